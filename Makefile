@@ -1,0 +1,57 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+# Nothing that runs from this checkout reports to anyone, and nothing reads a profile of the user's.
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help: ## Show what can be done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.PHONY: install
+install: $(INSTALLED) ## Set up .venv from requirements.lock
+
+$(INSTALLED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Laurel needs Python 3.11 or newer; set PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+.PHONY: demo
+demo: $(INSTALLED) ## Issue an invented platform's badges to a stand-in of Credly and show what happened
+	@$(BIN)/python -m demo
+
+.PHONY: up
+up: $(INSTALLED) ## Start Prefect with its UI, the stand-in and a worker; runs until Ctrl-C
+	@$(BIN)/python -m demo.up
+
+.PHONY: test
+test: check ## Check, then run every test
+	$(BIN)/python -m scripts.run_tests
+
+.PHONY: check
+check: $(INSTALLED) ## Lint, types, architecture, size budget
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m scripts.size_budget
+
+.PHONY: lint
+lint: check ## The same as check
+
+.PHONY: fix
+fix: $(INSTALLED) ## Mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: clean
+clean: ## Remove the demo's data (.laurel); the installation stays
+	rm -rf .laurel
