@@ -1,0 +1,66 @@
+"""Alembic's entry: migrates Laurel's own tables, never the platform's."""
+
+import asyncio
+from typing import Any, Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import Connection
+from sqlmodel.sql.sqltypes import AutoString
+
+import models  # noqa: F401 - fills the MetaData
+from models.base import laurel_metadata
+from models.columns import UtcDateTime
+from models.database import Database
+from settings import settings
+
+
+def _is_ours(_object: Any, name: str | None, kind: str, _reflected: bool, _compare_to: Any) -> bool:
+    return kind != "table" or name in laurel_metadata.tables
+
+
+def _render(kind: str, item: Any, autogen_context: AutogenContext) -> str | Literal[False]:
+    """Write our own column types and plain strings into generated migrations."""
+    if kind != "type":
+        return False
+    if isinstance(item, UtcDateTime):
+        autogen_context.imports.add("from models.columns import UtcDateTime")
+        return "UtcDateTime()"
+    if isinstance(item, AutoString):
+        return f"sa.String(length={item.length})" if item.length else "sa.String()"
+    return False
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=laurel_metadata,
+        include_object=_is_ours,
+        version_table="laurel_alembic_version",
+        render_as_batch=True,
+        compare_type=True,
+        render_item=_render,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def _open_and_migrate() -> None:
+    database = Database(settings().database_url)
+    try:
+        async with database.writing() as connection:
+            await connection.run_sync(_migrate)
+    finally:
+        await database.dispose()
+
+
+def run() -> None:
+    """Use the caller's connection if there is one, else open the configured database."""
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        _migrate(connection)
+    else:
+        asyncio.run(_open_and_migrate())
+
+
+run()

@@ -1,0 +1,5 @@
+"""What is stored. Importing this package fills both MetaData."""
+
+from models import integrations, ledger, platform
+
+__all__ = ["integrations", "ledger", "platform"]

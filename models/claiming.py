@@ -1,0 +1,288 @@
+"""How one run takes issuances, what it reads for them, and how it writes down what became of them.
+
+Three short transactions for each batch: claim · (call Credly, no transaction open) · record. A claim carries a
+token, and recording asks for it, so that a run which lost its lease cannot overwrite what another run found.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.integrations import CredlyConnection
+from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.tables import table
+from rules.outcome import Outcome
+from rules.reasons import Reason
+from rules.states import IssuanceState
+
+issuances = table(BadgeIssuance)
+attempts = table(IssuanceAttempt)
+connections = table(CredlyConnection)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunIds:
+    """Which Prefect runs wrote a row, so that the ledger leads to the run history and back."""
+
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One call made to Credly, without any personal data."""
+
+    issuance_id: int
+    kind: AttemptKind
+    outcome: AttemptOutcome
+    started_at: datetime
+    duration: timedelta
+    status: int | None = None
+    code: str | None = None
+    credly_message: str | None = None
+    request_id: str | None = None
+    request_fingerprint: str | None = None
+    field_names: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What a request consisted of, kept beside its result: fingerprint and evidence kinds, no values."""
+
+    fingerprint: str
+    issued_at: datetime
+    evidence_sent: str
+    evidence_left_out: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueOrganization:
+    """A Credly organization with something due, reached through one token."""
+
+    organization_id: str
+    base_url: str
+    token_block: str
+    calls_per_second: float
+    portal_ids: tuple[str, ...]
+    due: int
+
+
+def is_due(*, now: datetime) -> ColumnElement[bool]:
+    """Return the condition: pending and its moment has come, or claimed by a run whose lease has ended."""
+    return or_(
+        and_(issuances.c.state == IssuanceState.PENDING, issuances.c.not_before <= now),
+        and_(issuances.c.state == IssuanceState.ISSUING, issuances.c.lease_until <= now),
+    )
+
+
+async def due_organizations(
+    connection: AsyncConnection, *, now: datetime, portal_id: str | None = None
+) -> list[DueOrganization]:
+    """Return the organizations with due issuances, portals that share organization and token taken together."""
+    query = (
+        select(
+            connections.c.organization_id,
+            connections.c.base_url,
+            connections.c.token_block,
+            connections.c.portal_id,
+            connections.c.calls_per_second,
+            func.count(issuances.c.id).label("due"),
+        )
+        .join(issuances, issuances.c.portal_id == connections.c.portal_id)
+        .where(is_due(now=now))
+        .group_by(*(c for c in connections.c if c.name in _CONNECTION_COLUMNS))
+        .order_by(connections.c.organization_id, connections.c.portal_id)
+    )
+    if portal_id is not None:
+        query = query.where(connections.c.portal_id == portal_id)
+    grouped: dict[tuple[str, str, str], list[Any]] = {}
+    for row in await connection.execute(query):
+        grouped.setdefault((row.organization_id, row.base_url, row.token_block), []).append(row)
+    return [
+        DueOrganization(
+            organization_id=key[0],
+            base_url=key[1],
+            token_block=key[2],
+            calls_per_second=min(row.calls_per_second for row in rows),
+            portal_ids=tuple(row.portal_id for row in rows),
+            due=sum(row.due for row in rows),
+        )
+        for key, rows in grouped.items()
+    ]
+
+
+_CONNECTION_COLUMNS = ("organization_id", "base_url", "token_block", "portal_id", "calls_per_second")
+
+
+async def due_issuance_ids(
+    connection: AsyncConnection, *, portal_ids: Sequence[str], now: datetime, after_id: int = 0, limit: int
+) -> list[int]:
+    """Return the next due issuances of these portals with an id above `after_id`, in the order of their ids."""
+    query = (
+        select(issuances.c.id)
+        .where(issuances.c.portal_id.in_(portal_ids), issuances.c.id > after_id, is_due(now=now))
+        .order_by(issuances.c.id)
+        .limit(limit)
+    )
+    return list((await connection.execute(query)).scalars())
+
+
+async def claim(
+    connection: AsyncConnection,
+    issuance_ids: Sequence[int],
+    *,
+    token: str,
+    now: datetime,
+    lease: timedelta,
+    ignore_wait: bool = False,
+) -> list[int]:
+    """Put a lease on those of the issuances that are due, and return their ids; the others belong to someone else.
+
+    `ignore_wait` also takes pending ones whose moment has not come: for a retry within a run and for issuing
+    by hand. A lease taken over marks the issuance unclear from the moment that lease ended.
+    """
+    claimable = is_due(now=now)
+    if ignore_wait:
+        claimable = or_(claimable, issuances.c.state == IssuanceState.PENDING)
+    ids = select(issuances.c.id).where(issuances.c.id.in_(issuance_ids), claimable)
+    taken_over = issuances.c.state == IssuanceState.ISSUING
+    statement = (
+        update(issuances)
+        .where(issuances.c.id.in_(ids.with_for_update(skip_locked=True)))
+        .values(
+            state=IssuanceState.ISSUING,
+            reason=None,
+            claim=token,
+            lease_until=now + lease,
+            unclear_at=case((taken_over, issuances.c.lease_until), else_=issuances.c.unclear_at),
+            updated_at=now,
+        )
+        .returning(issuances.c.id)
+    )
+    return sorted((await connection.execute(statement)).scalars())
+
+
+async def record(
+    connection: AsyncConnection,
+    issuance_id: int,
+    outcome: Outcome,
+    *,
+    token: str,
+    now: datetime,
+    runs: RunIds,
+    calls: Iterable[Attempt] = (),
+    sent: Sent | None = None,
+) -> bool:
+    """Write what became of a claimed issuance, and the calls made for it; return whether the claim still held.
+
+    The calls are kept in either case: they were made.
+    """
+    for call in calls:
+        await connection.execute(insert(attempts).values(**_attempt_values(call, runs)))
+    values: dict[str, Any] = {
+        "state": outcome.state,
+        "reason": outcome.reason,
+        "credly_message": outcome.credly_message,
+        "claim": None,
+        "lease_until": None,
+        "updated_at": now,
+        "flow_run_id": runs.flow_run_id,
+        "task_run_id": runs.task_run_id,
+    }
+    if outcome.uses_attempt:
+        values["attempts"] = issuances.c.attempts + 1
+    if outcome.not_before is not None:
+        values["not_before"] = outcome.not_before
+    if outcome.unclear:
+        values["unclear_at"] = now
+    if sent is not None:
+        values |= {
+            "request_fingerprint": sent.fingerprint,
+            "evidence_sent": sent.evidence_sent,
+            "evidence_left_out": sent.evidence_left_out,
+        }
+    if outcome.badge is not None:
+        values |= {
+            "credly_badge_id": outcome.badge.id,
+            "badge_url": outcome.badge.url,
+            "adopted": outcome.adopted,
+            "issued_at": outcome.badge.issued_at or (sent.issued_at if sent else now),
+            "recorded_at": now,
+            "unclear_at": None,
+        }
+    held = and_(
+        issuances.c.id == issuance_id,
+        issuances.c.state == IssuanceState.ISSUING,
+        issuances.c.claim == token,
+    )
+    result = await connection.execute(update(issuances).where(held).values(**values))
+    return result.rowcount == 1
+
+
+async def release(connection: AsyncConnection, issuance_ids: Sequence[int], *, token: str, now: datetime) -> int:
+    """Give back claimed issuances for which nothing was sent; they are due again at once."""
+    held = and_(
+        issuances.c.id.in_(issuance_ids),
+        issuances.c.state == IssuanceState.ISSUING,
+        issuances.c.claim == token,
+    )
+    values = {"state": IssuanceState.PENDING, "claim": None, "lease_until": None, "updated_at": now}
+    return (await connection.execute(update(issuances).where(held).values(**values))).rowcount
+
+
+async def block_due(
+    connection: AsyncConnection,
+    reason: Reason,
+    *,
+    portal_ids: Sequence[str],
+    now: datetime,
+    badge_template_id: str | None = None,
+) -> int:
+    """Block everything pending of these portals (of one template, if given) for one reason, in one statement."""
+    condition = and_(issuances.c.state == IssuanceState.PENDING, issuances.c.portal_id.in_(portal_ids))
+    if badge_template_id is not None:
+        condition = and_(condition, issuances.c.badge_template_id == badge_template_id)
+    values = {"state": IssuanceState.BLOCKED, "reason": reason, "updated_at": now}
+    return (await connection.execute(update(issuances).where(condition).values(**values))).rowcount
+
+
+async def unblock(
+    connection: AsyncConnection,
+    reasons: Sequence[Reason],
+    *,
+    portal_ids: Sequence[str],
+    now: datetime,
+    badge_template_id: str | None = None,
+) -> int:
+    """Make due again what these portals have blocked for one of the reasons, in one statement."""
+    condition = and_(
+        issuances.c.state == IssuanceState.BLOCKED,
+        issuances.c.reason.in_(reasons),
+        issuances.c.portal_id.in_(portal_ids),
+    )
+    if badge_template_id is not None:
+        condition = and_(condition, issuances.c.badge_template_id == badge_template_id)
+    values = {"state": IssuanceState.PENDING, "reason": None, "updated_at": now}
+    return (await connection.execute(update(issuances).where(condition).values(**values))).rowcount
+
+
+def _attempt_values(call: Attempt, runs: RunIds) -> dict[str, Any]:
+    return {
+        "issuance_id": call.issuance_id,
+        "kind": call.kind,
+        "outcome": call.outcome,
+        "started_at": call.started_at,
+        "duration_ms": round(call.duration.total_seconds() * 1000),
+        "status": call.status,
+        "code": call.code,
+        "credly_message": call.credly_message,
+        "request_id": call.request_id,
+        "request_fingerprint": call.request_fingerprint,
+        "field_names": call.field_names,
+        "flow_run_id": runs.flow_run_id,
+        "task_run_id": runs.task_run_id,
+    }

@@ -1,0 +1,58 @@
+"""The column types that every table uses: one way to store a moment, an enum and a platform's key."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, String
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment, aware and in UTC on both databases. A naive value is refused on the way in."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Use the database's own type; SQLite has none and keeps text that sorts by time."""
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Turn an aware moment into UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("A moment without a time zone cannot be stored: use datetime.now(UTC).")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back an aware moment in UTC."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def enum_by_value(members: type[StrEnum], *, name: str) -> Enum:
+    """Store an enum by its value, as text with a CHECK constraint, alike on both databases."""
+    return Enum(
+        members,
+        name=name,
+        values_callable=lambda enum: [member.value for member in enum],
+        native_enum=False,
+        create_constraint=True,
+        validate_strings=True,
+        length=40,
+    )
+
+
+def platform_id() -> String:
+    """Keys of the platform are text, so that whole numbers and UUIDs fit alike (docs/decisions)."""
+    return String(64)
+
+
+def own_id() -> TypeEngine[int]:
+    """Laurel's own keys: 64 bits, counted up by the database (SQLite counts only INTEGER keys)."""
+    return BigInteger().with_variant(Integer(), "sqlite")

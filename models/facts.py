@@ -1,0 +1,155 @@
+"""Reading what a batch of issuances needs, in one query, just before it is sent.
+
+Name, address and links are read here and not when the issuance was planned, so a correction made in between
+reaches the badge.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger import BadgeIssuance
+from models.platform import (
+    Achievement,
+    AchievementAward,
+    Company,
+    Portal,
+    Project,
+    User,
+    UserEmail,
+)
+from models.tables import table
+from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
+from rules.facts import BadgeOptions, IssuanceFacts
+from rules.text import tidy
+
+issuances = table(BadgeIssuance)
+awards = table(AchievementAward)
+achievements = table(Achievement)
+users = table(User)
+emails = table(UserEmail)
+companies = table(Company)
+projects = table(Project)
+portals = table(Portal)
+integrations = table(CredlyIntegration)
+connections = table(CredlyConnection)
+
+
+async def facts_of(connection: AsyncConnection, issuance_ids: Sequence[int]) -> list[IssuanceFacts]:
+    """Return what is known of these issuances, in the order of their ids."""
+    query = _facts_query(issuances).where(issuances.c.id.in_(issuance_ids)).order_by(issuances.c.id)
+    return [_facts(row) for row in await connection.execute(query)]
+
+
+async def facts_of_owed(connection: AsyncConnection, owed: Select[Any], *, limit: int) -> list[IssuanceFacts]:
+    """Return what is known of awards that are not in the ledger yet: for a preview. Their issuance id is 0."""
+    rows = owed.order_by("portal_id", "award_id").limit(limit).cte("owed")
+    return [_facts(row) for row in await connection.execute(_facts_query(rows).order_by(rows.c.award_id))]
+
+
+def _facts_query(ledger: Any) -> Select[Any]:
+    """Join the platform's data to rows that look like the ledger's."""
+    is_ledger = "id" in ledger.c
+    award_of = awards.c.id == ledger.c.award_id
+    company_id = func.coalesce(awards.c.company_id, ledger.c.company_id) if is_ledger else awards.c.company_id
+    project_id = func.coalesce(awards.c.project_id, ledger.c.project_id) if is_ledger else awards.c.project_id
+    own = [ledger.c.id.label("issuance_id"), ledger.c.attempts, ledger.c.unclear_at] if is_ledger else []
+    return (
+        select(
+            *own,
+            ledger.c.achievement_id,
+            ledger.c.user_id,
+            ledger.c.portal_id,
+            ledger.c.badge_template_id,
+            ledger.c.award_id,
+            func.coalesce(awards.c.awarded_at, ledger.c.awarded_at).label("award_moment"),
+            awards.c.withdrawn_at,
+            users.c.id.label("found_user_id"),
+            users.c.first_name,
+            users.c.last_name,
+            users.c.profile_url,
+            emails.c.address,
+            companies.c.id.label("company_id"),
+            companies.c.name.label("company_name"),
+            companies.c.url.label("company_url"),
+            projects.c.id.label("project_id"),
+            projects.c.name.label("project_name"),
+            projects.c.url.label("project_url"),
+            portals.c.name.label("portal_name"),
+            portals.c.url.label("portal_url"),
+            connections.c.missing_name,
+            *(column.label(f"i_{column.name}") for column in integrations.c),
+        )
+        .select_from(ledger)
+        .outerjoin(awards, award_of)
+        .outerjoin(users, users.c.id == ledger.c.user_id)
+        .outerjoin(emails, and_(emails.c.user_id == ledger.c.user_id, emails.c.is_primary))
+        .outerjoin(companies, companies.c.id == company_id)
+        .outerjoin(projects, projects.c.id == project_id)
+        .outerjoin(portals, portals.c.id == ledger.c.portal_id)
+        .outerjoin(connections, connections.c.portal_id == ledger.c.portal_id)
+        .outerjoin(
+            integrations,
+            and_(
+                integrations.c.achievement_id == ledger.c.achievement_id,
+                integrations.c.badge_template_id == ledger.c.badge_template_id,
+            ),
+        )
+    )
+
+
+def _facts(row: Any) -> IssuanceFacts:
+    return IssuanceFacts(
+        issuance_id=getattr(row, "issuance_id", 0),
+        achievement_id=row.achievement_id,
+        user_id=row.user_id,
+        portal_id=row.portal_id,
+        badge_template_id=row.badge_template_id,
+        attempts=getattr(row, "attempts", 0),
+        unclear_at=getattr(row, "unclear_at", None),
+        awarded_at=row.award_moment,
+        integration_exists=row.i_id is not None,
+        award_withdrawn=row.withdrawn_at is not None,
+        user_exists=row.found_user_id is not None,
+        first_name=row.first_name,
+        last_name=row.last_name,
+        email=row.address,
+        sources=_sources(row),
+        options=_options(row) if row.i_id is not None else BadgeOptions(),
+    )
+
+
+def _sources(row: Any) -> dict[EvidenceKind, EvidenceSource | None]:
+    full_name = tidy(f"{tidy(row.first_name)} {tidy(row.last_name)}")
+    company = EvidenceSource(name=row.company_name, link=row.company_url)
+    project = EvidenceSource(name=row.project_name, link=row.project_url)
+    return {
+        EvidenceKind.USER: EvidenceSource(name=full_name, link=row.profile_url),
+        EvidenceKind.COMPANY: company if row.company_id is not None else None,
+        EvidenceKind.PROJECT: project if row.project_id is not None else None,
+        EvidenceKind.PORTAL: EvidenceSource(name=row.portal_name, link=row.portal_url),
+    }
+
+
+def _options(row: Any) -> BadgeOptions:
+    days = row.i_expires_after_days
+    return BadgeOptions(
+        evidence={kind: _evidence_setting(row, kind) for kind in EvidenceKind},
+        suppress_notification=row.i_suppress_notification,
+        locale=row.i_locale,
+        expiry=row.i_expiry,
+        expires_after=timedelta(days=days) if days is not None else None,
+        missing_name=row.missing_name or "",
+    )
+
+
+def _evidence_setting(row: Any, kind: EvidenceKind) -> EvidenceSetting:
+    return EvidenceSetting(
+        enabled=getattr(row, f"i_{kind}_evidence"),
+        static_name=getattr(row, f"i_{kind}_evidence_name"),
+        static_description=getattr(row, f"i_{kind}_evidence_description"),
+    )

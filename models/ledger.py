@@ -1,0 +1,125 @@
+"""The ledger: one row for each badge owed to a user, and one for each call made for it.
+
+What may be stored is held here by constraints; how rows move is in claiming.py and planning.py.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlmodel import Field
+
+from models.base import LaurelTable
+from models.columns import UtcDateTime, enum_by_value, own_id
+from rules.reasons import Reason
+from rules.states import IssuanceState, Origin
+
+UNIQUE_ISSUANCE = "uq_badge_issuances_achievement_user_template"
+
+
+class AttemptKind(StrEnum):
+    """Which call an attempt made."""
+
+    ISSUE = "issue"
+    LOOK_UP = "look_up"
+
+
+class AttemptOutcome(StrEnum):
+    """What a call told."""
+
+    ISSUED = "issued"
+    FOUND = "found"
+    NOT_FOUND = "not_found"
+    REFUSED = "refused"
+    THROTTLED = "throttled"
+    NOT_SENT = "not_sent"
+    UNCLEAR = "unclear"
+    NOT_CONNECTED = "not_connected"
+
+
+class BadgeIssuance(LaurelTable, table=True):
+    """One badge owed to one user. Its state and reason are explained in rules/states.py and rules/reasons.py."""
+
+    __tablename__ = "badge_issuances"
+    __table_args__ = (
+        UniqueConstraint("achievement_id", "user_id", "badge_template_id", name=UNIQUE_ISSUANCE),
+        CheckConstraint(
+            "(state = 'issued') = (credly_badge_id IS NOT NULL AND recorded_at IS NOT NULL)", name="issued"
+        ),
+        CheckConstraint("(state = 'issuing') = (claim IS NOT NULL AND lease_until IS NOT NULL)", name="issuing"),
+        CheckConstraint(
+            "(state IN ('blocked', 'failed', 'cancelled') AND reason IS NOT NULL)"
+            " OR (state IN ('issued', 'issuing') AND reason IS NULL) OR state = 'pending'",
+            name="reason_given",
+        ),
+        CheckConstraint("attempts >= 0", name="attempts"),
+        Index(
+            "ix_badge_issuances_due",
+            "portal_id",
+            "not_before",
+            sqlite_where=text("state = 'pending'"),
+            postgresql_where=text("state = 'pending'"),
+        ),
+        Index(
+            "ix_badge_issuances_leases",
+            "lease_until",
+            sqlite_where=text("state = 'issuing'"),
+            postgresql_where=text("state = 'issuing'"),
+        ),
+        Index("ix_badge_issuances_state", "state", "reason", "portal_id"),
+        Index("ix_badge_issuances_user", "user_id"),
+    )
+    id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
+    achievement_id: str = Field(max_length=64)
+    user_id: str = Field(max_length=64)
+    badge_template_id: str = Field(max_length=64)
+    portal_id: str = Field(max_length=64)
+    award_id: str | None = Field(default=None, max_length=64)
+    awarded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    company_id: str | None = Field(default=None, max_length=64)
+    project_id: str | None = Field(default=None, max_length=64)
+    origin: Origin = Field(sa_type=enum_by_value(Origin, name="origin"))
+    state: IssuanceState = Field(sa_type=enum_by_value(IssuanceState, name="state"))
+    reason: Reason | None = Field(
+        default=None,
+        sa_type=enum_by_value(Reason, name="reason"),
+    )
+    credly_message: str | None = Field(default=None, max_length=500)
+    not_before: datetime = Field(sa_type=UtcDateTime)
+    claim: str | None = Field(default=None, max_length=36)
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    unclear_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    attempts: int = 0
+    credly_badge_id: str | None = Field(default=None, unique=True, max_length=64)
+    badge_url: str | None = Field(default=None, max_length=500)
+    adopted: bool = False
+    issued_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    recorded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    evidence_sent: str = ""
+    evidence_left_out: str = ""
+    request_fingerprint: str | None = Field(default=None, max_length=64)
+    planned_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    flow_run_id: str | None = Field(default=None, max_length=36)
+    task_run_id: str | None = Field(default=None, max_length=36)
+
+
+class IssuanceAttempt(LaurelTable, table=True):
+    """One call made to Credly for an issuance, and what it told. Holds no personal data."""
+
+    __tablename__ = "issuance_attempts"
+    __table_args__ = (Index("ix_issuance_attempts_issuance", "issuance_id", "started_at"),)
+    id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
+    issuance_id: int = Field(foreign_key="badge_issuances.id", sa_type=own_id())
+    kind: AttemptKind = Field(sa_type=enum_by_value(AttemptKind, name="kind"))
+    outcome: AttemptOutcome = Field(sa_type=enum_by_value(AttemptOutcome, name="outcome"))
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    duration_ms: int
+    status: int | None = None
+    code: str | None = Field(default=None, max_length=60)
+    credly_message: str | None = Field(default=None, max_length=500)
+    request_id: str | None = Field(default=None, max_length=64)
+    request_fingerprint: str | None = Field(default=None, max_length=64)
+    field_names: str = ""
+    flow_run_id: str | None = Field(default=None, max_length=36)
+    task_run_id: str | None = Field(default=None, max_length=36)

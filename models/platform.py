@@ -1,0 +1,106 @@
+"""The learning platform's tables. Laurel only reads them; an adopter may supply them as views.
+
+They have a MetaData of their own, so that no migration of Laurel's creates or changes them by mistake, and
+nothing of Laurel's has a foreign key to them. Personal data stays out of every `repr`.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import Index, MetaData, text
+from sqlmodel import Field, SQLModel
+
+from models.columns import UtcDateTime
+
+platform_metadata = MetaData()
+
+
+class PlatformTable(SQLModel):
+    """Base of the platform's tables: a row shows its key and nothing else."""
+
+    metadata: ClassVar[MetaData] = platform_metadata
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [("id", getattr(self, "id", None))]
+
+
+class Portal(PlatformTable, table=True):
+    """A portal of the platform; achievements belong to one."""
+
+    __tablename__ = "portals"
+    id: str = Field(primary_key=True, max_length=64)
+    name: str
+    url: str | None = None
+
+
+class User(PlatformTable, table=True):
+    """A person on the platform."""
+
+    __tablename__ = "users"
+    id: str = Field(primary_key=True, max_length=64)
+    first_name: str | None = None
+    last_name: str | None = None
+    profile_url: str | None = None
+
+
+class UserEmail(PlatformTable, table=True):
+    """One of a user's e-mail addresses; at most one is primary."""
+
+    __tablename__ = "user_emails"
+    __table_args__ = (
+        Index(
+            "uq_user_emails_primary",
+            "user_id",
+            unique=True,
+            sqlite_where=text("is_primary"),
+            postgresql_where=text("is_primary"),
+        ),
+    )
+    id: str = Field(primary_key=True, max_length=64)
+    user_id: str = Field(foreign_key="users.id", index=True, max_length=64)
+    address: str
+    is_primary: bool = False
+
+
+class Company(PlatformTable, table=True):
+    """A company that an award can name."""
+
+    __tablename__ = "companies"
+    id: str = Field(primary_key=True, max_length=64)
+    name: str
+    url: str | None = None
+
+
+class Project(PlatformTable, table=True):
+    """A project that an award can name."""
+
+    __tablename__ = "projects"
+    id: str = Field(primary_key=True, max_length=64)
+    name: str
+    url: str | None = None
+
+
+class Achievement(PlatformTable, table=True):
+    """Something that can be awarded on a portal."""
+
+    __tablename__ = "achievements"
+    id: str = Field(primary_key=True, max_length=64)
+    portal_id: str = Field(foreign_key="portals.id", index=True, max_length=64)
+    name: str
+
+
+class AchievementAward(PlatformTable, table=True):
+    """An achievement given to a user at a moment, perhaps withdrawn at a later one."""
+
+    __tablename__ = "achievement_awards"
+    __table_args__ = (
+        Index("ix_achievement_awards_covering", "achievement_id", "user_id", "awarded_at", "withdrawn_at"),
+        Index("ix_achievement_awards_user", "user_id"),
+    )
+    id: str = Field(primary_key=True, max_length=64)
+    achievement_id: str = Field(foreign_key="achievements.id", max_length=64)
+    user_id: str = Field(foreign_key="users.id", max_length=64)
+    awarded_at: datetime = Field(sa_type=UtcDateTime)
+    company_id: str | None = Field(default=None, foreign_key="companies.id", max_length=64)
+    project_id: str | None = Field(default=None, foreign_key="projects.id", max_length=64)
+    withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -1,0 +1,84 @@
+"""What is sent to Credly for an issuance, or why nothing can be."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from email_validator import EmailNotValidError, validate_email
+
+from credly.wire import BadgeRequest
+from rules.evidence import EvidenceKind, LeftOut, resolve_evidence
+from rules.facts import BadgeOptions, Expiry, IssuanceFacts
+from rules.reasons import Reason
+from rules.text import tidy
+
+LONGEST_TEXT = 255  # Credly API notes, section 4.1: assumed, as in a Rails string column
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A request that can be sent, and the evidence that was asked for but is not in it."""
+
+    request: BadgeRequest
+    left_out: tuple[tuple[EvidenceKind, LeftOut], ...] = ()
+
+
+def prepare_request(facts: IssuanceFacts, *, now: datetime) -> Prepared | Reason:
+    """Return the request to send, or the reason why nothing can be sent.
+
+    `issued_at` is the moment of the award; a badge issued by hand without an award gets `now`. Both in UTC.
+    """
+    if gone := _what_is_gone(facts):
+        return gone
+    email = (facts.email or "").strip()
+    if problem := fault_of_email(email):
+        return problem
+    first_name = tidy(facts.first_name) or tidy(facts.options.missing_name)
+    last_name = tidy(facts.last_name) or tidy(facts.options.missing_name)
+    if not first_name or not last_name:
+        return Reason.NAME_MISSING
+    if max(len(first_name), len(last_name)) > LONGEST_TEXT:
+        return Reason.NAME_TOO_LONG
+    issued_at = facts.awarded_at or now
+    evidence = resolve_evidence(facts.options.evidence, facts.sources)
+    request = BadgeRequest(
+        badge_template_id=facts.badge_template_id,
+        recipient_email=email,
+        issued_to_first_name=first_name,
+        issued_to_last_name=last_name,
+        issued_at=issued_at,
+        issuer_earner_id=facts.user_id,
+        evidence=evidence.items,
+        locale=facts.options.locale or None,
+        suppress_badge_notification_email=facts.options.suppress_notification,
+        expires_at=expires_at(facts.options, issued_at=issued_at),
+    )
+    return Prepared(request=request, left_out=evidence.left_out)
+
+
+def _what_is_gone(facts: IssuanceFacts) -> Reason | None:
+    if not facts.integration_exists:
+        return Reason.INTEGRATION_REMOVED
+    if facts.award_withdrawn:
+        return Reason.AWARD_WITHDRAWN
+    return None if facts.user_exists else Reason.USER_MISSING
+
+
+def fault_of_email(email: str) -> Reason | None:
+    """Return why a badge cannot be sent to this address, or None. Form only: no DNS look-up is made."""
+    if not email:
+        return Reason.NO_PRIMARY_EMAIL
+    try:
+        validate_email(email, check_deliverability=False, globally_deliverable=False)
+    except EmailNotValidError:
+        return Reason.EMAIL_MALFORMED
+    return None if "." in email.rpartition("@")[2] else Reason.EMAIL_MALFORMED
+
+
+def expires_at(options: BadgeOptions, *, issued_at: datetime) -> datetime | Literal[False] | None:
+    """Return what Credly's `expires_at` is to be: None takes the template's default, False is never."""
+    if options.expiry is Expiry.NEVER:
+        return False
+    if options.expiry is Expiry.AFTER_DAYS and options.expires_after is not None:
+        return issued_at + options.expires_after
+    return None

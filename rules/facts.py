@@ -1,0 +1,50 @@
+"""What has to be known of one issuance to decide on it. Read in one query for a batch, just before sending."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
+
+
+class Expiry(StrEnum):
+    """When a badge expires."""
+
+    TEMPLATE_DEFAULT = "template_default"
+    NEVER = "never"
+    AFTER_DAYS = "after_days"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadgeOptions:
+    """What an integration (and its portal's connection) says of each of its badges."""
+
+    evidence: Mapping[EvidenceKind, EvidenceSetting] = field(default_factory=dict)
+    suppress_notification: bool = False
+    locale: str = ""
+    expiry: Expiry = Expiry.TEMPLATE_DEFAULT
+    expires_after: timedelta | None = None
+    missing_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssuanceFacts:
+    """One issuance with the user, award and integration behind it. Personal data stays out of `repr`."""
+
+    issuance_id: int
+    achievement_id: str
+    user_id: str
+    portal_id: str
+    badge_template_id: str
+    attempts: int
+    unclear_at: datetime | None
+    awarded_at: datetime | None
+    integration_exists: bool = True
+    award_withdrawn: bool = False
+    user_exists: bool = True
+    first_name: str | None = field(default=None, repr=False)
+    last_name: str | None = field(default=None, repr=False)
+    email: str | None = field(default=None, repr=False)
+    sources: Mapping[EvidenceKind, EvidenceSource | None] = field(default_factory=dict, repr=False)
+    options: BadgeOptions = field(default_factory=BadgeOptions, repr=False)

@@ -1,0 +1,145 @@
+"""Why an issuance is not issued, or waits: one member a reason, with what it means and what to do."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class _Words(NamedTuple):
+    sentence: str
+    advice: str
+
+
+class Reason(StrEnum):
+    """Why an issuance stands where it stands. Stored in the ledger by value."""
+
+    # blocked: leaves by itself once the cause is gone
+    PORTAL_NOT_CONNECTED = "portal_not_connected"
+    TOKEN_MISSING = "token_missing"  # noqa: S105 - a reason's name, not a token
+    TOKEN_REFUSED = "token_refused"  # noqa: S105
+    ORGANIZATION_NOT_FOUND = "organization_not_found"
+    TEMPLATE_NOT_FOUND = "template_not_found"
+    TEMPLATE_NOT_ACTIVE = "template_not_active"
+    # failed by our own check, before anything is sent
+    NO_PRIMARY_EMAIL = "no_primary_email"
+    EMAIL_MALFORMED = "email_malformed"
+    NAME_MISSING = "name_missing"
+    NAME_TOO_LONG = "name_too_long"
+    USER_MISSING = "user_missing"
+    # failed by Credly's answer
+    REFUSED_BY_CREDLY = "refused_by_credly"
+    DUPLICATE_ELSEWHERE = "duplicate_elsewhere"
+    # pending again: what the last try met
+    THROTTLED = "throttled"
+    NOT_REACHABLE = "not_reachable"
+    ANSWER_UNCLEAR = "answer_unclear"
+    RUN_INTERRUPTED = "run_interrupted"
+    # pending: not yet
+    AWARDED_IN_FUTURE = "awarded_in_future"
+    # cancelled
+    INTEGRATION_REMOVED = "integration_removed"
+    AWARD_WITHDRAWN = "award_withdrawn"
+
+    @property
+    def sentence(self) -> str:
+        """What this reason means, for someone who has not read the source."""
+        return _WORDS[self].sentence
+
+    @property
+    def advice(self) -> str:
+        """What a person can do about it."""
+        return _WORDS[self].advice
+
+
+_BY_ITSELF = "Nothing: the next run takes it up again."
+_CORRECT_USER = "Correct the user's data on the platform; the next run takes it up."
+
+_WORDS = {
+    Reason.PORTAL_NOT_CONNECTED: _Words(
+        "The achievement's portal is not connected to Credly.",
+        "Connect the portal; its awards then go out by themselves.",
+    ),
+    Reason.TOKEN_MISSING: _Words(
+        "The Prefect Secret block that should hold the portal's token does not exist or is not usable.",
+        "Create the block under the name the connection gives, or connect the portal anew.",
+    ),
+    Reason.TOKEN_REFUSED: _Words(
+        "Credly refused the portal's token: it is wrong, expired, replaced, or may not issue.",
+        "Put a valid token with write permission into the connection's Secret block.",
+    ),
+    Reason.ORGANIZATION_NOT_FOUND: _Words(
+        "Credly does not know the organization that the portal is connected to.",
+        "Check the organization id and the environment of the portal's connection.",
+    ),
+    Reason.TEMPLATE_NOT_FOUND: _Words(
+        "The badge template does not exist in the portal's Credly organization.",
+        "Enable the achievement again with a template of that organization.",
+    ),
+    Reason.TEMPLATE_NOT_ACTIVE: _Words(
+        "The badge template is a draft or archived; Credly issues active ones only.",
+        "Activate the template at Credly, or enable the achievement with another one.",
+    ),
+    Reason.NO_PRIMARY_EMAIL: _Words("The user has no primary e-mail address.", _CORRECT_USER),
+    Reason.EMAIL_MALFORMED: _Words("The user's primary e-mail address is not an address.", _CORRECT_USER),
+    Reason.NAME_MISSING: _Words(
+        "The user's first or last name is blank, and Credly refuses blanks.",
+        "Correct the name, or set what the portal's connection sends for a missing name.",
+    ),
+    Reason.NAME_TOO_LONG: _Words("The user's first or last name is longer than 255 characters.", _CORRECT_USER),
+    Reason.USER_MISSING: _Words(
+        "The awarded user does not exist on the platform any more.",
+        "Restore the user, or leave it: nothing is issued.",
+    ),
+    Reason.REFUSED_BY_CREDLY: _Words(
+        "Credly refused this badge; its message is beside this reason.",
+        "Act on Credly's message, then issue the badge by hand.",
+    ),
+    Reason.DUPLICATE_ELSEWHERE: _Words(
+        "Credly says that the person already has this badge, but it is not found under the user's id or "
+        "address: most likely it belongs to another address of the same Credly account.",
+        "Look the person up at Credly and decide whether that badge stands for this award.",
+    ),
+    Reason.THROTTLED: _Words("Credly asked for fewer calls; nothing was made.", _BY_ITSELF),
+    Reason.NOT_REACHABLE: _Words("Credly could not be reached; nothing was sent.", _BY_ITSELF),
+    Reason.ANSWER_UNCLEAR: _Words(
+        "Credly's answer got lost or was no answer, so the badge may exist; Credly is asked before "
+        "anything is sent again.",
+        _BY_ITSELF,
+    ),
+    Reason.RUN_INTERRUPTED: _Words(
+        "The run ended before this badge's result was known; Credly is asked before anything is sent again.",
+        _BY_ITSELF,
+    ),
+    Reason.AWARDED_IN_FUTURE: _Words(
+        "The award is dated in the future; it is issued when that moment comes.",
+        "Nothing, unless the date is a mistake.",
+    ),
+    Reason.INTEGRATION_REMOVED: _Words(
+        "Credly was disabled for the achievement before the badge was issued.",
+        "Enable it again, or issue the badge by hand.",
+    ),
+    Reason.AWARD_WITHDRAWN: _Words(
+        "The award was withdrawn before the badge was issued.",
+        "Nothing; a new award makes it due again.",
+    ),
+}
+
+BLOCKED_REASONS = frozenset(
+    {
+        Reason.PORTAL_NOT_CONNECTED,
+        Reason.TOKEN_MISSING,
+        Reason.TOKEN_REFUSED,
+        Reason.ORGANIZATION_NOT_FOUND,
+        Reason.TEMPLATE_NOT_FOUND,
+        Reason.TEMPLATE_NOT_ACTIVE,
+    }
+)
+DATA_REASONS = frozenset(
+    {
+        Reason.NO_PRIMARY_EMAIL,
+        Reason.EMAIL_MALFORMED,
+        Reason.NAME_MISSING,
+        Reason.NAME_TOO_LONG,
+        Reason.USER_MISSING,
+    }
+)
+CANCELLED_REASONS = frozenset({Reason.INTEGRATION_REMOVED, Reason.AWARD_WITHDRAWN})

@@ -1,0 +1,81 @@
+"""What can be configured: environment variables with the prefix LAUREL_, or a .env file beside this one."""
+
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent
+DEFAULT_DATABASE = ROOT / ".laurel" / "laurel.db"
+
+
+class Settings(BaseSettings):
+    """Everything an operator may set. Durations are seconds in the environment, `timedelta` here."""
+
+    model_config = SettingsConfigDict(env_prefix="LAUREL_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = Field(
+        default=f"sqlite+aiosqlite:///{DEFAULT_DATABASE}",
+        description="The platform's database, which also holds Laurel's tables. SQLite or PostgreSQL.",
+    )
+    calls_at_once: int = Field(
+        default=10, ge=1, le=200, description="How many calls to one Credly organization may be under way."
+    )
+    task_runs_per_run: int = Field(
+        default=300,
+        ge=1,
+        description="How many Prefect task runs a run may make; beyond, several badges share one.",
+    )
+    retries: int = Field(
+        default=3, ge=0, le=10, description="How often a task run tries again what may pass within one run."
+    )
+    retry_delay: timedelta = Field(
+        default=timedelta(seconds=2),
+        description="Wait before the first retry; doubles each time, with jitter.",
+    )
+    throttle_pause_limit: timedelta = Field(
+        default=timedelta(seconds=60),
+        description="A Retry-After up to this is waited out; a longer one goes back to the ledger.",
+    )
+    throttle_pause_default: timedelta = Field(
+        default=timedelta(seconds=30),
+        description="How long an organization rests after a 429 that does not say how long.",
+    )
+    lease: timedelta = Field(
+        default=timedelta(minutes=10),
+        description="How long a claimed issuance belongs to its run; after that Credly is asked first.",
+    )
+    lookup_grace: timedelta = Field(
+        default=timedelta(seconds=60),
+        description="How long Credly's lists may lag: a badge not found before this has passed "
+        "since an unclear answer may still exist, so nothing is sent again.",
+    )
+    try_again_after: timedelta = Field(
+        default=timedelta(minutes=5),
+        description="First wait before a later run takes up what could not be issued; doubles up to a day.",
+    )
+    read_timeout: timedelta = Field(
+        default=timedelta(seconds=30), description="How long Credly may take to answer one call."
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_an_async_driver(cls, url: str) -> str:
+        for plain, driven in (
+            ("postgresql://", "postgresql+asyncpg://"),
+            ("postgres://", "postgresql+asyncpg://"),
+            ("sqlite://", "sqlite+aiosqlite://"),
+        ):
+            if url.startswith(plain):
+                return driven + url.removeprefix(plain)
+        if not url.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite://")):
+            raise ValueError("LAUREL_DATABASE_URL must start with sqlite:/// or postgresql://")
+        return url
+
+
+@cache
+def settings() -> Settings:
+    """Read the settings once; `settings.cache_clear()` reads them anew."""
+    return Settings()
