@@ -69,6 +69,7 @@ class DueOrganization:
     calls_per_second: float
     portal_ids: tuple[str, ...]
     due: int
+    blocked: int = 0
 
 
 def is_due(*, now: datetime) -> ColumnElement[bool]:
@@ -80,55 +81,67 @@ def is_due(*, now: datetime) -> ColumnElement[bool]:
 
 
 async def due_organizations(
-    connection: AsyncConnection, *, now: datetime, portal_id: str | None = None
+    connection: AsyncConnection, *, now: datetime, portal_ids: Sequence[str] | None = None
 ) -> list[DueOrganization]:
-    """Return the organizations with due issuances, portals that share organization and token taken together."""
+    """Return the organizations with something due, or blocked for a reason that may have been mended.
+
+    Portals that share an organization and its token are taken together: the rate limit is theirs in common.
+    """
+    due = is_due(now=now)
+    mendable = and_(issuances.c.state == IssuanceState.BLOCKED, issuances.c.reason != Reason.PORTAL_NOT_CONNECTED)
+    own = [connections.c[name] for name in _CONNECTION_COLUMNS]
     query = (
-        select(
-            connections.c.organization_id,
-            connections.c.base_url,
-            connections.c.token_block,
-            connections.c.portal_id,
-            connections.c.calls_per_second,
-            func.count(issuances.c.id).label("due"),
-        )
+        select(*own, func.sum(case((due, 1), else_=0)).label("due"), func.count().label("work"))
         .join(issuances, issuances.c.portal_id == connections.c.portal_id)
-        .where(is_due(now=now))
-        .group_by(*(c for c in connections.c if c.name in _CONNECTION_COLUMNS))
+        .where(or_(due, mendable))
+        .group_by(*own)
         .order_by(connections.c.organization_id, connections.c.portal_id)
     )
-    if portal_id is not None:
-        query = query.where(connections.c.portal_id == portal_id)
+    if portal_ids is not None:
+        query = query.where(connections.c.portal_id.in_(portal_ids))
     grouped: dict[tuple[str, str, str], list[Any]] = {}
     for row in await connection.execute(query):
         grouped.setdefault((row.organization_id, row.base_url, row.token_block), []).append(row)
     return [
         DueOrganization(
-            organization_id=key[0],
-            base_url=key[1],
-            token_block=key[2],
+            organization_id=organization_id,
+            base_url=base_url,
+            token_block=token_block,
             calls_per_second=min(row.calls_per_second for row in rows),
             portal_ids=tuple(row.portal_id for row in rows),
             due=sum(row.due for row in rows),
+            blocked=sum(row.work - row.due for row in rows),
         )
-        for key, rows in grouped.items()
+        for (organization_id, base_url, token_block), rows in grouped.items()
     ]
+
+
+async def templates_with_work(connection: AsyncConnection, *, portal_ids: Sequence[str], now: datetime) -> list[str]:
+    """Return the badge templates of what these portals have due or blocked by its template."""
+    blocked = and_(issuances.c.state == IssuanceState.BLOCKED, issuances.c.reason != Reason.PORTAL_NOT_CONNECTED)
+    query = (
+        select(issuances.c.badge_template_id)
+        .where(issuances.c.portal_id.in_(portal_ids), or_(is_due(now=now), blocked))
+        .distinct()
+        .order_by(issuances.c.badge_template_id)
+    )
+    return list((await connection.execute(query)).scalars())
 
 
 _CONNECTION_COLUMNS = ("organization_id", "base_url", "token_block", "portal_id", "calls_per_second")
 
 
-async def due_issuance_ids(
+async def due_issuances(
     connection: AsyncConnection, *, portal_ids: Sequence[str], now: datetime, after_id: int = 0, limit: int
-) -> list[int]:
-    """Return the next due issuances of these portals with an id above `after_id`, in the order of their ids."""
+) -> list[tuple[int, str]]:
+    """Return id and achievement of the next due issuances of these portals, with ids above `after_id`, in order."""
     query = (
-        select(issuances.c.id)
+        select(issuances.c.id, issuances.c.achievement_id)
         .where(issuances.c.portal_id.in_(portal_ids), issuances.c.id > after_id, is_due(now=now))
         .order_by(issuances.c.id)
         .limit(limit)
     )
-    return list((await connection.execute(query)).scalars())
+    return [(row.id, row.achievement_id) for row in await connection.execute(query)]
 
 
 async def claim(

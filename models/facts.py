@@ -81,6 +81,7 @@ def _facts_query(ledger: Any) -> Select[Any]:
             projects.c.url.label("project_url"),
             portals.c.name.label("portal_name"),
             portals.c.url.label("portal_url"),
+            connections.c.id.label("connection_id"),
             connections.c.missing_name,
             *(column.label(f"i_{column.name}") for column in integrations.c),
         )
@@ -109,6 +110,8 @@ def _facts(row: Any) -> IssuanceFacts:
         user_id=row.user_id,
         portal_id=row.portal_id,
         badge_template_id=row.badge_template_id,
+        award_id=row.award_id,
+        connected=row.connection_id is not None,
         attempts=getattr(row, "attempts", 0),
         unclear_at=getattr(row, "unclear_at", None),
         awarded_at=row.award_moment,

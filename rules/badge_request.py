@@ -20,6 +20,7 @@ class Prepared:
     """A request that can be sent, and the evidence that was asked for but is not in it."""
 
     request: BadgeRequest
+    kinds: tuple[EvidenceKind, ...] = ()
     left_out: tuple[tuple[EvidenceKind, LeftOut], ...] = ()
 
 
@@ -53,7 +54,7 @@ def prepare_request(facts: IssuanceFacts, *, now: datetime) -> Prepared | Reason
         suppress_badge_notification_email=facts.options.suppress_notification,
         expires_at=expires_at(facts.options, issued_at=issued_at),
     )
-    return Prepared(request=request, left_out=evidence.left_out)
+    return Prepared(request=request, kinds=evidence.kinds, left_out=evidence.left_out)
 
 
 def _what_is_gone(facts: IssuanceFacts) -> Reason | None:
@@ -61,7 +62,14 @@ def _what_is_gone(facts: IssuanceFacts) -> Reason | None:
         return Reason.INTEGRATION_REMOVED
     if facts.award_withdrawn:
         return Reason.AWARD_WITHDRAWN
-    return None if facts.user_exists else Reason.USER_MISSING
+    if not facts.user_exists:
+        return Reason.USER_MISSING
+    return None if can_be_looked_up(facts.user_id) else Reason.USER_ID_NOT_USABLE
+
+
+def can_be_looked_up(value: str) -> bool:
+    """Say whether Credly's filter can ask for this value (Credly API notes, section 2: there is no escape)."""
+    return not ("|" in value or "," in value or "::" in value) and value.isprintable()
 
 
 def fault_of_email(email: str) -> Reason | None:

@@ -64,6 +64,7 @@ class ResolvedEvidence:
     """What is sent, and what was asked for but is left out."""
 
     items: tuple[UrlEvidence, ...] = ()
+    kinds: tuple[EvidenceKind, ...] = ()
     left_out: tuple[tuple[EvidenceKind, LeftOut], ...] = ()
 
 
@@ -76,7 +77,7 @@ def resolve_evidence(
     A static name replaces the looked-up name and a static description is added, but neither makes evidence
     of something that does not apply to the award. `found` has no entry, or None, for what is not on the award.
     """
-    items: list[UrlEvidence] = []
+    items: dict[EvidenceKind, UrlEvidence] = {}
     left_out: list[tuple[EvidenceKind, LeftOut]] = []
     for kind in EvidenceKind:
         setting = asked.get(kind, EvidenceSetting())
@@ -86,8 +87,8 @@ def resolve_evidence(
         if isinstance(resolved, LeftOut):
             left_out.append((kind, resolved))
         else:
-            items.append(resolved)
-    return ResolvedEvidence(items=tuple(items), left_out=tuple(left_out))
+            items[kind] = resolved
+    return ResolvedEvidence(items=tuple(items.values()), kinds=tuple(items), left_out=tuple(left_out))
 
 
 def _resolve_one(setting: EvidenceSetting, source: EvidenceSource | None) -> UrlEvidence | LeftOut:

@@ -37,9 +37,11 @@ class IssuanceFacts:
     user_id: str
     portal_id: str
     badge_template_id: str
-    attempts: int
-    unclear_at: datetime | None
-    awarded_at: datetime | None
+    award_id: str | None = None
+    connected: bool = True
+    attempts: int = 0
+    unclear_at: datetime | None = None
+    awarded_at: datetime | None = None
     integration_exists: bool = True
     award_withdrawn: bool = False
     user_exists: bool = True

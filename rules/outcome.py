@@ -57,11 +57,12 @@ def blocked(reason: Reason) -> Outcome:
     return Outcome(state=IssuanceState.BLOCKED, reason=reason, uses_attempt=False)
 
 
-def after_error(error: CredlyError, *, attempts: int, now: datetime, policy: WaitPolicy) -> Outcome:
-    """Return where a call to issue that ended in `error` leaves the issuance.
+def after_error(error: CredlyError, *, sent: bool, attempts: int, now: datetime, policy: WaitPolicy) -> Outcome:
+    """Return where a call that ended in `error` leaves the issuance.
 
-    `attempts` are those made before, `now` is UTC. A refusal is only final once nothing was found by looking
-    the badge up: the caller does that first.
+    `sent` says whether the call was the one to issue: only then can an unclear answer mean that a badge was made.
+    `attempts` are those made before, `now` is UTC. A refusal is final only once the badge was looked up and not
+    found: the caller does that first.
     """
     match error:
         case NotConnected():
@@ -71,17 +72,16 @@ def after_error(error: CredlyError, *, attempts: int, now: datetime, policy: Wai
         case Throttled():
             pause = error.retry_after if error.retry_after is not None else policy.throttle_pause_default
             return Outcome(
-                state=IssuanceState.PENDING,
-                reason=Reason.THROTTLED,
-                not_before=now + pause,
-                uses_attempt=False,
+                state=IssuanceState.PENDING, reason=Reason.THROTTLED, not_before=now + pause, uses_attempt=False
             )
+        case Refused() if sent:
+            return failed(Reason.REFUSED_BY_CREDLY, credly_message=error.credly_message)
         case NotSent():
             return try_later(Reason.NOT_REACHABLE, attempts=attempts, now=now, policy=policy)
-        case Refused():
-            return failed(Reason.REFUSED_BY_CREDLY, credly_message=error.credly_message)
-        case _:
+        case _ if sent:
             return try_later(Reason.ANSWER_UNCLEAR, attempts=attempts, now=now, policy=policy, unclear=True)
+        case _:
+            return try_later(Reason.LOOK_UP_FAILED, attempts=attempts, now=now, policy=policy)
 
 
 def try_later(reason: Reason, *, attempts: int, now: datetime, policy: WaitPolicy, unclear: bool = False) -> Outcome:
@@ -90,6 +90,16 @@ def try_later(reason: Reason, *, attempts: int, now: datetime, policy: WaitPolic
     if unclear:
         wait = max(wait, policy.lookup_grace)
     return Outcome(state=IssuanceState.PENDING, reason=reason, not_before=now + wait, unclear=unclear)
+
+
+def wait_for_lists(unclear_at: datetime, *, policy: WaitPolicy) -> Outcome:
+    """Nothing was found, but Credly's lists may lag: look again once the grace has passed."""
+    return Outcome(
+        state=IssuanceState.PENDING,
+        reason=Reason.ANSWER_UNCLEAR,
+        not_before=unclear_at + policy.lookup_grace,
+        uses_attempt=False,
+    )
 
 
 def growing_wait(first: timedelta, *, attempts: int) -> timedelta:

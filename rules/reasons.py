@@ -25,6 +25,7 @@ class Reason(StrEnum):
     NAME_MISSING = "name_missing"
     NAME_TOO_LONG = "name_too_long"
     USER_MISSING = "user_missing"
+    USER_ID_NOT_USABLE = "user_id_not_usable"
     # failed by Credly's answer
     REFUSED_BY_CREDLY = "refused_by_credly"
     DUPLICATE_ELSEWHERE = "duplicate_elsewhere"
@@ -32,7 +33,7 @@ class Reason(StrEnum):
     THROTTLED = "throttled"
     NOT_REACHABLE = "not_reachable"
     ANSWER_UNCLEAR = "answer_unclear"
-    RUN_INTERRUPTED = "run_interrupted"
+    LOOK_UP_FAILED = "look_up_failed"
     # pending: not yet
     AWARDED_IN_FUTURE = "awarded_in_future"
     # cancelled
@@ -89,6 +90,11 @@ _WORDS = {
         "The awarded user does not exist on the platform any more.",
         "Restore the user, or leave it: nothing is issued.",
     ),
+    Reason.USER_ID_NOT_USABLE: _Words(
+        "The user's id contains a character with which Credly cannot be asked for the badge (| , :: or a control "
+        "character), so a second badge could not be ruled out.",
+        "Supply the platform's users under ids without these characters.",
+    ),
     Reason.REFUSED_BY_CREDLY: _Words(
         "Credly refused this badge; its message is beside this reason.",
         "Act on Credly's message, then issue the badge by hand.",
@@ -105,10 +111,7 @@ _WORDS = {
         "anything is sent again.",
         _BY_ITSELF,
     ),
-    Reason.RUN_INTERRUPTED: _Words(
-        "The run ended before this badge's result was known; Credly is asked before anything is sent again.",
-        _BY_ITSELF,
-    ),
+    Reason.LOOK_UP_FAILED: _Words("Credly did not say whether the badge exists, so nothing was sent.", _BY_ITSELF),
     Reason.AWARDED_IN_FUTURE: _Words(
         "The award is dated in the future; it is issued when that moment comes.",
         "Nothing, unless the date is a mistake.",
@@ -140,6 +143,7 @@ DATA_REASONS = frozenset(
         Reason.NAME_MISSING,
         Reason.NAME_TOO_LONG,
         Reason.USER_MISSING,
+        Reason.USER_ID_NOT_USABLE,
     }
 )
 CANCELLED_REASONS = frozenset({Reason.INTEGRATION_REMOVED, Reason.AWARD_WITHDRAWN})

@@ -1,0 +1,39 @@
+"""What one Credly organization has due. Started by reconcile, once for each organization."""
+
+from prefect import State, flow, get_run_logger
+
+from rules.reasons import Reason
+from rules.tally import Tally
+from tasks.check import check_organization
+from tasks.dispatch import organizations_with_work
+from tasks.drain import block_everything, block_rest, drain
+from tasks.resources import TokenNotUsable, open_database, open_organization
+from tasks.tell import final_state, name_run
+
+
+@flow(name="issue-organization", persist_result=False)
+async def issue_organization(portals: list[str], limit: int = 0) -> State[Tally]:
+    """Issue what the portals of one Credly organization have due.
+
+    Started by reconcile. The rate limit belongs to an organization's token, so each organization is a run of its
+    own, and one organization's trouble leaves the others alone.
+
+    Args:
+        portals: Ids of the portals that are connected to this organization with the same token.
+        limit: Issue at most this many badges; 0 is all.
+    """
+    async with open_database():
+        work = await organizations_with_work(portals)
+        await name_run(f"issue · {', '.join(portals)} · {sum(each.due for each in work)} due")
+        total, stopped = Tally(), None
+        for due in work:
+            try:
+                async with open_organization(due) as organization:
+                    await check_organization()
+                    await drain(limit=limit or None)
+                    await block_rest()
+                    total, stopped = total + organization.tally, organization.stopped
+            except TokenNotUsable as unusable:
+                get_run_logger().error("%s", unusable)
+                total += await block_everything(due, Reason.TOKEN_MISSING)
+        return final_state(total, stopped=stopped)

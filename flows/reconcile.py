@@ -1,0 +1,46 @@
+"""The scheduled run: newly awarded achievements become Credly badges."""
+
+import asyncio
+
+from prefect import State, flow
+
+from flows.issue_organization import issue_organization
+from models.claiming import DueOrganization
+from tasks.dispatch import organizations_with_work, shares
+from tasks.plan import plan_issuances
+from tasks.preview import preview_run
+from tasks.resources import open_database
+from tasks.tell import name_run, say, tell_run
+
+
+@flow(name="reconcile", persist_result=False)
+async def reconcile(portal: str = "", limit: int = 0, preview: bool = False) -> State[None]:
+    """Issue the Credly badge of every achievement that was awarded and has none yet.
+
+    Safe to start at any time and to retry: what has its badge is not issued again.
+
+    Args:
+        portal: Work on this portal only (its id). Leave empty for all.
+        limit: Issue at most this many badges. 0 is all.
+        preview: Show what would be issued and with which evidence. Writes nothing and does not call Credly.
+    """
+    async with open_database():
+        if preview:
+            await name_run("reconcile · preview")
+            return say(await preview_run(portal=portal, limit=limit))
+
+        plan = await plan_issuances(portal=portal)
+        organizations = await organizations_with_work([portal] if portal else None)
+        await name_run(_title(organizations))
+        parts = await asyncio.gather(
+            *(
+                issue_organization(list(each.portal_ids), limit=share, return_state=True)
+                for each, share in shares(organizations, limit=limit)
+            )
+        )
+        return await tell_run(plan, organizations, parts)
+
+
+def _title(organizations: list[DueOrganization]) -> str:
+    portals = sum(len(each.portal_ids) for each in organizations)
+    return f"reconcile · {portals} portals · {sum(each.due for each in organizations)} due"

@@ -1,0 +1,16 @@
+"""Personal data as a hint: enough to recognise, too little to learn from."""
+
+HIDDEN = "…"
+
+
+def mask_name(name: str | None) -> str:
+    """Return the first character and an ellipsis; blank stays blank."""
+    return f"{name[0]}{HIDDEN}" if name else ""
+
+
+def mask_email(address: str | None) -> str:
+    """Return first characters of local part and domain: `a…@e…`."""
+    if not address:
+        return ""
+    local, _, domain = address.rpartition("@")
+    return f"{mask_name(local)}@{mask_name(domain)}"

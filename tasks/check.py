@@ -1,0 +1,60 @@
+"""A look at the organization before its badges: is the token accepted, are the templates active?
+
+A handful of calls in place of one refusal for each badge; and the way by which what is blocked gets free again.
+"""
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from credly.errors import CredlyError, NotConnected, NotFound, NotSent
+from models import claiming
+from rules.reasons import Reason
+from tasks.one_badge import fault_of_template
+from tasks.resources import Organization, database, now, organization
+
+CONNECTION_REASONS = (Reason.TOKEN_MISSING, Reason.TOKEN_REFUSED, Reason.ORGANIZATION_NOT_FOUND)
+TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)
+
+
+@task(name="check organization", cache_policy=NO_CACHE, persist_result=False)
+async def check_organization() -> None:
+    """Unblock what Credly would accept now, block what it would refuse; stop the organization if it must be."""
+    current = organization()
+    try:
+        await current.pace.turn()
+        await current.client.organization()
+    except (NotConnected, NotFound, NotSent) as error:
+        current.stop(_reason_of(error))
+        return
+    except CredlyError as error:
+        get_run_logger().warning("Organization %s could not be checked: %s", current.due.organization_id, error)
+        return
+    async with database().writing() as connection:
+        await claiming.unblock(connection, CONNECTION_REASONS, portal_ids=current.due.portal_ids, now=now())
+    await _check_templates(current)
+
+
+async def _check_templates(current: Organization) -> None:
+    async with database().reading() as connection:
+        templates = await claiming.templates_with_work(connection, portal_ids=current.due.portal_ids, now=now())
+    for template_id in templates:
+        try:
+            fault = await fault_of_template(current, template_id)
+        except CredlyError as error:
+            get_run_logger().warning("Template %s could not be checked: %s", template_id, error)
+            continue
+        portals, moment = current.due.portal_ids, now()
+        async with database().writing() as connection:
+            await claiming.unblock(
+                connection, TEMPLATE_REASONS, portal_ids=portals, now=moment, badge_template_id=template_id
+            )
+            if fault is not None:
+                await claiming.block_due(
+                    connection, fault, portal_ids=portals, now=moment, badge_template_id=template_id
+                )
+
+
+def _reason_of(error: CredlyError) -> Reason:
+    if isinstance(error, NotConnected):
+        return Reason.TOKEN_REFUSED
+    return Reason.ORGANIZATION_NOT_FOUND if isinstance(error, NotFound) else Reason.NOT_REACHABLE

@@ -1,0 +1,125 @@
+"""Working through what an organization has due: a fixed number of slots, fed from the ledger in small portions."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from math import ceil
+from typing import cast
+
+from prefect import get_run_logger
+from prefect.client.schemas.objects import State
+
+from models import claiming
+from models.claiming import DueOrganization
+from rules.reasons import Reason
+from rules.states import IssuanceState
+from rules.tally import Tally
+from settings import Settings, settings
+from tasks.issue import issue_batch
+from tasks.resources import Organization, database, now, organization
+from tasks.retrying import JITTER, TryAgain, may_pass
+
+_PORTION = 500
+_END = None
+Batch = list[tuple[int, str]]
+
+
+async def drain(*, limit: int | None) -> None:
+    """Issue what the opened organization has due, at most `limit` badges; what became of them is in its tally.
+
+    Raises:
+        RuntimeError: a task run ended in a defect; all others were finished first, and nothing is lost.
+    """
+    configured = settings()
+    current = organization()
+    queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=configured.calls_at_once)
+    slots = [asyncio.create_task(_slot(queue, configured)) for _ in range(configured.calls_at_once)]
+    async for batch in _batches(current, size=batch_size(current, configured, limit=limit), limit=limit):
+        await queue.put(batch)
+    for _ in slots:
+        await queue.put(_END)
+    defects = sum(await asyncio.gather(*slots))
+    if defects:
+        raise RuntimeError(
+            f"{defects} task runs of organization {current.due.organization_id} ended in a defect, see their logs. "
+            "Their badges stay in the ledger; the next run asks Credly about them before sending anything."
+        )
+
+
+def batch_size(current: Organization, configured: Settings, *, limit: int | None) -> int:
+    """Return how many badges share a task run: one, until a run would make more task runs than it may.
+
+    Never so many that their lease could end before their turns come at the organization's pace.
+    """
+    due = min(current.due.due, limit) if limit else current.due.due
+    wanted = ceil(due / configured.task_runs_per_run)
+    half_a_lease = configured.lease.total_seconds() / 2
+    bearable = int(half_a_lease * current.due.calls_per_second / configured.calls_at_once)
+    return max(1, min(wanted, bearable))
+
+
+async def block_rest() -> None:
+    """Where the organization had to be stopped for its token or itself, block what it still has due, at once."""
+    current = organization()
+    if current.stopped not in (None, Reason.NOT_REACHABLE):
+        current.tally += await block_everything(current.due, current.stopped)
+
+
+async def block_everything(due: DueOrganization, reason: Reason) -> Tally:
+    """Block all that an organization has pending; return the count."""
+    async with database().writing() as connection:
+        count = await claiming.block_due(connection, reason, portal_ids=due.portal_ids, now=now())
+    return Tally.of_many(IssuanceState.BLOCKED, reason, count=count)
+
+
+async def _batches(current: Organization, *, size: int, limit: int | None) -> AsyncIterator[Batch]:
+    """Walk once through what is due now, by id; ends early where the organization is stopped."""
+    after_id, left = 0, limit
+    while not current.stopped and (left is None or left > 0):
+        async with database().reading() as connection:
+            portion = await claiming.due_issuances(
+                connection,
+                portal_ids=current.due.portal_ids,
+                now=now(),
+                after_id=after_id,
+                limit=_PORTION if left is None else min(left, _PORTION),
+            )
+        if not portion:
+            return
+        after_id = portion[-1][0]
+        left = None if left is None else left - len(portion)
+        for start in range(0, len(portion), size):
+            if current.stopped:
+                return
+            yield portion[start : start + size]
+
+
+async def _slot(queue: asyncio.Queue[Batch | None], configured: Settings) -> int:
+    """Issue batches until there are none; return how many task runs ended in a defect."""
+    issue = issue_batch.with_options(
+        retries=configured.retries,
+        retry_delay_seconds=[configured.retry_delay.total_seconds() * 2**n for n in range(configured.retries)],
+        retry_jitter_factor=JITTER,
+        retry_condition_fn=may_pass,
+    )
+    defects = 0
+    while (batch := await queue.get()) is not _END:
+        running = issue([issuance_id for issuance_id, _ in batch], _title(batch), return_state=True)
+        defects += await _is_defect(await cast("Awaitable[State[None]]", running))
+    return defects
+
+
+async def _is_defect(state: State[None]) -> bool:
+    if state.is_completed():
+        return False
+    cause = await state.aresult(raise_on_failure=False)
+    if isinstance(cause, TryAgain):
+        return False
+    get_run_logger().error("A batch could not be finished: %s", type(cause).__name__)
+    return True
+
+
+def _title(batch: Batch) -> str:
+    first_id, achievement_id = batch[0]
+    if len(batch) == 1:
+        return f"{achievement_id} · {first_id}"
+    return f"{len(batch)} badges · {first_id} to {batch[-1][0]}"

@@ -1,0 +1,128 @@
+"""Issuing a batch of due badges: claim, load, issue each, record each as soon as it is known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
+
+from models import claiming
+from models.claiming import Attempt, Sent
+from models.facts import facts_of
+from rules import outcome
+from rules.badge_request import Prepared, prepare_request
+from rules.facts import IssuanceFacts
+from rules.outcome import Outcome
+from rules.reasons import Reason
+from rules.tally import Tally
+from settings import settings
+from tasks.one_badge import LONGEST_CALL, Calls, issue_one
+from tasks.resources import database, now, organization, run_ids, wait_policy
+from tasks.retrying import TryAgain
+
+_MAY_PASS = (Reason.NOT_REACHABLE, Reason.ANSWER_UNCLEAR, Reason.LOOK_UP_FAILED)
+
+
+@task(name="issue badges", task_run_name="issue {title}", cache_policy=NO_CACHE, persist_result=False)
+async def issue_batch(issuance_ids: list[int], title: str) -> None:
+    """Issue those of these issuances that are still due, one after the other, and count what became of them.
+
+    Each result is in the ledger before the next badge is begun. Safe to run again, at any time and by anybody:
+    the claim decides, and nothing is sent again before Credly has been asked.
+
+    Args:
+        issuance_ids: rows of the ledger, all of the organization that the running flow has opened.
+        title: what the task run is called in Prefect.
+
+    Raises:
+        TryAgain: some met what may pass; they are in the ledger as pending, and a retry takes them up.
+    """
+    del title
+    last_try = (task_run.run_count or 1) > settings().retries
+    batch = await _claim(issuance_ids, ignore_wait=(task_run.run_count or 1) > 1)
+    left_over = 0
+    for place, facts in enumerate(batch.facts):
+        if organization().stopped or now() >= batch.send_by:
+            await _give_back(batch, from_place=place)
+            break
+        result = await _issue_and_record(facts, batch)
+        may_pass = result.reason in _MAY_PASS
+        left_over += may_pass
+        if last_try or not may_pass or organization().stopped:
+            organization().tally += Tally.of([result])
+    if left_over and not organization().stopped:
+        raise TryAgain(f"{left_over} of {len(batch.facts)} met what may pass")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    token: str
+    facts: list[IssuanceFacts]
+    send_by: datetime
+
+
+async def _claim(issuance_ids: Sequence[int], *, ignore_wait: bool) -> _Batch:
+    token, claimed_at, lease = str(uuid4()), now(), settings().lease
+    async with database().writing() as connection:
+        claimed = await claiming.claim(
+            connection, issuance_ids, token=token, now=claimed_at, lease=lease, ignore_wait=ignore_wait
+        )
+    async with database().reading() as connection:
+        facts = await facts_of(connection, claimed) if claimed else []
+    return _Batch(token=token, facts=facts, send_by=claimed_at + lease - LONGEST_CALL)
+
+
+async def _issue_and_record(facts: IssuanceFacts, batch: _Batch) -> Outcome:
+    configured = settings()
+    prepared = prepare_request(facts, now=now())
+    if isinstance(prepared, Reason):
+        result = outcome.not_sendable(prepared)
+        await _record(facts, result, batch)
+        return result
+    calls = Calls(
+        organization=organization(),
+        facts=facts,
+        request=prepared.request,
+        policy=wait_policy(configured),
+        pause_limit=configured.throttle_pause_limit,
+        send_by=batch.send_by,
+    )
+    result = await issue_one(calls)
+    await _record(facts, result, batch, calls=calls.made, sent=_sent(prepared))
+    return result
+
+
+async def _record(
+    facts: IssuanceFacts, result: Outcome, batch: _Batch, *, calls: Sequence[Attempt] = (), sent: Sent | None = None
+) -> None:
+    async with database().writing() as connection:
+        held = await claiming.record(
+            connection,
+            facts.issuance_id,
+            result,
+            token=batch.token,
+            now=now(),
+            runs=run_ids(),
+            calls=calls,
+            sent=sent,
+        )
+    if not held:
+        get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)
+
+
+async def _give_back(batch: _Batch, *, from_place: int) -> None:
+    ids = [facts.issuance_id for facts in batch.facts[from_place:]]
+    async with database().writing() as connection:
+        await claiming.release(connection, ids, token=batch.token, now=now())
+
+
+def _sent(prepared: Prepared) -> Sent:
+    return Sent(
+        fingerprint=prepared.request.fingerprint(),
+        issued_at=prepared.request.issued_at,
+        evidence_sent=",".join(prepared.kinds),
+        evidence_left_out=",".join(f"{kind}:{why}" for kind, why in prepared.left_out),
+    )

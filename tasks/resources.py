@@ -1,0 +1,146 @@
+"""What flows and tasks work with, made in one place: the database, and one Credly client for an organization.
+
+Tasks take ids only. What cannot be an id (a database, a client) they find here, through context variables that
+flows set: a client as a task argument would be hashed, logged and perhaps stored by Prefect.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from prefect.blocks.system import Secret
+from pydantic import SecretStr
+
+from credly.client import CredlyClient, Timeouts
+from models.claiming import DueOrganization, RunIds
+from models.database import Database
+from rules.outcome import WaitPolicy
+from rules.reasons import Reason
+from rules.tally import Tally
+from settings import Settings, settings
+from tasks.pacing import Pace
+
+TROUBLE_IN_A_ROW = 20
+
+
+class TokenNotUsable(Exception):
+    """The Secret block of a connection does not exist, is empty, or holds no token."""
+
+
+@dataclass
+class Organization:
+    """A Credly organization during one run: its client, its pace, and whether it had to be stopped."""
+
+    due: DueOrganization
+    client: CredlyClient
+    pace: Pace
+    tally: Tally = field(default_factory=Tally)
+    stopped: Reason | None = None
+    in_a_row: int = field(default=0, repr=False)
+
+    def stop(self, reason: Reason) -> None:
+        """Make no further calls in this run; the first reason stands."""
+        self.stopped = self.stopped or reason
+
+    def note_trouble(self) -> None:
+        """Count a call without an answer; after many in a row, trying on helps nobody."""
+        self.in_a_row += 1
+        if self.in_a_row >= TROUBLE_IN_A_ROW:
+            self.stop(Reason.NOT_REACHABLE)
+
+
+_database: ContextVar[Database] = ContextVar("laurel_database")
+_organization: ContextVar[Organization] = ContextVar("laurel_organization")
+
+
+def database() -> Database:
+    """Return the database that the running flow opened."""
+    return _database.get()
+
+
+def organization() -> Organization:
+    """Return the organization that the running flow opened."""
+    return _organization.get()
+
+
+def now() -> datetime:
+    """Return the present moment in UTC; the one place where the clock is read."""
+    return datetime.now(UTC)
+
+
+def wait_policy(configured: Settings) -> WaitPolicy:
+    """Return how long things wait, from the settings."""
+    return WaitPolicy(
+        lookup_grace=configured.lookup_grace,
+        try_again_after=configured.try_again_after,
+        throttle_pause_default=configured.throttle_pause_default,
+    )
+
+
+@asynccontextmanager
+async def open_database() -> AsyncIterator[Database]:
+    """Open the configured database for the flow and its tasks; a flow inside a flow uses the outer one's."""
+    outer = _database.get(None)
+    if outer is not None:
+        yield outer
+        return
+    opened = Database(settings().database_url)
+    token = _database.set(opened)
+    try:
+        yield opened
+    finally:
+        _database.reset(token)
+        await opened.dispose()
+
+
+@asynccontextmanager
+async def open_organization(due: DueOrganization) -> AsyncIterator[Organization]:
+    """Open a client for the organization with the token from its Secret block.
+
+    Raises:
+        TokenNotUsable: there is no such block, or what it holds cannot be a token.
+    """
+    configured = settings()
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(
+            _client(due, token=await _token(due.token_block), configured=configured)
+        )
+        opened = Organization(due=due, client=client, pace=Pace(calls_per_second=due.calls_per_second))
+        token = _organization.set(opened)
+        stack.callback(_organization.reset, token)
+        yield opened
+
+
+def _client(due: DueOrganization, *, token: SecretStr, configured: Settings) -> CredlyClient:
+    try:
+        return CredlyClient(
+            base_url=due.base_url,
+            organization_id=due.organization_id,
+            token=token,
+            max_connections=configured.calls_at_once,
+            timeouts=Timeouts(read=configured.read_timeout.total_seconds()),
+        )
+    except ValueError as unusable:
+        raise TokenNotUsable(f"Secret block {due.token_block}: {unusable}") from None
+
+
+async def _token(block_name: str) -> SecretStr:
+    try:
+        block: Secret[str] = await Secret.aload(block_name)
+    except ValueError:
+        raise TokenNotUsable(
+            f"There is no Prefect Secret block named {block_name}: create it, or connect the portal anew."
+        ) from None
+    value = block.get()
+    if not isinstance(value, str) or not value.strip():
+        raise TokenNotUsable(f"The Prefect Secret block {block_name} holds no token.")
+    return SecretStr(value.strip())
+
+
+def run_ids() -> RunIds:
+    """Return the ids of the flow run and task run that are under way."""
+    from prefect.runtime import flow_run, task_run
+
+    return RunIds(flow_run_id=flow_run.id, task_run_id=task_run.id)

@@ -1,0 +1,102 @@
+"""Telling people what a run did: the final state's words, and a page in the run's artifacts. Ids only."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect import State
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from models.claiming import DueOrganization
+from models.planning import PlanCounts
+from rules.reasons import Reason
+from rules.states import IssuanceState
+from rules.tally import Tally
+
+NEEDS_A_PERSON = "Needs a person"
+
+
+async def name_run(name: str) -> None:
+    """Give the running flow run a name that says what it works on."""
+    async with get_client() as client:
+        await client.update_flow_run(flow_run.id, name=name)
+
+
+def say(sentence: str) -> State[None]:
+    """Return a completed state with this message."""
+    return Completed(message=sentence)
+
+
+def final_state(tally: Tally, *, stopped: Reason | None = None) -> State[Tally]:
+    """Return a state whose message says what happened, and whose name shows if a person is needed.
+
+    Failed only where the work could not be done: Credly was not reachable. Refused badges do not fail a run.
+    """
+    sentence = tally.sentence
+    if stopped is not None:
+        sentence = f"{sentence}. Stopped: {stopped.sentence}"
+    if stopped is Reason.NOT_REACHABLE:
+        return Failed(message=sentence, data=tally)
+    name = NEEDS_A_PERSON if tally.needs_a_person else "Completed"
+    return Completed(name=name, message=sentence, data=tally)
+
+
+async def tell_run(
+    plan: PlanCounts, organizations: Sequence[DueOrganization], parts: Sequence[State[Any]]
+) -> State[None]:
+    """Write the run's page and return its final state: failed if an organization's part could not do its work."""
+    tallies = {each.organization_id: await _tally(part) for each, part in zip(organizations, parts, strict=False)}
+    total = sum(tallies.values(), start=Tally())
+    failures = [part for part in parts if not part.is_completed()]
+    await acreate_markdown_artifact(key="reconcile", markdown=_page(plan, tallies, total), description=total.sentence)
+    if failures:
+        return Failed(
+            message=f"{total.sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs."
+        )
+    return Completed(name=NEEDS_A_PERSON if total.needs_a_person else "Completed", message=total.sentence)
+
+
+async def _tally(part: State[Any]) -> Tally:
+    result = await part.aresult(raise_on_failure=False)
+    return result if isinstance(result, Tally) else Tally()
+
+
+def _page(plan: PlanCounts, tallies: Mapping[str, Tally], total: Tally) -> str:
+    lines = [
+        "# What this run did",
+        "",
+        f"**{total.sentence}**",
+        "",
+        f"Planning entered {plan.entered} new issuances, took up {plan.taken_up_again} again, "
+        f"cancelled {plan.cancelled} and unblocked {plan.unblocked}.",
+        "",
+    ]
+    if total.reasons:
+        lines += ["## Not issued, and why", "", *_reasons(total), ""]
+    if tallies:
+        lines += ["## By organization", "", *_organizations(tallies), ""]
+    return "\n".join(lines)
+
+
+def _reasons(total: Tally) -> list[str]:
+    rows = [
+        f"| {count} | {state} | `{reason}` | {reason.sentence} | {reason.advice} |"
+        for (state, reason), count in total.reasons.most_common()
+    ]
+    return ["| badges | state | reason | what it means | what to do |", "|--:|---|---|---|---|", *rows]
+
+
+def _organizations(tallies: Mapping[str, Tally]) -> list[str]:
+    states = list(IssuanceState)
+    head = ["organization", *states]
+    rows = [
+        [f"`{organization_id}`", *(str(tally.states[state]) for state in states)]
+        for organization_id, tally in tallies.items()
+    ]
+    return [_row(head), _row(["---", *("--:" for _ in states)]), *(_row(row) for row in rows)]
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
