@@ -1,0 +1,153 @@
+"""The demo: an invented platform's badges, issued to a stand-in of Credly by the real flow, twice."""
+
+import asyncio
+import shutil
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from demo import servers
+from demo.fill import demo_seed, fill
+from demo.outcome import LedgerCounts, count_awards_without_row, count_ledger, one_badge_url
+from demo.servers import FOLDER, HOST, DemoError
+from demo.show import console, show_comparison, show_ledger, show_progress, show_step, show_where_to_look
+from models.database import Database
+from settings import DEFAULT_DATABASE, settings
+
+RUN_WITHIN_SECONDS = 180
+RECORDED_WITHIN_SECONDS = 40
+STEPS = 6
+
+T = TypeVar("T")
+
+
+def main() -> int:
+    """Run the demo and return the exit code."""
+    started = time.monotonic()
+    try:
+        with servers.stopped_by_signals(), servers.only_one_here(), ExitStack() as stack:
+            refuse_other_database()
+            as_promised = demo(stack)
+    except DemoError as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    console.print(f"\nDone in {time.monotonic() - started:.0f} seconds.")
+    return 0 if as_promised else 1
+
+
+def refuse_other_database() -> None:
+    """Raise unless the database is the demo's own file, which it removes and makes anew."""
+    if settings().database_url != f"sqlite+aiosqlite:///{DEFAULT_DATABASE}":
+        raise DemoError(
+            "LAUREL_DATABASE_URL points at a database other than .laurel/laurel.db, and the demo removes and fills "
+            "only its own: unset it and start the demo again."
+        )
+
+
+def remove_earlier() -> None:
+    """Remove the databases of an earlier demo and its Prefect history."""
+    for name in ("laurel.db", "standin.db"):
+        for file in FOLDER.glob(f"{name}*"):
+            file.unlink()
+    shutil.rmtree(FOLDER / "prefect", ignore_errors=True)
+
+
+def demo(stack: ExitStack) -> bool:
+    """Take all steps; return whether ledger and stand-in agree and the second run issued nothing."""
+    show_step(1, STEPS, "Removing what an earlier demo left in .laurel")
+    remove_earlier()
+    prefect_port = servers.free_port(servers.PREFECT_PORT)
+    standin_port = servers.free_port(servers.STANDIN_PORT)
+
+    show_step(2, STEPS, "Starting Prefect's server and a stand-in for Credly on this machine")
+    prefect = servers.start_prefect(stack, prefect_port)
+    standin = servers.start_standin(stack, standin_port, database=FOLDER / "standin.db", seed=demo_seed())
+
+    show_step(3, STEPS, "Inventing a learning platform in .laurel/laurel.db")
+    invent_platform(standin_port)
+    standin.wait_until(lambda: servers.standin_ready(standin_port))
+    prefect.wait_until(lambda: servers.prefect_ready(prefect_port))
+    servers.run("save-tokens", ["demo.save_tokens"], servers.prefect_environment(prefect_port))
+
+    show_step(4, STEPS, "Running the flow `reconcile`: it enters what is owed and issues it")
+    first = reconcile_once(stack, "reconcile-first", prefect_port)
+    show_ledger(first, in_database(count_awards_without_row))
+
+    show_step(5, STEPS, "Running it again: nothing may be issued twice")
+    second = reconcile_once(stack, "reconcile-second", prefect_port)
+    new = second.issued - first.issued
+    console.print(f"     The second run issued {new or 'nothing'}.")
+
+    show_step(6, STEPS, "Comparing the ledger with the badges at the stand-in")
+    agreed = show_comparison(second, badges_at_standin(standin_port))
+    show_where_to_look(standin=f"http://{HOST}:{standin_port}", badge_url=in_database(one_badge_url))
+    wait_for_history(prefect_port)
+    return agreed and new == 0
+
+
+def in_database(work: Callable[[Database], Awaitable[T]]) -> T:
+    """Return what the work found in the database of the settings, which is closed again."""
+
+    async def opened() -> T:
+        database = Database(settings().database_url)
+        try:
+            return await work(database)
+        finally:
+            await database.dispose()
+
+    return asyncio.run(opened())
+
+
+def invent_platform(standin_port: int) -> None:
+    """Fill the database, and say with how much."""
+    base_url = f"http://{HOST}:{standin_port}/v1"
+    rows = in_database(lambda database: fill(database, now=datetime.now(UTC), base_url=base_url))
+    console.print(
+        "     {portals} portals, {achievements} achievements ({credly_integrations} with Credly), {users} users, "
+        "{achievement_awards} awards".format(**rows)
+    )
+
+
+def reconcile_once(stack: ExitStack, name: str, prefect_port: int) -> LedgerCounts:
+    """Run the flow in a process of its own, show how it goes, and return the ledger as it left it."""
+    started = time.monotonic()
+    shown: LedgerCounts | None = None
+
+    def progress() -> None:
+        nonlocal shown
+        counts = in_database(count_ledger)
+        if counts.by_state and counts != shown:
+            show_progress(counts)
+        shown = counts
+
+    process = servers.start(stack, name, ["demo.run_flow"], servers.prefect_environment(prefect_port))
+    process.finish(within_seconds=RUN_WITHIN_SECONDS, meanwhile=progress)
+    console.print(f"     The run took {time.monotonic() - started:.0f} seconds.")
+    return in_database(count_ledger)
+
+
+def badges_at_standin(port: int) -> Counter[str]:
+    """Count the badges at the stand-in by organization."""
+    return Counter(badge["organization_id"] for badge in servers.ask(port, "/_standin/badges")["badges"])
+
+
+def wait_for_history(prefect_port: int) -> None:
+    """Wait until Prefect's server has recorded every task run; it does so behind the runs."""
+    unfinished = {"task_runs": {"state": {"type": {"not_any_": ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]}}}}
+    deadline = time.monotonic() + RECORDED_WITHIN_SECONDS
+    before = -1
+    with suppress(OSError):
+        while time.monotonic() < deadline:
+            everything = servers.ask(prefect_port, "/api/task_runs/count", body={})
+            open_ones = servers.ask(prefect_port, "/api/task_runs/count", body=unfinished)
+            if open_ones == 0 and everything == before:
+                return
+            before = everything
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,44 @@
+"""Filling a database with the invented platform and its Credly settings."""
+
+from datetime import datetime
+
+from sqlalchemy import insert, select, update
+
+from demo.credly_data import credly_seed, settings_rows, tokens
+from demo.platform_data import ACHIEVEMENTS, Row, platform_rows
+from models.database import Database
+from models.integrations import CredlyConnection
+from models.migrate import create_platform_tables, migrate
+from models.tables import table
+
+connections = table(CredlyConnection)
+
+
+def demo_seed() -> dict[str, list[Row]]:
+    """Return what the stand-in starts with."""
+    return credly_seed({key: portal for key, portal, *_ in ACHIEVEMENTS})
+
+
+async def fill(database: Database, *, now: datetime, base_url: str) -> dict[str, int]:
+    """Create the tables and insert the invented platform, connected to `base_url`; return rows by table."""
+    await create_platform_tables(database)
+    await migrate(database)
+    rows = platform_rows(now=now) | settings_rows(now=now, base_url=base_url)
+    async with database.writing() as connection:
+        for model, of_table in rows.items():
+            await connection.execute(insert(table(model)), of_table)
+    return {table(model).name: len(of_table) for model, of_table in rows.items()}
+
+
+async def demo_base_url(database: Database) -> str | None:
+    """Return the address that the demo's connections point at, or None when the demo's data is not there."""
+    query = select(connections.c.base_url).where(connections.c.token_block.in_(tokens())).limit(1)
+    async with database.reading() as connection:
+        return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def point_demo_at(database: Database, *, base_url: str) -> None:
+    """Let the demo's connections point at the stand-in's present address, and no other connection."""
+    of_demo = connections.c.token_block.in_(tokens()) & connections.c.base_url.startswith("http://127.0.0.1:")
+    async with database.writing() as connection:
+        await connection.execute(update(connections).where(of_demo).values(base_url=base_url))

@@ -1,0 +1,104 @@
+"""What the ledger and the stand-in say after a run, in counts only: nobody's name or address is read."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import case, exists, func, select
+
+from models.database import Database
+from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger import BadgeIssuance, IssuanceAttempt
+from models.platform import AchievementAward
+from models.tables import table
+from rules.reasons import Reason
+from rules.states import IssuanceState
+
+issuances = table(BadgeIssuance)
+attempts = table(IssuanceAttempt)
+awards = table(AchievementAward)
+connections = table(CredlyConnection)
+integrations = table(CredlyIntegration)
+
+NO_INTEGRATION = "The achievement has no Credly integration."
+WITHDRAWN = "The award was withdrawn again before any run."
+AWARDED_AGAIN = "The user was awarded the same achievement before: one badge is enough."
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateCount:
+    """How many issuances stand in one state for one reason."""
+
+    state: IssuanceState
+    reason: Reason | None
+    count: int
+
+    @property
+    def sentence(self) -> str:
+        """What it means."""
+        return self.reason.sentence if self.reason else self.state.sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerCounts:
+    """The ledger in counts."""
+
+    by_state: tuple[StateCount, ...]
+    issued_by_organization: dict[str, int]
+    calls: int
+
+    def of(self, *states: IssuanceState) -> int:
+        """How many issuances stand in these states."""
+        return sum(row.count for row in self.by_state if row.state in states)
+
+    @property
+    def issued(self) -> int:
+        """How many badges are issued."""
+        return self.of(IssuanceState.ISSUED)
+
+
+async def count_ledger(database: Database) -> LedgerCounts:
+    """Count the ledger by state and reason, the issued by organization, and the calls made."""
+    by_state = (
+        select(issuances.c.state, issuances.c.reason, func.count().label("count"))
+        .group_by(issuances.c.state, issuances.c.reason)
+        .order_by(issuances.c.state, func.count().desc())
+    )
+    by_organization = (
+        select(connections.c.organization_id, func.count(issuances.c.id))
+        .join(issuances, issuances.c.portal_id == connections.c.portal_id)
+        .where(issuances.c.state == IssuanceState.ISSUED)
+        .group_by(connections.c.organization_id)
+    )
+    async with database.reading() as connection:
+        rows = [
+            StateCount(state=row.state, reason=row.reason, count=row[2]) for row in await connection.execute(by_state)
+        ]
+        issued = {row[0]: row[1] for row in await connection.execute(by_organization)}
+        calls = (await connection.execute(select(func.count()).select_from(attempts))).scalar_one()
+    order = list(IssuanceState)
+    rows.sort(key=lambda row: (row.state is not IssuanceState.ISSUED, order.index(row.state), -row.count))
+    return LedgerCounts(by_state=tuple(rows), issued_by_organization=issued, calls=calls)
+
+
+async def count_awards_without_row(database: Database) -> dict[str, int]:
+    """Count the awards for which the ledger has no row, by the sentence that says why."""
+    why = case(
+        (~exists().where(integrations.c.achievement_id == awards.c.achievement_id), NO_INTEGRATION),
+        (awards.c.withdrawn_at.is_not(None), WITHDRAWN),
+        else_=AWARDED_AGAIN,
+    ).label("why")
+    of_ledger = exists().where(issuances.c.award_id == awards.c.id)
+    query = select(why, func.count()).select_from(awards).where(~of_ledger).group_by(why).order_by(why)
+    async with database.reading() as connection:
+        return {row[0]: row[1] for row in await connection.execute(query)}
+
+
+async def one_badge_url(database: Database) -> str | None:
+    """Return the address of one issued badge's page, one with evidence if there is such a badge."""
+    query = (
+        select(issuances.c.badge_url)
+        .where(issuances.c.state == IssuanceState.ISSUED)
+        .order_by((issuances.c.evidence_sent == "").asc(), func.length(issuances.c.evidence_sent).desc())
+        .limit(1)
+    )
+    async with database.reading() as connection:
+        return (await connection.execute(query)).scalar_one_or_none()

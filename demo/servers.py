@@ -1,0 +1,231 @@
+"""Starting the processes that the demo and `make up` need, waiting until they answer, and stopping them all."""
+
+import fcntl
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from settings import ROOT
+
+HOST = "127.0.0.1"
+PREFECT_PORT = 4200
+STANDIN_PORT = 8090
+FOLDER = ROOT / ".laurel"
+READY_WITHIN_SECONDS = 60.0
+STOPPED_WITHIN_SECONDS = 10.0
+LOG_LINES_SHOWN = 15
+
+
+class DemoError(Exception):
+    """Something that ends the demo with one clear sentence and no traceback."""
+
+
+def free_port(usual: int) -> int:
+    """Return the usual port, or any free one when it is taken."""
+    for port in (usual, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return int(probe.getsockname()[1])
+    raise DemoError("No port of 127.0.0.1 is free.")
+
+
+def ask(port: int, path: str, *, body: Mapping[str, Any] | None = None, timeout: float = 10) -> Any:
+    """Return the JSON that a server of this machine answers; raise OSError when it does not answer well."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
+    try:
+        if body is None:
+            connection.request("GET", path)
+        else:
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        text = reply.read()
+    except http.client.HTTPException as error:
+        raise OSError(f"No answer from port {port} to {path}.") from error
+    finally:
+        connection.close()
+    if reply.status >= 300:
+        raise OSError(f"Port {port} answers {path} with status {reply.status}.")
+    return json.loads(text) if text else None
+
+
+@contextmanager
+def only_one_here() -> Iterator[None]:
+    """Hold the checkout's lock, so that the demo never removes files from under a running `make up`."""
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DemoError(
+                "`make up` or `make demo` is already running in this folder; stop it first (Ctrl-C)."
+            ) from error
+        yield
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Turn Ctrl-C, SIGTERM and SIGHUP into one orderly exit, so that whatever was started is stopped.
+
+    A signal that was ignored from outside (nohup) stays ignored; a second one does not disturb the stopping.
+    """
+
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in stopping if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Server:
+    """A process of this machine in a group of its own, with a log file."""
+
+    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.name = name
+        self.log = FOLDER / "logs" / f"{name}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=ROOT,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until(self, ready: Callable[[], bool]) -> None:
+        """Return once `ready` holds; raise with the end of the log when the process ends or takes too long."""
+        deadline = time.monotonic() + READY_WITHIN_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise self.failure(f"ended with code {self.process.returncode}")
+            with suppress(OSError, ValueError):
+                if ready():
+                    return
+            time.sleep(0.1)
+        raise self.failure(f"was not ready after {READY_WITHIN_SECONDS:.0f} seconds")
+
+    def finish(self, *, within_seconds: float, meanwhile: Callable[[], None]) -> None:
+        """Return when the process has ended well, calling `meanwhile` as it goes on; raise otherwise."""
+        deadline = time.monotonic() + within_seconds
+        while self.process.poll() is None:
+            if time.monotonic() > deadline:
+                raise self.failure(f"had not ended after {within_seconds:.0f} seconds")
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=1)
+            meanwhile()
+        if self.process.returncode != 0:
+            raise self.failure(f"ended with code {self.process.returncode}")
+
+    def failure(self, what: str) -> DemoError:
+        """Return the error that says what happened and shows the end of the log."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+        return DemoError("\n".join([f"{self.name} {what}. The end of {self.log.relative_to(ROOT)}:", *lines]))
+
+    def stop(self) -> None:
+        """End the process and all that it started: asked first, then killed."""
+        group = self.process.pid
+        for number, seconds in ((signal.SIGTERM, STOPPED_WITHIN_SECONDS), (signal.SIGKILL, 5.0)):
+            with suppress(ProcessLookupError):
+                os.killpg(group, number)
+            if self._gone(group, within_seconds=seconds):
+                return
+
+    def _gone(self, group: int, *, within_seconds: float) -> bool:
+        deadline = time.monotonic() + within_seconds
+        while time.monotonic() < deadline:
+            self.process.poll()
+            try:
+                os.killpg(group, 0)
+            except ProcessLookupError:
+                return True
+            time.sleep(0.05)
+        return False
+
+
+def prefect_environment(port: int) -> dict[str, str]:
+    """Return the environment for whatever talks to the demo's Prefect server, without the user's own settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return kept | {
+        "PREFECT_HOME": str(FOLDER / "prefect"),
+        "PREFECT_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+        "PREFECT_CLI_COLORS": "false",
+        "DO_NOT_TRACK": "1",
+        "PYTHONUNBUFFERED": "1",
+        "LAUREL_ROOT": str(ROOT),
+    }
+
+
+def start(stack: ExitStack, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Server:
+    """Start a process that is stopped when the stack closes."""
+    server = Server(name, command, environment)
+    stack.callback(server.stop)
+    return server
+
+
+def start_prefect(stack: ExitStack, port: int) -> Server:
+    """Start Prefect's server with its UI; wait for it with `prefect_ready`."""
+    command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    return start(stack, "prefect-server", command, prefect_environment(port))
+
+
+def prefect_ready(port: int) -> bool:
+    """Return whether Prefect's server answers."""
+    return ask(port, "/api/health") is True
+
+
+def start_standin(stack: ExitStack, port: int, *, database: Path, seed: Mapping[str, Any]) -> Server:
+    """Start the stand-in for Credly, which takes the seed when its database is new."""
+    seed_file = FOLDER / "standin-seed.json"
+    seed_file.write_text(json.dumps(seed, ensure_ascii=False, indent=1), encoding="utf-8")
+    command = ["credly.standin", "--host", HOST, "--port", str(port)]
+    command += ["--database", str(database), "--seed", str(seed_file)]
+    return start(stack, "credly-standin", command, os.environ)
+
+
+def standin_ready(port: int) -> bool:
+    """Return whether the stand-in answers."""
+    ask(port, "/_standin/health")
+    return True
+
+
+def start_worker(stack: ExitStack, prefect_port: int) -> Server:
+    """Start a worker for the work pool `badges`."""
+    command = ["prefect", "worker", "start", "--pool", "badges", "--type", "process"]
+    return start(stack, "prefect-worker", command, prefect_environment(prefect_port))
+
+
+def run(name: str, command: Sequence[str], environment: Mapping[str, str], *, within_seconds: float = 90) -> None:
+    """Run a process to its end."""
+    with ExitStack() as stack:
+        start(stack, name, command, environment).finish(within_seconds=within_seconds, meanwhile=lambda: None)
+
+
+def worker_online(prefect_port: int) -> bool:
+    """Return whether a worker of the work pool `badges` has reported to Prefect's server."""
+    workers = ask(prefect_port, "/api/work_pools/badges/workers/filter", body={})
+    return any(worker["status"] == "ONLINE" for worker in workers)

@@ -1,0 +1,102 @@
+"""`make up`: Prefect with its UI, the stand-in for Credly and a worker on this machine, until Ctrl-C."""
+
+import time
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+from demo import servers
+from demo.__main__ import in_database
+from demo.fill import demo_base_url, demo_seed, point_demo_at
+from demo.servers import FOLDER, HOST, DemoError, Server
+from demo.show import console
+from models.database import Database
+from models.migrate import create_platform_tables, migrate
+from settings import DEFAULT_DATABASE, settings
+
+
+def main() -> int:
+    """Start everything, print the addresses, and wait; return the exit code."""
+    try:
+        with servers.stopped_by_signals(), servers.only_one_here(), ExitStack() as stack:
+            watch(start_all(stack))
+    except DemoError as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+    except SystemExit:
+        console.print("Stopped.")
+    return 0
+
+
+def start_all(stack: ExitStack) -> list[Server]:
+    """Start server, stand-in and worker with the deployments applied, and print where they are."""
+    stored = in_database(prepare_database)
+    standin_port = servers.free_port(urlsplit(stored or "").port or servers.STANDIN_PORT)
+    prefect_port = servers.free_port(servers.PREFECT_PORT)
+    environment = servers.prefect_environment(prefect_port)
+    console.print("Starting Prefect's server and the stand-in for Credly ...")
+    prefect = servers.start_prefect(stack, prefect_port)
+    standin = servers.start_standin(stack, standin_port, database=FOLDER / "standin.db", seed=demo_seed())
+    standin.wait_until(lambda: servers.standin_ready(standin_port))
+    if stored:
+        base_url = f"http://{HOST}:{standin_port}/v1"
+        in_database(lambda database: point_demo_at(database, base_url=base_url))
+    prefect.wait_until(lambda: servers.prefect_ready(prefect_port))
+    if stored:
+        servers.run("save-tokens", ["demo.save_tokens"], environment)
+    console.print("Applying the deployments of prefect.yaml and starting a worker ...")
+    make_work_pool(prefect_port)
+    servers.run("deploy", ["prefect", "--no-prompt", "deploy", "--all"], environment)
+    worker = servers.start_worker(stack, prefect_port)
+    worker.wait_until(lambda: servers.worker_online(prefect_port))
+    show_addresses(prefect_port, standin_port, filled=bool(stored))
+    return [prefect, standin, worker]
+
+
+async def prepare_database(database: Database) -> str | None:
+    """Create or update the tables, and return the address that the demo's connections point at, if any.
+
+    The platform's tables are created in our own file only; any other database is the platform's affair.
+    """
+    if database.url == f"sqlite+aiosqlite:///{DEFAULT_DATABASE}":
+        await create_platform_tables(database)
+    await migrate(database)
+    return await demo_base_url(database)
+
+
+def make_work_pool(prefect_port: int) -> None:
+    """Create the work pool `badges` unless it is there."""
+    pools = servers.ask(prefect_port, "/api/work_pools/filter", body={})
+    if any(pool["name"] == "badges" for pool in pools):
+        return
+    command = ["prefect", "work-pool", "create", "badges", "--type", "process"]
+    servers.run("work-pool", command, servers.prefect_environment(prefect_port))
+
+
+def show_addresses(prefect_port: int, standin_port: int, *, filled: bool) -> None:
+    """Print where everything is."""
+    standin = f"http://{HOST}:{standin_port}"
+    console.print(f"\n  Prefect: runs and schedules   http://{HOST}:{prefect_port}/runs")
+    console.print(f"  Start a run by hand           http://{HOST}:{prefect_port}/deployments")
+    console.print(f"  The stand-in's badges         {standin}/")
+    console.print("  Logs                          .laurel/logs/")
+    if not filled:
+        console.print(f"\n  The platform in {in_words()} has no demo data; `make demo` invents some.")
+    console.print("\nCtrl-C stops all of it.")
+
+
+def in_words() -> str:
+    """Return which database is used, without its password."""
+    return repr(Database(settings().database_url))
+
+
+def watch(processes: list[Server]) -> None:
+    """Wait until a signal ends this, or one of the processes does."""
+    while True:
+        for server in processes:
+            if server.process.poll() is not None:
+                raise server.failure(f"ended with code {server.process.returncode}")
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
