@@ -1,0 +1,60 @@
+"""How a list is asked for and read: filters, pages, ids in paths. Pure."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from credly.errors import UnsafeFilterValue
+from credly.replies import Reply
+from credly.wire import Badge
+
+
+def filter_expression(terms: Mapping[str, str], *, states: tuple[str, ...]) -> str:
+    """Credly's filter expression; a value has no way to be escaped, so an unsafe one is refused."""
+    for key, value in [*terms.items(), *(("state", state) for state in states)]:
+        if not value or not value.isprintable() or any(mark in value for mark in ("|", ",", "::")):
+            raise UnsafeFilterValue(f"{key} is empty or holds |, a comma, :: or a control character")
+    parts = [f"{key}::{value}" for key, value in terms.items()]
+    return "|".join([*parts, f"state::{','.join(states)}"] if states else parts)
+
+
+def is_asked_for(badge: Badge, *, asked: Mapping[str, str], states: tuple[str, ...]) -> bool:
+    """Whether a row of a look-up answers it: template, state, and earner id or address as far as asked for."""
+    email = asked.get("recipient_email", badge.recipient_email)
+    return (
+        badge.badge_template_id == asked["badge_template_id"]
+        and badge.issuer_earner_id == asked.get("issuer_earner_id", badge.issuer_earner_id)
+        and (badge.recipient_email or "").lower() == (email or "").lower()
+        and (not states or badge.state in states)
+    )
+
+
+def is_last_page(metadata: object) -> bool | None:
+    """Whether the list ends here; None when the metadata does not say."""
+    if not isinstance(metadata, Mapping):
+        return None
+    current, total = metadata.get("current_page"), metadata.get("total_pages")
+    if isinstance(current, int) and isinstance(total, int):
+        return current >= total or metadata.get("next_page_url", "") is None
+    return metadata["next_page_url"] is None if "next_page_url" in metadata else None
+
+
+def next_query(reply: Reply) -> dict[str, str] | None:
+    """The query of the bulk read's next page, None at the end."""
+    metadata = reply.payload().get("metadata")
+    following = metadata.get("next_page_url") if isinstance(metadata, Mapping) else ""
+    if following is None:
+        return None
+    try:
+        query = dict(parse_qsl(urlsplit(following).query, keep_blank_values=True))
+    except (ValueError, AttributeError, TypeError):
+        query = {}
+    if not query:
+        raise reply.unclear("incomplete_reply")
+    return query
+
+
+def path_segment(value: str, *, name: str) -> str:
+    """The id as part of a path, refused where it could lead to another one."""
+    if not value.strip(".") or not value.isprintable() or ".." in value or any(mark in value for mark in "/\\?#"):
+        raise ValueError(f"{name} must be an id as Credly shows it: not empty, without / ? # or ..")
+    return quote(value, safe="")

@@ -1,0 +1,175 @@
+"""What a reply of Credly means: a value, or which error. Pure: no network, no clock.
+
+Bodies are read defensively (Credly API notes, section 8): `data.message`, then `data.errors`, then a
+top-level `message` or `error`; a gateway's HTML or an empty body says nothing.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from credly.errors import (
+    AlreadyIssued,
+    AlreadyReplaced,
+    CredlyError,
+    Facts,
+    NotConnected,
+    NotFound,
+    Refused,
+    Throttled,
+    Unclear,
+    masked,
+)
+from credly.wire import Received
+
+_LONGEST_WAIT = timedelta(hours=24)
+_REDIRECTED = frozenset({301, 302, 307, 308})
+_GONE = frozenset({404, 410})
+
+ReceivedT = TypeVar("ReceivedT", bound=Received)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call under way: what it is for, our id for it, and the texts to be masked in the answer."""
+
+    operation: str
+    request_id: str
+    personal: tuple[str, ...] = field(default=(), repr=False)
+
+    def facts(self, *, code: str, status: int | None = None) -> Facts:
+        """What any error of this call can tell."""
+        return {"code": code, "status": status, "request_id": self.request_id, "operation": self.operation}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Credly's answer to a call. `body` is None when it was longer than we read."""
+
+    call: Call
+    status: int
+    body: bytes | None = field(repr=False)
+    retry_after: str | None = None
+
+    def payload(self) -> dict[str, Any]:
+        """The envelope, empty if there is none."""
+        try:
+            parsed = json.loads(self.body or b"")
+        except (ValueError, RecursionError):
+            return {}
+        return parsed if isinstance(parsed, dict) else {}
+
+    def unclear(self, code: str) -> Unclear:
+        """The error for a reply that leaves open what happened."""
+        return Unclear(**self.call.facts(code=code, status=self.status))
+
+
+def one(model: type[ReceivedT], reply: Reply) -> ReceivedT:
+    """The object in a success reply.
+
+    Raises:
+        Unclear: there is no envelope, or the object has no id.
+    """
+    return _parsed(model, _content(reply), reply=reply)
+
+
+def several(model: type[ReceivedT], reply: Reply) -> list[ReceivedT]:
+    """The objects in a success reply that lists some.
+
+    Raises:
+        Unclear: there is no list, or an entry has no id.
+    """
+    rows = _content(reply)
+    if not isinstance(rows, list):
+        raise reply.unclear("incomplete_reply")
+    return [_parsed(model, row, reply=reply) for row in rows]
+
+
+def error_for(reply: Reply, *, now: datetime) -> CredlyError:
+    """The error that a reply stands for; `now` is for a Retry-After with a date."""
+    status = reply.status
+    if reply.body is None:
+        return reply.unclear("reply_too_large")
+    texts = list(_texts(reply.payload()))
+    facts = reply.call.facts(code=f"http_{status}", status=status)
+    facts["credly_message"] = masked("; ".join(texts), personal=reply.call.personal)
+    if status in _REDIRECTED:
+        return Refused(**facts | {"code": "redirected"})
+    if not 400 <= status < 500 or status == 408:
+        return Unclear(**facts)
+    if status == 429:
+        wait = parse_retry_after(reply.retry_after, now=now)
+        return Throttled(retry_after=wait, **facts | {"code": "throttled"})
+    if status in (401, 403):
+        return NotConnected(**facts | {"code": "token_refused" if status == 401 else "forbidden"})
+    if status in _GONE:
+        return NotFound(**facts | {"code": "not_found"})
+    return _refusal(reply, said=" ".join(texts).casefold(), facts=facts)
+
+
+def parse_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
+    """How long to wait by a Retry-After header of seconds or an HTTP date; at least zero, at most a day."""
+    text = (value or "").strip()
+    if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
+        wait = timedelta(seconds=min(float(text), _LONGEST_WAIT.total_seconds()) if text[0] != "-" else 0)
+        return min(wait, _LONGEST_WAIT)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max(aware - now, timedelta(0)), _LONGEST_WAIT)
+
+
+def _refusal(reply: Reply, *, said: str, facts: Facts) -> Refused:
+    if reply.status == 422 and "already has this badge" in said:
+        return AlreadyIssued(**facts | {"code": "already_issued"})
+    if reply.status == 422 and "cannot be replaced because it has already been replaced" in said:
+        metadata = reply.payload().get("metadata")
+        current = metadata.get("current_badge_id") if isinstance(metadata, Mapping) else None
+        badge_id = current if isinstance(current, str) else None
+        return AlreadyReplaced(current_badge_id=badge_id, **facts | {"code": "already_replaced"})
+    return Refused(**facts)
+
+
+def _content(reply: Reply) -> object:
+    payload = reply.payload()
+    if "data" not in payload:
+        raise reply.unclear("incomplete_reply" if payload else "unparsable_reply")
+    return payload["data"]
+
+
+def _parsed(model: type[ReceivedT], row: object, *, reply: Reply) -> ReceivedT:
+    # Raised outside the except block: a chained ValidationError would carry Credly's row along.
+    try:
+        return model.model_validate(row)
+    except ValidationError:
+        pass
+    raise reply.unclear("incomplete_reply")
+
+
+def _texts(payload: Mapping[str, Any]) -> Iterator[str]:
+    """Credly's own words, the best place first; all of them are searched, since any may hold the reason."""
+    data = payload.get("data")
+    inner = data if isinstance(data, Mapping) else {}
+    errors = inner.get("errors")
+    fields = [entry for entry in errors if isinstance(entry, Mapping)] if isinstance(errors, list) else []
+    candidates = [
+        inner.get("message"),
+        *map(_field_error, fields),
+        payload.get("message"),
+        payload.get("error"),
+    ]
+    yield from (text for text in candidates if isinstance(text, str) and text.strip())
+
+
+def _field_error(entry: Mapping[str, Any]) -> str:
+    messages = entry.get("messages")
+    texts = [text for text in messages if isinstance(text, str)] if isinstance(messages, list) else []
+    return f"{entry.get('attribute', '')}: {', '.join(texts)}"

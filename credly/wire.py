@@ -1,0 +1,221 @@
+"""The values that go to Credly and come back, and nothing about how.
+
+What is sent is strict; what is read is lenient: unknown fields are ignored, only an id is required, and an
+optional field of an unexpected form counts as absent, because a badge that exists must not be lost over an
+odd date.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+
+Private = Annotated[str, Field(repr=False)]
+"""Text about a person: sent, never shown by repr or str."""
+
+_REPLACEMENT_FIELDS = frozenset(
+    {
+        "badge_template_id",
+        "issued_at",
+        "issued_to_first_name",
+        "issued_to_last_name",
+        "issuer_earner_id",
+        "expires_at",
+        "evidence",
+    }
+)
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class UrlEvidence(_Sent):
+    """A link shown publicly on the badge's page (Credly API notes, section 5)."""
+
+    name: Private
+    value: Private
+    description: Private = ""
+
+    def as_json(self) -> dict[str, str]:
+        """The entry as Credly reads it; a blank description is left out."""
+        entry = {"type": "UrlEvidence", "name": self.name, "value": self.value}
+        return entry | ({"description": self.description} if self.description.strip() else {})
+
+
+class BadgeRequest(_Sent):
+    """One badge to be issued (Credly API notes, section 4.1). All moments must carry a time zone.
+
+    `expires_at`: None takes the template's default, False means that the badge does not expire.
+    """
+
+    badge_template_id: str
+    recipient_email: Private
+    issued_to_first_name: Private
+    issued_to_last_name: Private
+    issued_at: datetime
+    issuer_earner_id: Private
+    evidence: Annotated[tuple[UrlEvidence, ...], Field(repr=False)] = ()
+    locale: str | None = None
+    suppress_badge_notification_email: bool = False
+    expires_at: datetime | Literal[False] | None = None
+    duplicate_behavior: Literal["replace", "allow", "deny"] | None = None
+
+    @field_validator("issued_at", "expires_at")
+    @classmethod
+    def _aware(cls, moment: datetime | Literal[False] | None) -> datetime | Literal[False] | None:
+        if isinstance(moment, datetime) and moment.utcoffset() is None:
+            raise ValueError("needs a time zone: near midnight a naive time puts the badge on the wrong day")
+        return moment
+
+    def as_json(self) -> dict[str, Any]:
+        """The request's body, without what was not asked for."""
+        body: dict[str, Any] = {
+            "badge_template_id": self.badge_template_id,
+            "recipient_email": self.recipient_email,
+            "issued_to_first_name": self.issued_to_first_name,
+            "issued_to_last_name": self.issued_to_last_name,
+            "issued_at": _moment(self.issued_at),
+            "issuer_earner_id": self.issuer_earner_id,
+        }
+        if self.evidence:
+            body["evidence"] = [entry.as_json() for entry in self.evidence]
+        if self.suppress_badge_notification_email:
+            body["suppress_badge_notification_email"] = True
+        if self.expires_at is not None:
+            body["expires_at"] = _moment(self.expires_at) if self.expires_at else False
+        optional = {"locale": self.locale, "duplicate_behavior": self.duplicate_behavior}
+        return body | {name: value for name, value in optional.items() if value is not None}
+
+    def as_replacement_json(self) -> dict[str, Any]:
+        """The part of the body that a replacement takes (Credly API notes, section 4.9)."""
+        return {name: value for name, value in self.as_json().items() if name in _REPLACEMENT_FIELDS}
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of what would be sent: equal for equal requests, in every process and release."""
+        canonical = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(b"laurel badge request 1\n" + canonical.encode("ascii")).hexdigest()
+
+    def field_names(self) -> list[str]:
+        """Which fields would be sent, for a record without people; evidence is counted: `evidence[2]`."""
+        counted = {"evidence": f"evidence[{len(self.evidence)}]"}
+        return sorted(counted.get(name, name) for name in self.as_json())
+
+    def personal_texts(self) -> tuple[str, ...]:
+        """Every text in it that may say who the earner is, for masking what Credly answers."""
+        names = f"{self.issued_to_first_name} {self.issued_to_last_name}"
+        shown = [text for entry in self.evidence for text in (entry.name, entry.value, entry.description)]
+        local_part = self.recipient_email.partition("@")[0]
+        return (self.recipient_email, local_part, names, *names.split(), *shown)
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S +0000")
+
+
+def _or_none(value: object, parse: Callable[[object], object]) -> object:
+    try:
+        return parse(value)
+    except ValidationError:
+        return None
+
+
+def _moment_or_none(value: object, parse: Callable[[object], datetime | None]) -> datetime | None:
+    """Credly writes UTC; a time without a zone is read as such, an unreadable one as absent."""
+    try:
+        moment = parse(value)
+    except ValidationError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+Text = Annotated[str | None, WrapValidator(_or_none)]
+Flag = Annotated[bool | None, WrapValidator(_or_none)]
+Secret = Annotated[SecretStr | None, WrapValidator(_or_none)]
+Moment = Annotated[datetime | None, WrapValidator(_moment_or_none)]
+
+
+class Received(BaseModel):
+    """What every object that Credly returns has: an id."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+    id: Annotated[str, Field(min_length=1)]
+
+
+class Badge(Received):
+    """An issued badge as Credly returns it (Credly API notes, section 4.3)."""
+
+    state: Text = None
+    recipient_email: Annotated[Text, Field(repr=False)] = None
+    issuer_earner_id: Annotated[Text, Field(repr=False)] = None
+    badge_template_id: Text = None
+    issued_at: Moment = None
+    expires_at: Moment = None
+    created_at: Moment = None
+    badge_url: Text = None
+    accept_badge_url: Text = None
+    replaces_badge_id: Text = None
+    replacement_badge_id: Text = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lift_template_id(cls, row: object) -> object:
+        return _lift(row, field="badge_template_id", parent="badge_template")
+
+    @property
+    def url(self) -> str | None:
+        """Where a person sees it: the badge's page, or before it is claimed the page to claim it."""
+        return self.badge_url or self.accept_badge_url
+
+
+class BadgeTemplate(Received):
+    """What badges are made from (Credly API notes, section 6); only an `active` one issues."""
+
+    name: Text = None
+    state: Text = None
+    allow_duplicate_badges: Flag = None
+    owner_id: Text = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lift_owner_id(cls, row: object) -> object:
+        return _lift(row, field="owner_id", parent="owner")
+
+
+class Organization(Received):
+    """An issuing organization (Credly API notes, section 7)."""
+
+    name: Text = None
+
+
+class AuthorizationToken(Received):
+    """What Credly says about a token (Credly API notes, section 3); its value is never shown."""
+
+    description: Text = None
+    read_enabled: Flag = None
+    write_enabled: Flag = None
+    delete_enabled: Flag = None
+    created_at: Moment = None
+    expires_at: Moment = None
+    token: Secret = None
+
+
+def _lift(row: object, *, field: str, parent: str) -> object:
+    """The row with the parent object's id as a field of its own; a filled field is left as it is."""
+    if not isinstance(row, Mapping) or row.get(field):
+        return row
+    nested = row.get(parent)
+    return {**row, field: nested.get("id") if isinstance(nested, Mapping) else None}
