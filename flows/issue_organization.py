@@ -8,7 +8,7 @@ from tasks.check import check_organization
 from tasks.dispatch import organizations_with_work
 from tasks.drain import block_everything, block_rest, drain
 from tasks.resources import TokenNotUsable, open_database, open_organization
-from tasks.tell import final_state, name_run
+from tasks.tell import final_state, name_run, what_is_open
 
 
 @flow(name="issue-organization", persist_result=False)
@@ -35,5 +35,5 @@ async def issue_organization(portals: list[str], limit: int = 0) -> State[Tally]
                     total, stopped = total + organization.tally, organization.stopped
             except TokenNotUsable as unusable:
                 get_run_logger().error("%s", unusable)
-                total += await block_everything(due, Reason.TOKEN_MISSING)
-        return final_state(total, stopped=stopped)
+                await block_everything(due, Reason.TOKEN_MISSING)
+        return final_state(total + await what_is_open(portals), stopped=stopped)

@@ -7,7 +7,7 @@ from prefect import State, flow
 from flows.issue_organization import issue_organization
 from models.claiming import DueOrganization
 from tasks.dispatch import organizations_with_work, shares
-from tasks.plan import plan_issuances
+from tasks.plan import look_again_at_failed, plan_issuances
 from tasks.preview import preview_run
 from tasks.resources import open_database
 from tasks.tell import name_run, say, tell_run
@@ -30,6 +30,7 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False) -> 
             return say(await preview_run(portal=portal, limit=limit))
 
         plan = await plan_issuances(portal=portal)
+        await look_again_at_failed()
         organizations = await organizations_with_work([portal] if portal else None)
         await name_run(_title(organizations))
         parts = await asyncio.gather(
@@ -38,7 +39,7 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False) -> 
                 for each, share in shares(organizations, limit=limit)
             )
         )
-        return await tell_run(plan, organizations, parts)
+        return await tell_run(plan, organizations, parts, portal=portal)
 
 
 def _title(organizations: list[DueOrganization]) -> str:

@@ -51,13 +51,16 @@ async def facts_of_owed(connection: AsyncConnection, owed: Select[Any], *, limit
     return [_facts(row) for row in await connection.execute(_facts_query(rows).order_by(rows.c.award_id))]
 
 
+_OWN = ("id", "attempts", "unclear_at", "request_fingerprint")
+
+
 def _facts_query(ledger: Any) -> Select[Any]:
     """Join the platform's data to rows that look like the ledger's."""
     is_ledger = "id" in ledger.c
     award_of = awards.c.id == ledger.c.award_id
     company_id = func.coalesce(awards.c.company_id, ledger.c.company_id) if is_ledger else awards.c.company_id
     project_id = func.coalesce(awards.c.project_id, ledger.c.project_id) if is_ledger else awards.c.project_id
-    own = [ledger.c.id.label("issuance_id"), ledger.c.attempts, ledger.c.unclear_at] if is_ledger else []
+    own = [ledger.c[name] for name in _OWN] if is_ledger else []
     return (
         select(
             *own,
@@ -105,7 +108,7 @@ def _facts_query(ledger: Any) -> Select[Any]:
 
 def _facts(row: Any) -> IssuanceFacts:
     return IssuanceFacts(
-        issuance_id=getattr(row, "issuance_id", 0),
+        issuance_id=getattr(row, "id", 0),
         achievement_id=row.achievement_id,
         user_id=row.user_id,
         portal_id=row.portal_id,
@@ -113,6 +116,7 @@ def _facts(row: Any) -> IssuanceFacts:
         award_id=row.award_id,
         connected=row.connection_id is not None,
         attempts=getattr(row, "attempts", 0),
+        request_fingerprint=getattr(row, "request_fingerprint", None),
         unclear_at=getattr(row, "unclear_at", None),
         awarded_at=row.award_moment,
         integration_exists=row.i_id is not None,

@@ -66,6 +66,12 @@ class BadgeIssuance(LaurelTable, table=True):
             sqlite_where=text("state = 'issuing'"),
             postgresql_where=text("state = 'issuing'"),
         ),
+        Index(
+            "ix_badge_issuances_failed",
+            "looked_again_at",
+            sqlite_where=text("state = 'failed'"),
+            postgresql_where=text("state = 'failed'"),
+        ),
         Index("ix_badge_issuances_state", "state", "reason", "portal_id"),
         Index("ix_badge_issuances_user", "user_id"),
     )
@@ -89,6 +95,7 @@ class BadgeIssuance(LaurelTable, table=True):
     claim: str | None = Field(default=None, max_length=36)
     lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     unclear_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    looked_again_at: datetime = Field(sa_type=UtcDateTime)
     attempts: int = 0
     credly_badge_id: str | None = Field(default=None, unique=True, max_length=64)
     badge_url: str | None = Field(default=None, max_length=500)

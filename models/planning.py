@@ -95,6 +95,7 @@ def newly_owed(*, now: datetime, portal_id: str | None = None) -> Select[Any]:
         literal(False, type_=issuances.c.adopted.type).label("adopted"),
         literal("", type_=issuances.c.evidence_sent.type).label("evidence_sent"),
         literal("", type_=issuances.c.evidence_left_out.type).label("evidence_left_out"),
+        moment.label("looked_again_at"),
         moment.label("planned_at"),
         moment.label("updated_at"),
     ).where(first)

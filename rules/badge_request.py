@@ -57,6 +57,12 @@ def prepare_request(facts: IssuanceFacts, *, now: datetime) -> Prepared | Reason
     return Prepared(request=request, kinds=evidence.kinds, left_out=evidence.left_out)
 
 
+def would_differ(facts: IssuanceFacts, *, now: datetime) -> bool:
+    """Say whether a failed issuance is worth another try: something can be sent, and it is not what was refused."""
+    prepared = prepare_request(facts, now=now)
+    return isinstance(prepared, Prepared) and prepared.request.fingerprint() != facts.request_fingerprint
+
+
 def _what_is_gone(facts: IssuanceFacts) -> Reason | None:
     if not facts.integration_exists:
         return Reason.INTEGRATION_REMOVED

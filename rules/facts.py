@@ -40,6 +40,7 @@ class IssuanceFacts:
     award_id: str | None = None
     connected: bool = True
     attempts: int = 0
+    request_fingerprint: str | None = None
     unclear_at: datetime | None = None
     awarded_at: datetime | None = None
     integration_exists: bool = True

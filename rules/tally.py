@@ -1,4 +1,4 @@
-"""Counting what a run did, and saying it in a sentence."""
+"""Counting what a run did and what it left, and saying both in a sentence."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,57 +8,58 @@ from rules.outcome import Outcome
 from rules.reasons import Reason
 from rules.states import IssuanceState
 
+Counts = Counter[tuple[IssuanceState, Reason | None]]
+
 
 @dataclass(frozen=True)
 class Tally:
-    """How many issuances ended a run in which state and for which reason. Adopted ones count as issued too."""
+    """What a run did with issuances, and what stands open after it.
 
-    states: Counter[IssuanceState] = field(default_factory=Counter)
-    reasons: Counter[tuple[IssuanceState, Reason]] = field(default_factory=Counter)
+    `done` counts outcomes, `open` what the ledger still holds as waiting, blocked or failed, from this run or
+    earlier ones. Adopted badges count as issued too.
+    """
+
+    done: Counts = field(default_factory=Counter)
+    open: Counts = field(default_factory=Counter)
     adopted: int = 0
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> "Tally":
         """Count these outcomes."""
         outcomes = list(outcomes)
-        return cls(
-            states=Counter(o.state for o in outcomes),
-            reasons=Counter((o.state, o.reason) for o in outcomes if o.reason is not None),
-            adopted=sum(o.adopted for o in outcomes),
-        )
-
-    @classmethod
-    def of_many(cls, state: IssuanceState, reason: Reason, *, count: int) -> "Tally":
-        """Count issuances that moved together."""
-        return cls(states=Counter({state: count}), reasons=Counter({(state, reason): count}))
+        return cls(done=Counter((o.state, o.reason) for o in outcomes), adopted=sum(o.adopted for o in outcomes))
 
     def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
-            states=self.states + other.states,
-            reasons=self.reasons + other.reasons,
-            adopted=self.adopted + other.adopted,
-        )
+        return Tally(done=self.done + other.done, open=self.open + other.open, adopted=self.adopted + other.adopted)
+
+    @property
+    def issued(self) -> int:
+        """How many badges were issued, the adopted ones included."""
+        return _in_state(self.done, IssuanceState.ISSUED)
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether something will not mend itself: a refused badge, or a token, organization or template."""
-        causes = {reason for (state, reason), count in self.reasons.items() if count and state in _NOT_BY_ITSELF}
-        return bool(causes - {Reason.PORTAL_NOT_CONNECTED})
+        """Whether something will not mend itself: a badge refused in this run, or a token or template not usable.
+
+        A portal that is not connected yet is its administrator's choice, and a refusal is told by the run that
+        met it: neither makes every later run cry.
+        """
+        blocked = {reason for (state, reason), count in self.open.items() if state is IssuanceState.BLOCKED and count}
+        return bool(_in_state(self.done, IssuanceState.FAILED) or blocked - {Reason.PORTAL_NOT_CONNECTED})
 
     @property
     def sentence(self) -> str:
-        """What happened, in counts: `212 issued (3 of them found at Credly) · 4 failed`."""
-        parts = [f"{self.states[state]} {words}" for state, words in _WORDS.items() if self.states[state]]
-        if self.adopted:
-            parts[0] += f" ({self.adopted} of them found at Credly)"
-        return " · ".join(parts) or "nothing to do"
+        """What happened, in counts: `212 issued, 3 of them found at Credly · 4 failed · now 20 blocked, 5 waiting`."""
+        done = [f"{self.issued} issued" + (f", {self.adopted} of them found at Credly" if self.adopted else "")]
+        if refused := _in_state(self.done, IssuanceState.FAILED):
+            done.append(f"{refused} failed")
+        if withdrawn := _in_state(self.done, IssuanceState.CANCELLED):
+            done.append(f"{withdrawn} cancelled")
+        blocked = _in_state(self.open, IssuanceState.BLOCKED)
+        waiting = _in_state(self.open, IssuanceState.PENDING) + _in_state(self.open, IssuanceState.ISSUING)
+        left = ", ".join(f"{count} {words}" for count, words in ((blocked, "blocked"), (waiting, "waiting")) if count)
+        return " · ".join([*done, *([f"now {left}"] if left else [])])
 
 
-_NOT_BY_ITSELF = (IssuanceState.FAILED, IssuanceState.BLOCKED)
-_WORDS = {
-    IssuanceState.ISSUED: "issued",
-    IssuanceState.FAILED: "failed",
-    IssuanceState.BLOCKED: "blocked",
-    IssuanceState.PENDING: "waiting",
-    IssuanceState.CANCELLED: "cancelled",
-}
+def _in_state(counts: Counts, state: IssuanceState) -> int:
+    return sum(count for (found, _), count in counts.items() if found is state)

@@ -11,8 +11,6 @@ from prefect.client.schemas.objects import State
 from models import claiming
 from models.claiming import DueOrganization
 from rules.reasons import Reason
-from rules.states import IssuanceState
-from rules.tally import Tally
 from settings import Settings, settings
 from tasks.issue import issue_batch
 from tasks.resources import Organization, database, now, organization
@@ -61,14 +59,13 @@ async def block_rest() -> None:
     """Where the organization had to be stopped for its token or itself, block what it still has due, at once."""
     current = organization()
     if current.stopped not in (None, Reason.NOT_REACHABLE):
-        current.tally += await block_everything(current.due, current.stopped)
+        await block_everything(current.due, current.stopped)
 
 
-async def block_everything(due: DueOrganization, reason: Reason) -> Tally:
-    """Block all that an organization has pending; return the count."""
+async def block_everything(due: DueOrganization, reason: Reason) -> None:
+    """Block all that an organization has pending, in one statement."""
     async with database().writing() as connection:
-        count = await claiming.block_due(connection, reason, portal_ids=due.portal_ids, now=now())
-    return Tally.of_many(IssuanceState.BLOCKED, reason, count=count)
+        await claiming.block_due(connection, reason, portal_ids=due.portal_ids, now=now())
 
 
 async def _batches(current: Organization, *, size: int, limit: int | None) -> AsyncIterator[Batch]:

@@ -3,9 +3,13 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models import planning
+from models import failed, planning
+from models.facts import facts_of
 from models.planning import PlanCounts
+from rules.badge_request import would_differ
 from tasks.resources import database, now
+
+FAILED_LOOKED_AT = 500  # in a run: failed issuances cost a run the same, however many there are
 
 
 @task(name="plan", cache_policy=NO_CACHE, persist_result=False, retries=3, retry_delay_seconds=[1, 5, 20])
@@ -13,3 +17,17 @@ async def plan_issuances(portal: str = "") -> PlanCounts:
     """Put every due award that has no issuance into the ledger, and cancel, revive or unblock what changed."""
     async with database().writing() as connection:
         return await planning.plan(connection, now=now(), portal_id=portal or None)
+
+
+@task(name="look again", cache_policy=NO_CACHE, persist_result=False, retries=3, retry_delay_seconds=[1, 5, 20])
+async def look_again_at_failed() -> int:
+    """Make failed issuances due again whose data was corrected: the request would now differ. Return how many."""
+    moment = now()
+    async with database().reading() as connection:
+        ids = await failed.longest_not_looked_at(connection, limit=FAILED_LOOKED_AT)
+        facts = await facts_of(connection, ids) if ids else []
+    if not facts:
+        return 0
+    changed = [each.issuance_id for each in facts if would_differ(each, now=moment)]
+    async with database().writing() as connection:
+        return await failed.look_again(connection, looked_at=ids, changed=changed, now=moment)

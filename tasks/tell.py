@@ -1,5 +1,6 @@
 """Telling people what a run did: the final state's words, and a page in the run's artifacts. Ids only."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +12,10 @@ from prefect.states import Completed, Failed
 
 from models.claiming import DueOrganization
 from models.planning import PlanCounts
+from models.standing import standing
 from rules.reasons import Reason
-from rules.states import IssuanceState
-from rules.tally import Tally
+from rules.tally import Counts, Tally
+from tasks.resources import database
 
 NEEDS_A_PERSON = "Needs a person"
 
@@ -43,12 +45,23 @@ def final_state(tally: Tally, *, stopped: Reason | None = None) -> State[Tally]:
     return Completed(name=name, message=sentence, data=tally)
 
 
+async def what_is_open(portals: Sequence[str] | None = None) -> Tally:
+    """Count what stands open in the ledger, of these portals or of all."""
+    async with database().reading() as connection:
+        found = await standing(connection, portal_ids=portals)
+    counts: Counts = Counter()
+    for each in found:
+        counts[each.state, each.reason] += each.count
+    return Tally(open=counts)
+
+
 async def tell_run(
-    plan: PlanCounts, organizations: Sequence[DueOrganization], parts: Sequence[State[Any]]
+    plan: PlanCounts, organizations: Sequence[DueOrganization], parts: Sequence[State[Any]], *, portal: str = ""
 ) -> State[None]:
     """Write the run's page and return its final state: failed if an organization's part could not do its work."""
     tallies = {each.organization_id: await _tally(part) for each, part in zip(organizations, parts, strict=False)}
-    total = sum(tallies.values(), start=Tally())
+    done = sum(tallies.values(), start=Tally())
+    total = Tally(done=done.done, adopted=done.adopted) + await what_is_open([portal] if portal else None)
     failures = [part for part in parts if not part.is_completed()]
     await acreate_markdown_artifact(key="reconcile", markdown=_page(plan, tallies, total), description=total.sentence)
     if failures:
@@ -73,7 +86,7 @@ def _page(plan: PlanCounts, tallies: Mapping[str, Tally], total: Tally) -> str:
         f"cancelled {plan.cancelled} and unblocked {plan.unblocked}.",
         "",
     ]
-    if total.reasons:
+    if total.open:
         lines += ["## Not issued, and why", "", *_reasons(total), ""]
     if tallies:
         lines += ["## By organization", "", *_organizations(tallies), ""]
@@ -82,20 +95,18 @@ def _page(plan: PlanCounts, tallies: Mapping[str, Tally], total: Tally) -> str:
 
 def _reasons(total: Tally) -> list[str]:
     rows = [
-        f"| {count} | {state} | `{reason}` | {reason.sentence} | {reason.advice} |"
-        for (state, reason), count in total.reasons.most_common()
+        [str(count), state, f"`{reason}`", reason.sentence, reason.advice]
+        if reason
+        else [str(count), state, "", state.sentence, ""]
+        for (state, reason), count in total.open.most_common()
     ]
-    return ["| badges | state | reason | what it means | what to do |", "|--:|---|---|---|---|", *rows]
+    head = ["badges", "state", "reason", "what it means", "what to do"]
+    return [_row(head), _row(["--:", "---", "---", "---", "---"]), *(_row(row) for row in rows)]
 
 
 def _organizations(tallies: Mapping[str, Tally]) -> list[str]:
-    states = list(IssuanceState)
-    head = ["organization", *states]
-    rows = [
-        [f"`{organization_id}`", *(str(tally.states[state]) for state in states)]
-        for organization_id, tally in tallies.items()
-    ]
-    return [_row(head), _row(["---", *("--:" for _ in states)]), *(_row(row) for row in rows)]
+    rows = [[f"`{organization_id}`", tally.sentence] for organization_id, tally in tallies.items()]
+    return [_row(["organization", "what happened"]), _row(["---", "---"]), *(_row(row) for row in rows)]
 
 
 def _row(cells: list[str]) -> str:

@@ -80,6 +80,7 @@ def upgrade() -> None:
         sa.Column("claim", sa.String(length=36), nullable=True),
         sa.Column("lease_until", UtcDateTime(), nullable=True),
         sa.Column("unclear_at", UtcDateTime(), nullable=True),
+        sa.Column("looked_again_at", UtcDateTime(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("credly_badge_id", sa.String(length=64), nullable=True),
         sa.Column("badge_url", sa.String(length=500), nullable=True),
@@ -119,6 +120,13 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("state = 'pending'"),
             postgresql_where=sa.text("state = 'pending'"),
+        )
+        batch_op.create_index(
+            "ix_badge_issuances_failed",
+            ["looked_again_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'failed'"),
+            postgresql_where=sa.text("state = 'failed'"),
         )
         batch_op.create_index(
             "ix_badge_issuances_leases",
@@ -248,6 +256,11 @@ def downgrade() -> None:
     with op.batch_alter_table("badge_issuances", schema=None) as batch_op:
         batch_op.drop_index("ix_badge_issuances_user")
         batch_op.drop_index("ix_badge_issuances_state")
+        batch_op.drop_index(
+            "ix_badge_issuances_failed",
+            sqlite_where=sa.text("state = 'failed'"),
+            postgresql_where=sa.text("state = 'failed'"),
+        )
         batch_op.drop_index(
             "ix_badge_issuances_leases",
             sqlite_where=sa.text("state = 'issuing'"),

@@ -1,0 +1,36 @@
+"""Failed issuances: a person has to act, and when the data then differs, the ledger takes them up again."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.ledger import BadgeIssuance
+from models.tables import table
+from rules.states import IssuanceState
+
+issuances = table(BadgeIssuance)
+
+
+async def longest_not_looked_at(connection: AsyncConnection, *, limit: int) -> list[int]:
+    """Return the failed issuances whose data was not compared for the longest time."""
+    query = (
+        select(issuances.c.id)
+        .where(issuances.c.state == IssuanceState.FAILED)
+        .order_by(issuances.c.looked_again_at)
+        .limit(limit)
+    )
+    return list((await connection.execute(query)).scalars())
+
+
+async def look_again(
+    connection: AsyncConnection, *, looked_at: Sequence[int], changed: Sequence[int], now: datetime
+) -> int:
+    """Make due those whose request would now differ, and note that all were looked at; return how many are due."""
+    failed = issuances.c.state == IssuanceState.FAILED
+    await connection.execute(update(issuances).where(issuances.c.id.in_(looked_at), failed).values(looked_again_at=now))
+    due_again = update(issuances).where(issuances.c.id.in_(changed), failed)
+    values = {"state": IssuanceState.PENDING, "reason": None, "credly_message": None, "attempts": 0}
+    result = await connection.execute(due_again.values(**values, not_before=now, updated_at=now))
+    return result.rowcount
