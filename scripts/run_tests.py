@@ -1,0 +1,90 @@
+"""Runs every test with coverage, then holds the floors. Arguments, and PYTEST_ARGS, go to pytest.
+
+`--no-cov` runs without floors, which is what a part of the tests needs.
+"""
+
+import io
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from coverage import Coverage
+from coverage.exceptions import NoDataError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Per cent of lines and branches together, by what it is counted over.
+FLOORS: tuple[tuple[str, float], ...] = (
+    ("*", 95.0),
+    ("rules/*", 100.0),
+    ("credly/errors.py", 100.0),
+    ("models/ledger.py", 100.0),
+)
+
+
+def scrubbed_environment(shell: Mapping[str, str], home: str) -> dict[str, str]:
+    """Return the shell's environment without what would reach a real Prefect, Credly or database."""
+    kept = {name: value for name, value in shell.items() if not name.startswith(("PREFECT_", "LAUREL_"))}
+    return kept | {
+        "PREFECT_HOME": home,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # Processes started in another folder write their coverage here too.
+        "COVERAGE_FILE": str(ROOT / ".coverage"),
+    }
+
+
+def run_pytest(arguments: Sequence[str]) -> int:
+    """Run pytest on two processes, in random order, and return its exit code."""
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "worksteal", "--cov", "--cov-branch"]
+    with tempfile.TemporaryDirectory(prefix="laurel-prefect-", ignore_cleanup_errors=True) as home:
+        environment = scrubbed_environment(os.environ, home)
+        return subprocess.run([*command, *arguments], cwd=ROOT, env=environment, check=False).returncode
+
+
+def below_floor(coverage: Coverage) -> list[str]:
+    """Print what each floor is counted over, and return one sentence for each that does not hold."""
+    found = []
+    for pattern, floor in FLOORS:
+        if not any(ROOT.glob(pattern)):
+            continue
+        percent = _percent(coverage, pattern)
+        print(f"coverage {pattern:<18} {percent:6.2f} %, floor {floor:g} %")
+        if percent < floor:
+            found.append(f"coverage of {pattern} is below {floor:g} %: see the table above pytest's last line")
+    return found
+
+
+def _percent(coverage: Coverage, pattern: str) -> float:
+    try:
+        return coverage.report(include=None if pattern == "*" else [pattern], file=io.StringIO())
+    except NoDataError:
+        return 0.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the tests, print how long they took, and fail when they fail or a floor does not hold."""
+    arguments = [*shlex.split(os.environ.get("PYTEST_ARGS", "")), *arguments]
+    os.chdir(ROOT)
+    started = time.monotonic()
+    code = run_pytest(arguments)
+    print(f"tests took {time.monotonic() - started:.0f} s")
+    if "--no-cov" in arguments:
+        return code
+    coverage = Coverage(data_file=str(ROOT / ".coverage"))
+    coverage.load()
+    found = below_floor(coverage)
+    for sentence in found:
+        print(sentence, file=sys.stderr)
+    if found and code == 0:
+        print("if only a part of the tests was asked for, add --no-cov", file=sys.stderr)
+    return code or (1 if found else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,28 @@
+"""What holds for every test: nothing of the shell's Prefect, Credly or database settings is seen."""
+
+import os
+import tempfile
+
+import pytest
+
+_PREFECT_HOME = tempfile.TemporaryDirectory(prefix="laurel-prefect-", ignore_cleanup_errors=True)
+
+
+def _scrub_environment() -> None:
+    for name in [name for name in os.environ if name.startswith(("LAUREL_", "PREFECT_"))]:
+        del os.environ[name]
+    os.environ |= {
+        "PREFECT_HOME": _PREFECT_HOME.name,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # A task called by its .fn logs outside a run, which is no mistake here.
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }
+
+
+# At import: test modules may import Prefect, which reads the environment once.
+_scrub_environment()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _PREFECT_HOME.cleanup()

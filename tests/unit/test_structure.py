@@ -1,0 +1,211 @@
+"""The repository agrees with itself: flows with deployments, documents with code, the lock with the dependencies."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+NOT_IMPORTABLE = {"tests", "migrations", "docs", "bench"}
+
+needs_documents = pytest.mark.skipif(not README.exists(), reason="README.md is not written yet")
+
+
+def test_every_flow_file_has_a_deployment_and_every_deployment_a_flow_file() -> None:
+    deployed = {path for path, _flow in _entrypoints()}
+
+    assert deployed == {f"flows/{file.name}" for file in _flow_files()}
+
+
+def test_every_deployment_names_a_flow_that_its_file_defines() -> None:
+    missing = [f"{path}:{flow}" for path, flow in _entrypoints() if flow not in _flows_of(ROOT / path)]
+
+    assert missing == []
+
+
+def test_no_flow_file_hides_a_package_or_a_standard_module() -> None:
+    taken = sys.stdlib_module_names | _top_level_names() | {canonicalize_name(one.name) for one in _dependencies()}
+
+    # Prefect puts flows/ first on sys.path and leaves it there.
+    assert [file.name for file in _flow_files() if file.stem in taken] == []
+
+
+def test_no_flow_file_defines_a_class() -> None:
+    classes = [
+        f"{file.name}:{node.lineno}"
+        for file in _flow_files()
+        for node in ast.walk(_tree(file))
+        if isinstance(node, ast.ClassDef)
+    ]
+
+    # A flow file is loaded under two module names, so its classes would exist twice.
+    assert classes == []
+
+
+def test_every_package_is_under_the_import_rules() -> None:
+    rules = _pyproject()["tool"]["importlinter"]
+    packages = {init.parent.name for init in ROOT.glob("*/__init__.py")}
+
+    assert packages - NOT_IMPORTABLE == set(rules["root_packages"])
+
+
+def test_the_settings_import_nothing_of_ours() -> None:
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(_tree(ROOT / "settings.py"))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+
+    assert imported & (_top_level_names() | {"prefect"}) == set()
+
+
+def test_no_test_folder_is_a_package() -> None:
+    # tests/.../tasks/__init__.py would hide the package tasks.
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+@needs_documents
+def test_every_make_target_in_the_readme_exists() -> None:
+    shown = _code_in(README.read_text(encoding="utf-8"))
+    targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+    named = set(re.findall(r"\bmake ([a-z][a-z-]*)", shown))
+
+    assert "test" in named
+    assert named - set(targets) == set()
+
+
+def test_the_lock_holds_no_address() -> None:
+    assert re.findall(r".*(?:https?:|index-url|find-links).*", _lock()) == []
+
+
+def test_everything_in_the_lock_is_hashed() -> None:
+    requirements = _lock_entries()
+
+    assert len(requirements) > 50
+    assert [entry for entry in requirements if " --hash=sha256:" not in entry] == []
+
+
+def test_every_dependency_is_locked_at_a_version_it_allows() -> None:
+    locked: dict[str, set[str]] = {}
+    for entry in _lock_entries():
+        name, version = re.match(r"(\S+)==(\S+)", entry).groups()  # type: ignore[union-attr]
+        locked.setdefault(canonicalize_name(name), set()).add(version)
+
+    not_allowed = [
+        str(one)
+        for one in _dependencies()
+        if not any(one.specifier.contains(version) for version in locked.get(canonicalize_name(one.name), ()))
+    ]
+
+    assert not_allowed == []
+
+
+def test_the_developers_lock_file_is_not_tracked() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+
+    tracked = subprocess.run(
+        ["git", "ls-files", "uv.lock"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+
+    assert tracked == ""
+
+
+def test_every_setting_says_what_it_is() -> None:
+    settings = import_module("settings").Settings
+
+    assert [name for name, field in settings.model_fields.items() if not field.description] == []
+
+
+@needs_documents
+def test_every_setting_is_documented() -> None:
+    documents = _documents()
+    names = [f"LAUREL_{field.upper()}" for field in import_module("settings").Settings.model_fields]
+
+    assert [name for name in names if not re.search(rf"\b{name}\b", documents)] == []
+
+
+@needs_documents
+@pytest.mark.parametrize("module", ["rules.states", "rules.reasons"])
+def test_every_state_and_reason_is_documented(module: str) -> None:
+    documents = _documents()
+    members = [
+        member
+        for enum in vars(import_module(module)).values()
+        if isinstance(enum, type) and issubclass(enum, StrEnum) and enum.__module__ == module
+        for member in enum
+    ]
+
+    assert members
+    assert [member.value for member in members if f"`{member.value}`" not in documents] == []
+
+
+def _flow_files() -> list[Path]:
+    return [file for file in sorted((ROOT / "flows").glob("*.py")) if file.name != "__init__.py"]
+
+
+def _entrypoints() -> list[tuple[str, str]]:
+    deployments = ROOT / "prefect.yaml"
+    if not deployments.exists():
+        return []
+    return re.findall(
+        r"""^[\s-]*entrypoint:\s*["']?([^\s"':]+):(\w+)""", deployments.read_text(encoding="utf-8"), re.MULTILINE
+    )
+
+
+def _flows_of(file: Path) -> set[str]:
+    if not file.exists():
+        return set()
+    return {node.name for node in _tree(file).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def _top_level_names() -> set[str]:
+    return {init.parent.name for init in ROOT.glob("*/__init__.py")} | {file.stem for file in ROOT.glob("*.py")}
+
+
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def _dependencies() -> list[Requirement]:
+    project = _pyproject()
+    return [Requirement(one) for one in [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]]
+
+
+def _lock() -> str:
+    return (ROOT / "requirements.lock").read_text(encoding="utf-8")
+
+
+def _lock_entries() -> list[str]:
+    joined = _lock().replace("\\\n", "")
+    return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def _code_in(markdown: str) -> str:
+    return "\n".join(re.findall(r"^```.*?^```|`[^`\n]+`|^ {4}.*$", markdown, re.DOTALL | re.MULTILINE))
+
+
+def _documents() -> str:
+    files = [README, *sorted((ROOT / "docs").glob("*.md"))]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
