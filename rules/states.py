@@ -36,3 +36,8 @@ class Origin(StrEnum):
 
     AWARD = "award"
     BY_HAND = "by_hand"
+
+    @property
+    def sentence(self) -> str:
+        """What this origin means, in words."""
+        return "An award on the platform." if self is Origin.AWARD else "A person, by hand."

@@ -5,12 +5,15 @@ import tempfile
 
 import pytest
 
+from settings import Settings
+
 _PREFECT_HOME = tempfile.TemporaryDirectory(prefix="laurel-prefect-", ignore_cleanup_errors=True)
 
 
 def _scrub_environment() -> None:
     for name in [name for name in os.environ if name.startswith(("LAUREL_", "PREFECT_"))]:
-        del os.environ[name]
+        if not name.startswith("LAUREL_SANDBOX_"):  # the contract tests' own, set on purpose
+            del os.environ[name]
     os.environ |= {
         "PREFECT_HOME": _PREFECT_HOME.name,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -22,6 +25,7 @@ def _scrub_environment() -> None:
 
 # At import: test modules may import Prefect, which reads the environment once.
 _scrub_environment()
+Settings.model_config["env_file"] = None  # a developer's .env is not the tests' business
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -209,3 +209,10 @@ def _code_in(markdown: str) -> str:
 def _documents() -> str:
     files = [README, *sorted((ROOT / "docs").glob("*.md"))]
     return "\n".join(file.read_text(encoding="utf-8") for file in files if file.exists())
+
+
+def test_reference_pages_are_current() -> None:
+    from scripts.write_reference import PAGES
+
+    for name, page in PAGES.items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == page(), "run python -m scripts.write_reference"

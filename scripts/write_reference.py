@@ -1,0 +1,65 @@
+"""Writes docs/reasons.md and docs/settings.md from the enums and the settings: `python -m scripts.write_reference`."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from rules.evidence import LeftOut
+from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, Reason
+from rules.states import IssuanceState, Origin
+from settings import Settings
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+_FAILED = DATA_REASONS | {Reason.REFUSED_BY_CREDLY, Reason.DUPLICATE_ELSEWHERE}
+_GENERATED = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
+
+
+def reasons_page() -> str:
+    """Return the page of states, reasons and left-out evidence."""
+    pending = set(Reason) - BLOCKED_REASONS - CANCELLED_REASONS - _FAILED
+    parts = [
+        "# States and reasons",
+        _GENERATED,
+        "\n".join(["| state | what it means |", "|---|---|", *(f"| `{s}` | {s.sentence} |" for s in IssuanceState)]),
+        *_section("Blocked: goes out by itself once the cause is gone", BLOCKED_REASONS),
+        *_section("Failed: a person must act", _FAILED),
+        *_section("Pending: not yet, or tried and to be tried again", pending),
+        *_section("Cancelled", CANCELLED_REASONS),
+        "## What asked for an issuance",
+        "\n".join(["| origin | what it means |", "|---|---|", *(f"| `{o}` | {o.sentence} |" for o in Origin)]),
+        "## Evidence that is left out",
+        "The badge is issued without it; the ledger keeps `kind:why` in `evidence_left_out`.",
+        "\n".join(["| why | what it means |", "|---|---|", *(f"| `{w}` | {w.sentence} |" for w in LeftOut)]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(title: str, reasons: set[Reason] | frozenset[Reason]) -> list[str]:
+    rows = [f"| `{r}` | {r.sentence} | {r.advice} |" for r in Reason if r in reasons]
+    return [f"## {title}", "\n".join(["| reason | what it means | what to do |", "|---|---|---|", *rows])]
+
+
+def settings_page() -> str:
+    """Return the page of settings."""
+    rows = [
+        f"| `LAUREL_{name.upper()}` | {field.description} | {_default(name, field.default)} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    table = "\n".join(["| variable | what it sets | default |", "|---|---|---|", *rows])
+    intro = "Environment variables, or lines of a `.env` file in the checkout. Durations are in seconds."
+    return "\n\n".join(["# Settings", _GENERATED, intro, table]) + "\n"
+
+
+def _default(name: str, value: object) -> str:
+    if name == "database_url":
+        return "`.laurel/laurel.db` in the checkout"
+    if isinstance(value, timedelta):
+        return f"`{value.total_seconds():g}`"
+    return f"`{value}`"
+
+
+PAGES = {"reasons.md": reasons_page, "settings.md": settings_page}
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
