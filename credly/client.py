@@ -78,6 +78,7 @@ class CredlyClient:
         self._base_url = _checked_base_url(base_url)
         self._organization_id = organization_id
         self._organization = f"/organizations/{path_segment(organization_id, name='organization_id')}"
+        self._token = token
         self._total_seconds = timeouts.total
         self._http = httpx.AsyncClient(
             auth=httpx.BasicAuth(_checked_token(token), ""),
@@ -118,7 +119,7 @@ class CredlyClient:
             NotConnected, NotFound: the token or the organization is wrong.
         """
         path = f"{self._organization}/badges"
-        call = _call("issue_badge", personal=request.personal_texts())
+        call = self._call("issue_badge", personal=request.personal_texts())
         return one(Badge, await self._send("POST", path, call=call, body=request.as_json(), hoped=_ISSUED))
 
     async def replace_badge(self, badge_id: str, *, request: BadgeRequest) -> Badge:
@@ -131,7 +132,7 @@ class CredlyClient:
             Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: as for `issue_badge`.
         """
         path = f"{self._organization}/badges/{path_segment(badge_id, name='badge_id')}/replace"
-        call = _call("replace_badge", personal=request.personal_texts())
+        call = self._call("replace_badge", personal=request.personal_texts())
         body = request.as_replacement_json()
         return one(Badge, await self._send("POST", path, call=call, body=body, hoped=_ISSUED))
 
@@ -148,7 +149,7 @@ class CredlyClient:
         body: dict[str, Any] = {"reason": reason}
         if suppress_notification:
             body["suppress_revoke_notification_email"] = True
-        call = _call("revoke_badge", personal=(reason,))
+        call = self._call("revoke_badge", personal=(reason,))
         return one(Badge, await self._send("PUT", path, call=call, body=body))
 
     async def badge(self, badge_id: str) -> Badge:
@@ -161,7 +162,7 @@ class CredlyClient:
             Refused, Throttled, NotSent, Unclear, NotConnected: nothing was learnt.
         """
         path = f"{self._organization}/badges/{path_segment(badge_id, name='badge_id')}"
-        return one(Badge, await self._send("GET", path, call=_call("badge")))
+        return one(Badge, await self._send("GET", path, call=self._call("badge")))
 
     async def find_badges(
         self,
@@ -217,7 +218,7 @@ class CredlyClient:
         params = own
         seen: set[str] = set()
         for _ in range(_MOST_BULK_PAGES):
-            reply = await self._send("GET", path, call=_call("high_volume_badges"), params=params)
+            reply = await self._send("GET", path, call=self._call("high_volume_badges"), params=params)
             for badge in several(Badge, reply):
                 if not states or badge.state in states:
                     yield badge
@@ -238,7 +239,7 @@ class CredlyClient:
             Refused, Throttled, NotSent, Unclear, NotConnected: nothing was learnt.
         """
         path = f"{self._organization}/badge_templates/{path_segment(template_id, name='template_id')}"
-        return one(BadgeTemplate, await self._send("GET", path, call=_call("template")))
+        return one(BadgeTemplate, await self._send("GET", path, call=self._call("template")))
 
     async def templates(self, *, state: str | None = "active", query: str | None = None) -> list[BadgeTemplate]:
         """The organization's badge templates by name, those of one state unless `state` is None.
@@ -257,15 +258,13 @@ class CredlyClient:
         return [template for template in found if not states or template.state in states]
 
     async def organization(self) -> Organization:
-        """The organization itself: the cheapest way to learn whether the token works.
-
-        Credly API notes, section 7.
+        """The organization itself: the cheapest check of the token (Credly API notes, section 7).
 
         Raises:
             NotConnected, NotFound: the token or the organization id is wrong.
             Refused, Throttled, NotSent, Unclear: nothing was learnt.
         """
-        return one(Organization, await self._send("GET", self._organization, call=_call("organization")))
+        return one(Organization, await self._send("GET", self._organization, call=self._call("organization")))
 
     async def organizations(self) -> list[Organization]:
         """The organizations that the token may act for (Credly API notes, section 7).
@@ -296,7 +295,7 @@ class CredlyClient:
         """All rows of a numbered list, each once; we count the pages ourselves and follow no URL."""
         found: dict[str, ReceivedT] = {}
         for page in range(1, _MOST_PAGES + 1):
-            call = _call(operation, personal=personal)
+            call = self._call(operation, personal=personal)
             reply = await self._send("GET", path, call=call, params={**(params or {}), "page": str(page)})
             rows = {row.id: row for row in several(model, reply)}
             is_last = is_last_page(reply.payload().get("metadata"))
@@ -307,6 +306,10 @@ class CredlyClient:
             if not is_new:
                 raise reply.unclear("paging_stuck")
         raise reply.unclear("too_many_pages")
+
+    def _call(self, operation: str, *, personal: tuple[str, ...] = ()) -> Call:
+        hidden = (self._token.get_secret_value(), *personal)
+        return Call(operation=operation, request_id=str(uuid.uuid4()), personal=hidden)
 
     async def _send(
         self,
@@ -350,10 +353,6 @@ class CredlyClient:
             await response.aclose()
         wait = response.headers.get("Retry-After")
         return Reply(call=call, status=response.status_code, body=bytes(body), retry_after=wait)
-
-
-def _call(operation: str, *, personal: tuple[str, ...] = ()) -> Call:
-    return Call(operation=operation, request_id=str(uuid.uuid4()), personal=personal)
 
 
 def _transport_error(failure: Exception, *, call: Call) -> CredlyError:

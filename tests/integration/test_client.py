@@ -1,0 +1,234 @@
+"""The client and the bytes: what is sent, and what is made of every answer."""
+
+import base64
+import json
+import socket
+import tomllib
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+
+from credly.client import Timeouts
+from credly.errors import (
+    AlreadyIssued,
+    AlreadyReplaced,
+    CredlyError,
+    NotConnected,
+    NotFound,
+    NotSent,
+    Refused,
+    Throttled,
+    Unclear,
+)
+from tests.support.calls import (
+    BADGE_ROW,
+    REQUEST,
+    TOKEN,
+    a_client,
+    a_row,
+    assert_tells_nothing,
+    envelope,
+    error_from,
+    error_of,
+)
+from tests.support.scripted_server import DROP, HANG, answer, scripted_server
+
+RELEASE = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "version"
+]
+
+
+async def test_issuing_sends_the_request_with_the_token_as_user_name() -> None:
+    async with scripted_server(answer(201, envelope(BADGE_ROW))) as server, a_client(server.base_url) as client:
+        badge = await client.issue_badge(REQUEST)
+
+    (sent,) = server.requests
+    assert badge.id == "badge-1"
+    assert (sent.method, sent.target) == ("POST", "/v1/organizations/org-1/badges")
+    assert json.loads(sent.body) == REQUEST.as_json()
+    assert sent.headers["authorization"] == "Basic " + base64.b64encode(f"{TOKEN}:".encode()).decode()
+    assert sent.headers["accept"] == "application/json"
+    assert sent.headers["content-type"] == "application/json"
+    assert UUID(sent.headers["x-request-id"])
+
+
+async def test_the_user_agent_names_this_release() -> None:
+    async with scripted_server(answer(200, envelope({"id": "org-1"}))) as server, a_client(server.base_url) as client:
+        await client.organization()
+
+    assert server.requests[0].headers["user-agent"] == f"Laurel/{RELEASE}"
+
+
+async def test_a_name_that_is_no_valid_text_is_for_credly_to_refuse() -> None:
+    odd = REQUEST.model_copy(update={"issued_to_last_name": "Muster\ud800"})
+
+    async with scripted_server(answer(422)) as server, a_client(server.base_url) as client:
+        assert type(await error_of(client.issue_badge(odd))) is Refused
+
+
+async def test_an_identical_record_that_credly_passed_over_is_a_success() -> None:
+    async with scripted_server(answer(200, envelope(BADGE_ROW))) as server, a_client(server.base_url) as client:
+        assert (await client.issue_badge(REQUEST)).id == "badge-1"
+
+
+async def test_replacing_and_revoking_say_what_and_why() -> None:
+    replies = answer(201, envelope(a_row("badge-2"))), answer(200, envelope(a_row("badge-2", state="revoked")))
+    async with scripted_server(*replies, replies[1]) as server, a_client(server.base_url) as client:
+        replaced = await client.replace_badge("badge 1", request=REQUEST)
+        revoked = await client.revoke_badge("badge-2", reason="Wrong person")
+        await client.revoke_badge("badge-2", reason="Wrong person", suppress_notification=True)
+
+    replace, revoke, quiet = server.requests
+    assert (replaced.id, revoked.state) == ("badge-2", "revoked")
+    assert (replace.method, replace.path) == ("POST", "/v1/organizations/org-1/badges/badge%201/replace")
+    assert json.loads(replace.body) == REQUEST.as_replacement_json()
+    assert (revoke.method, revoke.path) == ("PUT", "/v1/organizations/org-1/badges/badge-2/revoke")
+    assert json.loads(revoke.body) == {"reason": "Wrong person"}
+    assert json.loads(quiet.body) == {"reason": "Wrong person", "suppress_revoke_notification_email": True}
+
+
+async def test_single_things_are_read_by_their_id() -> None:
+    replies = [answer(200, envelope({"id": name})) for name in ("badge-1", "template-1", "org-1")]
+    async with scripted_server(*replies) as server, a_client(server.base_url + "/") as client:
+        ids = [(await client.badge("badge-1")).id, (await client.template("template-1")).id]
+        ids.append((await client.organization()).id)
+
+    assert ids == ["badge-1", "template-1", "org-1"]
+    assert [request.target for request in server.requests] == [
+        "/v1/organizations/org-1/badges/badge-1",
+        "/v1/organizations/org-1/badge_templates/template-1",
+        "/v1/organizations/org-1",
+    ]
+
+
+async def test_an_id_that_leads_elsewhere_is_refused_before_anything_is_sent() -> None:
+    async with scripted_server(answer(200)) as server, a_client(server.base_url) as client:
+        for call in (client.badge, client.template):
+            with pytest.raises(ValueError, match="must be an id"):
+                await call("../other-org")
+
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "code"),
+    [
+        (DROP, Unclear, "remote_protocol_error"),
+        (answer(201, envelope(BADGE_ROW))[:-20], Unclear, "remote_protocol_error"),
+        (b"SSH-2.0-OpenSSH\r\n", Unclear, "remote_protocol_error"),
+        (answer(201, b"no gzip", Content_Encoding="gzip"), Unclear, "decoding_error"),
+        (answer(201), Unclear, "unparsable_reply"),
+        (answer(201, b"<html></html>"), Unclear, "unparsable_reply"),
+        (answer(201, {"badge": BADGE_ROW}), Unclear, "incomplete_reply"),
+        (answer(201, envelope([BADGE_ROW])), Unclear, "incomplete_reply"),
+        (answer(201, envelope({**BADGE_ROW, "id": None})), Unclear, "incomplete_reply"),
+        (answer(201, b" " * 5_000_001), Unclear, "reply_too_large"),
+        (answer(202, envelope(BADGE_ROW)), Unclear, "http_202"),
+        (answer(502, b"<html>ada+credly@example.org</html>"), Unclear, "http_502"),
+        (answer(307, Location="http://elsewhere.example/v1"), Refused, "redirected"),
+        (answer(303, Location="/v1/badges/badge-1"), Unclear, "http_303"),
+        (answer(400), Refused, "http_400"),
+        (answer(401), NotConnected, "token_refused"),
+        (answer(403), NotConnected, "forbidden"),
+        (answer(404, b"<html></html>"), NotFound, "not_found"),
+        (answer(422, envelope({"message": "User already has this badge"})), AlreadyIssued, "already_issued"),
+    ],
+)
+async def test_an_answer_decides_what_to_do_next(reply: bytes, kind: type[CredlyError], code: str) -> None:
+    error = await error_from(reply)
+
+    assert (type(error), error.code) == (kind, code)
+    assert error.operation == "issue_badge"
+    assert UUID(error.request_id)
+
+
+@pytest.mark.parametrize("timeouts", [Timeouts(read=0.05), Timeouts(total=0.05)], ids=["read", "total"])
+async def test_a_reply_that_does_not_come_is_unclear(timeouts: Timeouts) -> None:
+    error = await error_from(HANG, timeouts=timeouts)
+
+    assert (type(error), error.code) == (
+        Unclear,
+        "read_timeout" if timeouts.read == 0.05 else "total_timeout",
+    )
+
+
+async def test_where_nobody_listens_nothing_was_sent() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        async with a_client(f"http://127.0.0.1:{unused.getsockname()[1]}/v1") as client:
+            error = await error_of(client.issue_badge(REQUEST))
+
+    assert (type(error), error.code, error.status) == (NotSent, "connect_error", None)
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "code"),
+    [
+        (httpx.ConnectError, NotSent, "connect_error"),
+        (httpx.ConnectTimeout, NotSent, "connect_timeout"),
+        (httpx.PoolTimeout, NotSent, "pool_timeout"),
+        (httpx.UnsupportedProtocol, NotSent, "unsupported_protocol"),
+        (httpx.WriteTimeout, Unclear, "write_timeout"),
+        (httpx.WriteError, Unclear, "write_error"),
+        (httpx.ReadError, Unclear, "read_error"),
+        (httpx.ReadTimeout, Unclear, "read_timeout"),
+        (httpx.LocalProtocolError, Unclear, "local_protocol_error"),
+        (httpx.ProxyError, Unclear, "proxy_error"),
+    ],
+)
+async def test_only_what_surely_did_not_leave_may_be_sent_again(
+    failure: type[httpx.RequestError], kind: type[CredlyError], code: str
+) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise failure(f"{request.headers['Authorization']} {request.content!r}", request=request)
+
+    async with a_client(transport=httpx.MockTransport(fail)) as client:
+        error = await error_of(client.issue_badge(REQUEST))
+
+    assert (type(error), error.code) == (kind, code)
+    assert_tells_nothing(error)
+
+
+@pytest.mark.parametrize(
+    ("headers", "shortest", "longest"),
+    [
+        ({}, None, None),
+        ({"Retry_After": "90"}, 90, 90),
+        ({"Retry_After": format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)}, 6_000, 7_200),
+    ],
+)
+async def test_throttled_says_how_long_credly_wants_us_to_wait(
+    headers: dict[str, str], shortest: int | None, longest: int | None
+) -> None:
+    error = await error_from(answer(429, b"<html></html>", **headers))
+
+    assert isinstance(error, Throttled)
+    if shortest is None or longest is None:
+        assert error.retry_after is None
+    else:
+        assert error.retry_after is not None
+        assert shortest <= error.retry_after.total_seconds() <= longest
+
+
+async def test_a_replaced_badge_leads_to_its_successor() -> None:
+    body = {
+        "data": {"message": "Validation failed: This badge cannot be replaced because it has already been replaced."},
+        "metadata": {"current_badge_id": "badge-9"},
+    }
+    async with scripted_server(answer(422, body)) as server, a_client(server.base_url) as client:
+        error = await error_of(client.replace_badge("badge-1", request=REQUEST))
+
+    assert isinstance(error, AlreadyReplaced)
+    assert error.current_badge_id == "badge-9"
+
+
+async def test_nothing_is_tried_twice() -> None:
+    for reply in (DROP, answer(503), answer(429, Retry_After="0"), answer(307, Location="/v1/x")):
+        async with scripted_server(reply) as server, a_client(server.base_url) as client:
+            await error_of(client.issue_badge(REQUEST))
+
+        assert len(server.requests) == 1

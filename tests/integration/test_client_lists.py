@@ -1,0 +1,175 @@
+"""Lists are read to their end, checked row by row, and never lead the token elsewhere."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from credly.client import CredlyClient
+from credly.errors import Unclear, UnsafeFilterValue
+from tests.support.calls import BADGE_ROW, EMAIL, a_client, a_row, envelope, error_of, page_of
+from tests.support.scripted_server import DROP, Request, answer, scripted_server
+
+
+async def test_a_look_up_asks_for_the_earner_the_template_and_the_states() -> None:
+    async with scripted_server(page_of(BADGE_ROW, page=1, pages=1)) as server, a_client(server.base_url) as client:
+        found = await client.find_badges(
+            badge_template_id="template-1", recipient_email=EMAIL, states=("pending", "accepted")
+        )
+
+    (sent,) = server.requests
+    assert [badge.id for badge in found] == ["badge-1"]
+    assert sent.path == "/v1/organizations/org-1/badges"
+    assert sent.query == {
+        "filter": f"recipient_email::{EMAIL}|badge_template_id::template-1|state::pending,accepted",
+        "sort": "created_at",
+        "page": "1",
+    }
+
+
+async def test_strangers_that_an_ignored_filter_returns_are_dropped() -> None:
+    rows = [
+        a_row("other-earner", issuer_earner_id="person-0043"),
+        a_row("other-template", badge_template={"id": "template-2"}),
+        a_row("revoked", state="revoked"),
+        a_row("nobody", issuer_earner_id=None),
+        a_row("hers", recipient_email="ADA@example.org"),
+    ]
+    async with scripted_server(page_of(*rows, page=1, pages=1)) as server, a_client(server.base_url) as client:
+        found = await client.find_badges(
+            badge_template_id="template-1", issuer_earner_id="person-0042", states=("pending",)
+        )
+
+    assert [badge.id for badge in found] == ["hers"]
+
+
+async def test_a_badge_under_another_address_of_the_account_is_found() -> None:
+    row = a_row("badge-7", recipient_email="eda@example.org")
+    async with scripted_server(page_of(row, page=1, pages=1)) as server, a_client(server.base_url) as client:
+        found = await client.find_badges(badge_template_id="template-1", recipient_email_all=EMAIL)
+
+    assert [badge.id for badge in found] == ["badge-7"]
+    assert server.requests[0].query["filter"] == f"recipient_email_all::{EMAIL}|badge_template_id::template-1"
+
+
+async def test_pages_are_counted_by_us_and_the_token_goes_to_no_other_host() -> None:
+    pages = [page_of(a_row(f"badge-{page}"), page=page, pages=3) for page in (1, 2, 3)]
+    async with scripted_server(*pages) as server, a_client(server.base_url) as client:
+        found = await client.find_badges(badge_template_id="template-1", issuer_earner_id="person-0042")
+
+    assert [badge.id for badge in found] == ["badge-1", "badge-2", "badge-3"]
+    assert [request.query["page"] for request in server.requests] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(("second_page", "calls"), [([], 2), ([{"id": "1"}], 2), ([{"id": "1"}, {"id": "2"}], 3)])
+@pytest.mark.parametrize("metadata", [None, {}, "absent"])
+async def test_a_list_that_does_not_say_where_it_ends_is_read_until_nothing_new_comes(
+    second_page: list[object], calls: int, metadata: object
+) -> None:
+    first, second = ({"data": rows, "metadata": metadata} for rows in ([{"id": "1"}], second_page))
+    async with (
+        scripted_server(answer(200, first), answer(200, second)) as server,
+        a_client(server.base_url) as client,
+    ):
+        found = await client.organizations()
+
+    assert [organization.id for organization in found] == ["1", "2"][: calls - 1]
+    assert len(server.requests) == calls
+
+
+async def test_a_list_that_promises_more_and_repeats_itself_is_unclear() -> None:
+    async with scripted_server(page_of(BADGE_ROW, page=1, pages=2)) as server, a_client(server.base_url) as client:
+        error = await error_of(client.find_badges(badge_template_id="template-1", issuer_earner_id="person-0042"))
+
+    assert (type(error), error.code) == (Unclear, "paging_stuck")
+
+
+async def test_a_list_without_end_is_unclear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("credly.client._MOST_PAGES", 3)
+    monkeypatch.setattr("credly.client._MOST_BULK_PAGES", 3)
+
+    def endless(request: Request) -> bytes:
+        page = request.query.get("page", "1")
+        return answer(200, envelope([{"id": page}], next_page_url=f"/x?page={int(page) + 1}"))
+
+    async with scripted_server(endless) as server, a_client(server.base_url) as client:
+        listed = await error_of(client.organizations())
+        bulk = await error_of(_ids(client))
+
+    assert (listed.code, bulk.code, len(server.requests)) == ("too_many_pages", "too_many_pages", 6)
+
+
+async def test_a_look_up_without_an_earner_is_a_mistake_of_ours() -> None:
+    async with scripted_server(DROP) as server, a_client(server.base_url) as client:
+        with pytest.raises(ValueError, match="needs an earner"):
+            await client.find_badges(badge_template_id="template-1", issuer_earner_id="", recipient_email=None)
+
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("unsafe", ["a|state::revoked", "ada@example.org,eda@example.org", "a::b", "a\nb"])
+async def test_a_value_that_would_change_the_filter_is_not_sent(unsafe: str) -> None:
+    async with scripted_server(DROP) as server, a_client(server.base_url) as client:
+        with pytest.raises(UnsafeFilterValue) as refused:
+            await client.find_badges(badge_template_id="template-1", recipient_email=unsafe)
+        with pytest.raises(UnsafeFilterValue):
+            await client.templates(query=unsafe)
+
+    assert unsafe not in str(refused.value)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "found"),
+    [
+        ({}, {"filter": "state::active", "page": "1", "sort": "name"}, ["A"]),
+        ({"query": "Diver"}, {"filter": "query::Diver|state::active", "page": "1", "sort": "name"}, ["A"]),
+        ({"state": None}, {"page": "1", "sort": "name"}, ["A", "B"]),
+    ],
+)
+async def test_templates_are_listed_by_state_and_checked_again(
+    asked: dict[str, Any], sent: dict[str, str], found: list[str]
+) -> None:
+    rows = {"id": "A", "state": "active"}, {"id": "B", "state": "archived"}
+    async with scripted_server(page_of(*rows, page=1, pages=1)) as server, a_client(server.base_url) as client:
+        templates = await client.templates(**asked)
+
+    assert [template.id for template in templates] == found
+    assert server.requests[0].path == "/v1/organizations/org-1/badge_templates"
+    assert server.requests[0].query == sent
+
+
+async def test_tokens_are_listed_with_their_ends() -> None:
+    row = {"id": "9", "token": "s3cret", "expires_at": "2026-12-01T00:00:00.000Z"}
+    async with scripted_server(page_of(row, page=1, pages=1)) as server, a_client(server.base_url) as client:
+        (token,) = await client.authorization_tokens()
+
+    assert token.expires_at == datetime(2026, 12, 1, tzinfo=UTC)
+    assert server.requests[0].path == "/v1/organizations/org-1/authorization_tokens"
+
+
+async def test_the_bulk_read_takes_the_cursor_and_never_the_host() -> None:
+    next_page = "https://elsewhere.example/api/v1/search?cursor=a%2Bb"
+    replies = (
+        answer(200, envelope([a_row("badge-1"), a_row("badge-2", state="revoked")], next_page_url=next_page)),
+        answer(200, envelope([a_row("badge-3")], next_page_url=None)),
+    )
+    async with scripted_server(*replies) as server, a_client(server.base_url) as client:
+        ids = await _ids(client, states=("pending",))
+
+    own = {"badge_format": "minimal", "filter": "state::pending"}
+    assert ids == ["badge-1", "badge-3"]
+    assert {request.path for request in server.requests} == {"/v1/organizations/org-1/high_volume_issued_badge_search"}
+    assert [request.query for request in server.requests] == [own, own | {"cursor": "a+b"}]
+
+
+async def test_a_bulk_read_that_goes_in_a_circle_is_unclear() -> None:
+    reply = answer(200, envelope([BADGE_ROW], next_page_url="/x?cursor=1"))
+    async with scripted_server(reply) as server, a_client(server.base_url) as client:
+        error = await error_of(_ids(client))
+
+    assert (error.code, len(server.requests)) == ("paging_stuck", 2)
+
+
+async def _ids(client: CredlyClient, **asked: Any) -> list[str]:
+    return [badge.id async for badge in client.high_volume_badges(**asked)]
