@@ -1,0 +1,381 @@
+"""The scheduled run on the real parts: SQLite and PostgreSQL, a Prefect server, the stand-in over HTTP.
+
+Each test asks the stand-in which badges there are; our own rows are only half of the truth.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prefect import State
+from sqlalchemy import func, select, update
+
+from flows.reconcile import reconcile
+from models.database import Database
+from models.ledger import BadgeIssuance, IssuanceAttempt
+from models.platform import AchievementAward, User, UserEmail
+from models.tables import table
+from tests.support.standin import Standin
+from tests.support.world import ORGANIZATION, TEMPLATE, World
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+issuances = table(BadgeIssuance)
+
+
+async def run(**parameters: Any) -> State[Any]:
+    return await reconcile(**parameters, return_state=True)  # type: ignore[no-any-return]
+
+
+async def ledger(database: Database) -> list[Any]:
+    async with database.reading() as connection:
+        return list(await connection.execute(select(issuances).order_by(issuances.c.id)))
+
+
+async def test_an_award_becomes_one_badge_with_everything_that_was_asked_for(world: World, standin: Standin) -> None:
+    awarded_at = datetime(2026, 11, 2, 8, 15, 42, tzinfo=UTC)
+    await world.enable(user_evidence=True, company_evidence=True, portal_evidence=True)
+    await world.award("ada", awarded_at=awarded_at, company_id="acme")
+
+    state = await run()
+
+    (badge,) = standin.badges()
+    assert (badge["recipient_email"], badge["issuer_earner_id"]) == ("ada@example.org", "ada")
+    assert (badge["issued_to_first_name"], badge["issued_to_last_name"]) == ("Ada", "Lovelace")
+    assert badge["issued_at"] == "2026-11-02T08:15:42.000Z"
+    assert badge["badge_template"]["id"] == TEMPLATE
+    assert [(e["name"], e["value"]) for e in badge["evidence"]] == [
+        ("Ada Lovelace", "https://platform.example.org/people/ada"),
+        ("Acme", "https://acme.example.org"),
+        ("Northwind", "https://northwind.example.org"),
+    ]
+    (row,) = await ledger(world.database)
+    assert (row.state, row.credly_badge_id, row.badge_url) == ("issued", badge["id"], row.badge_url)
+    assert row.evidence_sent == "user,company,portal"
+    assert row.recorded_at >= row.planned_at
+    assert (state.name, state.message) == ("Completed", "1 issued")
+
+
+async def test_each_badge_has_the_moment_of_its_own_award(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada", awarded_at=datetime(2026, 11, 2, 8, 0, 1, tzinfo=UTC))
+    await world.award("bob", awarded_at=datetime(2026, 11, 3, 23, 59, 59, 900_000, tzinfo=UTC))
+
+    await run()
+
+    assert {b["issuer_earner_id"]: b["issued_at"] for b in standin.badges()} == {
+        "ada": "2026-11-02T08:00:01.000Z",
+        "bob": "2026-11-03T23:59:59.000Z",
+    }
+
+
+async def test_a_second_run_issues_nothing(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+
+    await run()
+    state = await run()
+
+    assert len(standin.badges()) == 1
+    assert state.message == "0 issued"
+
+
+async def test_two_runs_at_once_issue_each_badge_once(world: World, standin: Standin) -> None:
+    await world.enable()
+    for user in ("ada", "bob"):
+        await world.award(user)
+
+    await asyncio.gather(run(), run())
+
+    posts = [r for r in standin.requests() if r["method"] == "POST"]
+    assert len(standin.badges()) == 2
+    assert len(posts) == 2
+
+
+async def test_what_is_left_out_is_kept_with_the_badge(world: World, standin: Standin) -> None:
+    await world.enable(user_evidence=True, project_evidence=True)
+    await world.change(User, "ada", profile_url="ftp://platform.example.org/ada")
+    await world.award("ada")
+
+    await run()
+
+    (row,) = await ledger(world.database)
+    assert standin.badges()[0]["evidence"] == []
+    assert row.evidence_left_out == "user:link_not_http,project:not_on_award"
+
+
+@pytest.mark.parametrize(
+    ("table_", "change", "reason"),
+    [
+        (UserEmail, {"is_primary": False}, "no_primary_email"),
+        (UserEmail, {"address": "ada(at)example.org"}, "email_malformed"),
+        (User, {"first_name": " \u200b"}, "name_missing"),
+        (User, {"last_name": None}, "name_missing"),
+        (User, {"last_name": "x" * 256}, "name_too_long"),
+    ],
+)
+async def test_bad_data_fails_with_its_reason_and_goes_out_once_corrected(
+    world: World, standin: Standin, table_: Any, change: dict[str, Any], reason: str
+) -> None:
+    await world.enable()
+    await world.award("ada")
+    before = await world.row(table_, "ada")
+    await world.change(table_, "ada", **change)
+
+    state = await run()
+    (row,) = await ledger(world.database)
+    assert (row.state, row.reason, len(standin.badges())) == ("failed", reason, 0)
+    assert (state.name, state.message) == ("Needs a person", "0 issued · 1 failed")
+
+    await world.change(table_, "ada", **{name: before[name] for name in change})
+    await run()
+    (row,) = await ledger(world.database)
+    assert (row.state, row.reason, len(standin.badges())) == ("issued", None, 1)
+
+
+async def test_a_missing_name_is_replaced_where_the_connection_says_so(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    await world.change(User, "ada", last_name="")
+    await world.change_connection(missing_name="-")
+
+    await run()
+
+    assert standin.badges()[0]["issued_to_last_name"] == "-"
+
+
+async def test_awards_of_an_unconnected_portal_wait_and_go_out_once_it_is_connected(
+    world: World, standin: Standin
+) -> None:
+    await world.enable()
+    await world.award("ada")
+    await world.disconnect()
+
+    state = await run()
+    assert (await ledger(world.database))[0].reason == "portal_not_connected"
+    assert (state.name, state.message) == ("Completed", "0 issued · now 1 blocked")
+
+    await world.connect()
+    await run()
+    assert len(standin.badges()) == 1
+
+
+async def test_a_template_that_is_not_active_blocks_and_unblocks(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    standin.template_state(TEMPLATE, "archived")
+
+    state = await run()
+    posts = [r for r in standin.requests() if r["method"] == "POST"]
+    assert (await ledger(world.database))[0].reason == "template_not_active"
+    assert (state.name, posts) == ("Needs a person", [])
+
+    standin.template_state(TEMPLATE, "active")
+    await run()
+    assert len(standin.badges()) == 1
+
+
+async def test_a_template_of_nobody_blocks(world: World, standin: Standin) -> None:
+    await world.enable(badge_template_id="00000000-0000-4000-8000-00000000dead")
+    await world.award("ada")
+
+    await run()
+
+    assert (await ledger(world.database))[0].reason == "template_not_found"
+    assert standin.badges() == []
+
+
+async def test_a_refused_token_stops_the_organization_with_a_handful_of_calls(world: World, standin: Standin) -> None:
+    await world.enable()
+    for user in ("ada", "bob"):
+        await world.award(user)
+    await world.put_token("not-the-token")
+
+    state = await run()
+
+    rows = await ledger(world.database)
+    assert {(r.state, r.reason) for r in rows} == {("blocked", "token_refused")}
+    assert len(standin.requests()) == 1
+    assert (state.name, state.message) == ("Needs a person", "0 issued · now 2 blocked")
+
+    await world.put_token()
+    await run()
+    assert len(standin.badges()) == 2
+
+
+async def test_a_token_that_may_not_write_stops_the_organization(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    standin.seed(tokens=[{"token": "read-only", "organization_id": ORGANIZATION, "write_enabled": False}])
+    await world.put_token("read-only")
+
+    await run()
+
+    (row,) = await ledger(world.database)
+    assert (row.state, row.reason, row.attempts) == ("blocked", "token_refused", 0)
+
+
+@pytest.mark.parametrize("value", [None, "  ", "two words"])
+async def test_a_secret_block_without_a_token_blocks(world: World, standin: Standin, value: str | None) -> None:
+    await world.enable()
+    await world.award("ada")
+    if value is None:
+        await world.change_connection(token_block="there-is-no-such-block")
+    else:
+        await world.put_token(value)
+
+    state = await run()
+
+    assert (await ledger(world.database))[0].reason == "token_missing"
+    assert (state.name, standin.requests()) == ("Needs a person", [])
+
+
+async def test_a_badge_that_credly_has_already_is_adopted(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    await run()
+    async with world.database.writing() as connection:  # as after a restored backup: the ledger forgot it
+        await connection.execute(table(IssuanceAttempt).delete())
+        await connection.execute(issuances.delete())
+
+    state = await run()
+
+    (row,), (badge,) = await ledger(world.database), standin.badges()
+    assert (row.state, row.adopted, row.credly_badge_id) == ("issued", True, badge["id"])
+    assert state.message == "1 issued, 1 of them found at Credly"
+
+
+async def test_a_duplicate_that_cannot_be_found_is_a_persons_to_decide(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    standin.seed(accounts=[{"addresses": ["ada@example.org", "countess@example.org"]}])
+    standin.issue(recipient_email="countess@example.org", issuer_earner_id="someone-else")
+
+    await run()
+
+    (row,) = await ledger(world.database)
+    assert (row.state, row.reason, len(standin.badges())) == ("failed", "duplicate_elsewhere", 1)
+    assert "already has this badge" in row.credly_message
+
+
+async def test_what_credly_refuses_fails_with_its_message(world: World, standin: Standin) -> None:
+    await world.enable(locale="xx")
+    await world.award("ada")
+
+    await run()
+
+    (row,) = await ledger(world.database)
+    assert (row.state, row.reason, row.attempts) == ("failed", "refused_by_credly", 1)
+    assert "ocale" in row.credly_message
+    assert "ada@example.org" not in row.credly_message
+
+
+async def test_an_award_in_the_future_waits(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada", awarded_at=datetime.now(UTC) + timedelta(days=1))
+
+    state = await run()
+
+    (row,) = await ledger(world.database)
+    assert (row.state, row.reason, standin.badges()) == ("pending", "awarded_in_future", [])
+    assert state.message == "0 issued · now 1 waiting"
+
+
+async def test_the_badge_is_cancelled_where_the_integration_went_away(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    standin.template_state(TEMPLATE, "archived")
+    await run()
+    await world.disable()
+
+    await run()
+
+    (row,) = await ledger(world.database)
+    assert (row.state, row.reason) == ("cancelled", "integration_removed")
+
+
+async def test_limit_and_portal_bound_a_run(world: World, standin: Standin) -> None:
+    await world.enable()
+    for user in ("ada", "bob"):
+        await world.award(user)
+
+    await run(limit=1)
+    assert len(standin.badges()) == 1
+
+    await run(portal="another-portal")
+    assert len(standin.badges()) == 1
+
+    await run(portal="northwind")
+    assert len(standin.badges()) == 2
+
+
+async def test_several_badges_share_a_task_run_beyond_the_bound(
+    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.configure(monkeypatch, TASK_RUNS_PER_RUN="1")
+    await world.enable()
+    for user in ("ada", "bob"):
+        await world.award(user)
+
+    await run()
+
+    rows = await ledger(world.database)
+    assert len(standin.badges()) == 2
+    assert len({row.task_run_id for row in rows}) == 1
+
+
+async def test_a_preview_writes_nothing_and_does_not_call_credly(world: World, standin: Standin) -> None:
+    await world.enable(user_evidence=True, project_evidence=True)
+    await world.award("ada")
+    await world.award("bob", awarded_at=datetime.now(UTC) + timedelta(days=1))
+
+    state = await run(preview=True)
+
+    async with world.database.reading() as connection:
+        attempts = await connection.scalar(select(func.count()).select_from(table(IssuanceAttempt)))
+    assert (await ledger(world.database), attempts, standin.requests()) == ([], 0, [])
+    assert state.message == "Preview, nothing was done: 1 issue · 1 wait"
+
+
+async def test_a_correction_between_planning_and_sending_reaches_the_badge(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    await world.disconnect()
+    await run()
+    await world.change(UserEmail, "ada", address="ada.lovelace@example.org")
+    await world.connect()
+
+    await run()
+
+    assert standin.badges()[0]["recipient_email"] == "ada.lovelace@example.org"
+
+
+async def test_one_organizations_trouble_leaves_the_others_alone(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    await world.second_portal(base_url="http://127.0.0.1:1/v1")
+    await world.award("ada", achievement_id="second-achievement")
+
+    state = await run()
+
+    rows = {row.portal_id: row for row in await ledger(world.database)}
+    assert rows["northwind"].state == "issued"
+    assert (rows["second"].state, rows["second"].attempts) == ("pending", 0)
+    assert state.is_failed()
+    assert "1 issued" in str(state.message)
+
+
+async def test_a_withdrawn_award_is_not_issued(world: World, standin: Standin) -> None:
+    await world.enable()
+    award_id = await world.award("ada")
+    await world.disconnect()
+    await run()
+    async with world.database.writing() as connection:
+        awards = table(AchievementAward)
+        await connection.execute(update(awards).where(awards.c.id == award_id).values(withdrawn_at=datetime.now(UTC)))
+    await world.connect()
+
+    await run()
+
+    (row,) = await ledger(world.database)
+    assert (row.state, row.reason, standin.badges()) == ("cancelled", "award_withdrawn", [])

@@ -1,0 +1,125 @@
+"""A small platform with one portal, one achievement and two people, connected to the stand-in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prefect.blocks.system import Secret
+from sqlalchemy import delete, insert, select, update
+from sqlmodel import SQLModel
+
+from models.database import Database
+from models.integrations import CredlyConnection, CredlyIntegration
+from models.platform import (
+    Achievement,
+    AchievementAward,
+    Company,
+    Portal,
+    Project,
+    User,
+    UserEmail,
+)
+from models.tables import table
+from settings import settings
+
+ORGANIZATION = "0a0a0a0a-0000-4000-8000-000000000001"
+TEMPLATE = "7e7e7e7e-0000-4000-8000-000000000001"
+TOKEN = "invented-token-of-northwind"
+BLOCK = "credly-northwind"
+
+SEED: Mapping[str, Any] = {
+    "organizations": [{"id": ORGANIZATION, "name": "Northwind"}],
+    "tokens": [{"token": TOKEN, "organization_id": ORGANIZATION}],
+    "templates": [{"id": TEMPLATE, "organization_id": ORGANIZATION, "name": "Forklift", "state": "active"}],
+}
+
+
+@dataclass
+class World:
+    """What a test changes on the platform and in Laurel's settings. Users are `ada` and `bob`."""
+
+    database: Database
+    base_url: str
+    awards: int = 0
+
+    async def build(self) -> None:
+        await self._add(Portal, id="northwind", name="Northwind", url="https://northwind.example.org")
+        await self._add(Achievement, id="forklift", portal_id="northwind", name="Forklift")
+        await self._add(Company, id="acme", name="Acme", url="https://acme.example.org")
+        await self._add(Project, id="bridge", name="Bridge", url="https://bridge.example.org")
+        for user, first, last in (("ada", "Ada", "Lovelace"), ("bob", "Bob", "Babbage")):
+            profile = f"https://platform.example.org/people/{user}"
+            await self._add(User, id=user, first_name=first, last_name=last, profile_url=profile)
+            await self._add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
+        await self.put_token()
+        await self.connect()
+
+    async def put_token(self, value: str = TOKEN) -> None:
+        await Secret(value=value).asave(BLOCK, overwrite=True)
+
+    async def connect(self, portal_id: str = "northwind", **changes: Any) -> None:
+        values = {
+            "organization_id": ORGANIZATION,
+            "token_block": BLOCK,
+            "base_url": self.base_url,
+            "calls_per_second": 1000,
+            "missing_name": "",
+            "connected_at": datetime.now(UTC),
+        }
+        await self._add(CredlyConnection, portal_id=portal_id, **values | changes)
+
+    async def disconnect(self) -> None:
+        await self._do(delete(table(CredlyConnection)))
+
+    async def change_connection(self, **changes: Any) -> None:
+        await self._do(update(table(CredlyConnection)).values(**changes))
+
+    async def enable(self, achievement_id: str = "forklift", **changes: Any) -> None:
+        plain = CredlyIntegration(
+            achievement_id=achievement_id,
+            badge_template_id=TEMPLATE,
+            enabled_at=datetime.now(UTC) - timedelta(days=365),
+        )
+        await self._add(CredlyIntegration, **plain.model_dump(exclude={"id"}) | changes)
+
+    async def disable(self) -> None:
+        await self._do(delete(table(CredlyIntegration)))
+
+    async def award(self, user_id: str, *, achievement_id: str = "forklift", **changes: Any) -> str:
+        self.awards += 1
+        values = {
+            "id": f"award-{self.awards}",
+            "achievement_id": achievement_id,
+            "user_id": user_id,
+            "awarded_at": datetime.now(UTC) - timedelta(hours=1),
+        }
+        await self._add(AchievementAward, **values | changes)
+        return f"award-{self.awards}"
+
+    async def second_portal(self, **connection: Any) -> None:
+        await self._add(Portal, id="second", name="Second")
+        await self._add(Achievement, id="second-achievement", portal_id="second", name="Second")
+        await self.enable("second-achievement")
+        await self.connect("second", organization_id="0b0b0b0b-0000-4000-8000-000000000002", **connection)
+
+    async def row(self, model: type[SQLModel], key: str) -> Mapping[str, Any]:
+        async with self.database.reading() as connection:
+            found = await connection.execute(select(table(model)).where(table(model).c.id == key))
+            return found.one()._mapping
+
+    async def change(self, model: type[SQLModel], key: str, **changes: Any) -> None:
+        await self._do(update(table(model)).where(table(model).c.id == key).values(**changes))
+
+    def configure(self, monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"LAUREL_{name}", value)
+        settings.cache_clear()
+
+    async def _add(self, model: type[SQLModel], **values: Any) -> None:
+        await self._do(insert(table(model)).values(**values))
+
+    async def _do(self, statement: Any) -> None:
+        async with self.database.writing() as connection:
+            await connection.execute(statement)
