@@ -3,6 +3,7 @@
 import asyncio
 
 from prefect.blocks.system import Secret
+from pydantic import SecretStr
 
 from demo.credly_data import tokens
 
@@ -10,7 +11,8 @@ from demo.credly_data import tokens
 async def save_tokens() -> None:
     """Create or overwrite one Secret block for each connection of the demo."""
     for name, token in tokens().items():
-        await Secret[str](value=token).asave(name, overwrite=True)
+        block: Secret[str] = Secret(value=SecretStr(token))  # Secret[str](…) would make a block type of its own
+        await block.asave(name, overwrite=True)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ def stopped_by_signals() -> Iterator[None]:
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
         for other in before:
             signal.signal(other, signal.SIG_IGN)
+        sys.stderr.write("\nStopping ...\n")
         raise SystemExit(128 + number)
 
     stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -144,24 +145,62 @@ class Server:
         return DemoError("\n".join([f"{self.name} {what}. The end of {self.log.relative_to(ROOT)}:", *lines]))
 
     def stop(self) -> None:
-        """End the process and all that it started: asked first, then killed."""
-        group = self.process.pid
+        """End the process and all that it started: asked first, then killed.
+
+        A worker's flow runs are in groups of their own, so their groups are looked up before their parent goes.
+        """
+        groups = {self.process.pid} | groups_below(self.process.pid)
         for number, seconds in ((signal.SIGTERM, STOPPED_WITHIN_SECONDS), (signal.SIGKILL, 5.0)):
-            with suppress(ProcessLookupError):
-                os.killpg(group, number)
-            if self._gone(group, within_seconds=seconds):
+            for group in groups:
+                with suppress(ProcessLookupError):
+                    os.killpg(group, number)
+            if self._gone(groups, within_seconds=seconds):
                 return
 
-    def _gone(self, group: int, *, within_seconds: float) -> bool:
+    def _gone(self, groups: set[int], *, within_seconds: float) -> bool:
         deadline = time.monotonic() + within_seconds
         while time.monotonic() < deadline:
             self.process.poll()
-            try:
-                os.killpg(group, 0)
-            except ProcessLookupError:
+            if not any(_is_alive(group) for group in groups):
                 return True
             time.sleep(0.05)
         return False
+
+
+def _is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def groups_below(ancestor: int) -> set[int]:
+    """Return the process groups of everything that a process has started, directly or not."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in _processes():
+        children.setdefault(parent, []).append(pid)
+    groups: set[int] = set()
+    below = list(children.get(ancestor, []))
+    while below:
+        pid = below.pop()
+        below.extend(children.get(pid, []))
+        with suppress(ProcessLookupError):
+            groups.add(os.getpgid(pid))
+    return groups
+
+
+def _processes() -> Iterator[tuple[int, int]]:
+    """Yield every process of this machine with its parent: from /proc, or from ps where there is none."""
+    if Path("/proc/self/stat").exists():
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                yield int(stat.parent.name), int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
+        return
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False)
+    for line in listed.stdout.splitlines():
+        pid, parent = line.split()
+        yield int(pid), int(parent)
 
 
 def prefect_environment(port: int) -> dict[str, str]:

@@ -10,8 +10,6 @@ from demo.credly_data import ORGANIZATIONS, invented_id
 from demo.outcome import LedgerCounts
 from rules.states import IssuanceState
 
-LATER = (IssuanceState.PENDING, IssuanceState.ISSUING, IssuanceState.BLOCKED)
-
 console = Console(highlight=False)
 
 
@@ -24,7 +22,7 @@ def show_progress(ledger: LedgerCounts) -> None:
     """Print where a running flow stands."""
     stopped = ledger.of(IssuanceState.FAILED, IssuanceState.BLOCKED)
     waiting = ledger.of(IssuanceState.PENDING, IssuanceState.ISSUING)
-    console.print(f"     {ledger.issued:>4} issued, {stopped:>3} not issued for a reason, {waiting:>4} to go")
+    console.print(f"     {ledger.issued:>4} issued, {stopped:>3} not issued for a reason, {waiting:>4} waiting")
 
 
 def show_ledger(ledger: LedgerCounts, awards_without_row: Mapping[str, int]) -> None:
