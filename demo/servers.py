@@ -206,7 +206,10 @@ def _processes() -> Iterator[tuple[int, int]]:
 def prefect_environment(port: int) -> dict[str, str]:
     """Return the environment for whatever talks to the demo's Prefect server, without the user's own settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    past_proxies = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy")), HOST, "localhost"]))
     return kept | {
+        "NO_PROXY": past_proxies,
+        "no_proxy": past_proxies,
         "PREFECT_HOME": str(FOLDER / "prefect"),
         "PREFECT_API_URL": f"http://{HOST}:{port}/api",
         "PREFECT_SERVER_UI_API_URL": f"http://{HOST}:{port}/api",
