@@ -7,6 +7,7 @@ from sqlmodel import Field
 
 from models.base import LaurelTable
 from models.columns import UtcDateTime, enum_by_value, own_id
+from rules.choices import EarnedAgain
 from rules.facts import Expiry
 
 
@@ -24,6 +25,7 @@ class CredlyConnection(LaurelTable, table=True):
     organization_id: str = Field(max_length=64)
     token_block: str = Field(max_length=255)
     base_url: str = Field(max_length=500)
+    token_ends_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     calls_per_second: float = 3.0
     missing_name: str = Field(default="", max_length=100)
     connected_at: datetime = Field(sa_type=UtcDateTime)
@@ -43,6 +45,13 @@ class CredlyIntegration(LaurelTable, table=True):
     badge_template_id: str = Field(max_length=64)
     enabled_at: datetime = Field(sa_type=UtcDateTime)
     issue_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    paused_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    held_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    earned_again: EarnedAgain = Field(
+        default=EarnedAgain.REFUSE,
+        sa_type=enum_by_value(EarnedAgain, name="earned_again"),
+        sa_column_kwargs={"server_default": EarnedAgain.REFUSE},
+    )
     suppress_notification: bool = False
     locale: str = Field(default="", max_length=10)
     expiry: Expiry = Field(

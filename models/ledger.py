@@ -105,6 +105,8 @@ class BadgeIssuance(LaurelTable, table=True):
     evidence_sent: str = ""
     evidence_left_out: str = ""
     request_fingerprint: str | None = Field(default=None, max_length=64)
+    requested_by: str = Field(default="", max_length=255, sa_column_kwargs={"server_default": ""})
+    request_reason: str = Field(default="", max_length=500, sa_column_kwargs={"server_default": ""})
     planned_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
     flow_run_id: str | None = Field(default=None, max_length=36)

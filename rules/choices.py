@@ -1,0 +1,118 @@
+"""What people choose in a run form. Prefect's UI renders these as groups of switches, menus and fields."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from rules.evidence import EvidenceKind, EvidenceSetting
+from rules.text import tidy
+
+
+def _as_text(value: object) -> object:
+    """Keys typed on a command line arrive as numbers where they look like numbers."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+PlatformId = Annotated[str, BeforeValidator(_as_text)]
+"""A key of the platform, as text."""
+
+
+class Environment(StrEnum):
+    """Which Credly a portal is connected to."""
+
+    PRODUCTION = "production"
+    SANDBOX = "sandbox"
+    OTHER = "other"
+
+
+BASE_URLS = {
+    Environment.PRODUCTION: "https://api.credly.com/v1",
+    Environment.SANDBOX: "https://sandbox-api.credly.com/v1",
+}
+
+
+class EarnedAgain(StrEnum):
+    """What happens where a user has the badge already."""
+
+    REFUSE = "refuse"
+    REPLACE = "replace"
+
+
+class IfBadgeExists(StrEnum):
+    """What issuing by hand does where the badge exists."""
+
+    LEAVE = "leave"
+    REPLACE = "replace"
+
+
+class EvidenceChoice(BaseModel):
+    """One kind of evidence. Evidence is publicly visible on the badge's page."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    on: bool = Field(default=False, description="Send this evidence where it applies to the award.")
+    static_name: str = Field(
+        default="", max_length=255, description="Shown in place of the name on the platform. Leave empty to look it up."
+    )
+    static_description: str = Field(
+        default="", max_length=350, description="Shown beside the name, the same on every badge. Leave empty for none."
+    )
+
+    def as_setting(self) -> EvidenceSetting:
+        """Return the choice as the rules use it."""
+        return EvidenceSetting(
+            enabled=self.on, static_name=tidy(self.static_name), static_description=tidy(self.static_description)
+        )
+
+
+class EvidenceChoices(BaseModel):
+    """Which evidence goes on the badge; each kind by itself, left out where it does not apply to an award."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: EvidenceChoice = Field(default=EvidenceChoice(), description="The user's name and profile link.")
+    company: EvidenceChoice = Field(default=EvidenceChoice(), description="The company's name and link.")
+    project: EvidenceChoice = Field(default=EvidenceChoice(), description="The project's name and link.")
+    portal: EvidenceChoice = Field(default=EvidenceChoice(), description="The portal's name and link.")
+
+    def as_settings(self) -> dict[EvidenceKind, EvidenceSetting]:
+        """Return the choices as the rules use them."""
+        return {kind: getattr(self, kind).as_setting() for kind in EvidenceKind}
+
+
+class Locale(StrEnum):
+    """Languages of Credly's notification mail (Credly API notes, section 4.1)."""
+
+    TEMPLATE = ""
+    ENGLISH = "en"
+    FRENCH = "fr"
+    GERMAN = "de"
+    KOREAN = "ko"
+    JAPANESE = "ja"
+    CHINESE = "zh-CN"
+    PORTUGUESE = "pt"
+    SPANISH_SPAIN = "es-ES"
+    SPANISH_AMERICA = "es-US"
+    FRENCH_CANADA = "fr-CA"
+    PORTUGUESE_BRAZIL = "pt-BR"
+
+
+class Mistake(Exception):
+    """What was asked for cannot be done; the message says which field, why, and what to do."""
+
+
+def in_the_past(moment: datetime | None, *, field: str, now: datetime) -> datetime | None:
+    """Return the moment, aware; refuse one in the future or without a time zone.
+
+    Raises:
+        Mistake: the moment is in the future, or says no time zone.
+    """
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise Mistake(f"{field}: the moment needs a time zone, such as 2026-11-02T09:00:00Z.")
+    if moment > now:
+        raise Mistake(f"{field}: {moment.isoformat(timespec='minutes')} is in the future; give a moment in the past.")
+    return moment
