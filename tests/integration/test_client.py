@@ -1,5 +1,6 @@
 """The client and the bytes: what is sent, and what is made of every answer."""
 
+import asyncio
 import base64
 import json
 import socket
@@ -35,7 +36,7 @@ from tests.support.calls import (
     error_from,
     error_of,
 )
-from tests.support.scripted_server import DROP, HANG, answer, scripted_server
+from tests.support.scripted_server import DROP, HANG, answer, scripted_server, self_signed
 
 RELEASE = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "version"
@@ -163,6 +164,40 @@ async def test_where_nobody_listens_nothing_was_sent() -> None:
             error = await error_of(client.issue_badge(REQUEST))
 
     assert (type(error), error.code, error.status) == (NotSent, "connect_error", None)
+
+
+async def test_a_host_without_a_valid_certificate_gets_nothing(tmp_path: Path) -> None:
+    async with (
+        scripted_server(answer(200), tls=self_signed(tmp_path)) as server,
+        a_client(server.base_url.replace("http:", "https:")) as client,
+    ):
+        error = await error_of(client.issue_badge(REQUEST))
+
+    assert (type(error), error.code, server.requests) == (NotSent, "connect_error", [])
+
+
+async def test_a_proxy_of_the_environment_gets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scripted_server(answer(503)) as proxy, scripted_server(answer(404)) as server:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.base_url.removesuffix("/v1"))
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with a_client(server.base_url) as client:
+            await error_of(client.organization())
+
+    assert (len(proxy.requests), len(server.requests)) == (0, 1)
+
+
+async def test_a_call_that_finds_no_free_connection_was_not_sent() -> None:
+    timeouts = Timeouts(pool=0.2, read=1)
+    async with (
+        scripted_server(HANG) as server,
+        a_client(server.base_url, max_connections=2, timeouts=timeouts) as client,
+    ):
+        errors = await asyncio.gather(*(error_of(client.issue_badge(REQUEST)) for _ in range(3)))
+
+    assert sorted(str(error.code) for error in errors) == ["pool_timeout", "read_timeout", "read_timeout"]
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,18 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 DROP = b""
 HANG = b"HANG"
@@ -51,7 +59,9 @@ def answer(status: int, body: object = b"", **headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def scripted_server(*answers: bytes | Callable[[Request], bytes]) -> AsyncIterator[ScriptedServer]:
+async def scripted_server(
+    *answers: bytes | Callable[[Request], bytes], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ScriptedServer]:
     """Play the answers in turn, the last one for ever; a callable makes its answer from the request."""
     scripted = ScriptedServer()
     over = asyncio.Event()
@@ -76,7 +86,7 @@ async def scripted_server(*answers: bytes | Callable[[Request], bytes]) -> Async
         finally:
             writer.close()
 
-    server = await asyncio.start_server(play, "127.0.0.1", 0)
+    server = await asyncio.start_server(play, "127.0.0.1", 0, ssl=tls)
     scripted.port = server.sockets[0].getsockname()[1]
     try:
         yield scripted
@@ -85,6 +95,27 @@ async def scripted_server(*answers: bytes | Callable[[Request], bytes]) -> Async
         server.close()
         await asyncio.gather(*connections, return_exceptions=True)
         await server.wait_closed()
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """TLS for 127.0.0.1 that nobody has a reason to trust."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    file = folder / "self-signed.pem"
+    file.write_bytes(pem + certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:

@@ -118,9 +118,4 @@ def test_what_credly_writes_is_kept_without_people(said: str, kept: str | None) 
 
 
 def test_a_name_cut_in_half_at_the_end_of_a_long_message_is_dropped() -> None:
-    said = "@ " * 1_998 + "Mustermann"
-
-    kept = masked(said, personal=["Mustermann"])
-
-    assert kept is not None
-    assert set(kept) == {"…", " "}
+    assert masked("@" * 3_995 + " Mustermann", personal=["Mustermann"]) == "…"
