@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.integrations import CredlyConnection
+from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
 from rules.outcome import Outcome
@@ -22,6 +22,7 @@ from rules.states import IssuanceState
 issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
 connections = table(CredlyConnection)
+integrations = table(CredlyIntegration)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +74,19 @@ class DueOrganization:
 
 
 def is_due(*, now: datetime) -> ColumnElement[bool]:
-    """Return the condition: pending and its moment has come, or claimed by a run whose lease has ended."""
-    return or_(
+    """Return the condition: pending and its moment has come, or claimed by a run whose lease has ended.
+
+    What a person has paused or holds back is not due.
+    """
+    come = or_(
         and_(issuances.c.state == IssuanceState.PENDING, issuances.c.not_before <= now),
         and_(issuances.c.state == IssuanceState.ISSUING, issuances.c.lease_until <= now),
     )
+    return and_(come, ~_integration_is(or_(integrations.c.paused_at.is_not(None), integrations.c.held_at.is_not(None))))
+
+
+def _integration_is(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(integrations.c.achievement_id == issuances.c.achievement_id, condition)
 
 
 async def due_organizations(
@@ -155,12 +164,14 @@ async def claim(
 ) -> list[int]:
     """Put a lease on those of the issuances that are due, and return their ids; the others belong to someone else.
 
-    `ignore_wait` also takes pending ones whose moment has not come: for a retry within a run and for issuing
-    by hand. A lease taken over marks the issuance unclear from the moment that lease ended.
+    `ignore_wait` also takes pending ones whose moment has not come, and of integrations that are held: for a
+    retry within a run and for issuing by hand. What is paused stays. A lease taken over marks the issuance
+    unclear from the moment that lease ended.
     """
     claimable = is_due(now=now)
     if ignore_wait:
-        claimable = or_(claimable, issuances.c.state == IssuanceState.PENDING)
+        paused = _integration_is(integrations.c.paused_at.is_not(None))
+        claimable = or_(claimable, and_(issuances.c.state == IssuanceState.PENDING, ~paused))
     ids = select(issuances.c.id).where(issuances.c.id.in_(issuance_ids), claimable)
     taken_over = issuances.c.state == IssuanceState.ISSUING
     statement = (
@@ -226,6 +237,7 @@ async def record(
             "issued_at": outcome.badge.issued_at or (sent.issued_at if sent else now),
             "recorded_at": now,
             "unclear_at": None,
+            "replaces_badge_id": None,
         }
     held = and_(
         issuances.c.id == issuance_id,

@@ -51,7 +51,7 @@ async def facts_of_owed(connection: AsyncConnection, owed: Select[Any], *, limit
     return [_facts(row) for row in await connection.execute(_facts_query(rows).order_by(rows.c.award_id))]
 
 
-_OWN = ("id", "attempts", "unclear_at", "request_fingerprint")
+_OWN = ("id", "attempts", "unclear_at", "request_fingerprint", "replaces_badge_id")
 
 
 def _facts_query(ledger: Any) -> Select[Any]:
@@ -116,6 +116,7 @@ def _facts(row: Any) -> IssuanceFacts:
         award_id=row.award_id,
         connected=row.connection_id is not None,
         attempts=getattr(row, "attempts", 0),
+        replaces_badge_id=getattr(row, "replaces_badge_id", None),
         request_fingerprint=getattr(row, "request_fingerprint", None),
         unclear_at=getattr(row, "unclear_at", None),
         awarded_at=row.award_moment,

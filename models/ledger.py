@@ -22,6 +22,7 @@ class AttemptKind(StrEnum):
 
     ISSUE = "issue"
     LOOK_UP = "look_up"
+    REPLACE = "replace"
 
 
 class AttemptOutcome(StrEnum):
@@ -98,6 +99,7 @@ class BadgeIssuance(LaurelTable, table=True):
     looked_again_at: datetime = Field(sa_type=UtcDateTime)
     attempts: int = 0
     credly_badge_id: str | None = Field(default=None, unique=True, max_length=64)
+    replaces_badge_id: str | None = Field(default=None, max_length=64)
     badge_url: str | None = Field(default=None, max_length=500)
     adopted: bool = False
     issued_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

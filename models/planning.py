@@ -28,6 +28,7 @@ from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform import Achievement, AchievementAward
 from models.tables import table
+from rules.choices import EarnedAgain
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
 
@@ -54,10 +55,12 @@ async def plan(connection: AsyncConnection, *, now: datetime, portal_id: str | N
     Runs in the caller's write transaction. `now` is UTC. Safe to run at any time and by several at once:
     the ledger's unique constraint decides.
     """
+    await _restore_replaced(connection, now, portal_id)
     cancelled = await _cancel_withdrawn(connection, now, portal_id)
     cancelled += await _cancel_without_integration(connection, now, portal_id)
     revived = await _revive_cancelled(connection, now, portal_id)
     unblocked = await _unblock_connected(connection, now, portal_id)
+    revived += await _replace_earned_again(connection, now, portal_id)
     entered = await _enter_new(connection, now, portal_id)
     return PlanCounts(entered=entered, taken_up_again=revived, cancelled=cancelled, unblocked=unblocked)
 
@@ -125,15 +128,26 @@ def _ranked_awards(portal_id: str | None) -> Select[Any]:
             and_(
                 issuances.c.achievement_id == awards.c.achievement_id,
                 issuances.c.user_id == awards.c.user_id,
-                issuances.c.badge_template_id == integrations.c.badge_template_id,
+                _stands_in_the_way(),
             ),
         )
-        .where(issuances.c.id.is_(None), _covered())
+        .where(issuances.c.id.is_(None), covered())
     )
     return query if portal_id is None else query.where(achievements.c.portal_id == portal_id)
 
 
-def _covered() -> ColumnElement[bool]:
+def _stands_in_the_way() -> ColumnElement[bool]:
+    """A user's row for this template, or a badge of an earlier template of this achievement.
+
+    A change of template is for those who come after it: nobody gets a second badge for the same achievement.
+    """
+    return or_(
+        issuances.c.badge_template_id == integrations.c.badge_template_id,
+        issuances.c.state != IssuanceState.CANCELLED,
+    )
+
+
+def covered() -> ColumnElement[bool]:
     """An integration covers awards from the moment it was enabled; `issue_since` reaches further back."""
     since = func.coalesce(integrations.c.issue_since, integrations.c.enabled_at)
     return and_(awards.c.awarded_at >= since, awards.c.withdrawn_at.is_(None))
@@ -185,7 +199,7 @@ async def _revive_cancelled(connection: AsyncConnection, now: datetime, portal_i
             awards.c.achievement_id == issuances.c.achievement_id,
             awards.c.user_id == issuances.c.user_id,
             integrations.c.badge_template_id == issuances.c.badge_template_id,
-            _covered(),
+            covered(),
         )
         .order_by(awards.c.awarded_at, awards.c.id)
         .limit(1)
@@ -203,6 +217,69 @@ async def _revive_cancelled(connection: AsyncConnection, now: datetime, portal_i
         award_id=owed_award,
         awarded_at=moment_of_award,
         not_before=moment_of_award,
+        updated_at=now,
+    )
+
+
+async def _replace_earned_again(connection: AsyncConnection, now: datetime, portal_id: str | None) -> int:
+    """Where the integration says so, a later award of the same achievement replaces the badge."""
+    later = (
+        select(awards.c.id)
+        .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
+        .where(
+            awards.c.achievement_id == issuances.c.achievement_id,
+            awards.c.user_id == issuances.c.user_id,
+            integrations.c.badge_template_id == issuances.c.badge_template_id,
+            integrations.c.earned_again == EarnedAgain.REPLACE,
+            awards.c.awarded_at > issuances.c.awarded_at,
+            awards.c.awarded_at <= now,
+            covered(),
+        )
+        .order_by(awards.c.awarded_at.desc(), awards.c.id)
+        .limit(1)
+        .correlate(issuances)
+        .scalar_subquery()
+    )
+    moment_of_award = select(awards.c.awarded_at).where(awards.c.id == later).scalar_subquery()
+    some_replace = exists().where(
+        integrations.c.achievement_id == issuances.c.achievement_id,
+        integrations.c.earned_again == EarnedAgain.REPLACE,
+    )
+    return await _move(
+        connection,
+        and_(issuances.c.state == IssuanceState.ISSUED, some_replace, later.is_not(None)),
+        portal_id,
+        award_id=later,
+        awarded_at=moment_of_award,
+        **to_be_replaced(now=now),
+    )
+
+
+def to_be_replaced(*, now: datetime) -> dict[str, Any]:
+    """Return what makes an issued row due again, to be issued in place of the badge that it has."""
+    return {
+        "state": IssuanceState.PENDING,
+        "replaces_badge_id": issuances.c.credly_badge_id,
+        "credly_badge_id": None,
+        "recorded_at": None,
+        "attempts": 0,
+        "not_before": now,
+        "updated_at": now,
+    }
+
+
+async def _restore_replaced(connection: AsyncConnection, now: datetime, portal_id: str | None) -> None:
+    """A badge that was to be replaced stands as it was where its integration went away first."""
+    waiting = issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
+    await _move(
+        connection,
+        and_(waiting, issuances.c.replaces_badge_id.is_not(None), ~_integration_of_issuance()),
+        portal_id,
+        state=IssuanceState.ISSUED,
+        reason=None,
+        credly_badge_id=issuances.c.replaces_badge_id,
+        replaces_badge_id=None,
+        recorded_at=now,
         updated_at=now,
     )
 

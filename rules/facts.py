@@ -41,6 +41,7 @@ class IssuanceFacts:
     connected: bool = True
     attempts: int = 0
     request_fingerprint: str | None = None
+    replaces_badge_id: str | None = None
     unclear_at: datetime | None = None
     awarded_at: datetime | None = None
     integration_exists: bool = True

@@ -31,6 +31,7 @@ from tasks.resources import Organization, now
 
 Answer = TypeVar("Answer")
 _PAUSES_AT_MOST = 5
+_CHAIN_AT_MOST = 10
 LONGEST_CALL = timedelta(minutes=2, seconds=10)  # the client gives a call two minutes in all
 
 
@@ -59,6 +60,20 @@ class Calls:
         if found is None and can_be_looked_up(self.request.recipient_email):
             found = await self._find(recipient_email=self.request.recipient_email)
         return found
+
+    async def _successor(self, badge_id: str) -> Badge | None:
+        """Return the badge that has taken the place of this one, the last of the chain, or None."""
+        client = self.organization.client
+
+        async def follow() -> Badge | None:
+            badge = await client.badge(badge_id)
+            for _ in range(_CHAIN_AT_MOST):
+                if badge.replacement_badge_id is None:
+                    break
+                badge = await client.badge(badge.replacement_badge_id)
+            return None if badge.id == badge_id else badge
+
+        return await self._paced(AttemptKind.LOOK_UP, follow, _found)
 
     async def _find(self, *, issuer_earner_id: str | None = None, recipient_email: str | None = None) -> Badge | None:
         client = self.organization.client
@@ -114,7 +129,7 @@ class Calls:
         return answer
 
     def _note(self, kind: AttemptKind, told: AttemptOutcome, started_at: datetime, error: CredlyError | None) -> None:
-        sending = kind is AttemptKind.ISSUE
+        sending = kind is not AttemptKind.LOOK_UP
         self.made.append(
             Attempt(
                 issuance_id=self.facts.issuance_id,

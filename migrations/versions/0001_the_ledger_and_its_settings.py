@@ -83,6 +83,7 @@ def upgrade() -> None:
         sa.Column("looked_again_at", UtcDateTime(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("credly_badge_id", sa.String(length=64), nullable=True),
+        sa.Column("replaces_badge_id", sa.String(length=64), nullable=True),
         sa.Column("badge_url", sa.String(length=500), nullable=True),
         sa.Column("adopted", sa.Boolean(), nullable=False),
         sa.Column("issued_at", UtcDateTime(), nullable=True),
@@ -90,6 +91,8 @@ def upgrade() -> None:
         sa.Column("evidence_sent", sa.String(), nullable=False),
         sa.Column("evidence_left_out", sa.String(), nullable=False),
         sa.Column("request_fingerprint", sa.String(length=64), nullable=True),
+        sa.Column("requested_by", sa.String(length=255), server_default="", nullable=False),
+        sa.Column("request_reason", sa.String(length=500), server_default="", nullable=False),
         sa.Column("planned_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
         sa.Column("flow_run_id", sa.String(length=36), nullable=True),
@@ -145,6 +148,7 @@ def upgrade() -> None:
         sa.Column("organization_id", sa.String(length=64), nullable=False),
         sa.Column("token_block", sa.String(length=255), nullable=False),
         sa.Column("base_url", sa.String(length=500), nullable=False),
+        sa.Column("token_ends_at", UtcDateTime(), nullable=True),
         sa.Column("calls_per_second", sa.Float(), nullable=False),
         sa.Column("missing_name", sa.String(length=100), nullable=False),
         sa.Column("connected_at", UtcDateTime(), nullable=False),
@@ -163,6 +167,14 @@ def upgrade() -> None:
         sa.Column("badge_template_id", sa.String(length=64), nullable=False),
         sa.Column("enabled_at", UtcDateTime(), nullable=False),
         sa.Column("issue_since", UtcDateTime(), nullable=True),
+        sa.Column("paused_at", UtcDateTime(), nullable=True),
+        sa.Column("held_at", UtcDateTime(), nullable=True),
+        sa.Column(
+            "earned_again",
+            sa.Enum("refuse", "replace", name="earned_again", native_enum=False, create_constraint=True, length=40),
+            server_default="refuse",
+            nullable=False,
+        ),
         sa.Column("suppress_notification", sa.Boolean(), nullable=False),
         sa.Column("locale", sa.String(length=10), nullable=False),
         sa.Column(
@@ -208,7 +220,7 @@ def upgrade() -> None:
         sa.Column("issuance_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column(
             "kind",
-            sa.Enum("issue", "look_up", name="kind", native_enum=False, create_constraint=True, length=40),
+            sa.Enum("issue", "look_up", "replace", name="kind", native_enum=False, create_constraint=True, length=40),
             nullable=False,
         ),
         sa.Column(
@@ -257,14 +269,14 @@ def downgrade() -> None:
         batch_op.drop_index("ix_badge_issuances_user")
         batch_op.drop_index("ix_badge_issuances_state")
         batch_op.drop_index(
-            "ix_badge_issuances_failed",
-            sqlite_where=sa.text("state = 'failed'"),
-            postgresql_where=sa.text("state = 'failed'"),
-        )
-        batch_op.drop_index(
             "ix_badge_issuances_leases",
             sqlite_where=sa.text("state = 'issuing'"),
             postgresql_where=sa.text("state = 'issuing'"),
+        )
+        batch_op.drop_index(
+            "ix_badge_issuances_failed",
+            sqlite_where=sa.text("state = 'failed'"),
+            postgresql_where=sa.text("state = 'failed'"),
         )
         batch_op.drop_index(
             "ix_badge_issuances_due",

@@ -1,0 +1,117 @@
+"""Writing what people set up: connections of portals and integrations of achievements."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger import BadgeIssuance
+from models.planning import covered
+from models.platform import AchievementAward
+from models.tables import table
+from rules.reasons import Reason
+from rules.states import IssuanceState
+
+connections = table(CredlyConnection)
+integrations = table(CredlyIntegration)
+issuances = table(BadgeIssuance)
+awards = table(AchievementAward)
+
+
+async def put_connection(connection: AsyncConnection, portal_id: str, values: Mapping[str, Any]) -> None:
+    """Connect a portal, or change its connection. The portal has exactly this connection afterwards."""
+    changed = await connection.execute(update(connections).where(connections.c.portal_id == portal_id).values(**values))
+    if not changed.rowcount:
+        await connection.execute(insert(connections).values(portal_id=portal_id, **values))
+
+
+async def remove_connection(connection: AsyncConnection, portal_id: str, *, now: datetime) -> int:
+    """Disconnect a portal; what waits for it is blocked from then on. Return how many issuances that are."""
+    await connection.execute(delete(connections).where(connections.c.portal_id == portal_id))
+    waiting = (issuances.c.portal_id == portal_id) & issuances.c.state.in_(
+        [IssuanceState.PENDING, IssuanceState.BLOCKED]
+    )
+    values = {"state": IssuanceState.BLOCKED, "reason": Reason.PORTAL_NOT_CONNECTED, "updated_at": now}
+    return (await connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+
+
+async def put_integration(connection: AsyncConnection, achievement_id: str, values: Mapping[str, Any]) -> None:
+    """Enable an achievement, or change its integration. It has exactly this integration afterwards."""
+    changed = await connection.execute(
+        update(integrations).where(integrations.c.achievement_id == achievement_id).values(**values)
+    )
+    if not changed.rowcount:
+        await connection.execute(insert(integrations).values(achievement_id=achievement_id, **values))
+
+
+async def remove_integration(connection: AsyncConnection, achievement_id: str, *, now: datetime) -> int:
+    """Delete an achievement's integration and cancel what waits for it; return how many that are.
+
+    What is being issued at this moment is not touched: its run cancels or finishes it.
+    """
+    await connection.execute(delete(integrations).where(integrations.c.achievement_id == achievement_id))
+    waiting = (issuances.c.achievement_id == achievement_id) & issuances.c.state.in_(
+        [IssuanceState.PENDING, IssuanceState.BLOCKED]
+    )
+    values = {"state": IssuanceState.CANCELLED, "reason": Reason.INTEGRATION_REMOVED, "updated_at": now}
+    return (await connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+
+
+async def take_along(connection: AsyncConnection, achievement_id: str, badge_template_id: str, *, now: datetime) -> int:
+    """Give what waits for an achievement its new template, so that it goes out with that; return how many.
+
+    Not what Credly may have already (unclear), nor what replaces a badge of the old template.
+    """
+    other = table(BadgeIssuance).alias()
+    has_row = (
+        select(other.c.id)
+        .where(
+            other.c.achievement_id == issuances.c.achievement_id,
+            other.c.user_id == issuances.c.user_id,
+            other.c.badge_template_id == badge_template_id,
+        )
+        .exists()
+    )
+    waiting = (
+        (issuances.c.achievement_id == achievement_id)
+        & (issuances.c.badge_template_id != badge_template_id)
+        & issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
+        & issuances.c.unclear_at.is_(None)
+        & issuances.c.replaces_badge_id.is_(None)
+        & ~has_row
+    )
+    values = {"badge_template_id": badge_template_id, "updated_at": now}
+    return (await connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+
+
+async def counts_by_state(
+    connection: AsyncConnection, achievement_id: str, *, badge_template_id: str | None = None
+) -> dict[IssuanceState, int]:
+    """Count an achievement's issuances by state, of one template if given."""
+    query = select(issuances.c.state, func.count().label("n")).where(issuances.c.achievement_id == achievement_id)
+    if badge_template_id is not None:
+        query = query.where(issuances.c.badge_template_id == badge_template_id)
+    return {row.state: row.n for row in await connection.execute(query.group_by(issuances.c.state))}
+
+
+async def due_at_once(connection: AsyncConnection, achievement_id: str, *, now: datetime) -> int:
+    """Count the users whom the present integration of an achievement makes due at once: no badge yet, awarded."""
+    has_row = (
+        select(issuances.c.id)
+        .where(
+            issuances.c.achievement_id == awards.c.achievement_id,
+            issuances.c.user_id == awards.c.user_id,
+            issuances.c.badge_template_id == integrations.c.badge_template_id,
+            issuances.c.state.not_in([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.CANCELLED]),
+        )
+        .exists()
+    )
+    query = (
+        select(func.count(func.distinct(awards.c.user_id)))
+        .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
+        .where(awards.c.achievement_id == achievement_id, covered(), awards.c.awarded_at <= now, ~has_row)
+    )
+    return int(await connection.scalar(query) or 0)

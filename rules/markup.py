@@ -1,0 +1,29 @@
+"""Text of the platform inside Markdown: shown as it is, never as markup."""
+
+import re
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&:@/])")
+
+
+def plain(text: str, *, longest: int = 200) -> str:
+    """Return text that Markdown and HTML show as it is: on one line, shortened, its special characters escaped."""
+    line = " ".join(text.split())
+    if len(line) > longest:
+        line = f"{line[: longest - 1]}…"
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", line)
+
+
+def code(text: str, *, longest: int = 200) -> str:
+    """Return text as inline code; grave accents and bars, which would end it or the table cell, are replaced."""
+    line = " ".join(text.split()).replace("`", "'").replace("|", "¦")
+    return f"`{line if len(line) <= longest else line[: longest - 1] + '…'}`"
+
+
+def row(*cells: str) -> str:
+    """Return one line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table of cells that are Markdown already."""
+    return "\n".join([row(*head), row(*("---" for _ in head)), *(row(*cells) for cells in rows)])
