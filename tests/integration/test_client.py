@@ -147,6 +147,7 @@ async def test_an_answer_decides_what_to_do_next(reply: bytes, kind: type[Credly
     assert UUID(error.request_id)
 
 
+@pytest.mark.timeout(15)  # our limits, not httpx's or the defaults
 @pytest.mark.parametrize("timeouts", [Timeouts(read=0.05), Timeouts(total=0.05)], ids=["read", "total"])
 async def test_a_reply_that_does_not_come_is_unclear(timeouts: Timeouts) -> None:
     error = await error_from(HANG, timeouts=timeouts)
@@ -188,6 +189,7 @@ async def test_a_proxy_of_the_environment_gets_nothing(monkeypatch: pytest.Monke
     assert (len(proxy.requests), len(server.requests)) == (0, 1)
 
 
+@pytest.mark.timeout(15)
 async def test_a_call_that_finds_no_free_connection_was_not_sent() -> None:
     timeouts = Timeouts(pool=0.2, read=1)
     async with (
