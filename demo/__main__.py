@@ -147,7 +147,7 @@ def wait_for_history(prefect_port: int) -> None:
             if open_ones == 0 and everything == before:
                 return
             before = everything
-            time.sleep(1)
+            time.sleep(2)  # longer than the server's flush interval in servers.py
 
 
 if __name__ == "__main__":
