@@ -32,7 +32,7 @@ def main() -> int:
             refuse_other_database()
             as_promised = demo(stack)
     except DemoError as error:
-        console.print(str(error), style="red", markup=False)
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     console.print(f"\nDone in {time.monotonic() - started:.0f} seconds.")
     return 0 if as_promised else 1

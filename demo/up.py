@@ -20,7 +20,7 @@ def main() -> int:
         with servers.stopped_by_signals(), servers.only_one_here(), ExitStack() as stack:
             watch(start_all(stack))
     except DemoError as error:
-        console.print(str(error), style="red", markup=False)
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
     except SystemExit:
         console.print("Stopped.")
