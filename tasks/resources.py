@@ -36,6 +36,7 @@ class Organization:
     due: DueOrganization
     client: CredlyClient
     pace: Pace
+    token: SecretStr
     tally: Tally = field(default_factory=Tally)
     stopped: Reason | None = None
     in_a_row: int = field(default=0, repr=False)
@@ -43,6 +44,10 @@ class Organization:
     def stop(self, reason: Reason) -> None:
         """Make no further calls in this run; the first reason stands."""
         self.stopped = self.stopped or reason
+
+    def holds(self, token: SecretStr | None) -> bool:
+        """Say whether this is the token that the organization is reached with."""
+        return token is not None and token.get_secret_value() == self.token.get_secret_value()
 
     def note_trouble(self) -> None:
         """Count a call without an answer; after many in a row, trying on helps nobody."""
@@ -104,12 +109,12 @@ async def open_organization(due: DueOrganization) -> AsyncIterator[Organization]
     """
     configured = settings()
     async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(
-            _client(due, token=await _token(due.token_block), configured=configured)
-        )
-        opened = Organization(due=due, client=client, pace=Pace(calls_per_second=due.calls_per_second))
-        token = _organization.set(opened)
-        stack.callback(_organization.reset, token)
+        token = await _token(due.token_block)
+        client = await stack.enter_async_context(_client(due, token=token, configured=configured))
+        pace = Pace(calls_per_second=due.calls_per_second)
+        opened = Organization(due=due, client=client, pace=pace, token=token)
+        before = _organization.set(opened)
+        stack.callback(_organization.reset, before)
         yield opened
 
 

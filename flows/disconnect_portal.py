@@ -1,0 +1,22 @@
+"""Disconnect a portal from Credly."""
+
+from prefect import State, flow
+
+from rules.choices import PlatformId
+from tasks.connecting import disconnect
+from tasks.people import tell
+from tasks.resources import open_database
+
+
+@flow(name="disconnect-portal", flow_run_name="disconnect {portal}", persist_result=False)
+async def disconnect_portal(portal: PlatformId) -> State[None]:
+    """Disconnect a portal from Credly.
+
+    Nothing more is issued for its achievements until it is connected again. Their settings, the ledger and the badges
+    at Credly stay as they are.
+
+    Args:
+        portal: The portal's id on the platform.
+    """
+    async with open_database():
+        return await tell(disconnect(portal), key="disconnect-portal")

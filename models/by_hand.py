@@ -1,0 +1,143 @@
+"""Requests by hand: they enter the same ledger row that an award would, before the award or after a failure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.ledger import BadgeIssuance
+from models.planning import to_be_replaced
+from models.platform import AchievementAward
+from models.tables import table
+from rules.states import IssuanceState, Origin
+
+issuances = table(BadgeIssuance)
+awards = table(AchievementAward)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person asks for. `project_id` and `company_id` are for a user without an award."""
+
+    achievement_id: str
+    user_id: str
+    portal_id: str
+    badge_template_id: str
+    project_id: str | None = None
+    company_id: str | None = None
+    requested_by: str = ""
+    reason: str = ""
+    replace: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundAward:
+    """The user's standing award of an achievement: the first one."""
+
+    award_id: str
+    awarded_at: datetime
+
+
+async def standing_award(connection: AsyncConnection, *, achievement_id: str, user_id: str) -> FoundAward | None:
+    """Return the user's first award of the achievement that was not withdrawn, or None."""
+    query = (
+        select(awards.c.id, awards.c.awarded_at)
+        .where(
+            awards.c.achievement_id == achievement_id,
+            awards.c.user_id == user_id,
+            awards.c.withdrawn_at.is_(None),
+        )
+        .order_by(awards.c.awarded_at, awards.c.id)
+        .limit(1)
+    )
+    found = (await connection.execute(query)).one_or_none()
+    return None if found is None else FoundAward(award_id=found.id, awarded_at=found.awarded_at)
+
+
+async def issuance_of(
+    connection: AsyncConnection, *, achievement_id: str, user_id: str, badge_template_id: str
+) -> BadgeIssuance | None:
+    """Return the ledger's row for this badge, if there is one."""
+    query = select(issuances).where(
+        issuances.c.achievement_id == achievement_id,
+        issuances.c.user_id == user_id,
+        issuances.c.badge_template_id == badge_template_id,
+    )
+    found = (await connection.execute(query)).one_or_none()
+    return None if found is None else BadgeIssuance(**found._mapping)
+
+
+async def enter(connection: AsyncConnection, request: Request, *, now: datetime) -> BadgeIssuance:
+    """Make the badge due at once, and return its row as it is then.
+
+    A new row, or the one that is there: pending, blocked, failed and cancelled ones become due. An issued one stays
+    unless it is to be replaced; one that is being issued stays. `issued_at` will be the award's moment if there is
+    an award, else `now` (UTC), which is kept as the row's `awarded_at`.
+    """
+    found = await issuance_of(
+        connection,
+        achievement_id=request.achievement_id,
+        user_id=request.user_id,
+        badge_template_id=request.badge_template_id,
+    )
+    award = await standing_award(connection, achievement_id=request.achievement_id, user_id=request.user_id)
+    asked = {"requested_by": request.requested_by, "request_reason": request.reason, "updated_at": now}
+    if award is not None:
+        asked |= {"award_id": award.award_id, "awarded_at": award.awarded_at}
+    asked |= {
+        name: value
+        for name, value in (("project_id", request.project_id), ("company_id", request.company_id))
+        if value is not None
+    }
+    if found is None:
+        await connection.execute(insert(issuances).values(**_new_row(request, now=now) | asked))
+    elif values := _values_for(IssuanceState(found.state), request, now=now):
+        unchanged = and_(issuances.c.id == found.id, issuances.c.state == found.state)
+        if award is None and found.award_id is not None:
+            values |= {"award_id": None, "origin": Origin.BY_HAND}  # its award was withdrawn; a person still wants it
+        await connection.execute(update(issuances).where(unchanged).values(**values | asked))
+    row = await issuance_of(
+        connection,
+        achievement_id=request.achievement_id,
+        user_id=request.user_id,
+        badge_template_id=request.badge_template_id,
+    )
+    if row is None:
+        raise AssertionError
+    return row
+
+
+def _values_for(state: IssuanceState, request: Request, *, now: datetime) -> dict[str, Any] | None:
+    if state is IssuanceState.ISSUING:
+        return None
+    if state is IssuanceState.ISSUED:
+        return to_be_replaced(now=now) if request.replace else None
+    return {
+        "state": IssuanceState.PENDING,
+        "origin": Origin.BY_HAND,
+        "reason": None,
+        "credly_message": None,
+        "attempts": 0,
+        "not_before": now,
+    }
+
+
+def _new_row(request: Request, *, now: datetime) -> dict[str, Any]:
+    return {
+        "achievement_id": request.achievement_id,
+        "user_id": request.user_id,
+        "portal_id": request.portal_id,
+        "badge_template_id": request.badge_template_id,
+        "awarded_at": now,
+        "origin": Origin.BY_HAND,
+        "state": IssuanceState.PENDING,
+        "not_before": now,
+        "looked_again_at": now,
+        "attempts": 0,
+        "adopted": False,
+        "evidence_sent": "",
+        "evidence_left_out": "",
+        "planned_at": now,
+    }

@@ -1,0 +1,174 @@
+"""Connecting a portal to its Credly organization, and taking that back."""
+
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from prefect.blocks.system import Secret
+
+from credly.errors import CredlyError
+from models import directory, setting_up
+from models.claiming import DueOrganization
+from rules.choices import BASE_URLS, Environment, Mistake
+from rules.markup import code, plain, table
+from rules.text import tidy
+from rules.token import fault_of_token
+from rules.told import Told
+from tasks.people import asking, credly_id, known_portal
+from tasks.resources import Organization, database, now
+
+WARN_BEFORE = timedelta(days=14)
+
+
+async def connect(
+    portal: str,
+    *,
+    organization_id: str,
+    token_block: str,
+    environment: Environment,
+    base_url: str,
+    calls_per_second: float,
+    missing_name: str,
+) -> Told:
+    """Check token and organization with Credly, and store the connection if both are as they should be.
+
+    Raises:
+        Mistake: nothing was stored; says which field and why.
+    """
+    name = await known_portal(portal)
+    reach = DueOrganization(
+        organization_id=credly_id(organization_id, field="organization_id"),
+        base_url=address_of(environment, base_url),
+        token_block=await usable_block(token_block),
+        calls_per_second=calls_per_second,
+        portal_ids=(portal,),
+        due=0,
+    )
+    async with asking(reach) as organization:
+        at_credly = await organization.client.organization()
+        ends_at = await end_of_token(organization)
+    values = {
+        "organization_id": reach.organization_id,
+        "base_url": reach.base_url,
+        "token_block": reach.token_block,
+        "calls_per_second": calls_per_second,
+        "missing_name": tidy(missing_name),
+        "token_ends_at": ends_at,
+        "connected_at": now(),
+    }
+    async with database().writing() as connection:
+        changed = await directory.connection_of(connection, portal) is not None
+        await setting_up.put_connection(connection, portal, values)
+    return _connected(portal, name, at_credly.name or "", reach, ends_at, changed=changed)
+
+
+def _connected(
+    portal: str, name: str, organization_name: str, reach: DueOrganization, ends_at: datetime | None, *, changed: bool
+) -> Told:
+    ending = token_ending(ends_at, moment=now())
+    verb = "connection changed" if changed else "connected"
+    sentence = f"Portal {portal} {verb}: Credly organization {organization_name or reach.organization_id}"
+    facts: list[tuple[str, ...]] = [
+        ("Portal", f"{plain(name)} ({code(portal)})"),
+        ("Credly organization", f"{plain(organization_name)} ({code(reach.organization_id)})"),
+        ("Address", code(reach.base_url)),
+        ("Token", f"accepted; read from Secret block {code(reach.token_block)}. {ending}"),
+        ("Pace", f"{reach.calls_per_second:g} calls a second"),
+    ]
+    page = "\n\n".join(
+        [
+            f"# Portal {verb}",
+            table(("what", "value"), facts),
+            "**Next:** enable Credly on an achievement with *enable-credly*. Awards that were waiting for this "
+            "connection go out with the next run of *reconcile*.",
+        ]
+    )
+    soon = ends_at is not None and ends_at - now() < WARN_BEFORE
+    return Told(sentence=f"{sentence}. {ending}" if soon else sentence, page=page, needs_a_person=soon)
+
+
+async def disconnect(portal: str) -> Told:
+    """Delete a portal's connection; what waits for it is blocked, what is issued stays.
+
+    Raises:
+        Mistake: there is no such portal, or it is not connected.
+    """
+    await known_portal(portal)
+    async with database().writing() as connection:
+        if await directory.connection_of(connection, portal) is None:
+            raise Mistake(f"portal: {code(portal)} is not connected to Credly, so there is nothing to disconnect.")
+        waiting = await setting_up.remove_connection(connection, portal, now=now())
+    sentence = f"Portal {portal} disconnected; {waiting} waiting issuances are blocked until it is connected again"
+    page = (
+        f"# Portal disconnected\n\n{plain(sentence)}.\n\nIntegrations, the ledger and the badges at Credly are as they "
+        "were. The token is still in its Secret block: delete the block in Prefect if it is not needed any more."
+    )
+    return Told(sentence=sentence, page=page)
+
+
+def address_of(environment: Environment, base_url: str) -> str:
+    """Return the base URL that is meant.
+
+    Raises:
+        Mistake: an address is missing, or given where the environment has its own.
+    """
+    base_url = base_url.strip().rstrip("/")
+    if environment is not Environment.OTHER:
+        if base_url:
+            raise Mistake(f"base_url: leave it empty for {environment}, or choose the environment 'other'.")
+        return BASE_URLS[environment]
+    if not base_url:
+        raise Mistake("base_url: the environment 'other' needs an address, such as http://127.0.0.1:8090/v1.")
+    if urlsplit(base_url).scheme not in ("http", "https"):
+        raise Mistake(f"base_url: {code(base_url, longest=80)} is no http or https address.")
+    return base_url
+
+
+async def usable_block(name: str) -> str:
+    """Return the name of the Secret block, whose content can be a token.
+
+    Raises:
+        Mistake: there is no such block, or its content was not pasted well.
+    """
+    name = name.strip()
+    try:
+        block: Secret[str] = await Secret.aload(name)
+    except ValueError:
+        raise Mistake(
+            f"token_block: there is no Secret block named {code(name, longest=80)}. Create it in Prefect under Blocks "
+            "(type Secret), with Credly's authorization token as its value."
+        ) from None
+    fault = fault_of_token(str(block.get()))
+    if fault is not None:
+        raise Mistake(f"token_block: the token in {code(name)} cannot be used: {fault}. Put it in anew.")
+    return name
+
+
+async def end_of_token(organization: Organization) -> datetime | None:
+    """Return when the token ends, in UTC, or None where Credly does not say.
+
+    Raises:
+        Mistake: the token may not issue badges.
+        CredlyError: Credly did not answer.
+    """
+    try:
+        tokens = await organization.client.authorization_tokens()
+    except CredlyError:
+        return None  # not every token may list tokens; that it is accepted is known already
+    ours = [token for token in tokens if organization.holds(token.token)] or (tokens if len(tokens) == 1 else [])
+    if not ours:
+        return None
+    if ours[0].write_enabled is False:
+        raise Mistake(
+            f"token_block: the token in {code(organization.due.token_block)} may only read. Issuing badges needs a "
+            "token with write permission."
+        )
+    return ours[0].expires_at
+
+
+def token_ending(ends_at: datetime | None, *, moment: datetime) -> str:
+    """Return in words when the token ends."""
+    if ends_at is None:
+        return "Credly does not say when it ends; its tokens end 180 days after they were made."
+    days = (ends_at - moment).days
+    urgent = "**Replace it now.** " if ends_at - moment < WARN_BEFORE else ""
+    return f"{urgent}It ends on {ends_at:%Y-%m-%d}, in {max(days, 0)} days."
