@@ -80,13 +80,8 @@ def show_addresses(prefect_port: int, standin_port: int, *, filled: bool) -> Non
     console.print(f"  The stand-in's badges         {standin}/")
     console.print("  Logs                          .laurel/logs/")
     if not filled:
-        console.print(f"\n  The platform in {in_words()} has no demo data; `make demo` invents some.")
+        console.print("\n  The database holds no invented platform; `make demo` makes one in .laurel/laurel.db.")
     console.print("\nCtrl-C stops all of it.")
-
-
-def in_words() -> str:
-    """Return which database is used, without its password."""
-    return repr(Database(settings().database_url))
 
 
 def watch(processes: list[Server]) -> None:
