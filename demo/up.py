@@ -11,7 +11,7 @@ from demo.servers import FOLDER, HOST, DemoError, Server
 from demo.show import console
 from models.database import Database
 from models.migrate import create_platform_tables, migrate
-from settings import DEFAULT_DATABASE, settings
+from settings import DEFAULT_DATABASE
 
 
 def main() -> int:
