@@ -51,6 +51,28 @@ async def facts_of_owed(connection: AsyncConnection, owed: Select[Any], *, limit
     return [_facts(row) for row in await connection.execute(_facts_query(rows).order_by(rows.c.award_id))]
 
 
+async def facts_of_latest_award(connection: AsyncConnection, achievement_id: str) -> IssuanceFacts | None:
+    """Return what is known of an achievement's latest award, whether or not it is in the ledger: for an example."""
+    latest = (
+        select(
+            awards.c.achievement_id,
+            awards.c.user_id,
+            achievements.c.portal_id,
+            integrations.c.badge_template_id,
+            awards.c.id.label("award_id"),
+            awards.c.awarded_at,
+        )
+        .join(achievements, achievements.c.id == awards.c.achievement_id)
+        .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
+        .where(awards.c.achievement_id == achievement_id, awards.c.withdrawn_at.is_(None))
+        .order_by(awards.c.awarded_at.desc(), awards.c.id)
+        .limit(1)
+        .cte("latest")
+    )
+    found = (await connection.execute(_facts_query(latest))).one_or_none()
+    return None if found is None else _facts(found)
+
+
 _OWN = ("id", "attempts", "unclear_at", "request_fingerprint", "replaces_badge_id")
 
 

@@ -67,7 +67,7 @@ def after_error(error: CredlyError, *, sent: bool, attempts: int, now: datetime,
     match error:
         case NotConnected():
             return blocked(Reason.TOKEN_REFUSED)
-        case NotFound():
+        case NotFound() | Refused(code="redirected"):  # the address is wrong, not the badge
             return blocked(Reason.ORGANIZATION_NOT_FOUND)
         case Throttled():
             pause = error.retry_after if error.retry_after is not None else policy.throttle_pause_default

@@ -157,9 +157,9 @@ async def issue_one(calls: Calls) -> Outcome:
         return settled
     try:
         return outcome.issued(await calls.issue())
-    except Refused as refused:
-        return await _after_refusal(calls, refused)
     except CredlyError as error:
+        if isinstance(error, Refused) and error.code != "redirected":
+            return await _after_refusal(calls, error)
         return _after_error(calls, error, sent=True)
 
 

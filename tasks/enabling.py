@@ -1,0 +1,310 @@
+"""Enabling Credly on an achievement, changing how, pausing, releasing and disabling it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from credly.errors import NotFound
+from credly.wire import BadgeTemplate
+from models import directory, setting_up
+from models.directory import Place
+from models.facts import facts_of_latest_award
+from models.integrations import CredlyIntegration
+from rules.badge_request import Prepared, prepare_request
+from rules.choices import EarnedAgain, EvidenceChoices, Locale, Mistake, in_the_past
+from rules.evidence import EvidenceKind
+from rules.facts import Expiry
+from rules.markup import code, plain, table
+from rules.masking import mask_email, mask_name
+from rules.near import did_you_mean
+from rules.reasons import Reason
+from rules.states import IssuanceState
+from rules.told import Told
+from tasks.people import asking, connection_of, credly_id, known_place, reach_of
+from tasks.resources import Organization, database, now
+
+PUBLIC = "Evidence is **public**: everyone who sees the badge sees it."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What an administrator chose in the form."""
+
+    badge_template_id: str
+    evidence: EvidenceChoices
+    issue_since: datetime | None
+    suppress_notification: bool
+    expiry: Expiry
+    expires_after_days: int
+    locale: Locale
+    earned_again: EarnedAgain
+    cap: int
+
+
+async def enable(achievement: str, wish: Wish) -> Told:
+    """Enable Credly on the achievement, or change its settings; what waits goes out with the new ones.
+
+    Raises:
+        Mistake: nothing was stored; says which field and why.
+    """
+    moment = now()
+    place = await known_place(achievement)
+    template_id = credly_id(wish.badge_template_id, field="badge_template_id")
+    since = in_the_past(wish.issue_since, field="issue_since", now=moment)
+    days = _days(wish)
+    async with asking(reach_of(connection_of(place))) as organization:
+        template = await usable_template(organization, template_id)
+    before = place.integration
+    values = _values(wish, template_id=template_id, since=since, days=days)
+    async with database().writing() as connection:
+        if before is None:
+            values |= {"enabled_at": moment}
+        await setting_up.put_integration(connection, achievement, values)
+        moved = await setting_up.take_along(connection, achievement, template_id, now=moment)
+        due = await setting_up.due_at_once(connection, achievement, now=moment)
+        reaches_further = since is not None and (before is None or _reaches(before) > since)
+        held = due > wish.cap and reaches_further
+        if held:
+            await setting_up.put_integration(connection, achievement, {"held_at": moment})
+        after = await directory.integration_of(connection, achievement)
+        example = await facts_of_latest_award(connection, achievement)
+    if after is None:
+        raise AssertionError
+    difference = _difference(before, after)
+    sentence = _enabled_sentence(achievement, before, difference, due=due, held=held, cap=wish.cap)
+    page = [
+        "# Credly is enabled" if before is None else "# Settings changed",
+        plain(sentence, longest=500),
+        f"Achievement {code(achievement)} ({plain(place.achievement_name)}) issues the badge template "
+        f"**{plain(template.name or template_id)}** ({code(template_id)}).",
+        *([f"{moved} waiting issuances were given the new template."] if moved else []),
+        *(["## What changed", table(("setting", "before", "now"), difference)] if before and difference else []),
+        "## Settings",
+        table(("setting", "value"), [(name, _shown(value)) for name, value in settings_of(after).items()]),
+        "## What would be sent for the latest award",
+        _example(example, moment),
+        PUBLIC,
+        *(
+            [
+                f"**Next:** look at the list with *reconcile* and its preview, then run *release-credly* for "
+                f"{code(achievement)}."
+            ]
+            if held
+            else ["**Next:** nothing; *reconcile* runs every 15 minutes."]
+        ),
+    ]
+    return Told(sentence=sentence, page="\n\n".join(page), needs_a_person=held)
+
+
+def _enabled_sentence(
+    achievement: str,
+    before: CredlyIntegration | None,
+    difference: list[tuple[str, ...]],
+    *,
+    due: int,
+    held: bool,
+    cap: int,
+) -> str:
+    if before is None:
+        done = f"Credly enabled on {achievement}"
+    else:
+        done = f"Settings of {achievement} changed ({len(difference)})" if difference else f"{achievement}: no change"
+    if held:
+        return f"{done}; HELD: {due} badges would go out at once, more than {cap}. Run release-credly to let them go"
+    return f"{done}; {due} badges are due at once"
+
+
+async def usable_template(organization: Organization, template_id: str) -> BadgeTemplate:
+    """Return the template, which exists in this organization and is active.
+
+    Raises:
+        Mistake: it is not; names active templates.
+        CredlyError: Credly did not answer.
+    """
+    try:
+        template = await organization.client.template(template_id)
+    except NotFound:
+        hint = await _active_templates(organization, template_id)
+        where = code(organization.due.organization_id)
+        raise Mistake(f"badge_template_id: organization {where} has no template {code(template_id)}.{hint}") from None
+    if template.state not in ("active", None):
+        hint = await _active_templates(organization, template.name or template_id)
+        raise Mistake(
+            f"badge_template_id: template {code(template.name or template_id)} is {template.state}; "
+            f"Credly issues active ones only.{hint}"
+        )
+    return template
+
+
+async def _active_templates(organization: Organization, typed: str) -> str:
+    templates = await organization.client.templates(state="active")
+    names = {each.id: each.name or "" for each in templates}
+    if hint := did_you_mean(typed, names):
+        return hint
+    shown = ", ".join(f"{name} ({key})" for key, name in list(names.items())[:5])
+    return f" Active templates are: {shown}." if shown else " It has no active template."
+
+
+async def pause(achievement: str, *, paused: bool) -> Told:
+    """Pause an integration, or resume it. Nothing is lost: what comes due meanwhile waits.
+
+    Raises:
+        Mistake: the achievement has no integration, or is paused (or running) already.
+    """
+    place = await known_place(achievement)
+    integration = integration_of(place)
+    if (integration.paused_at is not None) == paused:
+        raise Mistake(f"achievement: {code(achievement)} is {'paused already' if paused else 'not paused'}.")
+    async with database().writing() as connection:
+        await setting_up.put_integration(connection, achievement, {"paused_at": now() if paused else None})
+        counts = await setting_up.counts_by_state(connection, achievement)
+    waiting = counts.get(IssuanceState.PENDING, 0)
+    if paused:
+        sentence = f"{achievement} paused; {waiting} issuances wait, and what comes due waits with them"
+    else:
+        sentence = f"{achievement} resumed; {waiting} waiting issuances go out with the next run of reconcile"
+    return Told(sentence=sentence, page=f"# {'Paused' if paused else 'Resumed'}\n\n{plain(sentence)}.")
+
+
+async def release(achievement: str) -> Told:
+    """Let go what an integration holds back.
+
+    Raises:
+        Mistake: the achievement has no integration, or is not held.
+    """
+    place = await known_place(achievement)
+    if integration_of(place).held_at is None:
+        raise Mistake(f"achievement: {code(achievement)} is not held, so there is nothing to release.")
+    async with database().writing() as connection:
+        await setting_up.put_integration(connection, achievement, {"held_at": None})
+        due = await setting_up.due_at_once(connection, achievement, now=now())
+    sentence = f"{achievement} released; {due} badges go out with the next run of reconcile"
+    return Told(sentence=sentence, page=f"# Released\n\n{plain(sentence)}.")
+
+
+async def disable(achievement: str) -> Told:
+    """Delete the integration, cancel what waits, and tell what stays.
+
+    Raises:
+        Mistake: the achievement has no integration.
+    """
+    place = await known_place(achievement)
+    integration_of(place)
+    async with database().writing() as connection:
+        cancelled = await setting_up.remove_integration(connection, achievement, now=now())
+        counts = await setting_up.counts_by_state(connection, achievement)
+    issued = counts.get(IssuanceState.ISSUED, 0)
+    sentence = f"Credly disabled on {achievement}; {cancelled} waiting issuances cancelled, {issued} issued badges stay"
+    page = (
+        f"# Credly is disabled\n\n{plain(sentence)}.\n\nThe issued badges stay at Credly and in the ledger. If Credly "
+        "is enabled again, it covers awards made from then on; *issue_since* reaches further back."
+    )
+    return Told(sentence=sentence, page=page)
+
+
+def integration_of(place: Place) -> CredlyIntegration:
+    """Return the achievement's integration.
+
+    Raises:
+        Mistake: it has none.
+    """
+    if place.integration is None:
+        raise Mistake(f"achievement: {code(place.achievement_id)} has no Credly integration. Run enable-credly first.")
+    return place.integration
+
+
+def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
+    """Return an integration's settings by the names that people know them by."""
+    settings: dict[str, Any] = {
+        "badge template": integration.badge_template_id,
+        "covers awards from": _reaches(integration),
+        "Credly's e-mail": "suppressed" if integration.suppress_notification else "sent",
+        "expiry": integration.expiry,
+        "expires after days": integration.expires_after_days,
+        "language of the e-mail": integration.locale,
+        "earned again": integration.earned_again,
+        "paused since": integration.paused_at,
+        "held since": integration.held_at,
+    }
+    for kind in EvidenceKind:
+        on = getattr(integration, f"{kind}_evidence")
+        name, description = (getattr(integration, f"{kind}_evidence_{part}") for part in ("name", "description"))
+        static = "".join(f", {part} “{text}”" for part, text in (("name", name), ("description", description)) if text)
+        settings[f"{kind} evidence"] = f"on{static}" if on else "off"
+    return settings
+
+
+def _reaches(integration: CredlyIntegration) -> datetime:
+    return integration.issue_since or integration.enabled_at
+
+
+def _difference(before: CredlyIntegration | None, after: CredlyIntegration) -> list[tuple[str, ...]]:
+    if before is None:
+        return []
+    old, new = settings_of(before), settings_of(after)
+    return [(name, _shown(old[name]), _shown(new[name])) for name in new if old[name] != new[name]]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return plain(str(value)) if value not in (None, "") else "–"
+
+
+def _days(wish: Wish) -> int | None:
+    if wish.expiry is Expiry.AFTER_DAYS:
+        if wish.expires_after_days < 1:
+            raise Mistake("expires_after_days: give a number of days above 0, or choose another expiry.")
+        return wish.expires_after_days
+    if wish.expires_after_days:
+        raise Mistake("expires_after_days: counts only with the expiry 'after_days'; choose that, or leave it 0.")
+    return None
+
+
+def _values(wish: Wish, *, template_id: str, since: datetime | None, days: int | None) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "badge_template_id": template_id,
+        "issue_since": since,
+        "suppress_notification": wish.suppress_notification,
+        "expiry": wish.expiry,
+        "expires_after_days": days,
+        "locale": wish.locale.value,
+        "earned_again": wish.earned_again,
+    }
+    for kind, setting in wish.evidence.as_settings().items():
+        values[f"{kind}_evidence"] = setting.enabled
+        values[f"{kind}_evidence_name"] = setting.static_name
+        values[f"{kind}_evidence_description"] = setting.static_description
+    return values
+
+
+def _example(example: Any, moment: datetime) -> str:
+    if example is None:
+        return "Nobody has been awarded this achievement yet."
+    prepared = prepare_request(example, now=moment)
+    if isinstance(prepared, Reason):
+        return f"Nothing, for user {code(example.user_id)}: {prepared.sentence} {prepared.advice}"
+    return sent_page(example.user_id, prepared)
+
+
+def sent_page(user_id: str, prepared: Prepared) -> str:
+    """Return a table of exactly what would be sent, personal values masked."""
+    request = prepared.request
+    rows: list[tuple[str, ...]] = [
+        ("user", code(user_id)),
+        ("recipient_email", plain(mask_email(request.recipient_email))),
+        ("issued_to_first_name", plain(mask_name(request.issued_to_first_name))),
+        ("issued_to_last_name", plain(mask_name(request.issued_to_last_name))),
+        ("badge_template_id", code(request.badge_template_id)),
+        ("issued_at", f"{request.issued_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("expires_at", "never" if request.expires_at is False else _shown(request.expires_at)),
+        ("locale", request.locale or "–"),
+        ("Credly's e-mail", "suppressed" if request.suppress_badge_notification_email else "sent"),
+    ]
+    for kind, item in zip(prepared.kinds, request.evidence, strict=True):
+        hidden = kind is EvidenceKind.USER
+        name = mask_name(item.name) if hidden else item.name
+        link = "a link to the user's profile" if hidden else code(item.value)
+        rows.append((f"evidence: {kind}", f"{plain(name)} → {link} {plain(item.description)}"))
+    rows += [(f"left out: {kind}", why.sentence) for kind, why in prepared.left_out]
+    return table(("field", "what is sent"), rows)
