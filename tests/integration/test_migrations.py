@@ -1,0 +1,134 @@
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+
+import models
+from models.base import laurel_metadata
+from models.database import Database
+from models.migrate import ROOT, create_platform_tables, migrate
+from models.platform import platform_metadata
+
+VERSIONS = "laurel_alembic_version"
+OURS = set(laurel_metadata.tables)
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    config = Config(str(ROOT / "alembic.ini"))
+    config.attributes["connection"] = connection
+    return config
+
+
+async def tables_of(database: Database) -> set[str]:
+    async with database.reading() as connection:
+        return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+
+
+async def differences(database: Database) -> list[Any]:
+    def compare(connection: Connection) -> list[Any]:
+        options = {
+            "version_table": VERSIONS,
+            "include_object": lambda _object, name, kind, *_: kind != "table" or name in OURS,
+        }
+        context = MigrationContext.configure(connection, opts=options)
+        return list(compare_metadata(context, laurel_metadata))
+
+    async with database.reading() as connection:
+        return await connection.run_sync(compare)
+
+
+def described_constraints(connection: Connection) -> dict[str, Any]:
+    """What alembic does not compare: primary keys, foreign keys and the names of the CHECKs."""
+    found = inspect(connection)
+    return {
+        name: (
+            found.get_pk_constraint(name)["constrained_columns"],
+            sorted(str(check["name"]) for check in found.get_check_constraints(name)),
+            sorted((key["referred_table"], *key["constrained_columns"]) for key in found.get_foreign_keys(name)),
+        )
+        for name in sorted(OURS)
+    }
+
+
+async def test_the_migrations_make_exactly_the_tables_of_the_models(empty_database: Database) -> None:
+    await migrate(empty_database)
+
+    assert await tables_of(empty_database) == OURS | {VERSIONS}
+    assert await differences(empty_database) == []
+
+
+async def test_the_migrations_make_the_constraints_of_the_models(empty_database: Database) -> None:
+    await migrate(empty_database)
+    async with empty_database.writing() as connection:
+        migrated = await connection.run_sync(described_constraints)
+        await connection.run_sync(laurel_metadata.drop_all)
+        await connection.run_sync(laurel_metadata.create_all)
+        from_models = await connection.run_sync(described_constraints)
+
+    assert migrated == from_models
+
+
+async def test_migrating_twice_changes_nothing(empty_database: Database) -> None:
+    await migrate(empty_database)
+    await migrate(empty_database)
+
+    assert await differences(empty_database) == []
+
+
+async def test_going_back_to_the_beginning_leaves_nothing_of_ours(empty_database: Database) -> None:
+    await migrate(empty_database)
+
+    async with empty_database.writing() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
+
+    assert await tables_of(empty_database) == {VERSIONS}
+
+
+async def test_going_back_and_forth_ends_where_it_began(empty_database: Database) -> None:
+    await migrate(empty_database)
+
+    async with empty_database.writing() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
+    await migrate(empty_database)
+
+    assert await differences(empty_database) == []
+
+
+async def test_the_platforms_tables_are_not_touched(empty_database: Database) -> None:
+    await create_platform_tables(empty_database)
+    platform = await tables_of(empty_database)
+
+    await migrate(empty_database)
+    async with empty_database.writing() as connection:
+        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
+
+    assert platform == set(platform_metadata.tables)
+    assert await tables_of(empty_database) == platform | {VERSIONS}
+
+
+def test_the_migrations_are_one_line_numbered_without_a_gap() -> None:
+    script = ScriptDirectory.from_config(alembic_config())
+
+    line = [(revision.revision, revision.down_revision) for revision in script.walk_revisions()][::-1]
+
+    numbers = [f"{number:04}" for number in range(1, len(line) + 1)]
+    assert line == list(zip(numbers, [None, *numbers], strict=False))
+
+
+def test_each_migration_is_in_a_file_that_begins_with_its_number() -> None:
+    script = ScriptDirectory.from_config(alembic_config())
+
+    files = {revision.revision: Path(revision.path).name for revision in script.walk_revisions()}
+
+    assert all(name.startswith(f"{number}_") for number, name in files.items())
+
+
+def test_importing_the_models_package_fills_the_metadata_that_alembic_sees() -> None:
+    assert models.__name__ == "models"
+    assert {"credly_connections", "credly_integrations", "badge_issuances", "issuance_attempts"} == OURS
+    assert OURS.isdisjoint(platform_metadata.tables)

