@@ -3,12 +3,24 @@
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
 DEFAULT_DATABASE = ROOT / ".laurel" / "laurel.db"
+
+
+def _seconds(value: object) -> object:
+    """The environment gives text; a number is seconds, anything else pydantic's duration forms."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
 class Settings(BaseSettings):
@@ -31,32 +43,32 @@ class Settings(BaseSettings):
     retries: int = Field(
         default=3, ge=0, le=10, description="How often a task run tries again what may pass within one run."
     )
-    retry_delay: timedelta = Field(
+    retry_delay: Seconds = Field(
         default=timedelta(seconds=2),
         description="Wait before the first retry; doubles each time, with jitter.",
     )
-    throttle_pause_limit: timedelta = Field(
+    throttle_pause_limit: Seconds = Field(
         default=timedelta(seconds=60),
         description="A Retry-After up to this is waited out; a longer one goes back to the ledger.",
     )
-    throttle_pause_default: timedelta = Field(
+    throttle_pause_default: Seconds = Field(
         default=timedelta(seconds=30),
         description="How long an organization rests after a 429 that does not say how long.",
     )
-    lease: timedelta = Field(
+    lease: Seconds = Field(
         default=timedelta(minutes=10),
         description="How long a claimed issuance belongs to its run; after that Credly is asked first.",
     )
-    lookup_grace: timedelta = Field(
+    lookup_grace: Seconds = Field(
         default=timedelta(seconds=60),
         description="How long Credly's lists may lag: a badge not found before this has passed "
         "since an unclear answer may still exist, so nothing is sent again.",
     )
-    try_again_after: timedelta = Field(
+    try_again_after: Seconds = Field(
         default=timedelta(minutes=5),
         description="First wait before a later run takes up what could not be issued; doubles up to a day.",
     )
-    read_timeout: timedelta = Field(
+    read_timeout: Seconds = Field(
         default=timedelta(seconds=30), description="How long Credly may take to answer one call."
     )
 

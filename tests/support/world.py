@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from prefect.blocks.system import Secret
+from pydantic import SecretStr
 from sqlalchemy import delete, insert, select, update
 from sqlmodel import SQLModel
 
+from credly.client import CredlyClient
+from credly.wire import BadgeRequest
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.platform import (
@@ -98,6 +101,18 @@ class World:
         await self._add(AchievementAward, **values | changes)
         return f"award-{self.awards}"
 
+    async def issue_elsewhere(self, *, recipient_email: str, issuer_earner_id: str) -> None:
+        request = BadgeRequest(
+            badge_template_id=TEMPLATE,
+            recipient_email=recipient_email,
+            issued_to_first_name="Ada",
+            issued_to_last_name="Lovelace",
+            issued_at=datetime.now(UTC),
+            issuer_earner_id=issuer_earner_id,
+        )
+        async with CredlyClient(base_url=self.base_url, organization_id=ORGANIZATION, token=SecretStr(TOKEN)) as client:
+            await client.issue_badge(request)
+
     async def second_portal(self, **connection: Any) -> None:
         await self._add(Portal, id="second", name="Second")
         await self._add(Achievement, id="second-achievement", portal_id="second", name="Second")
@@ -107,7 +122,7 @@ class World:
     async def row(self, model: type[SQLModel], key: str) -> Mapping[str, Any]:
         async with self.database.reading() as connection:
             found = await connection.execute(select(table(model)).where(table(model).c.id == key))
-            return found.one()._mapping
+            return dict(found.one()._mapping)
 
     async def change(self, model: type[SQLModel], key: str, **changes: Any) -> None:
         await self._do(update(table(model)).where(table(model).c.id == key).values(**changes))

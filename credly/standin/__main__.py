@@ -1,0 +1,46 @@
+"""Starts the stand-in: `python -m credly.standin`."""
+
+import argparse
+import json
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from credly.standin.app import create_app
+from credly.standin.sample import SAMPLE
+
+
+def main() -> None:
+    """Read the command line, fill the stand-in, and serve until it is stopped."""
+    options = _options()
+    app = create_app(options.database, settings={"latency_ms": options.latency_ms})
+    store = app.app.state.store
+    if options.seed:
+        store.seed(json.loads(Path(options.seed).read_text(encoding="utf-8")))
+    elif not store.all("SELECT id FROM organizations"):
+        store.seed(SAMPLE)
+        print("Sample organization", SAMPLE["organizations"][0]["id"], "with the token", SAMPLE["tokens"][0]["token"])
+        for template in SAMPLE["templates"]:
+            print("Sample template", template["id"], template["state"])
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((options.host, options.port))
+        address = f"http://{options.host}:{listening.getsockname()[1]}"
+        print(f"A stand-in of Credly answers at {address}/v1 and shows its badges at {address}", flush=True)
+        config = uvicorn.Config(app, log_level="warning", ws="none", timeout_keep_alive=30)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="credly.standin", description="A stand-in of Credly's web service.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8090, help="0 takes any free port")
+    parser.add_argument("--database", default=":memory:", help="a file; without it all is forgotten at the end")
+    parser.add_argument("--seed", help="JSON file with organizations, tokens, templates and accounts")
+    parser.add_argument("--latency-ms", type=float, default=0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The imitated API: organizations, templates and badges, under /v1 and /api/v1."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+
+from credly.standin import issuing, listing
+from credly.standin.parsing import body_of
+from credly.standin.settings import Assumptions
+from credly.standin.store import Row, Store, text_of
+from credly.standin.wire import (
+    ApiError,
+    absolute,
+    badge_json,
+    organization_json,
+    page_reply,
+    single,
+    template_json,
+    token_json,
+)
+
+router = APIRouter()
+
+
+class Scope:
+    """One authorized request: its organization, token, and what it works on."""
+
+    def __init__(self, request: Request, token: Row) -> None:
+        self.request = request
+        self.token = token
+        self.store: Store = request.app.state.store
+        self.assumed: Assumptions = request.app.state.assumed
+        self.root = str(request.base_url).rstrip("/")
+
+    def badge(self, row: Row) -> dict[str, Any]:
+        """Return a badge as it is written in a reply."""
+        return badge_json(self.store, row, self.root, self.assumed)
+
+
+def token_of(request: Request) -> Row:
+    """Return the token that the request carries.
+
+    Raises:
+        ApiError: 401, there is none, or it is wrong or has expired.
+    """
+    store: Store = request.app.state.store
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    try:
+        text = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""
+    except (binascii.Error, UnicodeDecodeError):
+        text = ""
+    name, colon, _password = text.partition(":")
+    allowed = bool(colon) or request.app.state.assumed.accept_token_without_colon
+    token = store.one("SELECT * FROM tokens WHERE token = ?", name) if name and allowed else None
+    if token is None or (token["expires_at"] and token["expires_at"] <= text_of(store.now())):
+        raise ApiError(401, "Invalid authorization token.")
+    return token
+
+
+def _authorized(flag: str) -> Callable[[Request, str], Scope]:
+    def check(request: Request, organization_id: str) -> Scope:
+        scope = Scope(request, token_of(request))
+        if scope.store.organization(organization_id) is None:
+            raise ApiError(404, "Resource not found.")
+        if scope.token["organization_id"] != organization_id or not scope.token[flag]:
+            raise ApiError(403, "You are not authorized to perform this action.")
+        return scope
+
+    return check
+
+
+def _badge_of(scope: Scope, organization_id: str, badge_id: str) -> Row:
+    row = scope.store.badge(badge_id)
+    if row is None or row["organization_id"] != organization_id:
+        raise ApiError(404, "Resource not found.")
+    return row
+
+
+async def _readable(request: Request, organization_id: str) -> Scope:
+    return _authorized("read_enabled")(request, organization_id)
+
+
+async def _writable(request: Request, organization_id: str) -> Scope:
+    return _authorized("write_enabled")(request, organization_id)
+
+
+async def _deletable(request: Request, organization_id: str) -> Scope:
+    return _authorized("delete_enabled")(request, organization_id)
+
+
+Reading = Annotated[Scope, Depends(_readable)]
+Writing = Annotated[Scope, Depends(_writable)]
+Deleting = Annotated[Scope, Depends(_deletable)]
+Handler = Callable[..., Awaitable[Response]]
+
+
+@router.get("/organizations")
+async def organizations(request: Request) -> Response:
+    """List the organizations that the token may act for."""
+    scope = Scope(request, token_of(request))
+    row = scope.store.organization(scope.token["organization_id"])
+    rows = [organization_json(row, scope.root)] if row else []
+    return page_reply(request, rows, page=1, total=len(rows), prefix=scope.assumed.next_page_prefix)
+
+
+@router.get("/organizations/{organization_id}")
+async def organization(scope: Reading, organization_id: str) -> Response:
+    """Return an organization."""
+    row = scope.store.organization(organization_id)
+    if row is None:
+        raise AssertionError
+    return single(organization_json(row, scope.root))
+
+
+@router.get("/organizations/{organization_id}/badge_templates")
+async def templates(scope: Reading, organization_id: str) -> Response:
+    """List badge templates."""
+    page = listing.page_of(scope.request)
+    rows = listing.templates(scope.store, organization_id, scope.request, scope.assumed)
+    shown = [template_json(scope.store, row, scope.root) for row in rows[(page - 1) * 50 : page * 50]]
+    return page_reply(scope.request, shown, page=page, total=len(rows), prefix=scope.assumed.next_page_prefix)
+
+
+@router.get("/organizations/{organization_id}/badge_templates/{template_id}")
+async def template(scope: Reading, organization_id: str, template_id: str) -> Response:
+    """Return a badge template."""
+    row = scope.store.template(template_id)
+    if row is None or row["organization_id"] != organization_id:
+        raise ApiError(404, "Resource not found.")
+    return single(template_json(scope.store, row, scope.root))
+
+
+@router.post("/organizations/{organization_id}/badges")
+async def issue(scope: Writing, organization_id: str) -> Response:
+    """Issue a badge."""
+    fields = await body_of(scope.request)
+    status, row = issuing.issue(scope.store, organization_id, fields, scope.assumed)
+    return single(scope.badge(row), status=status)
+
+
+@router.get("/organizations/{organization_id}/badges")
+async def badges(scope: Reading, organization_id: str) -> Response:
+    """List issued badges."""
+    page = listing.page_of(scope.request)
+    rows, total = listing.badges(scope.store, organization_id, scope.request, scope.assumed, page=page)
+    shown = [scope.badge(row) for row in rows]
+    return page_reply(scope.request, shown, page=page, total=total, prefix=scope.assumed.next_page_prefix)
+
+
+@router.get("/organizations/{organization_id}/high_volume_issued_badge_search")
+async def bulk(scope: Reading, organization_id: str) -> Response:
+    """List issued badges by a cursor; the metadata has the next page's address only."""
+    rows, cursor = listing.bulk(scope.store, organization_id, scope.request, scope.assumed)
+    minimal = scope.request.query_params.get("badge_format") == "minimal"
+    shown = [badge_json(scope.store, row, scope.root, scope.assumed, minimal=minimal) for row in rows]
+    following = None
+    if cursor is not None:
+        kept = [(k, v) for k, v in scope.request.query_params.multi_items() if k != "cursor"]
+        address = absolute(scope.request, scope.assumed.next_page_prefix)
+        following = f"{address}?{urlencode([*kept, ('cursor', cursor)])}"
+    return JSONResponse({"data": shown, "metadata": {"next_page_url": following}})
+
+
+@router.get("/organizations/{organization_id}/badges/{badge_id}")
+async def badge(scope: Reading, organization_id: str, badge_id: str) -> Response:
+    """Return a badge; read by its key, so that no list lag applies."""
+    return single(scope.badge(_badge_of(scope, organization_id, badge_id)))
+
+
+@router.post("/organizations/{organization_id}/badges/{badge_id}/replace")
+async def replace(scope: Writing, organization_id: str, badge_id: str) -> Response:
+    """Replace a badge by a new one."""
+    old = _badge_of(scope, organization_id, badge_id)
+    fields = await body_of(scope.request)
+    return single(scope.badge(issuing.replace(scope.store, old, fields, scope.assumed)), status=201)
+
+
+@router.put("/organizations/{organization_id}/badges/{badge_id}/revoke")
+async def revoke(scope: Writing, organization_id: str, badge_id: str) -> Response:
+    """Revoke a badge."""
+    row = _badge_of(scope, organization_id, badge_id)
+    return single(scope.badge(issuing.revoke(scope.store, row, await body_of(scope.request))))
+
+
+@router.delete("/organizations/{organization_id}/badges/{badge_id}")
+async def delete(scope: Deleting, organization_id: str, badge_id: str) -> Response:
+    """Delete a badge for good."""
+    row = _badge_of(scope, organization_id, badge_id)
+    scope.store.execute("UPDATE badges SET deleted = 1 WHERE id = ?", row["id"])
+    return Response(status_code=204)
+
+
+@router.get("/organizations/{organization_id}/authorization_tokens")
+async def tokens(scope: Reading, organization_id: str) -> Response:
+    """List tokens; one that may only read sees only its like."""
+    rows = scope.store.all("SELECT * FROM tokens WHERE organization_id = ? ORDER BY rowid", organization_id)
+    if not scope.token["write_enabled"]:
+        rows = [row for row in rows if not row["write_enabled"] and not row["delete_enabled"]]
+    shown = [token_json(row, scope.root) for row in rows]
+    return page_reply(scope.request, shown, page=1, total=len(shown), prefix=scope.assumed.next_page_prefix)

@@ -1,0 +1,106 @@
+"""The stand-in, put together: the imitated API, its controls, and pages for people."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive, Scope, Send
+
+from credly.standin import api, controls, faults, obi, pages
+from credly.standin.settings import Assumptions
+from credly.standin.store import Store, text_of
+from credly.standin.wire import ApiError, error_reply
+
+HEADER = "This is a stand-in of Credly; nothing here is real"
+
+
+def create_app(database: str = ":memory:", *, settings: Mapping[str, Any] | None = None) -> "Front":
+    """Return a stand-in with its state in a database file, or in memory and forgotten at the end."""
+    store = Store(database)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        store.close()
+
+    app = FastAPI(title="Stand-in of Credly", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.redirect_slashes = False
+    app.state.store = store
+    app.state.assumed = Assumptions(**(settings or {}))
+    for prefix in ("/v1", "/api/v1"):
+        app.include_router(obi.router, prefix=prefix)
+        app.include_router(api.router, prefix=prefix)
+    app.include_router(controls.router, prefix="/_standin")
+    app.include_router(pages.router)
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    return Front(app)
+
+
+async def _api_error(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, ApiError):
+        raise error
+    return error_reply(error)
+
+
+async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    return error_reply(ApiError(error.status_code, str(error.detail)))
+
+
+class Front:
+    """What every request passes: tolerant paths, faults, the log of requests, the header that tells what this is."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope["path"] = path = _tolerated(scope["path"])
+        imitated = path.startswith(("/v1/", "/api/v1/"))
+        scope.setdefault("state", {})
+        status: list[int] = []
+
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status.append(message["status"])
+                message["headers"] = [*message["headers"], (b"x-credly-standin", HEADER.encode())]
+                if imitated:
+                    await faults.before_reply(self.app.state.assumed)
+            await send(message)
+
+        if imitated:
+            await faults.before_processing(self.app.state.assumed)
+        try:
+            await self.app(scope, receive, send_marked)
+        finally:
+            if imitated:
+                self._log(scope, status)
+
+    def _log(self, scope: Scope, status: list[int]) -> None:
+        store: Store = self.app.state.store
+        store.put(
+            "requests",
+            {
+                "received_at": text_of(store.now()),
+                "method": scope["method"],
+                "path": scope["path"],
+                "query": scope["query_string"].decode(),
+                "status": status[0] if status else None,
+                "fields": ",".join(scope["state"].get("fields", ())),
+            },
+        )
+
+
+def _tolerated(path: str) -> str:
+    """Credly takes a trailing slash and a .json suffix (1)."""
+    if path.startswith(("/v1/", "/api/v1/")):
+        path = path.rstrip("/").removesuffix(".json")
+    return path

@@ -1,0 +1,131 @@
+"""What a test or a person can do to the stand-in. Lives outside the imitated paths."""
+
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from credly.standin.parsing import body_of
+from credly.standin.settings import Assumptions
+from credly.standin.store import Store, text_of
+from credly.standin.wire import ApiError, badge_json
+
+router = APIRouter()
+_EARNER_MOVES = {"accept": ("accepted", ("pending",)), "reject": ("rejected", ("pending", "accepted"))}
+
+
+def _store(request: Request) -> Store:
+    store: Store = request.app.state.store
+    return store
+
+
+@router.get("/health")
+async def health() -> dict[str, str]:
+    """Answer when the stand-in is ready."""
+    return {"status": "ok"}
+
+
+@router.post("/reset")
+async def reset(request: Request) -> dict[str, str]:
+    """Forget everything, and assume the defaults again."""
+    _store(request).reset()
+    request.app.state.assumed = Assumptions()
+    return {"status": "reset"}
+
+
+@router.post("/seed")
+async def seed(request: Request) -> dict[str, str]:
+    """Put in organizations, tokens, templates and accounts; rows with known keys are replaced."""
+    data = await body_of(request)
+    unknown = set(data) - {"organizations", "tokens", "templates", "accounts"}
+    if unknown:
+        raise ApiError(400, f"Cannot seed {', '.join(sorted(unknown))}.")
+    try:
+        _store(request).seed(data)
+    except KeyError as missing:
+        raise ApiError(400, f"A row lacks {missing}.") from None
+    return {"status": "seeded"}
+
+
+@router.get("/settings")
+async def read_settings(request: Request) -> dict[str, Any]:
+    """Return what is assumed now."""
+    assumed: Assumptions = request.app.state.assumed
+    return assumed.model_dump()
+
+
+@router.patch("/settings")
+async def change_settings(request: Request) -> dict[str, Any]:
+    """Assume something else from now on."""
+    assumed: Assumptions = request.app.state.assumed
+    try:
+        request.app.state.assumed = Assumptions(**(assumed.model_dump() | await body_of(request)))
+    except ValidationError as error:
+        raise ApiError(400, "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from None
+    return await read_settings(request)
+
+
+@router.get("/badges")
+async def all_badges(request: Request) -> JSONResponse:
+    """Return every badge of every organization, in full and on one page; filtered by the query's fields."""
+    root, assumed = str(request.base_url).rstrip("/"), request.app.state.assumed
+    store = _store(request)
+    columns = {"organization_id": "organization_id", "badge_template_id": "template_id", "recipient_email": "email_key"}
+    terms = [f"{columns[key]} = ?" for key in request.query_params if key in columns]
+    values = [value.lower() for key, value in request.query_params.items() if key in columns]
+    where = " AND ".join(["deleted = 0", *terms])
+    rows = store.all(f"SELECT * FROM badges WHERE {where} ORDER BY sequence", *values)  # noqa: S608 - names are ours
+    shown = [badge_json(store, row, root, assumed) | {"organization_id": row["organization_id"]} for row in rows]
+    return JSONResponse({"badges": shown})
+
+
+@router.get("/requests")
+async def requests(request: Request) -> dict[str, Any]:
+    """Return the requests that were received, without values of their bodies."""
+    return {"requests": _store(request).all("SELECT * FROM requests ORDER BY id")}
+
+
+@router.get("/outbox")
+async def outbox(request: Request) -> dict[str, Any]:
+    """Return the mails that Credly would have sent."""
+    return {"mails": _store(request).all("SELECT * FROM outbox ORDER BY id")}
+
+
+@router.post("/clock")
+async def move_clock(request: Request) -> dict[str, str]:
+    """Set the clock forward (or back) by `seconds` from the real time."""
+    fields = await body_of(request)
+    _store(request).clock_offset = timedelta(seconds=float(fields.get("seconds", 0)))
+    return {"now": text_of(_store(request).now())}
+
+
+@router.post("/templates/{template_id}/state")
+async def template_state(request: Request, template_id: str) -> dict[str, str]:
+    """Make a template a draft, active or archived."""
+    state = str((await body_of(request)).get("state"))
+    if state not in ("draft", "active", "archived"):
+        raise ApiError(400, "The state must be draft, active or archived.")
+    if not _store(request).execute("UPDATE templates SET state = ? WHERE id = ?", state, template_id):
+        raise ApiError(404, "No such template.")
+    return {"state": state}
+
+
+@router.post("/badges/{badge_id}/{move}")
+async def act_as_earner(request: Request, badge_id: str, move: str) -> Response:
+    """Accept or reject a badge, or make it private, as its earner would."""
+    store = _store(request)
+    row = store.badge(badge_id)
+    if row is None or move not in (*_EARNER_MOVES, "private"):
+        raise ApiError(404, "No such badge or move.")
+    stamp = text_of(store.now())
+    if move == "private":
+        store.execute("UPDATE badges SET public = 0, updated_at = ? WHERE id = ?", stamp, badge_id)
+    else:
+        state, allowed = _EARNER_MOVES[move]
+        if row["state"] not in allowed:
+            raise ApiError(422, f"A badge that is {row['state']} cannot be {state}.")
+        sql = "UPDATE badges SET state = ?, state_updated_at = ?, updated_at = ? WHERE id = ?"
+        store.execute(sql, state, stamp, stamp, badge_id)
+    return JSONResponse({"status": "done"})

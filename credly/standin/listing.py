@@ -1,0 +1,156 @@
+"""Lists: filters in both syntaxes, sorting, paging, and the bulk read (2, 4.5, 4.7, 6)."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from fastapi import Request
+
+from credly.standin.parsing import moment_of
+from credly.standin.settings import Assumptions
+from credly.standin.store import Row, Store, text_of
+from credly.standin.wire import PER_PAGE, ApiError
+
+Filters = dict[str, list[str]]
+_BRACKET = re.compile(r"filter\[(.+)\]$")
+_SORTABLE = ("created_at", "updated_at", "issued_at", "expires_at", "state_updated_at")
+_RANGES = ("created_at", "updated_at", "issued_at", "state_updated_at", "expires_at")
+
+
+def filters_of(request: Request, assumed: Assumptions) -> Filters:
+    """Return what is filtered by: `filter=key::a,b|key2::c` and `filter[key]=a,b` alike."""
+    found: Filters = {}
+    if assumed.filters_are_ignored:
+        return found
+    for name, value in request.query_params.multi_items():
+        if name == "filter":
+            for term in value.split("|"):
+                key, separator, values = term.partition("::")
+                if separator:
+                    found[key] = values.split(",")
+        elif bracket := _BRACKET.match(name):
+            found[bracket[1]] = value.split(",")
+    return found
+
+
+def page_of(request: Request) -> int:
+    """Return the page that is asked for, from 1.
+
+    Raises:
+        ApiError: 400, it is no number from 1.
+    """
+    text = request.query_params.get("page", "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise ApiError(400, "The page must be a number from 1.")
+    return int(text)
+
+
+def badges(
+    store: Store, organization_id: str, request: Request, assumed: Assumptions, *, page: int
+) -> tuple[list[Row], int]:
+    """Return one page of an organization's badges and how many there are in all."""
+    where, values = _badge_condition(store, organization_id, filters_of(request, assumed), assumed)
+    total = store.one(f"SELECT count(*) AS n FROM badges WHERE {where}", *values)  # noqa: S608 - conditions are ours
+    order = _order(request.query_params.get("sort"), _SORTABLE, default="created_at DESC, sequence DESC")
+    sql = f"SELECT * FROM badges WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"  # noqa: S608 - conditions are ours
+    return store.all(sql, *values, PER_PAGE, (page - 1) * PER_PAGE), int(total["n"]) if total else 0
+
+
+def bulk(store: Store, organization_id: str, request: Request, assumed: Assumptions) -> tuple[list[Row], str | None]:
+    """Return the next badges of the bulk read in the order of their making, and the cursor behind them."""
+    where, values = _badge_condition(store, organization_id, filters_of(request, assumed), assumed)
+    after = request.query_params.get("cursor", "0")
+    sql = f"SELECT * FROM badges WHERE {where} AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608 - as above
+    rows = store.all(sql, *values, int(after) if after.isdecimal() else 0, PER_PAGE + 1)
+    more = len(rows) > PER_PAGE
+    rows = rows[:PER_PAGE]
+    return rows, str(rows[-1]["sequence"]) if more else None
+
+
+def _badge_condition(
+    store: Store, organization_id: str, filters: Filters, assumed: Assumptions
+) -> tuple[str, list[Any]]:
+    terms, values = ["organization_id = ?", "deleted = 0"], [organization_id]
+    if assumed.list_lag_seconds:
+        terms.append("created_at <= ?")
+        values.append(text_of(store.now() - timedelta(seconds=assumed.list_lag_seconds)))
+    for key, wanted in filters.items():
+        for term, term_values in _badge_term(store, key, wanted):
+            terms.append(term)
+            values.extend(term_values)
+    return " AND ".join(terms), values
+
+
+def _badge_term(store: Store, key: str, wanted: list[str]) -> list[tuple[str, list[Any]]]:
+    if key == "recipient_email":
+        return [_in("email_key", [value.lower() for value in wanted])]
+    if key == "recipient_email_all":
+        return [_in("email_key", [address for value in wanted for address in store.addresses_of(value)])]
+    if key in ("issuer_earner_id", "state"):
+        return [_in(key, wanted)]
+    if key == "badge_template_id":
+        return [_in("template_id", wanted)]
+    if key == "public":
+        return [("public = ?", [int(wanted[0].lower() == "true")])]
+    if key == "query":
+        like = f"%{wanted[0].lower()}%"
+        return [("(email_key LIKE ? OR lower(first_name || ' ' || last_name) LIKE ?)", [like, like])]
+    if key == "badge_templates[reporting_tags]":
+        tagged = "SELECT t.id FROM templates t, json_each(t.body, '$.reporting_tags') tag WHERE tag.value IN"
+        return [(f"template_id IN ({tagged} ({', '.join('?' for _ in wanted)}))", list(wanted))]
+    return _range_term(key, wanted[0])
+
+
+def _range_term(key: str, value: str) -> list[tuple[str, list[Any]]]:
+    """`created_at_min`, `expires_at_date_max` and their like; a key that is not known is ignored (2)."""
+    for name in _RANGES:
+        bound = key.removeprefix(name).removeprefix("_date")
+        moment = moment_of(value)
+        if key.startswith(name) and bound in ("_min", "_max") and moment is not None:
+            if bound == "_max" and len(value.strip()) == 10:
+                moment += timedelta(days=1, milliseconds=-1)
+            return [(f"{name} {'>=' if bound == '_min' else '<='} ?", [text_of(moment)])]
+    return []
+
+
+def _in(column: str, values: list[str]) -> tuple[str, list[Any]]:
+    return f"{column} IN ({', '.join('?' for _ in values)})", list(values)
+
+
+def _order(sort: str | None, sortable: tuple[str, ...], *, default: str) -> str:
+    parts = []
+    for term in (sort or "").split("|"):
+        name = term.removeprefix("-")
+        if name in sortable:
+            parts.append(f"{name} {'DESC' if term.startswith('-') else 'ASC'}")
+    return ", ".join([*parts, "rowid"]) if parts else default
+
+
+def templates(store: Store, organization_id: str, request: Request, assumed: Assumptions) -> list[Row]:
+    """Return an organization's badge templates, filtered and sorted (6)."""
+    sort = request.query_params.get("sort")
+    order = _order(sort, ("name", "created_at", "updated_at"), default="created_at, rowid")
+    sql = f"SELECT * FROM templates WHERE organization_id = ? ORDER BY {order}"  # noqa: S608 - names are ours
+    rows = store.all(sql, organization_id)
+    for key, wanted in filters_of(request, assumed).items():
+        rows = [row for row in rows if _template_matches(row, key, wanted)]
+    return rows
+
+
+def _template_matches(row: Mapping[str, Any], key: str, wanted: list[str]) -> bool:
+    tests: dict[str, Callable[[], bool]] = {
+        "state": lambda: row["state"] in wanted,
+        "name": lambda: _name_matches(row["name"], ",".join(wanted)),
+        "query": lambda: wanted[0].lower() in row["name"].lower(),
+        "public": lambda: wanted[0].lower() == "true",
+        "id": lambda: row["id"] in wanted,
+        "owner_id": lambda: row["organization_id"] in wanted,
+    }
+    return tests.get(key, lambda: True)()
+
+
+def _name_matches(name: str, wanted: str) -> bool:
+    if len(wanted) > 1 and wanted[0] == wanted[-1] == '"':
+        return name.lower() == wanted[1:-1].lower()
+    return wanted.lower() in name.lower()

@@ -1,0 +1,89 @@
+"""Open Badges 2: assertion, class and issuer from the same data, without authentication (12)."""
+
+import hashlib
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from credly.standin.store import Row, Store
+from credly.standin.wire import ApiError, organization_json
+
+router = APIRouter(prefix="/obi/v2")
+CONTEXT = "https://w3id.org/openbadges/v2"
+
+
+def _found(row: Row | None) -> Row:
+    if row is None:
+        raise ApiError(404, "Resource not found.")
+    return row
+
+
+def _base(request: Request) -> str:
+    return f"{str(request.base_url).rstrip('/')}/v1/obi/v2"
+
+
+@router.get("/badge_assertions/{badge_id}")
+async def assertion(request: Request, badge_id: str) -> dict[str, Any]:
+    """Return a badge as an Open Badges assertion; 410 for a revoked one, 404 while pending or private (assumed)."""
+    store: Store = request.app.state.store
+    row = _found(store.badge(badge_id))
+    if row["state"] == "revoked":
+        raise ApiError(410, "This badge has been revoked.")
+    if row["state"] != "accepted" or not row["public"]:
+        raise ApiError(404, "Resource not found.")
+    identity = hashlib.sha256(row["recipient_email"].lower().encode()).hexdigest()
+    evidence = [
+        {
+            "id": entry.get("value") or entry.get("id"),
+            "name": entry.get("name") or entry.get("title"),
+            "description": entry.get("description"),
+            "genre": entry.get("type"),
+            "type": "Evidence",
+        }
+        for entry in json.loads(row["evidence"])
+    ]
+    return {
+        "@context": CONTEXT,
+        "type": "Assertion",
+        "id": f"{_base(request)}/badge_assertions/{badge_id}",
+        "badge": f"{_base(request)}/badge_classes/{row['template_id']}",
+        "issuedOn": row["issued_at"],
+        **({"expires": row["expires_at"]} if row["expires_at"] else {}),
+        "evidence": evidence,
+        "recipient": {"type": "email", "hashed": True, "identity": f"sha256${identity}"},
+        "verification": {"type": "hosted"},
+    }
+
+
+@router.get("/badge_classes/{template_id}")
+async def badge_class(request: Request, template_id: str) -> dict[str, Any]:
+    """Return a template as an Open Badges class."""
+    store: Store = request.app.state.store
+    row = _found(store.template(template_id))
+    return {
+        "@context": CONTEXT,
+        "type": "BadgeClass",
+        "id": f"{_base(request)}/badge_classes/{template_id}",
+        "name": row["name"],
+        "description": json.loads(row["body"]).get("description", ""),
+        "image": f"{str(request.base_url).rstrip('/')}/images/{template_id}.svg",
+        "criteria": {"narrative": "Invented."},
+        "issuer": f"{_base(request)}/issuers/{row['organization_id']}",
+    }
+
+
+@router.get("/issuers/{organization_id}")
+async def issuer(request: Request, organization_id: str) -> dict[str, Any]:
+    """Return an organization as an Open Badges issuer."""
+    store: Store = request.app.state.store
+    row = _found(store.organization(organization_id))
+    shown = organization_json(row, str(request.base_url).rstrip("/"))
+    return {
+        "@context": CONTEXT,
+        "type": "Issuer",
+        "id": f"{_base(request)}/issuers/{organization_id}",
+        "name": shown["name"],
+        "url": shown["website_url"],
+        "email": shown["contact_email"],
+    }

@@ -1,0 +1,138 @@
+"""Pages on which a person sees what a learner would: badges with their evidence, and what the stand-in assumes."""
+
+import hashlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+
+from credly.standin.settings import Assumptions
+from credly.standin.store import Row, Store
+from credly.standin.wire import ApiError
+
+router = APIRouter()
+_templates = Jinja2Templates(Path(__file__).parent / "templates")
+_PER_PAGE = 50
+
+MISSING = (
+    "Webhooks and events (11); batch issue (4.8); OAuth (3); employees and workforce (7).",
+    "Faults on demand: so far only latency and the lag of lists.",
+    "Making and changing badge templates through the API (6): templates are seeded.",
+)
+DOCUMENTED = (
+    "Basic authentication with the token as user name, and an empty password (3).",
+    "Envelope, list metadata, 50 rows on a page (2).",
+    "Required fields, locales and date forms of a badge (4.1); the duplicate rule and duplicate_behavior (4.2).",
+    "States and what leads from one to another (4.4); revoke with a reason (4.10); delete (4.11).",
+    "Open Badges 2: assertion with an unsalted hash, class, issuer (12).",
+)
+
+
+def _page(request: Request, name: str, **context: Any) -> HTMLResponse:
+    return _templates.TemplateResponse(request, name, context)
+
+
+@router.get("/", include_in_schema=False)
+async def overview(request: Request) -> HTMLResponse:
+    """Show the organizations and how many badges each has issued."""
+    store: Store = request.app.state.store
+    rows = store.all(
+        "SELECT o.id, o.name,"
+        " (SELECT count(*) FROM badges b WHERE b.organization_id = o.id AND b.deleted = 0) AS badges,"
+        " (SELECT count(*) FROM templates t WHERE t.organization_id = o.id) AS templates"
+        " FROM organizations o ORDER BY name"
+    )
+    return _page(request, "overview.html", organizations=rows)
+
+
+@router.get("/organizations/{organization_id}", include_in_schema=False)
+async def organization(request: Request, organization_id: str, page: int = 1) -> HTMLResponse:
+    """Show an organization's issued badges, the newest first."""
+    store: Store = request.app.state.store
+    found = store.organization(organization_id)
+    if found is None:
+        raise ApiError(404, "No such organization.")
+    counted = store.one("SELECT count(*) AS n FROM badges WHERE organization_id = ? AND deleted = 0", organization_id)
+    total = int(counted["n"]) if counted else 0
+    rows = store.all(
+        "SELECT b.*, t.name AS template FROM badges b JOIN templates t ON t.id = b.template_id"
+        " WHERE b.organization_id = ? AND b.deleted = 0 ORDER BY b.sequence DESC LIMIT ? OFFSET ?",
+        organization_id,
+        _PER_PAGE,
+        (max(page, 1) - 1) * _PER_PAGE,
+    )
+    pages = max(1, -(-total // _PER_PAGE))
+    shown = [row | {"masked": masked(row["recipient_email"]), "earner": initials(row)} for row in rows]
+    return _page(request, "organization.html", organization=found, badges=shown, total=total, page=page, pages=pages)
+
+
+@router.get("/badges/{badge_id}", include_in_schema=False)
+@router.get("/badges/{badge_id}/accept", include_in_schema=False)
+async def badge(request: Request, badge_id: str) -> HTMLResponse:
+    """Show one badge as its earner would see it."""
+    store: Store = request.app.state.store
+    row = store.badge(badge_id)
+    if row is None:
+        raise ApiError(404, "No such badge.")
+    evidence = [
+        entry | {"link": entry.get("value") if _is_link(entry.get("value")) else None}
+        for entry in json.loads(row["evidence"])
+    ]
+    return _page(
+        request,
+        "badge.html",
+        badge=row,
+        masked=masked(row["recipient_email"]),
+        template=store.template(row["template_id"]) or {"name": ""},
+        organization=store.organization(row["organization_id"]) or {"name": ""},
+        issued_on=_in_words(row["issued_at"]),
+        expires_on=_in_words(row["expires_at"]) if row["expires_at"] else None,
+        evidence=evidence,
+    )
+
+
+@router.get("/assumptions", include_in_schema=False)
+async def assumptions(request: Request) -> HTMLResponse:
+    """Show what is documented, what is assumed and what is missing."""
+    assumed: Assumptions = request.app.state.assumed
+    rows = [
+        {"name": name, "value": getattr(assumed, name), "default": field.default, "description": field.description}
+        for name, field in Assumptions.model_fields.items()
+    ]
+    return _page(request, "assumptions.html", assumed=rows, documented=DOCUMENTED, missing=MISSING)
+
+
+@router.get("/images/{template_id}.svg", include_in_schema=False)
+async def image(template_id: str) -> Response:
+    """Draw a badge: a hexagon in a colour of its own."""
+    hue = int(hashlib.sha256(template_id.encode()).hexdigest()[:4], 16) % 360
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" role="img" aria-label="Badge">'
+        f'<path d="M50 3 91 26v48L50 97 9 74V26z" fill="hsl({hue} 45% 38%)"/>'
+        f'<path d="M50 12 83 31v38L50 88 17 69V31z" fill="none" stroke="hsl({hue} 60% 88%)" stroke-width="2"/>'
+        f'<path d="m50 28 6 15 16 1-12 11 4 16-14-9-14 9 4-16-12-11 16-1z" fill="hsl({hue} 60% 92%)"/></svg>'
+    )
+    return Response(svg, media_type="image/svg+xml")
+
+
+def masked(address: str) -> str:
+    """Return an address as a hint."""
+    local, _, domain = address.rpartition("@")
+    return f"{local[:1]}…@{domain[:1]}…"
+
+
+def initials(row: Row) -> str:
+    """Return the earner's initials."""
+    return "".join(f"{name[:1]}." for name in (row["first_name"], row["last_name"]) if name)
+
+
+def _is_link(value: object) -> bool:
+    return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
+
+
+def _in_words(text: str) -> str:
+    return datetime.fromisoformat(text).strftime("%-d %B %Y, %H:%M:%S UTC")

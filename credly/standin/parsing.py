@@ -1,0 +1,65 @@
+"""Reading requests: bodies in the forms that clients send, dates in the forms that Credly takes."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+
+from credly.standin.wire import ApiError
+
+_FORMS = ("%Y-%m-%d %H:%M:%S %z", "%Y-%m-%d %H:%M:%S %Z", "%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """Return the fields of a request: JSON, a form, and the query string, which some clients use.
+
+    Raises:
+        ApiError: 400, the body is no JSON object.
+    """
+    fields = await _fields_of(request)
+    request.state.fields = sorted(fields)  # for the log of requests: names, no values
+    return fields
+
+
+async def _fields_of(request: Request) -> dict[str, Any]:
+    raw = await request.body()
+    fields: dict[str, Any] = dict(request.query_params.items())
+    if not raw:
+        return fields
+    if "form-urlencoded" in request.headers.get("content-type", ""):
+        return fields | dict(parse_qsl(raw.decode(), keep_blank_values=True))
+    try:
+        parsed = json.loads(raw)
+    except ValueError:
+        raise ApiError(400, "The request could not be parsed.") from None
+    if not isinstance(parsed, dict):
+        raise ApiError(400, "The request must be a JSON object.")
+    return fields | parsed
+
+
+def moment_of(text: object) -> datetime | None:
+    """Return a moment in UTC from one of the forms that Credly takes (2), or None."""
+    if not isinstance(text, str):
+        return None
+    folded = " ".join(text.split())
+    try:
+        return _utc(datetime.fromisoformat(folded))
+    except ValueError:
+        pass
+    for form in _FORMS:
+        try:
+            return _utc(datetime.strptime(folded, form))  # noqa: DTZ007 - a form without a zone is UTC here
+        except ValueError:
+            continue
+    return None
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def truth_of(value: object) -> bool:
+    """Return a flag that may be JSON or text."""
+    return value is True or str(value).lower() in ("true", "1", "yes")

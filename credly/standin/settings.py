@@ -1,0 +1,42 @@
+"""What the stand-in assumes where Credly's public documents say nothing: every assumption in one block.
+
+Sections are those of docs/credly-api-facts.md.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Assumptions(BaseModel):
+    """Switches that can be set at the start and changed while the stand-in runs."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    latency_ms: float = Field(default=0, ge=0, description="How long each answer takes, in milliseconds.")
+    list_lag_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="How long a new badge is missing from lists (4.5). Reading it by id sees it at once.",
+    )
+    accept_token_without_colon: bool = Field(
+        default=False, description="Accept Basic credentials without the colon after the token (3)."
+    )
+    filters_are_ignored: bool = Field(
+        default=False, description="Ignore every filter, so that lists return strangers (2)."
+    )
+    next_page_prefix: str = Field(
+        default="/api/v1", description="Path prefix that next_page_url is written with; live replies use /api/v1 (2)."
+    )
+    rejected_blocks: bool = Field(default=False, description="A rejected badge counts as a duplicate (4.2).")
+    expired_blocks: bool = Field(default=True, description="An expired badge counts as a duplicate (4.2).")
+    future_issued_at_is_refused: bool = Field(
+        default=False, description="Answer 422 for an issued_at in the future (4.1)."
+    )
+    longest_text: int = Field(default=255, ge=1, description="Longest text of a field (4.1).")
+    extra_fields: bool = Field(
+        default=False, description="Add unknown fields to replies, which clients must ignore (2)."
+    )
+    real_badge_urls: bool = Field(
+        default=False, description="Write badge addresses of www.credly.com in place of the stand-in's own pages (4.3)."
+    )
+    batch_is_offered: bool = Field(default=False, description="Offer POST …/badges/batch (4.8).")
+    rotate_is_offered: bool = Field(default=False, description="Offer token rotation (3).")

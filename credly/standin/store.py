@@ -1,0 +1,162 @@
+"""The stand-in's state: SQLite through the standard library, one connection, used from one event loop."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+Row = dict[str, Any]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS organizations (id TEXT PRIMARY KEY, name TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS tokens (
+  token TEXT PRIMARY KEY, id TEXT NOT NULL, organization_id TEXT NOT NULL, read_enabled INTEGER NOT NULL,
+  write_enabled INTEGER NOT NULL, delete_enabled INTEGER NOT NULL, created_at TEXT NOT NULL, expires_at TEXT,
+  description TEXT);
+CREATE TABLE IF NOT EXISTS templates (
+  id TEXT PRIMARY KEY, organization_id TEXT NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL,
+  allow_duplicate_badges INTEGER NOT NULL, default_expires_at TEXT, created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS addresses (address TEXT PRIMARY KEY, account TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS badges (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, organization_id TEXT NOT NULL,
+  template_id TEXT NOT NULL, recipient_email TEXT NOT NULL, email_key TEXT NOT NULL, issuer_earner_id TEXT,
+  first_name TEXT NOT NULL, middle_name TEXT, last_name TEXT NOT NULL, state TEXT NOT NULL, public INTEGER NOT NULL,
+  issued_at TEXT NOT NULL, expires_at TEXT, created_at TEXT NOT NULL, updated_at TEXT NOT NULL, state_updated_at TEXT,
+  locale TEXT NOT NULL, suppressed INTEGER NOT NULL, country TEXT, state_or_province TEXT, revocation_reason TEXT,
+  replaces_badge_id TEXT, replacement_badge_id TEXT, evidence TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS badges_template ON badges (organization_id, template_id, email_key);
+CREATE INDEX IF NOT EXISTS badges_email ON badges (email_key);
+CREATE INDEX IF NOT EXISTS badges_earner ON badges (issuer_earner_id);
+CREATE TABLE IF NOT EXISTS requests (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, received_at TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,
+  query TEXT NOT NULL, status INTEGER, fields TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS outbox (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, sent_at TEXT NOT NULL, kind TEXT NOT NULL, recipient_email TEXT NOT NULL,
+  badge_id TEXT NOT NULL, locale TEXT NOT NULL);
+"""
+_TABLES = ("organizations", "tokens", "templates", "addresses", "badges", "requests", "outbox")
+
+
+class Store:
+    """Everything the stand-in remembers, in a file or, forgotten at the end, in memory."""
+
+    def __init__(self, database: str = ":memory:") -> None:
+        self._connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+        self._connection.row_factory = sqlite3.Row
+        for pragma in ("journal_mode = WAL", "synchronous = OFF"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.executescript(_SCHEMA)
+        self.clock_offset = timedelta()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def now(self) -> datetime:
+        """Return the stand-in's present moment in UTC; its clock can be moved."""
+        return datetime.now(UTC) + self.clock_offset
+
+    def reset(self) -> None:
+        """Forget everything."""
+        for name in _TABLES:
+            self._connection.execute(f"DELETE FROM {name}")  # noqa: S608 - our own names
+        self.clock_offset = timedelta()
+
+    def all(self, sql: str, *values: Any) -> list[Row]:
+        """Return all rows of a query."""
+        return [dict(row) for row in self._connection.execute(sql, values)]
+
+    def one(self, sql: str, *values: Any) -> Row | None:
+        """Return the first row of a query, or None."""
+        row = self._connection.execute(sql, values).fetchone()
+        return None if row is None else dict(row)
+
+    def execute(self, sql: str, *values: Any) -> int:
+        """Execute a statement and return how many rows it changed."""
+        return self._connection.execute(sql, values).rowcount
+
+    def put(self, name: str, row: Mapping[str, Any]) -> None:
+        """Insert a row, in place of one with the same key."""
+        columns, marks = ", ".join(row), ", ".join("?" for _ in row)
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO {name} ({columns}) VALUES ({marks})",  # noqa: S608 - our own names
+            tuple(row.values()),
+        )
+
+    def organization(self, organization_id: str) -> Row | None:
+        """Return an organization, or None."""
+        return self.one("SELECT * FROM organizations WHERE id = ?", organization_id)
+
+    def template(self, template_id: str) -> Row | None:
+        """Return a badge template, or None."""
+        return self.one("SELECT * FROM templates WHERE id = ?", template_id)
+
+    def badge(self, badge_id: str) -> Row | None:
+        """Return a badge that was not deleted, or None."""
+        return self.one("SELECT * FROM badges WHERE id = ? AND deleted = 0", badge_id)
+
+    def account_of(self, address: str) -> str | None:
+        """Return the account that an address belongs to, if it shares one with others."""
+        row = self.one("SELECT account FROM addresses WHERE address = ?", address.lower())
+        return None if row is None else str(row["account"])
+
+    def addresses_of(self, address: str) -> list[str]:
+        """Return every address of the account that this one belongs to, itself included, in lower case."""
+        account = self.account_of(address)
+        rows = self.all("SELECT address FROM addresses WHERE account = ?", account) if account else []
+        return [row["address"] for row in rows] or [address.lower()]
+
+    def seed(self, data: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Put in organizations, tokens, templates and accounts; what is left out of a row has a sensible default."""
+        stamp = text_of(self.now())
+        for row in data.get("organizations", ()):
+            self.put("organizations", {"id": row["id"], "name": row.get("name", "Sample"), "body": json.dumps(row)})
+        for row in data.get("tokens", ()):
+            self.put("tokens", _token(row, stamp=stamp, default_end=text_of(self.now() + timedelta(days=180))))
+        for row in data.get("templates", ()):
+            self.put("templates", _template(row, stamp=stamp))
+        for row in data.get("accounts", ()):
+            account = str(row.get("id") or uuid4())
+            for address in row["addresses"]:
+                self.put("addresses", {"address": str(address).lower(), "account": account})
+
+
+def _token(row: Mapping[str, Any], *, stamp: str, default_end: str) -> Row:
+    flags = {name: int(row.get(name, True)) for name in ("read_enabled", "write_enabled", "delete_enabled")}
+    return {
+        "token": row["token"],
+        "id": str(row.get("id") or uuid4()),
+        "organization_id": row["organization_id"],
+        **flags,
+        "created_at": row.get("created_at", stamp),
+        "expires_at": row.get("expires_at", default_end),
+        "description": row.get("description", "Stand-in token"),
+    }
+
+
+def _template(row: Mapping[str, Any], *, stamp: str) -> Row:
+    return {
+        "id": row["id"],
+        "organization_id": row["organization_id"],
+        "name": row.get("name", "Sample badge"),
+        "state": row.get("state", "active"),
+        "allow_duplicate_badges": int(row.get("allow_duplicate_badges", False)),
+        "default_expires_at": row.get("default_expires_at"),
+        "created_at": row.get("created_at", stamp),
+        "updated_at": row.get("updated_at", stamp),
+        "body": json.dumps(row),
+    }
+
+
+def text_of(moment: datetime) -> str:
+    """Return a moment as Credly writes it: UTC, ISO 8601 with milliseconds and Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+    """Cut rows into pages."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -1,0 +1,54 @@
+"""Fixtures of what runs beside a test: Prefect's server, the stand-in, and the small world that uses both."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from models.database import Database
+from settings import settings
+from tests.support.prefect_server import running_prefect_server
+from tests.support.standin import Standin, running_standin
+from tests.support.world import SEED, World
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one Prefect server for all tests of a process."""
+    with running_prefect_server(tmp_path_factory.mktemp("prefect")) as address:
+        yield address
+
+
+@pytest.fixture
+def prefect_server(prefect_api: str) -> Iterator[str]:
+    """The address of a real Prefect server, which flows of this test report to."""
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        yield prefect_api
+
+
+@pytest.fixture(scope="session")
+def shared_standin() -> Iterator[Standin]:
+    """One stand-in for all tests of a process."""
+    with running_standin() as running:
+        yield running
+
+
+@pytest.fixture
+def standin(shared_standin: Standin) -> Standin:
+    """A stand-in that knows the small world's organization, and nothing else."""
+    shared_standin.control("POST", "reset")
+    shared_standin.seed(**SEED)
+    return shared_standin
+
+
+@pytest.fixture
+async def world(
+    database: Database, standin: Standin, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    """A small platform that is connected to the stand-in; Laurel's settings point at its database."""
+    built = World(database=database, base_url=standin.base_url)
+    url = database.engine.url.render_as_string(hide_password=False)
+    built.configure(monkeypatch, DATABASE_URL=url, RETRY_DELAY="0.05", LOOKUP_GRACE="0")
+    await built.build()
+    yield built
+    settings.cache_clear()

@@ -1,0 +1,75 @@
+"""The stand-in in a thread of its own, on a free port, spoken to over real HTTP."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from credly.standin.app import create_app
+
+
+class Standin:
+    """A running stand-in: its addresses, and its controls as methods."""
+
+    def __init__(self, root_url: str, http: httpx.Client) -> None:
+        self.root_url = root_url
+        self.base_url = f"{root_url}/v1"
+        self._http = http
+
+    def control(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        reply = self._http.request(method, f"/_standin/{path}", json=body)
+        reply.raise_for_status()
+        return reply.json()
+
+    def seed(self, **data: Any) -> None:
+        self.control("POST", "seed", data)
+
+    def badges(self, **wanted: str) -> list[dict[str, Any]]:
+        reply = self._http.get("/_standin/badges", params=wanted)
+        reply.raise_for_status()
+        return list(reply.json()["badges"])
+
+    def requests(self) -> list[dict[str, Any]]:
+        return list(self.control("GET", "requests")["requests"])
+
+    def mails(self) -> list[dict[str, Any]]:
+        return list(self.control("GET", "outbox")["mails"])
+
+    def settings(self, **changes: Any) -> None:
+        self.control("PATCH", "settings", changes)
+
+    def template_state(self, template_id: str, state: str) -> None:
+        self.control("POST", f"templates/{template_id}/state", {"state": state})
+
+    def as_earner(self, badge_id: str, move: str) -> None:
+        self.control("POST", f"badges/{badge_id}/{move}")
+
+
+@contextmanager
+def running_standin(*, seed: Mapping[str, Any] | None = None, **settings: Any) -> Iterator[Standin]:
+    """Serve a stand-in whose state is in memory until the block ends."""
+    config = uvicorn.Config(
+        create_app(settings=settings), host="127.0.0.1", port=0, log_level="error", ws="none", timeout_keep_alive=30
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not server.started:
+        if time.monotonic() > deadline or not thread.is_alive():
+            raise RuntimeError("The stand-in does not start.")
+        time.sleep(0.005)
+    root_url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    try:
+        with httpx.Client(base_url=root_url, timeout=30) as http:
+            standin = Standin(root_url, http)
+            if seed:
+                standin.seed(**seed)
+            yield standin
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
