@@ -1,10 +1,10 @@
-"""The column types that every table uses: one way to store a moment, an enum and a platform's key."""
+"""The column types that every table uses: one way to store a moment, an enum and a key."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, String
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
@@ -46,11 +46,6 @@ def enum_by_value(members: type[StrEnum], *, name: str) -> Enum:
         validate_strings=True,
         length=40,
     )
-
-
-def platform_id() -> String:
-    """Keys of the platform are text, so that whole numbers and UUIDs fit alike (docs/decisions)."""
-    return String(64)
 
 
 def own_id() -> TypeEngine[int]:

@@ -2,15 +2,15 @@
 
 import unicodedata
 
+_REMOVED = ("Cc", "Cs")
+_INVISIBLE = (*_REMOVED, "Cf", "Zs", "Zl", "Zp")
+
 
 def tidy(text: str | None) -> str:
     """Return the text without control and invisible edge characters, runs of blanks as one; None is "".
 
     Joiners inside a word stay: several scripts need them. Text of invisible characters only comes back empty.
     """
-    if not text:
-        return ""
-    kept = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs"))
-    folded = " ".join(kept.split())
-    visible = any(unicodedata.category(c)[0] not in "CZ" for c in folded)
-    return folded if visible else ""
+    kept = "".join(c for c in text or "" if c.isspace() or unicodedata.category(c) not in _REMOVED)
+    visible = [place for place, c in enumerate(kept) if unicodedata.category(c) not in _INVISIBLE]
+    return " ".join(kept[visible[0] : visible[-1] + 1].split()) if visible else ""

@@ -1,0 +1,210 @@
+"""What each answer of Credly means for the ledger."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from credly.errors import (
+    AlreadyIssued,
+    AlreadyReplaced,
+    CredlyError,
+    NotConnected,
+    NotFound,
+    NotSent,
+    Refused,
+    Throttled,
+    Unclear,
+)
+from credly.wire import Badge
+from rules.outcome import (
+    LIVE_STATES,
+    LONGEST_WAIT,
+    Outcome,
+    WaitPolicy,
+    after_error,
+    blocked,
+    failed,
+    growing_wait,
+    issued,
+    may_send_again,
+    not_sendable,
+    standing_badge,
+    try_later,
+    wait_for_lists,
+)
+from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, Reason
+from rules.states import IssuanceState
+
+NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+POLICY = WaitPolicy(lookup_grace=10 * MINUTE, try_again_after=5 * MINUTE, throttle_pause_default=MINUTE / 2)
+PENDING, BLOCKED, FAILED = IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED
+SAID = "Template is archived"
+
+
+def an_outcome(
+    state: IssuanceState,
+    reason: Reason,
+    *,
+    wait: timedelta | None = None,
+    unclear: bool = False,
+    uses_attempt: bool = True,
+    message: str | None = None,
+) -> Outcome:
+    return Outcome(
+        state=state,
+        reason=reason,
+        not_before=None if wait is None else NOW + wait,
+        unclear=unclear,
+        uses_attempt=uses_attempt,
+        credly_message=message,
+    )
+
+
+TOKEN_REFUSED = an_outcome(BLOCKED, Reason.TOKEN_REFUSED, uses_attempt=False)
+WRONG_ADDRESS = an_outcome(BLOCKED, Reason.ORGANIZATION_NOT_FOUND, uses_attempt=False)
+REFUSED = an_outcome(FAILED, Reason.REFUSED_BY_CREDLY, message=SAID)
+NOT_REACHABLE = an_outcome(PENDING, Reason.NOT_REACHABLE, wait=5 * MINUTE)
+UNCLEAR = an_outcome(PENDING, Reason.ANSWER_UNCLEAR, wait=10 * MINUTE, unclear=True)
+LOOK_UP_FAILED = an_outcome(PENDING, Reason.LOOK_UP_FAILED, wait=5 * MINUTE)
+
+
+def throttled(wait: timedelta) -> Outcome:
+    return an_outcome(PENDING, Reason.THROTTLED, wait=wait, uses_attempt=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "after_sending", "after_looking_up"),
+    [
+        (NotConnected(status=401), TOKEN_REFUSED, TOKEN_REFUSED),
+        (NotConnected(status=403), TOKEN_REFUSED, TOKEN_REFUSED),
+        (NotFound(status=404), WRONG_ADDRESS, WRONG_ADDRESS),
+        (Refused(status=301, code="redirected"), WRONG_ADDRESS, WRONG_ADDRESS),
+        (Throttled(status=429), throttled(MINUTE / 2), throttled(MINUTE / 2)),
+        (Throttled(retry_after=timedelta(0)), throttled(timedelta(0)), throttled(timedelta(0))),
+        (Throttled(retry_after=7 * MINUTE), throttled(7 * MINUTE), throttled(7 * MINUTE)),
+        (Refused(status=422, credly_message=SAID), REFUSED, LOOK_UP_FAILED),
+        (AlreadyIssued(status=422, credly_message=SAID), REFUSED, LOOK_UP_FAILED),
+        (AlreadyReplaced(status=422, credly_message=SAID), REFUSED, LOOK_UP_FAILED),
+        (NotSent(code="connect_error"), NOT_REACHABLE, NOT_REACHABLE),
+        (Unclear(code="read_timeout"), UNCLEAR, LOOK_UP_FAILED),
+        (Unclear(status=503), UNCLEAR, LOOK_UP_FAILED),
+        (CredlyError(), UNCLEAR, LOOK_UP_FAILED),
+    ],
+    ids=lambda value: (
+        f"{type(value).__name__} {value.status} {value.retry_after}" if isinstance(value, CredlyError) else ""
+    ),
+)
+def test_where_an_error_leaves_an_issuance(
+    error: CredlyError, after_sending: Outcome, after_looking_up: Outcome
+) -> None:
+    assert after_error(error, sent=True, attempts=0, now=NOW, policy=POLICY) == after_sending
+    assert after_error(error, sent=False, attempts=0, now=NOW, policy=POLICY) == after_looking_up
+
+
+@pytest.mark.parametrize(
+    ("attempts", "minutes"), [(0, 5), (1, 10), (2, 20), (3, 40), (8, 1280), (9, 1440), (20, 1440), (10_000, 1440)]
+)
+def test_the_wait_doubles_with_each_attempt_up_to_a_day(attempts: int, minutes: int) -> None:
+    assert growing_wait(5 * MINUTE, attempts=attempts) == minutes * MINUTE
+    outcome = after_error(NotSent(), sent=True, attempts=attempts, now=NOW, policy=POLICY)
+    assert outcome.not_before == NOW + minutes * MINUTE
+
+
+def test_the_longest_wait_is_a_day() -> None:
+    assert timedelta(days=1) == LONGEST_WAIT
+    assert growing_wait(timedelta(days=3), attempts=0) == LONGEST_WAIT
+
+
+@pytest.mark.parametrize(("attempts", "minutes"), [(0, 10), (1, 10), (2, 20)])
+def test_after_an_unclear_answer_the_wait_is_never_shorter_than_the_lists_may_lag(attempts: int, minutes: int) -> None:
+    outcome = try_later(Reason.ANSWER_UNCLEAR, attempts=attempts, now=NOW, policy=POLICY, unclear=True)
+
+    assert (outcome.not_before, outcome.unclear) == (NOW + minutes * MINUTE, True)
+
+
+def test_a_first_miss_waits_until_the_lists_must_have_caught_up() -> None:
+    assert wait_for_lists(NOW - MINUTE, policy=POLICY) == an_outcome(
+        PENDING, Reason.ANSWER_UNCLEAR, wait=9 * MINUTE, uses_attempt=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("unclear_since", "may"),
+    [(None, True), (10 * MINUTE, True), (11 * MINUTE, True), (10 * MINUTE - timedelta(microseconds=1), False)],
+)
+def test_what_was_not_found_is_sent_again_only_after_the_grace(unclear_since: timedelta | None, may: bool) -> None:
+    unclear_at = None if unclear_since is None else NOW - unclear_since
+
+    assert may_send_again(unclear_at=unclear_at, now=NOW, policy=POLICY) is may
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+def test_a_badge_is_the_end(adopted: bool) -> None:
+    badge = Badge(id="badge-1")
+
+    assert issued(badge, adopted=adopted) == Outcome(state=IssuanceState.ISSUED, badge=badge, adopted=adopted)
+
+
+@pytest.mark.parametrize("reason", sorted(BLOCKED_REASONS))
+def test_what_is_blocked_uses_no_attempt(reason: Reason) -> None:
+    assert blocked(reason) == an_outcome(BLOCKED, reason, uses_attempt=False)
+
+
+def test_what_failed_keeps_what_credly_said() -> None:
+    assert failed(Reason.DUPLICATE_ELSEWHERE) == an_outcome(FAILED, Reason.DUPLICATE_ELSEWHERE)
+    assert failed(Reason.REFUSED_BY_CREDLY, credly_message=SAID) == REFUSED
+
+
+@pytest.mark.parametrize("reason", sorted(CANCELLED_REASONS))
+def test_what_is_gone_is_cancelled_without_an_attempt(reason: Reason) -> None:
+    assert not_sendable(reason) == an_outcome(IssuanceState.CANCELLED, reason, uses_attempt=False)
+
+
+@pytest.mark.parametrize("reason", sorted(DATA_REASONS))
+def test_what_is_wrong_with_the_data_fails_without_an_attempt(reason: Reason) -> None:
+    assert not_sendable(reason) == an_outcome(FAILED, reason, uses_attempt=False)
+
+
+def a_badge(badge_id: str, *, state: str | None = "accepted", day: int | None = 1, **changes: str) -> Badge:
+    created_at = None if day is None else datetime(2026, 11, day, tzinfo=UTC)
+    return Badge(id=badge_id, state=state, created_at=created_at, **changes)
+
+
+@pytest.mark.parametrize("state", LIVE_STATES)
+def test_a_live_badge_stands(state: str) -> None:
+    badge = a_badge("badge-1", state=state)
+
+    assert standing_badge([badge]) == badge
+
+
+@pytest.mark.parametrize("state", ["revoked", "rejected", "expired", "", None])
+def test_a_badge_in_another_state_does_not_stand(state: str | None) -> None:
+    assert standing_badge([a_badge("badge-1", state=state)]) is None
+
+
+def test_a_replaced_badge_does_not_stand() -> None:
+    replaced, successor = a_badge("badge-1", replacement_badge_id="badge-2"), a_badge("badge-2", day=2)
+
+    assert standing_badge([replaced, successor]) == successor
+
+
+def test_nothing_found_is_nothing_standing() -> None:
+    assert standing_badge([]) is None
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [a_badge("b", day=2), a_badge("a", day=1), a_badge("c", day=3)],
+        [a_badge("c", day=None), a_badge("a", day=1)],
+        [a_badge("b", day=1), a_badge("a", day=1)],
+        [a_badge("b", day=None), a_badge("a", day=None)],
+    ],
+)
+def test_the_oldest_of_several_stands_and_the_choice_is_always_the_same(found: list[Badge]) -> None:
+    first, again = standing_badge(found), standing_badge(found[::-1])
+
+    assert first is not None
+    assert first.id == "a"
+    assert first == again

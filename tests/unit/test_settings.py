@@ -1,0 +1,82 @@
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from settings import DEFAULT_DATABASE, Settings, settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _read_anew() -> Iterator[None]:
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def test_without_any_setting_a_file_beside_the_checkout_is_the_database() -> None:
+    assert Settings().database_url == f"sqlite+aiosqlite:///{DEFAULT_DATABASE}"
+    assert DEFAULT_DATABASE.parts[-2:] == (".laurel", "laurel.db")
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("sqlite:////tmp/x.db", "sqlite+aiosqlite:////tmp/x.db"),
+        ("sqlite+aiosqlite:///x.db", "sqlite+aiosqlite:///x.db"),
+        ("postgresql://laurel@db/platform", "postgresql+asyncpg://laurel@db/platform"),
+        ("postgres://laurel@db/platform", "postgresql+asyncpg://laurel@db/platform"),
+        ("postgresql+asyncpg://laurel@db/platform", "postgresql+asyncpg://laurel@db/platform"),
+    ],
+)
+def test_a_plain_address_gets_its_driver(given: str, used: str) -> None:
+    assert Settings(database_url=given).database_url == used
+
+
+@pytest.mark.parametrize("url", ["mysql://db/platform", "postgresql+psycopg://db/platform", "", "laurel.db"])
+def test_another_database_is_refused_with_what_is_understood(url: str) -> None:
+    with pytest.raises(ValidationError, match="must start with sqlite:/// or postgresql://"):
+        Settings(database_url=url)
+
+
+def test_the_environment_is_read_with_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAUREL_CALLS_AT_ONCE", "7")
+    monkeypatch.setenv("LAUREL_LEASE", "90")
+    monkeypatch.setenv("CALLS_AT_ONCE", "9")
+
+    assert (settings().calls_at_once, settings().lease) == (7, timedelta(seconds=90))
+
+
+def test_settings_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = settings()
+    monkeypatch.setenv("LAUREL_CALLS_AT_ONCE", "7")
+
+    assert settings() is before
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        settings().retries = 9  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("calls_at_once", 0), ("calls_at_once", 201), ("task_runs_per_run", 0), ("retries", -1), ("retries", 11)],
+)
+def test_numbers_out_of_bounds_are_refused(name: str, value: int) -> None:
+    wrong: dict[str, Any] = {name: value}
+
+    with pytest.raises(ValidationError, match=name):
+        Settings(**wrong)
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_each_setting_is_described_here_and_in_the_documents(name: str) -> None:
+    documents = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+    assert (Settings.model_fields[name].description or "").endswith(".")
+    assert f"LAUREL_{name.upper()}" in documents
