@@ -56,14 +56,12 @@ async def standing_award(connection: AsyncConnection, *, achievement_id: str, us
     return None if found is None else FoundAward(award_id=found.id, awarded_at=found.awarded_at)
 
 
-async def issuance_of(
-    connection: AsyncConnection, *, achievement_id: str, user_id: str, badge_template_id: str
-) -> BadgeIssuance | None:
-    """Return the ledger's row for this badge, if there is one."""
+async def issuance_of(connection: AsyncConnection, request: Request) -> BadgeIssuance | None:
+    """Return the ledger's row for the badge that is asked for, if there is one."""
     query = select(issuances).where(
-        issuances.c.achievement_id == achievement_id,
-        issuances.c.user_id == user_id,
-        issuances.c.badge_template_id == badge_template_id,
+        issuances.c.achievement_id == request.achievement_id,
+        issuances.c.user_id == request.user_id,
+        issuances.c.badge_template_id == request.badge_template_id,
     )
     found = (await connection.execute(query)).one_or_none()
     return None if found is None else BadgeIssuance(**found._mapping)
@@ -76,12 +74,7 @@ async def enter(connection: AsyncConnection, request: Request, *, now: datetime)
     unless it is to be replaced; one that is being issued stays. `issued_at` will be the award's moment if there is
     an award, else `now` (UTC), which is kept as the row's `awarded_at`.
     """
-    found = await issuance_of(
-        connection,
-        achievement_id=request.achievement_id,
-        user_id=request.user_id,
-        badge_template_id=request.badge_template_id,
-    )
+    found = await issuance_of(connection, request)
     award = await standing_award(connection, achievement_id=request.achievement_id, user_id=request.user_id)
     asked = {"requested_by": request.requested_by, "request_reason": request.reason, "updated_at": now}
     if award is not None:
@@ -98,12 +91,7 @@ async def enter(connection: AsyncConnection, request: Request, *, now: datetime)
         if award is None and found.award_id is not None:
             values |= {"award_id": None, "origin": Origin.BY_HAND}  # its award was withdrawn; a person still wants it
         await connection.execute(update(issuances).where(unchanged).values(**values | asked))
-    row = await issuance_of(
-        connection,
-        achievement_id=request.achievement_id,
-        user_id=request.user_id,
-        badge_template_id=request.badge_template_id,
-    )
+    row = await issuance_of(connection, request)
     if row is None:
         raise AssertionError
     return row

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Select, and_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models.by_hand import Request, standing_award
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform import (
@@ -73,6 +74,24 @@ async def facts_of_latest_award(connection: AsyncConnection, achievement_id: str
     return None if found is None else _facts(found)
 
 
+async def facts_of_wish(connection: AsyncConnection, wish: Request) -> IssuanceFacts:
+    """Return what is known of a badge that a person asks for, as issuing it now would find it: for a preview."""
+    award = await standing_award(connection, achievement_id=wish.achievement_id, user_id=wish.user_id)
+    columns = {
+        "achievement_id": wish.achievement_id,
+        "user_id": wish.user_id,
+        "portal_id": wish.portal_id,
+        "badge_template_id": wish.badge_template_id,
+        "award_id": award.award_id if award else None,
+        "project_id": wish.project_id,
+        "company_id": wish.company_id,
+    }
+    values = [literal(value, type_=issuances.c[name].type).label(name) for name, value in columns.items()]
+    moment = literal(award.awarded_at if award else None, type_=issuances.c.awarded_at.type).label("awarded_at")
+    wished = select(*values, moment).cte("wished")
+    return _facts((await connection.execute(_facts_query(wished))).one())
+
+
 _OWN = ("id", "attempts", "unclear_at", "request_fingerprint", "replaces_badge_id")
 
 
@@ -80,8 +99,9 @@ def _facts_query(ledger: Any) -> Select[Any]:
     """Join the platform's data to rows that look like the ledger's."""
     is_ledger = "id" in ledger.c
     award_of = awards.c.id == ledger.c.award_id
-    company_id = func.coalesce(awards.c.company_id, ledger.c.company_id) if is_ledger else awards.c.company_id
-    project_id = func.coalesce(awards.c.project_id, ledger.c.project_id) if is_ledger else awards.c.project_id
+    asked = "company_id" in ledger.c  # by hand, company and project can be given without an award
+    company_id = func.coalesce(awards.c.company_id, ledger.c.company_id) if asked else awards.c.company_id
+    project_id = func.coalesce(awards.c.project_id, ledger.c.project_id) if asked else awards.c.project_id
     own = [ledger.c[name] for name in _OWN] if is_ledger else []
     return (
         select(

@@ -1,20 +1,15 @@
 """Working through what an organization has due: a fixed number of slots, fed from the ledger in small portions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from math import ceil
-from typing import cast
-
-from prefect import get_run_logger
-from prefect.client.schemas.objects import State
 
 from models import claiming
 from models.claiming import DueOrganization
 from rules.reasons import Reason
 from settings import Settings, settings
-from tasks.issue import issue_batch
+from tasks.issue import is_defect, run_issue_batch
 from tasks.resources import Organization, database, now, organization
-from tasks.retrying import JITTER, TryAgain, may_pass
 
 _PORTION = 500
 _END = None
@@ -30,7 +25,7 @@ async def drain(*, limit: int | None) -> None:
     configured = settings()
     current = organization()
     queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=configured.calls_at_once)
-    slots = [asyncio.create_task(_slot(queue, configured)) for _ in range(configured.calls_at_once)]
+    slots = [asyncio.create_task(_slot(queue)) for _ in range(configured.calls_at_once)]
     async for batch in _batches(current, size=batch_size(current, configured, limit=limit), limit=limit):
         await queue.put(batch)
     for _ in slots:
@@ -90,29 +85,13 @@ async def _batches(current: Organization, *, size: int, limit: int | None) -> As
             yield portion[start : start + size]
 
 
-async def _slot(queue: asyncio.Queue[Batch | None], configured: Settings) -> int:
+async def _slot(queue: asyncio.Queue[Batch | None]) -> int:
     """Issue batches until there are none; return how many task runs ended in a defect."""
-    issue = issue_batch.with_options(
-        retries=configured.retries,
-        retry_delay_seconds=[configured.retry_delay.total_seconds() * 2**n for n in range(configured.retries)],
-        retry_jitter_factor=JITTER,
-        retry_condition_fn=may_pass,
-    )
     defects = 0
     while (batch := await queue.get()) is not _END:
-        running = issue([issuance_id for issuance_id, _ in batch], _title(batch), return_state=True)
-        defects += await _is_defect(await cast("Awaitable[State[None]]", running))
+        state = await run_issue_batch([issuance_id for issuance_id, _ in batch], _title(batch))
+        defects += await is_defect(state)
     return defects
-
-
-async def _is_defect(state: State[None]) -> bool:
-    if state.is_completed():
-        return False
-    cause = await state.aresult(raise_on_failure=False)
-    if isinstance(cause, TryAgain):
-        return False
-    get_run_logger().error("A batch could not be finished: %s", type(cause).__name__)
-    return True
 
 
 def _title(batch: Batch) -> str:

@@ -1,11 +1,12 @@
 """Issuing a batch of due badges: claim, load, issue each, record each as soon as it is known."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 from uuid import uuid4
 
-from prefect import get_run_logger, task
+from prefect import State, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
@@ -21,13 +22,13 @@ from rules.tally import Tally
 from settings import settings
 from tasks.one_badge import LONGEST_CALL, Calls, issue_one
 from tasks.resources import database, now, organization, run_ids, wait_policy
-from tasks.retrying import TryAgain
+from tasks.retrying import JITTER, TryAgain, may_pass
 
 _MAY_PASS = (Reason.NOT_REACHABLE, Reason.ANSWER_UNCLEAR, Reason.LOOK_UP_FAILED)
 
 
 @task(name="issue badges", task_run_name="issue {title}", cache_policy=NO_CACHE, persist_result=False)
-async def issue_batch(issuance_ids: list[int], title: str) -> None:
+async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = False) -> None:
     """Issue those of these issuances that are still due, one after the other, and count what became of them.
 
     Each result is in the ledger before the next badge is begun. Safe to run again, at any time and by anybody:
@@ -36,13 +37,14 @@ async def issue_batch(issuance_ids: list[int], title: str) -> None:
     Args:
         issuance_ids: rows of the ledger, all of the organization that the running flow has opened.
         title: what the task run is called in Prefect.
+        by_hand: take them although their moment has not come, or their integration is held.
 
     Raises:
         TryAgain: some met what may pass; they are in the ledger as pending, and a retry takes them up.
     """
     del title
     last_try = (task_run.run_count or 1) > settings().retries
-    batch = await _claim(issuance_ids, ignore_wait=(task_run.run_count or 1) > 1)
+    batch = await _claim(issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
     left_over = 0
     for place, facts in enumerate(batch.facts):
         if organization().stopped or now() >= batch.send_by:
@@ -55,6 +57,30 @@ async def issue_batch(issuance_ids: list[int], title: str) -> None:
             organization().tally += Tally.of([result])
     if left_over and not organization().stopped:
         raise TryAgain(f"{left_over} of {len(batch.facts)} met what may pass")
+
+
+async def run_issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
+    """Issue a batch as a task run that tries again what may pass, and return the task run's final state."""
+    configured = settings()
+    retriable = issue_batch.with_options(
+        retries=configured.retries,
+        retry_delay_seconds=[configured.retry_delay.total_seconds() * 2**n for n in range(configured.retries)],
+        retry_jitter_factor=JITTER,
+        retry_condition_fn=may_pass,
+    )
+    running = retriable(issuance_ids, title, by_hand=by_hand, return_state=True)
+    return await cast("Awaitable[State[None]]", running)
+
+
+async def is_defect(state: State[None]) -> bool:
+    """Say whether a task run ended in anything but its work done, or done as far as may be in this run."""
+    if state.is_completed():
+        return False
+    cause = await state.aresult(raise_on_failure=False)
+    if isinstance(cause, TryAgain):
+        return False
+    get_run_logger().error("A batch could not be finished: %s", type(cause).__name__)
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)

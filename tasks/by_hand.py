@@ -1,0 +1,148 @@
+"""Issuing one badge because a person asks for it: before the award, after a failure, or in place of an earlier one."""
+
+from dataclasses import dataclass
+
+from models import by_hand, directory
+from models.by_hand import Request
+from models.directory import Place
+from models.facts import facts_of_wish
+from models.integrations import CredlyIntegration
+from models.ledger import BadgeIssuance
+from models.platform import Company, Project
+from rules.badge_request import prepare_request
+from rules.choices import IfBadgeExists, Mistake
+from rules.markup import code, plain, table
+from rules.reasons import Reason
+from rules.states import IssuanceState
+from rules.text import tidy
+from rules.told import Told
+from tasks.enabling import PUBLIC, integration_of, sent_page
+from tasks.issue import run_issue_batch
+from tasks.people import asking, connection_of, known_place, reach_of, started_by
+from tasks.resources import database, now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a person typed into the form."""
+
+    user: str
+    achievement: str
+    project: str = ""
+    company: str = ""
+    reason: str = ""
+    if_badge_exists: IfBadgeExists = IfBadgeExists.LEAVE
+
+
+async def preview_by_hand(asked: Asked) -> Told:
+    """Tell what issuing would send, and do nothing.
+
+    Raises:
+        Mistake: something that was typed does not exist, or is not set up.
+    """
+    request = await _request(asked, requested_by="")
+    async with database().reading() as connection:
+        row = await by_hand.issuance_of(connection, request)
+        facts = await facts_of_wish(connection, request)
+    if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
+        sentence = f"Preview: nothing would be sent, {asked.user} has the badge of {asked.achievement} already"
+        return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=row.badge_url)
+    prepared = prepare_request(facts, now=now())
+    if isinstance(prepared, Reason):
+        sentence = f"Preview: nothing can be sent to {asked.user}: {prepared.sentence}"
+        return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}\n\n{prepared.advice}")
+    sentence = f"Preview: {asked.achievement} would be issued to {asked.user}; nothing was done"
+    page = f"# Preview\n\nNothing was done. This would be sent:\n\n{sent_page(asked.user, prepared)}\n\n{PUBLIC}"
+    return Told(sentence=sentence, page=page)
+
+
+async def issue_by_hand(asked: Asked) -> Told:
+    """Issue the badge the same way as a scheduled run does, at once, and tell what came of it.
+
+    Raises:
+        Mistake: something that was typed does not exist, or is not set up.
+    """
+    request = await _request(asked, requested_by=await started_by())
+    place = await known_place(asked.achievement)
+    async with asking(reach_of(connection_of(place))):
+        async with database().writing() as connection:
+            entered = await by_hand.enter(connection, request, now=now())
+        if entered.state is IssuanceState.PENDING and entered.id is not None:
+            await run_issue_batch([entered.id], f"{asked.achievement} · {entered.id} by hand", by_hand=True)
+    async with database().reading() as connection:
+        row = await by_hand.issuance_of(connection, request)
+    if row is None:
+        raise AssertionError
+    return _told(row, stood_before=entered.state is IssuanceState.ISSUED)
+
+
+async def _request(asked: Asked, *, requested_by: str) -> Request:
+    place = await known_place(asked.achievement)
+    integration = _running(place)
+    connection_of(place)
+    async with database().reading() as connection:
+        if not await directory.user_exists(connection, asked.user):
+            raise Mistake(
+                f"user: there is no user {code(asked.user)}. Give the user's id on the platform; "
+                "`python -m models.find_user` finds it by the primary e-mail address."
+            )
+        for field, model, key in (("project", Project, asked.project), ("company", Company, asked.company)):
+            if key and not await directory.exists(connection, model, key):
+                raise Mistake(f"{field}: there is no {field} {code(key)}. Leave it empty, or give its id.")
+    return Request(
+        achievement_id=asked.achievement,
+        user_id=asked.user,
+        portal_id=place.portal_id,
+        badge_template_id=integration.badge_template_id,
+        project_id=asked.project or None,
+        company_id=asked.company or None,
+        requested_by=requested_by,
+        reason=tidy(asked.reason),
+        replace=asked.if_badge_exists is IfBadgeExists.REPLACE,
+    )
+
+
+def _running(place: Place) -> CredlyIntegration:
+    integration = integration_of(place)
+    if integration.paused_at is not None:
+        raise Mistake(f"achievement: {code(place.achievement_id)} is paused. Run resume-credly first.")
+    return integration
+
+
+def _told(row: BadgeIssuance, *, stood_before: bool) -> Told:
+    facts: list[tuple[str, ...]] = [
+        ("user", code(row.user_id)),
+        ("achievement", code(row.achievement_id)),
+        ("issuance", str(row.id)),
+        ("state", f"{row.state}: {row.state.sentence}"),
+    ]
+    if row.reason is not None:
+        facts.append(("why", f"{row.reason.sentence} {row.reason.advice}"))
+    if row.credly_message:
+        facts.append(("Credly's message", plain(row.credly_message, longest=500)))
+    if row.evidence_left_out:
+        facts.append(("evidence left out", code(row.evidence_left_out)))
+    issued = row.state is IssuanceState.ISSUED
+    sentence = _sentence(row, stood_before=stood_before)
+    link = [f"[Open the badge]({row.badge_url})"] if issued and row.badge_url else []
+    page = "\n\n".join([f"# {plain(sentence)}", table(("what", "value"), facts), *link])
+    return Told(
+        sentence=sentence,
+        page=page,
+        needs_a_person=row.state in (IssuanceState.FAILED, IssuanceState.BLOCKED),
+        badge_url=row.badge_url if issued else None,
+    )
+
+
+def _sentence(row: BadgeIssuance, *, stood_before: bool) -> str:
+    who = f"{row.achievement_id} to {row.user_id}"
+    if row.state is IssuanceState.ISSUED:
+        at = f": {row.badge_url}" if row.badge_url else ""
+        if stood_before:
+            return f"Not issued again: {row.user_id} has the badge of {row.achievement_id} already{at}"
+        return f"Issued {who}{', found at Credly' if row.adopted else ''}{at}"
+    if row.state is IssuanceState.ISSUING:
+        return f"Another run is issuing {who} at this moment; look at that run"
+    why = row.reason.sentence if row.reason else row.state.sentence
+    later = " The next run of reconcile tries again." if row.state is IssuanceState.PENDING else ""
+    return f"Not issued {who}: {why}{later}"
