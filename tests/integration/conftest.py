@@ -1,6 +1,5 @@
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,21 +7,26 @@ import pytest
 from models.database import Database
 from tests.support.databases import (
     ENGINES,
+    empty_postgresql_database,
     migrated_postgresql,
+    migrated_postgresql_database,
     migrated_sqlite,
-    postgresql_database,
     running_postgresql,
     sqlite_database,
 )
 
-Opener = Callable[..., AbstractAsyncContextManager[Database]]
+Opener = AbstractAsyncContextManager[Database]
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     with running_postgresql() as server:
-        migrated_postgresql(server)
         yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_address(postgresql: str) -> str:
+    return migrated_postgresql(postgresql)
 
 
 @pytest.fixture(scope="session")
@@ -30,26 +34,30 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return migrated_sqlite(tmp_path_factory.mktemp("sqlite"))
 
 
+# Not asynchronous, as opposed to what uses them: they may start what tests share, in an event loop of its own.
 @pytest.fixture(params=ENGINES)
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
-    """Not asynchronous: it may start what others share, which runs an event loop of its own."""
-    if request.param == "postgresql":
-        return partial(postgresql_database, request.getfixturevalue("postgresql"))
-    return partial(sqlite_database, tmp_path, migrated_file=request.getfixturevalue("migrated_file"))
+def _migrated(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    if request.param == "sqlite":
+        return sqlite_database(tmp_path, copy_of=request.getfixturevalue("migrated_file"))
+    return migrated_postgresql_database(request.getfixturevalue("migrated_address"))
+
+
+@pytest.fixture(params=ENGINES)
+def _empty(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    if request.param == "sqlite":
+        return sqlite_database(tmp_path)
+    return empty_postgresql_database(request.getfixturevalue("postgresql"))
 
 
 @pytest.fixture
-async def database(opener: Opener) -> AsyncIterator[Database]:
+async def database(_migrated: Opener) -> AsyncIterator[Database]:
     """Every test that asks for it runs twice, on SQLite and on PostgreSQL: with all tables and no rows."""
-    async with opener(migrated=True) as database:
+    async with _migrated as database:
         yield database
 
 
 @pytest.fixture
-async def empty_database(opener: Opener) -> AsyncIterator[Database]:
+async def empty_database(_empty: Opener) -> AsyncIterator[Database]:
     """A database without any table, on both engines in turn."""
-    async with opener(migrated=False) as database:
+    async with _empty as database:
         yield database
-
-
-from tests.support.running import prefect_api, prefect_server, shared_standin, standin, world  # noqa: E402, F401
