@@ -19,6 +19,10 @@ PlatformId = Annotated[str, BeforeValidator(_as_text)]
 """A key of the platform, as text."""
 
 
+UserId = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[^@\s]+$", max_length=64)]
+"""A user's key. An e-mail address is refused before a run exists, so that it never reaches Prefect's database."""
+
+
 class Environment(StrEnum):
     """Which Credly a portal is connected to."""
 

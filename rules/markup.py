@@ -1,6 +1,7 @@
 """Text of the platform inside Markdown: shown as it is, never as markup."""
 
 import re
+from collections.abc import Sequence
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&:@/])")
 
@@ -24,6 +25,6 @@ def row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table of cells that are Markdown already."""
     return "\n".join([row(*head), row(*("---" for _ in head)), *(row(*cells) for cells in rows)])

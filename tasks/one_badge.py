@@ -7,7 +7,7 @@ while Credly is being waited for.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from credly.errors import (
     AlreadyIssued,
@@ -29,8 +29,12 @@ from rules.outcome import LIVE_STATES, Outcome, WaitPolicy
 from rules.reasons import Reason
 from tasks.resources import Organization, now
 
+if TYPE_CHECKING:
+    from credly.client import CredlyClient
+
 Answer = TypeVar("Answer")
-_PAUSES_AT_MOST = 5
+_TRIES_OF_A_CALL = 5
+TOKEN_REFUSED = 401
 _CHAIN_AT_MOST = 10
 LONGEST_CALL = timedelta(minutes=2, seconds=10)  # the client gives a call two minutes in all
 
@@ -48,14 +52,18 @@ class Calls:
     made: list[Attempt] = field(default_factory=list)
 
     async def issue(self) -> Badge:
-        """Send the badge to Credly."""
-        client = self.organization.client
+        """Send the badge to Credly, as a new one or in place of the one that it replaces."""
+        replaced = self.facts.replaces_badge_id
+        if replaced is None:
+            return await self._paced(AttemptKind.ISSUE, lambda client: client.issue_badge(self.request), _issued)
         return await self._paced(
-            AttemptKind.ISSUE, lambda: client.issue_badge(self.request), lambda _: AttemptOutcome.ISSUED
+            AttemptKind.REPLACE, lambda client: client.replace_badge(replaced, request=self.request), _issued
         )
 
     async def look_up(self) -> Badge | None:
-        """Ask Credly for a badge that already stands for this issuance, by the user's id, then by address."""
+        """Ask Credly for a badge that already stands for this issuance: by the user's id, then by address."""
+        if self.facts.replaces_badge_id is not None:
+            return await self._successor(self.facts.replaces_badge_id)
         found = await self._find(issuer_earner_id=self.request.issuer_earner_id)
         if found is None and can_be_looked_up(self.request.recipient_email):
             found = await self._find(recipient_email=self.request.recipient_email)
@@ -63,62 +71,67 @@ class Calls:
 
     async def _successor(self, badge_id: str) -> Badge | None:
         """Return the badge that has taken the place of this one, the last of the chain, or None."""
-        client = self.organization.client
+        badge = await self._read(badge_id)
+        for _ in range(_CHAIN_AT_MOST):
+            if badge.replacement_badge_id is None:
+                break
+            badge = await self._read(badge.replacement_badge_id)
+        return None if badge.id == badge_id else badge
 
-        async def follow() -> Badge | None:
-            badge = await client.badge(badge_id)
-            for _ in range(_CHAIN_AT_MOST):
-                if badge.replacement_badge_id is None:
-                    break
-                badge = await client.badge(badge.replacement_badge_id)
-            return None if badge.id == badge_id else badge
-
-        return await self._paced(AttemptKind.LOOK_UP, follow, _found)
+    async def _read(self, badge_id: str) -> Badge:
+        return await self._paced(AttemptKind.LOOK_UP, lambda client: client.badge(badge_id), _found)
 
     async def _find(self, *, issuer_earner_id: str | None = None, recipient_email: str | None = None) -> Badge | None:
-        client = self.organization.client
-
-        async def ask() -> Badge | None:
-            return outcome.standing_badge(
-                await client.find_badges(
-                    badge_template_id=self.request.badge_template_id,
-                    issuer_earner_id=issuer_earner_id,
-                    recipient_email=recipient_email,
-                    states=LIVE_STATES,
-                )
+        async def ask(client: "CredlyClient") -> Badge | None:
+            found = await client.find_badges(
+                badge_template_id=self.request.badge_template_id,
+                issuer_earner_id=issuer_earner_id,
+                recipient_email=recipient_email,
+                states=LIVE_STATES,
             )
+            return outcome.standing_badge(found)
 
         return await self._paced(AttemptKind.LOOK_UP, ask, _found)
 
     async def _paced(
         self,
         kind: AttemptKind,
-        call: Callable[[], Awaitable[Answer]],
+        call: Callable[["CredlyClient"], Awaitable[Answer]],
         told: Callable[[Answer], AttemptOutcome],
     ) -> Answer:
-        """Make one call at the organization's pace; a near Retry-After is waited out, by everybody."""
-        for pauses_left in reversed(range(_PAUSES_AT_MOST)):
+        """Make one call at the organization's pace.
+
+        A near Retry-After is waited out, by everybody; after a refused token the call is made once more if the token's
+        block holds another one by now.
+        """
+        tries = _TRIES_OF_A_CALL
+        while True:
             await self.organization.pace.turn()
             if now() >= self.send_by:
                 raise NotSent(code="lease_over")
+            tries -= 1
+            client = self.organization.client
             try:
-                return await self._noted(kind, call, told)
+                return await self._noted(kind, client, call, told)
             except Throttled as throttled:
                 pause = self.policy.throttle_pause_default if throttled.retry_after is None else throttled.retry_after
-                if pause > self.pause_limit or not pauses_left:
+                if pause > self.pause_limit or not tries:
                     raise
                 self.organization.pace.pause(pause)
-        raise AssertionError
+            except NotConnected as refused:
+                if refused.status != TOKEN_REFUSED or not tries or not await self.organization.renew(client):
+                    raise
 
     async def _noted(
         self,
         kind: AttemptKind,
-        call: Callable[[], Awaitable[Answer]],
+        client: "CredlyClient",
+        call: Callable[["CredlyClient"], Awaitable[Answer]],
         told: Callable[[Answer], AttemptOutcome],
     ) -> Answer:
         started_at = now()
         try:
-            answer = await call()
+            answer = await call(client)
         except CredlyError as error:
             self._note(kind, _OUTCOME_OF.get(type(error), AttemptOutcome.UNCLEAR), started_at, error)
             if isinstance(error, (NotSent, Unclear)):

@@ -4,8 +4,9 @@ Tasks take ids only. What cannot be an id (a database, a client) they find here,
 flows set: a client as a task argument would be hashed, logged and perhaps stored by Prefect.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ class Organization:
     tally: Tally = field(default_factory=Tally)
     stopped: Reason | None = None
     in_a_row: int = field(default=0, repr=False)
+    retired: list[CredlyClient] = field(default_factory=list, repr=False)
+    renewing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     def stop(self, reason: Reason) -> None:
         """Make no further calls in this run; the first reason stands."""
@@ -48,6 +51,30 @@ class Organization:
     def holds(self, token: SecretStr | None) -> bool:
         """Say whether this is the token that the organization is reached with."""
         return token is not None and token.get_secret_value() == self.token.get_secret_value()
+
+    async def renew(self, refused: CredlyClient) -> bool:
+        """Read the token once more from its block; return whether calls that `refused` made are worth another try.
+
+        So a token is changed without an outage: the run that meets the old one's end goes on with the new one.
+        """
+        async with self.renewing:
+            if self.client is not refused:
+                return True
+            try:
+                token = await _token(self.due.token_block)
+                if self.holds(token):
+                    return False
+                client = _client(self.due, token=token, configured=settings())
+            except TokenNotUsable:
+                return False
+            self.retired.append(refused)
+            self.client, self.token = client, token
+            return True
+
+    async def close(self) -> None:
+        """Close every client of this run."""
+        for client in (*self.retired, self.client):
+            await client.__aexit__()
 
     def note_trouble(self) -> None:
         """Count a call without an answer; after many in a row, trying on helps nobody."""
@@ -107,15 +134,15 @@ async def open_organization(due: DueOrganization) -> AsyncIterator[Organization]
     Raises:
         TokenNotUsable: there is no such block, or what it holds cannot be a token.
     """
-    configured = settings()
-    async with AsyncExitStack() as stack:
-        token = await _token(due.token_block)
-        client = await stack.enter_async_context(_client(due, token=token, configured=configured))
-        pace = Pace(calls_per_second=due.calls_per_second)
-        opened = Organization(due=due, client=client, pace=pace, token=token)
-        before = _organization.set(opened)
-        stack.callback(_organization.reset, before)
+    token = await _token(due.token_block)
+    client = _client(due, token=token, configured=settings())
+    opened = Organization(due=due, client=client, pace=Pace(calls_per_second=due.calls_per_second), token=token)
+    before = _organization.set(opened)
+    try:
         yield opened
+    finally:
+        _organization.reset(before)
+        await opened.close()
 
 
 def _client(due: DueOrganization, *, token: SecretStr, configured: Settings) -> CredlyClient:

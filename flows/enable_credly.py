@@ -1,0 +1,58 @@
+"""Enable Credly on an achievement, or change how it is enabled."""
+
+from datetime import datetime
+from typing import Annotated
+
+from prefect import State, flow
+from pydantic import Field
+
+from rules.choices import EarnedAgain, EvidenceChoices, Locale, PlatformId
+from rules.facts import Expiry
+from tasks.enabling import Wish, enable
+from tasks.people import tell
+from tasks.resources import open_database
+
+
+@flow(name="enable-credly", flow_run_name="enable {achievement}", persist_result=False)
+async def enable_credly(
+    achievement: PlatformId,
+    badge_template_id: str,
+    evidence: EvidenceChoices = EvidenceChoices(),  # noqa: B008 - frozen; Prefect's form reads its defaults
+    issue_since: datetime | None = None,
+    suppress_credly_email: bool = False,
+    expiry: Expiry = Expiry.TEMPLATE_DEFAULT,
+    expires_after_days: Annotated[int, Field(ge=0, le=36500)] = 0,
+    locale: Locale = Locale.TEMPLATE,
+    earned_again: EarnedAgain = EarnedAgain.REFUSE,
+    hold_above: Annotated[int, Field(ge=0)] = 100,
+) -> State[None]:
+    """Issue a Credly badge for an achievement from now on, or change how that is done.
+
+    The portal must be connected first, and the badge template must be active in its organization. The result shows
+    exactly what would be sent for the latest award. Evidence is public: everyone who sees the badge sees it.
+
+    Args:
+        achievement: The achievement's id on the platform.
+        badge_template_id: The id of the badge template at Credly (a long id with dashes).
+        evidence: Which evidence goes on the badge; each kind is left out where it does not apply to an award.
+        issue_since: Also issue badges for awards made since this moment. Leave empty to cover awards from now on.
+        suppress_credly_email: Do not let Credly mail the earner. Then it sends no reminders either.
+        expiry: When badges expire: as the template says, never, or after a number of days.
+        expires_after_days: Only for the expiry after_days.
+        locale: The language of Credly's mail. Leave empty for English.
+        earned_again: What happens when somebody earns the achievement again: nothing, or the badge is replaced.
+        hold_above: If issue_since makes more badges due at once than this, they wait until release-credly is run.
+    """
+    wish = Wish(
+        badge_template_id=badge_template_id,
+        evidence=evidence,
+        issue_since=issue_since,
+        suppress_notification=suppress_credly_email,
+        expiry=expiry,
+        expires_after_days=expires_after_days,
+        locale=locale,
+        earned_again=earned_again,
+        cap=hold_above,
+    )
+    async with open_database():
+        return await tell(enable(achievement, wish), key="enable-credly")

@@ -1,0 +1,32 @@
+"""Issue badges to a list of users by hand."""
+
+from typing import Annotated
+
+from prefect import State, flow
+from pydantic import Field
+
+from tasks.by_list import issue_list
+from tasks.people import tell
+from tasks.resources import open_database
+
+
+@flow(name="issue-badges", persist_result=False)
+async def issue_badges(
+    rows: Annotated[str, Field(max_length=200_000)] = "",
+    path: str = "",
+    reason: Annotated[str, Field(max_length=500)] = "",
+    preview: bool = False,
+) -> State[None]:
+    """Issue badges to a list of users, row by row. Bad rows are reported and skipped, the good ones are issued.
+
+    Safe to run again with the same list: nobody gets a second badge.
+
+    Args:
+        rows: Lines of user id and achievement id, separated by a comma; a first line "user,achievement" may stand on
+            top. Ids only, no addresses: what is pasted here is kept in the run history.
+        path: In place of rows: a CSV file with the columns user and achievement, on the machine of the worker.
+        reason: Why these are issued by hand; kept with each badge. Do not name people here.
+        preview: Check the list and tell what would be issued, and do nothing.
+    """
+    async with open_database():
+        return await tell(issue_list(rows=rows, path=path, reason=reason, preview=preview), key="issue-badges")

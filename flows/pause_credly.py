@@ -1,0 +1,21 @@
+"""Pause Credly on an achievement."""
+
+from prefect import State, flow
+
+from rules.choices import PlatformId
+from tasks.enabling import pause
+from tasks.people import tell
+from tasks.resources import open_database
+
+
+@flow(name="pause-credly", flow_run_name="pause {achievement}", persist_result=False)
+async def pause_credly(achievement: PlatformId) -> State[None]:
+    """Pause Credly on an achievement.
+
+    Nothing is issued while it is paused, and nothing is lost: what comes due waits until resume-credly.
+
+    Args:
+        achievement: The achievement's id on the platform.
+    """
+    async with open_database():
+        return await tell(pause(achievement, paused=True), key="pause-credly")

@@ -1,0 +1,21 @@
+"""Resume Credly on an achievement that is paused."""
+
+from prefect import State, flow
+
+from rules.choices import PlatformId
+from tasks.enabling import pause
+from tasks.people import tell
+from tasks.resources import open_database
+
+
+@flow(name="resume-credly", flow_run_name="resume {achievement}", persist_result=False)
+async def resume_credly(achievement: PlatformId) -> State[None]:
+    """Resume Credly on an achievement that is paused.
+
+    What came due meanwhile goes out with the next run of reconcile.
+
+    Args:
+        achievement: The achievement's id on the platform.
+    """
+    async with open_database():
+        return await tell(pause(achievement, paused=False), key="resume-credly")

@@ -1,0 +1,35 @@
+"""Finds a user's id by the primary e-mail address, on this machine only: `python -m models.find_user ADDRESS`.
+
+Not a flow, on purpose: what a flow is given is kept in Prefect's database.
+"""
+
+import asyncio
+import sys
+
+from models.database import Database
+from models.directory import users_with_primary_address
+from settings import settings
+
+
+async def find(address: str) -> list[str]:
+    """Return the ids of the users with this primary address, in the configured database."""
+    database = Database(settings().database_url)
+    try:
+        async with database.reading() as connection:
+            return await users_with_primary_address(connection, address)
+    finally:
+        await database.dispose()
+
+
+def main() -> int:
+    """Print the ids, one a line."""
+    if len(sys.argv) != 2:
+        sys.stderr.write("Give one e-mail address: python -m models.find_user ADDRESS\n")
+        return 2
+    ids = asyncio.run(find(sys.argv[1]))
+    sys.stdout.write("".join(f"{user_id}\n" for user_id in ids) or "No user has this as primary e-mail address.\n")
+    return 0 if ids else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

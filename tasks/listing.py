@@ -1,0 +1,60 @@
+"""Showing what is configured."""
+
+from models.overview import Configured, PortalOverview, overview
+from rules.evidence import EvidenceKind
+from rules.markup import code, plain, table
+from rules.states import IssuanceState
+from rules.told import Told
+from tasks.connecting import token_ending
+from tasks.people import known_portal
+from tasks.resources import database, now
+
+_COUNTED = (IssuanceState.ISSUED, IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED)
+
+
+async def list_everything(portal: str) -> Told:
+    """Tell for each portal how it is connected, and for each of its achievements with Credly what it does.
+
+    Raises:
+        Mistake: there is no such portal.
+    """
+    if portal:
+        await known_portal(portal)
+    async with database().reading() as connection:
+        found = await overview(connection, portal_id=portal)
+    connected = sum(each.connection is not None for each in found)
+    achievements = sum(len(each.configured) for each in found)
+    sentence = f"{connected} of {len(found)} portals connected · {achievements} achievements with Credly"
+    return Told(sentence=sentence, page="\n\n".join([f"# {sentence}", *(_portal(each) for each in found)]))
+
+
+def _portal(each: PortalOverview) -> str:
+    head = f"## {plain(each.portal_name)} ({code(each.portal_id)})"
+    connection = each.connection
+    if connection is None:
+        how = "**Not connected to Credly.** What its achievements owe waits."
+    else:
+        how = (
+            f"Organization {code(connection.organization_id)} at {code(connection.base_url)}, token from Secret block "
+            f"{code(connection.token_block)} ({token_ending(connection.token_ends_at, moment=now())}), "
+            f"{connection.calls_per_second:g} calls a second."
+        )
+    if not each.configured:
+        return f"{head}\n\n{how}\n\nNo achievement has Credly enabled."
+    columns = ("achievement", "template", "evidence", *_COUNTED, "last issued (UTC)", "")
+    return f"{head}\n\n{how}\n\n{table(columns, [_row(one) for one in each.configured])}"
+
+
+def _row(one: Configured) -> tuple[str, ...]:
+    integration = one.integration
+    evidence = ", ".join(kind for kind in EvidenceKind if getattr(integration, f"{kind}_evidence"))
+    last = f"{one.last_issued_at:%Y-%m-%d %H:%M}" if one.last_issued_at else "–"
+    standing = "**held**" if integration.held_at else "paused" if integration.paused_at else ""
+    return (
+        f"{plain(one.achievement_name)} ({code(one.achievement_id)})",
+        code(integration.badge_template_id),
+        evidence or "none",
+        *(str(one.counts.get(state, 0)) for state in _COUNTED),
+        last,
+        standing,
+    )
