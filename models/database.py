@@ -56,8 +56,9 @@ def _postgresql_engine(url: str) -> AsyncEngine:
 
 def _sqlite_engine(url: str) -> AsyncEngine:
     path = make_url(url).database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if not path or path == ":memory:":
+        raise ValueError("A SQLite database needs a file: one in memory would be another one for each connection.")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(
         url,
         connect_args={"timeout": BUSY_TIMEOUT_SECONDS},

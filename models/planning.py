@@ -61,6 +61,7 @@ async def plan(connection: AsyncConnection, *, now: datetime, portal_id: str | N
     revived = await _revive_cancelled(connection, now, portal_id)
     unblocked = await _unblock_connected(connection, now, portal_id)
     revived += await _replace_earned_again(connection, now, portal_id)
+    await _block_unconnected(connection, now, portal_id)
     entered = await _enter_new(connection, now, portal_id)
     return PlanCounts(entered=entered, taken_up_again=revived, cancelled=cancelled, unblocked=unblocked)
 
@@ -175,14 +176,9 @@ async def _cancel_without_integration(connection: AsyncConnection, now: datetime
 async def _cancel_withdrawn(connection: AsyncConnection, now: datetime, portal_id: str | None) -> int:
     """Cancel what waits for an award that is withdrawn, unless the user holds the achievement by another."""
     waiting = issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
-    still_held = exists().where(
-        awards.c.achievement_id == issuances.c.achievement_id,
-        awards.c.user_id == issuances.c.user_id,
-        awards.c.withdrawn_at.is_(None),
-    )
     return await _move(
         connection,
-        and_(waiting, issuances.c.origin == Origin.AWARD, ~still_held),
+        and_(waiting, _is_withdrawn()),
         portal_id,
         state=IssuanceState.CANCELLED,
         reason=Reason.AWARD_WITHDRAWN,
@@ -191,7 +187,10 @@ async def _cancel_withdrawn(connection: AsyncConnection, now: datetime, portal_i
 
 
 async def _revive_cancelled(connection: AsyncConnection, now: datetime, portal_id: str | None) -> int:
-    """Take up cancelled issuances whose user holds an award that the present integration covers."""
+    """Take up cancelled issuances whose user holds an award that the present integration covers.
+
+    Not where another template's badge of the achievement stands: it was issued while this one was cancelled.
+    """
     owed_award = (
         select(awards.c.id)
         .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
@@ -207,12 +206,18 @@ async def _revive_cancelled(connection: AsyncConnection, now: datetime, portal_i
         .scalar_subquery()
     )
     moment_of_award = select(awards.c.awarded_at).where(awards.c.id == owed_award).scalar_subquery()
+    another = issuances.alias()
+    has_another = exists().where(
+        another.c.achievement_id == issuances.c.achievement_id,
+        another.c.user_id == issuances.c.user_id,
+        another.c.state != IssuanceState.CANCELLED,
+    )
     return await _move(
         connection,
-        and_(issuances.c.state == IssuanceState.CANCELLED, owed_award.is_not(None)),
+        and_(issuances.c.state == IssuanceState.CANCELLED, owed_award.is_not(None), ~has_another),
         portal_id,
         state=IssuanceState.PENDING,
-        reason=None,
+        reason=_reason_to_wait(moment_of_award, now),
         origin=Origin.AWARD,
         award_id=owed_award,
         awarded_at=moment_of_award,
@@ -269,11 +274,15 @@ def to_be_replaced(*, now: datetime) -> dict[str, Any]:
 
 
 async def _restore_replaced(connection: AsyncConnection, now: datetime, portal_id: str | None) -> None:
-    """A badge that was to be replaced stands as it was where its integration went away first."""
+    """A badge that was to be replaced stands as it was where its integration or its award went away first."""
     waiting = issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
+    no_longer_owed = or_(
+        issuances.c.state == IssuanceState.CANCELLED,
+        and_(waiting, or_(~_integration_of_issuance(), _is_withdrawn())),
+    )
     await _move(
         connection,
-        and_(waiting, issuances.c.replaces_badge_id.is_not(None), ~_integration_of_issuance()),
+        and_(issuances.c.replaces_badge_id.is_not(None), no_longer_owed),
         portal_id,
         state=IssuanceState.ISSUED,
         reason=None,
@@ -285,17 +294,28 @@ async def _restore_replaced(connection: AsyncConnection, now: datetime, portal_i
 
 
 async def _unblock_connected(connection: AsyncConnection, now: datetime, portal_id: str | None) -> int:
-    connected = exists().where(connections.c.portal_id == issuances.c.portal_id)
     return await _move(
         connection,
         and_(
             issuances.c.state == IssuanceState.BLOCKED,
             issuances.c.reason == Reason.PORTAL_NOT_CONNECTED,
-            connected,
+            _is_connected(),
         ),
         portal_id,
         state=IssuanceState.PENDING,
-        reason=None,
+        reason=_reason_to_wait(issuances.c.awarded_at, now),
+        updated_at=now,
+    )
+
+
+async def _block_unconnected(connection: AsyncConnection, now: datetime, portal_id: str | None) -> None:
+    """What became pending while its portal has no connection says so, instead of waiting without a word."""
+    await _move(
+        connection,
+        and_(issuances.c.state == IssuanceState.PENDING, ~_is_connected()),
+        portal_id,
+        state=IssuanceState.BLOCKED,
+        reason=Reason.PORTAL_NOT_CONNECTED,
         updated_at=now,
     )
 
@@ -312,6 +332,23 @@ def _integration_of_issuance() -> ColumnElement[bool]:
         integrations.c.achievement_id == issuances.c.achievement_id,
         integrations.c.badge_template_id == issuances.c.badge_template_id,
     )
+
+
+def _is_connected() -> ColumnElement[bool]:
+    return exists().where(connections.c.portal_id == issuances.c.portal_id)
+
+
+def _is_withdrawn() -> ColumnElement[bool]:
+    still_held = exists().where(
+        awards.c.achievement_id == issuances.c.achievement_id,
+        awards.c.user_id == issuances.c.user_id,
+        awards.c.withdrawn_at.is_(None),
+    )
+    return and_(issuances.c.origin == Origin.AWARD, ~still_held)
+
+
+def _reason_to_wait(awarded_at: ColumnElement[Any], now: datetime) -> ColumnElement[Any]:
+    return case((awarded_at > now, _reason(Reason.AWARDED_IN_FUTURE)), else_=null())
 
 
 def _state(state: IssuanceState) -> ColumnElement[Any]:

@@ -14,6 +14,7 @@ from tests.support.databases import (
     running_postgresql,
     sqlite_database,
 )
+from tests.support.factories import a_connection, an_integration
 
 Opener = AbstractAsyncContextManager[Database]
 
@@ -61,3 +62,11 @@ async def empty_database(_empty: Opener) -> AsyncIterator[Database]:
     """A database without any table, on both engines in turn."""
     async with _empty as database:
         yield database
+
+
+@pytest.fixture
+async def ready(database: Database) -> Database:
+    """A connected portal whose achievement `forklift` is enabled since `ENABLED`."""
+    await an_integration(database)
+    await a_connection(database)
+    return database

@@ -1,12 +1,15 @@
 """Fixtures of what runs beside a test: Prefect's server, the stand-in, and the small world that uses both."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from models.database import Database
 from settings import settings
+from tests.support.databases import sqlite_database
 from tests.support.prefect_server import running_prefect_server
 from tests.support.standin import Standin, running_standin
 from tests.support.world import SEED, World
@@ -43,9 +46,27 @@ def standin(shared_standin: Standin) -> Standin:
 
 @pytest.fixture
 async def world(
+    migrated_file: Path, tmp_path: Path, standin: Standin, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    """A small platform on SQLite that is connected to the stand-in; Laurel's settings point at its database."""
+    async with (
+        sqlite_database(tmp_path, copy_of=migrated_file) as database,
+        _built(database, standin, monkeypatch) as built,
+    ):
+        yield built
+
+
+@pytest.fixture
+async def any_world(
     database: Database, standin: Standin, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
-    """A small platform that is connected to the stand-in; Laurel's settings point at its database."""
+    """The same on SQLite and on PostgreSQL in turn, for what the engines could do differently."""
+    async with _built(database, standin, monkeypatch) as built:
+        yield built
+
+
+@asynccontextmanager
+async def _built(database: Database, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     built = World(database=database, base_url=standin.base_url)
     url = database.engine.url.render_as_string(hide_password=False)
     built.configure(monkeypatch, DATABASE_URL=url, RETRY_DELAY="0.05", LOOKUP_GRACE="0")

@@ -32,10 +32,12 @@ async def ledger(database: Database) -> list[Any]:
         return list(await connection.execute(select(issuances).order_by(issuances.c.id)))
 
 
-async def test_an_award_becomes_one_badge_with_everything_that_was_asked_for(world: World, standin: Standin) -> None:
+async def test_an_award_becomes_one_badge_with_everything_that_was_asked_for(
+    any_world: World, standin: Standin
+) -> None:
     awarded_at = datetime(2026, 11, 2, 8, 15, 42, tzinfo=UTC)
-    await world.enable(user_evidence=True, company_evidence=True, portal_evidence=True)
-    await world.award("ada", awarded_at=awarded_at, company_id="acme")
+    await any_world.enable(user_evidence=True, company_evidence=True, portal_evidence=True)
+    await any_world.award("ada", awarded_at=awarded_at, company_id="acme")
 
     state = await run()
 
@@ -49,7 +51,7 @@ async def test_an_award_becomes_one_badge_with_everything_that_was_asked_for(wor
         ("Acme", "https://acme.example.org"),
         ("Northwind", "https://northwind.example.org"),
     ]
-    (row,) = await ledger(world.database)
+    (row,) = await ledger(any_world.database)
     assert (row.state, row.credly_badge_id, row.badge_url) == ("issued", badge["id"], row.badge_url)
     assert row.evidence_sent == "user,company,portal"
     assert row.recorded_at >= row.planned_at
@@ -80,10 +82,10 @@ async def test_a_second_run_issues_nothing(world: World, standin: Standin) -> No
     assert state.message == "0 issued"
 
 
-async def test_two_runs_at_once_issue_each_badge_once(world: World, standin: Standin) -> None:
-    await world.enable()
+async def test_two_runs_at_once_issue_each_badge_once(any_world: World, standin: Standin) -> None:
+    await any_world.enable()
     for user in ("ada", "bob"):
-        await world.award(user)
+        await any_world.award(user)
 
     await asyncio.gather(run(), run())
 
@@ -145,17 +147,17 @@ async def test_a_missing_name_is_replaced_where_the_connection_says_so(world: Wo
 
 
 async def test_awards_of_an_unconnected_portal_wait_and_go_out_once_it_is_connected(
-    world: World, standin: Standin
+    any_world: World, standin: Standin
 ) -> None:
-    await world.enable()
-    await world.award("ada")
-    await world.disconnect()
+    await any_world.enable()
+    await any_world.award("ada")
+    await any_world.disconnect()
 
     state = await run()
-    assert (await ledger(world.database))[0].reason == "portal_not_connected"
+    assert (await ledger(any_world.database))[0].reason == "portal_not_connected"
     assert (state.name, state.message) == ("Completed", "0 issued · now 1 blocked")
 
-    await world.connect()
+    await any_world.connect()
     await run()
     assert len(standin.badges()) == 1
 

@@ -1,0 +1,32 @@
+"""Plans and reads the ledger, for tests of planning."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from models.database import Database
+from models.ledger import BadgeIssuance
+from models.planning import PlanCounts, plan
+from rules.states import IssuanceState
+from tests.support.factories import (
+    NOW,
+    rows_of,
+    the_row_of,
+)
+
+PENDING, ISSUING, ISSUED = IssuanceState.PENDING, IssuanceState.ISSUING, IssuanceState.ISSUED
+BLOCKED, FAILED, CANCELLED = IssuanceState.BLOCKED, IssuanceState.FAILED, IssuanceState.CANCELLED
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+NOTHING = PlanCounts()
+
+
+async def planned(database: Database, *, now: datetime = NOW, portal_id: str | None = None) -> PlanCounts:
+    async with database.writing() as connection:
+        return await plan(connection, now=now, portal_id=portal_id)
+
+
+async def ledger(database: Database) -> list[Any]:
+    return list(await rows_of(database, BadgeIssuance))
+
+
+async def the_issuance(database: Database) -> Any:
+    return await the_row_of(database, BadgeIssuance)
