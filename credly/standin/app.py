@@ -30,10 +30,12 @@ def create_app(database: str = ":memory:", *, settings: Mapping[str, Any] | None
     app.router.redirect_slashes = False
     app.state.store = store
     app.state.assumed = Assumptions(**(settings or {}))
+    app.state.faults = faults.Faults()
     for prefix in ("/v1", "/api/v1"):
         app.include_router(obi.router, prefix=prefix)
         app.include_router(api.router, prefix=prefix)
-    app.include_router(controls.router, prefix="/_standin")
+    for router in (controls.router, faults.router):
+        app.include_router(router, prefix="/_standin")
     app.include_router(pages.router)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -72,17 +74,16 @@ class Front:
             if message["type"] == "http.response.start":
                 status.append(message["status"])
                 message["headers"] = [*message["headers"], (b"x-credly-standin", HEADER.encode())]
-                if imitated:
-                    await faults.before_reply(self.app.state.assumed)
             await send(message)
 
-        if imitated:
-            await faults.before_processing(self.app.state.assumed)
-        try:
+        if not imitated:
             await self.app(scope, receive, send_marked)
+            return
+        try:
+            exchange = faults.Exchange(receive, send_marked, send)
+            await faults.serve(self.app, scope, exchange, self.app.state)
         finally:
-            if imitated:
-                self._log(scope, status)
+            self._log(scope, status)
 
     def _log(self, scope: Scope, status: list[int]) -> None:
         store: Store = self.app.state.store

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
+from credly.standin.faults import Faults
 from credly.standin.parsing import body_of
 from credly.standin.settings import Assumptions
 from credly.standin.store import Store, text_of
@@ -32,6 +33,8 @@ async def reset(request: Request) -> dict[str, str]:
     """Forget everything, and assume the defaults again."""
     _store(request).reset()
     request.app.state.assumed = Assumptions()
+    request.app.state.faults.release(drop=True)
+    request.app.state.faults = Faults()
     return {"status": "reset"}
 
 

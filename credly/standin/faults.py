@@ -1,19 +1,277 @@
-"""Faults on demand. Two points in each request: before it is processed, and after, before its reply is sent.
+"""Faults on demand: what goes wrong, for which requests, and how often.
 
-Only latency so far; a fault names an endpoint, how often it happens, and what happens at which point.
+Each request passes two points: before it is processed, and after, before its reply is sent. A fault says what
+happens at one of them. Its controls live under /_standin, outside the imitated paths.
 """
 
 import asyncio
+import json
+import random
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from credly.standin.parsing import body_of
 from credly.standin.settings import Assumptions
+from credly.standin.store import Store, text_of
+from credly.standin.wire import ApiError
+
+router = APIRouter()
+
+Action = Literal[
+    "answer",
+    "answer_after",
+    "cut_after",
+    "drip_after",
+    "drop",
+    "drop_after",
+    "hold",
+    "hold_after",
+    "slow",
+    "expire_tokens",
+    "archive_templates",
+]
+_PIECES = 20
 
 
-async def before_processing(assumed: Assumptions) -> None:
-    """Do what is to happen before a request is processed."""
+class Fault(BaseModel):
+    """One thing that goes wrong. Whatever ends in `after` happens when the request is processed already."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Action
+    method: str = Field(default="", description="GET, POST, PUT or DELETE; any where it is left out.")
+    path: str = Field(default="", description="A regular expression that is searched in the path.")
+    body: str = Field(default="", description="A text that the request's body has in it, such as an address.")
+    skip: int = Field(default=0, ge=0, description="So many matching requests pass first.")
+    count: Annotated[int, Field(ge=1)] | None = Field(default=1, description="How often it happens; null: always.")
+    status: int = Field(default=503, ge=200, le=599, description="Of answer and answer_after.")
+    headers: dict[str, str] = Field(default_factory=dict, description="Of answer and answer_after.")
+    content: str = Field(default="", description="The body of answer and answer_after, as it is.")
+    seconds: float = Field(default=1, ge=0, description="How long slow and drip_after take in all.")
+
+    def matches(self, method: str, path: str, body: bytes) -> bool:
+        """Say whether this request is one that it is for."""
+        wanted = not self.method or self.method.upper() == method
+        return wanted and re.search(self.path, path) is not None and self.body.encode() in body
+
+
+# What a share of all requests meets where `fault_share` is set: each may happen to anybody, on any day.
+MISCHIEF = (
+    Fault(action="answer", status=429, headers={"Retry-After": "1"}),
+    Fault(action="answer", status=503, content="<html><body>Service Unavailable</body></html>"),
+    Fault(action="answer_after", status=502, content="<html><body>Bad Gateway</body></html>"),
+    Fault(action="drop"),
+    Fault(action="drop_after"),
+    Fault(action="cut_after"),
+)
+
+
+class Faults:
+    """The faults that are to happen, and the requests that are held."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Fault] = []
+        self.happened: dict[str, int] = {}
+        self.held = 0
+        self._released = asyncio.Event()
+        self._drop_held = False
+        self._random = random.Random(0)  # noqa: S311 - the same mischief each time
+
+    def take(self, method: str, path: str, body: bytes, *, share: float) -> Fault | None:
+        """Return what is to happen to this request, and count it as done."""
+        chosen = self._first(method, path, body)
+        if chosen is None and share and self._random.random() < share:
+            chosen = self._random.choice(MISCHIEF)
+        if chosen is not None:
+            self.happened[chosen.action] = self.happened.get(chosen.action, 0) + 1
+        return chosen
+
+    def _first(self, method: str, path: str, body: bytes) -> Fault | None:
+        for fault in self.waiting:
+            if not fault.matches(method, path, body):
+                continue
+            if fault.skip:
+                fault.skip -= 1
+                continue
+            if fault.count is not None:
+                fault.count -= 1
+                if not fault.count:
+                    self.waiting.remove(fault)
+            return fault
+        return None
+
+    async def hold(self) -> bool:
+        """Wait until somebody releases what is held; return whether it is to be dropped then."""
+        self.held += 1
+        released = self._released
+        try:
+            await released.wait()
+            return self._drop_held
+        finally:
+            self.held -= 1
+
+    def release(self, *, drop: bool) -> None:
+        """Let what is held go on, or drop it."""
+        self._drop_held = drop
+        self._released.set()
+        self._released = asyncio.Event()
+
+
+class Exchange:
+    """One request and where its reply goes. A connection is closed past the reply, at the server's own `send`."""
+
+    def __init__(self, receive: Receive, send: Send, server_send: Send) -> None:
+        self.receive, self.send, self._server_send = receive, send, server_send
+
+    async def whole_body(self) -> bytes:
+        """Read the request's body."""
+        body, more = b"", True
+        while more:
+            message = await self.receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return body
+
+    async def drop(self) -> None:
+        """Close the connection at once, as a failing network does, and wait until the server has noticed."""
+        self._server_send.__self__.transport.abort()  # type: ignore[attr-defined]
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+
+
+async def serve(app: ASGIApp, scope: Scope, exchange: Exchange, state: Any) -> None:
+    """Serve one request of the imitated API, with what is to go wrong for it; `state` is the application's."""
+    assumed: Assumptions = state.assumed
+    faults: Faults = state.faults
+    body = await exchange.whole_body()
+    fault = faults.take(scope["method"], scope["path"], body, share=assumed.fault_share)
     if assumed.latency_ms:
         await asyncio.sleep(assumed.latency_ms / 1000)
+    if fault is None:
+        await app(scope, _replayed(body), exchange.send)
+    elif not await _before(fault, faults, state.store, exchange):
+        reply = await _processed(app, scope, body)
+        await _after(fault, faults, reply, exchange)
 
 
-async def before_reply(assumed: Assumptions) -> None:
-    """Do what is to happen after a request was processed and before its reply is sent."""
-    del assumed
+async def _before(fault: Fault, faults: Faults, store: Store, exchange: Exchange) -> bool:
+    """Do what is to happen before the request is processed; return whether that was all."""
+    if fault.action == "answer":
+        await _answer(fault, exchange.send)
+        return True
+    if fault.action == "drop" or (fault.action == "hold" and await faults.hold()):
+        await exchange.drop()
+        return True
+    if fault.action == "slow":
+        await asyncio.sleep(fault.seconds)
+    elif fault.action == "expire_tokens":
+        store.execute("UPDATE tokens SET expires_at = ?", text_of(store.now()))
+    elif fault.action == "archive_templates":
+        store.execute("UPDATE templates SET state = 'archived'")
+    return False
+
+
+async def _after(fault: Fault, faults: Faults, reply: list[Message], exchange: Exchange) -> None:
+    if fault.action == "answer_after":
+        await _answer(fault, exchange.send)
+    elif fault.action == "drop_after" or (fault.action == "hold_after" and await faults.hold()):
+        await exchange.drop()
+    elif fault.action == "cut_after":
+        start, content = reply[0], reply[1]["body"]
+        await exchange.send(start)
+        await exchange.send({"type": "http.response.body", "body": content[: len(content) // 2], "more_body": True})
+        await exchange.drop()
+    elif fault.action == "drip_after":
+        await _drip(reply, fault.seconds, exchange.send)
+    else:
+        for message in reply:
+            await exchange.send(message)
+
+
+async def _answer(fault: Fault, send: Send) -> None:
+    content = fault.content.encode()
+    kind = "text/html" if fault.content.startswith("<") else "application/json"
+    headers = {"content-type": kind, "content-length": str(len(content))} | fault.headers
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": fault.status, "headers": raw})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def _drip(reply: list[Message], seconds: float, send: Send) -> None:
+    content = reply[1]["body"]
+    size = max(1, len(content) // _PIECES)
+    await send(reply[0])
+    for start in range(0, len(content), size):
+        await asyncio.sleep(seconds / _PIECES)
+        await send({"type": "http.response.body", "body": content[start : start + size], "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _replayed(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+async def _processed(app: ASGIApp, scope: Scope, body: bytes) -> list[Message]:
+    """Process a request and return its reply: the start, and the whole body in one message."""
+    messages: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        messages.append(message)
+
+    await app(scope, _replayed(body), keep)
+    start, *rest = messages
+    whole = b"".join(message.get("body", b"") for message in rest)
+    return [start, {"type": "http.response.body", "body": whole}]
+
+
+def _shown(faults: Faults) -> dict[str, Any]:
+    waiting = [fault.model_dump() for fault in faults.waiting]
+    return {"faults": waiting, "held": faults.held, "happened": faults.happened}
+
+
+@router.get("/faults")
+async def read_faults(request: Request) -> dict[str, Any]:
+    """Return the faults that are still to happen, how many requests are held, and what has happened."""
+    return _shown(request.app.state.faults)
+
+
+@router.post("/faults")
+async def add_fault(request: Request) -> dict[str, Any]:
+    """Add a fault; of several that match, the one that was added first happens."""
+    try:
+        fault = Fault.model_validate(await body_of(request))
+        re.compile(fault.path)
+    except (ValidationError, re.error) as error:
+        raise ApiError(400, f"This is no fault: {_in_words(error)}") from None
+    request.app.state.faults.waiting.append(fault)
+    return _shown(request.app.state.faults)
+
+
+@router.delete("/faults")
+async def no_more_faults(request: Request) -> dict[str, Any]:
+    """Forget the faults that are still to happen, and let what is held go on."""
+    request.app.state.faults.waiting.clear()
+    request.app.state.faults.release(drop=False)
+    return _shown(request.app.state.faults)
+
+
+@router.post("/release")
+async def release(request: Request) -> dict[str, Any]:
+    """Let the requests that are held go on; with `drop`, close their connections."""
+    fields: Mapping[str, Any] = await body_of(request)
+    request.app.state.faults.release(drop=bool(fields.get("drop")))
+    return _shown(request.app.state.faults)
+
+
+def _in_words(error: ValidationError | re.error) -> str:
+    if isinstance(error, ValidationError):
+        return json.dumps({str(e["loc"][0]): e["msg"] for e in error.errors()})
+    return f"path is no regular expression, {error}"

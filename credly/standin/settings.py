@@ -12,6 +12,9 @@ class Assumptions(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     latency_ms: float = Field(default=0, ge=0, description="How long each answer takes, in milliseconds.")
+    fault_share: float = Field(
+        default=0, ge=0, le=1, description="Share of requests that meet some fault of an ordinary day (13)."
+    )
     list_lag_seconds: float = Field(
         default=0,
         ge=0,

@@ -42,6 +42,21 @@ class Standin:
     def settings(self, **changes: Any) -> None:
         self.control("PATCH", "settings", changes)
 
+    def fault(self, action: str, **when: Any) -> None:
+        """Let something go wrong, once unless told otherwise."""
+        self.control("POST", "faults", {"action": action, **when})
+
+    def faults(self) -> dict[str, Any]:
+        return dict(self.control("GET", "faults"))
+
+    def until_held(self, count: int = 1) -> None:
+        """Return when so many requests are held; call it in a thread where an event loop runs."""
+        deadline = time.monotonic() + 60
+        while self.faults()["held"] < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not {count} requests are held: {self.faults()}")
+            time.sleep(0.005)
+
     def template_state(self, template_id: str, state: str) -> None:
         self.control("POST", f"templates/{template_id}/state", {"state": state})
 

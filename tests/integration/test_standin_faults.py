@@ -1,0 +1,171 @@
+"""What goes wrong on demand at the stand-in, seen from a client's side and in what the stand-in holds afterwards."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from tests.support.standin import Standin, running_standin
+from tests.support.world import ORGANIZATION, SEED, TEMPLATE, TOKEN
+
+BADGES = f"/organizations/{ORGANIZATION}/badges"
+BADGE = {
+    "recipient_email": "ada@example.org",
+    "issued_to_first_name": "Ada",
+    "issued_to_last_name": "Lovelace",
+    "badge_template_id": TEMPLATE,
+    "issued_at": "2026-11-02T08:00:00Z",
+}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Standin]:
+    with running_standin() as standin:
+        yield standin
+
+
+@pytest.fixture
+def standin(shared: Standin) -> Standin:
+    shared.control("POST", "reset")
+    shared.seed(**SEED)
+    return shared
+
+
+@pytest.fixture
+async def http(standin: Standin) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=standin.base_url, auth=(TOKEN, ""), timeout=20) as client:
+        yield client
+
+
+async def test_an_answer_in_place_of_processing(standin: Standin, http: httpx.AsyncClient) -> None:
+    standin.fault("answer", status=429, headers={"Retry-After": "7"})
+
+    throttled = await http.post(BADGES, json=BADGE)
+    afterwards = await http.post(BADGES, json=BADGE)
+
+    assert (throttled.status_code, throttled.headers["retry-after"], throttled.content) == (429, "7", b"")
+    assert (afterwards.status_code, len(standin.badges())) == (201, 1)
+
+
+async def test_an_answer_after_processing_hides_what_was_made(standin: Standin, http: httpx.AsyncClient) -> None:
+    standin.fault("answer_after", status=502, content="<html>Bad Gateway</html>")
+
+    reply = await http.post(BADGES, json=BADGE)
+
+    assert (reply.status_code, reply.headers["content-type"], len(standin.badges())) == (502, "text/html", 1)
+
+
+@pytest.mark.parametrize(("action", "made"), [("drop", 0), ("drop_after", 1), ("cut_after", 1)])
+async def test_a_connection_that_is_dropped(standin: Standin, http: httpx.AsyncClient, action: str, made: int) -> None:
+    standin.fault(action)
+
+    with pytest.raises(httpx.TransportError):
+        await http.post(BADGES, json=BADGE)
+
+    assert (len(standin.badges()), len(standin.requests())) == (made, 1)
+
+
+@pytest.mark.parametrize(("action", "made_while_held"), [("hold", 0), ("hold_after", 1)])
+async def test_a_request_is_held_until_it_is_released(
+    standin: Standin, http: httpx.AsyncClient, action: str, made_while_held: int
+) -> None:
+    standin.fault(action)
+    sending = asyncio.create_task(http.post(BADGES, json=BADGE))
+    await asyncio.to_thread(standin.until_held)
+
+    assert (len(standin.badges()), sending.done()) == (made_while_held, False)
+    standin.control("POST", "release", {})
+
+    assert (await sending).status_code == 201
+    assert (len(standin.badges()), standin.faults()["held"]) == (1, 0)
+
+
+@pytest.mark.parametrize(("action", "made"), [("hold", 0), ("hold_after", 1)])
+async def test_a_held_request_can_be_dropped(standin: Standin, http: httpx.AsyncClient, action: str, made: int) -> None:
+    standin.fault(action)
+    sending = asyncio.create_task(http.post(BADGES, json=BADGE))
+    await asyncio.to_thread(standin.until_held)
+    standin.control("POST", "release", {"drop": True})
+
+    with pytest.raises(httpx.TransportError):
+        await sending
+
+    assert len(standin.badges()) == made
+
+
+@pytest.mark.parametrize("action", ["slow", "drip_after"])
+async def test_a_slow_reply_is_whole(standin: Standin, http: httpx.AsyncClient, action: str) -> None:
+    standin.fault(action, seconds=0.2)
+    began = time.monotonic()
+
+    reply = await http.post(BADGES, json=BADGE)
+
+    assert time.monotonic() - began >= 0.19
+    assert reply.json()["data"]["recipient_email"] == "ada@example.org"
+
+
+async def test_a_token_ends_in_the_middle(standin: Standin, http: httpx.AsyncClient) -> None:
+    standin.fault("expire_tokens", skip=1)
+
+    statuses = [(await http.get(BADGES)).status_code for _ in range(3)]
+
+    assert statuses == [200, 401, 401]
+
+
+async def test_a_template_is_archived_in_the_middle(standin: Standin, http: httpx.AsyncClient) -> None:
+    standin.fault("archive_templates")
+
+    reply = await http.post(BADGES, json=BADGE)
+
+    assert (reply.status_code, standin.badges()) == (422, [])
+
+
+async def test_a_fault_is_for_the_requests_that_it_names(standin: Standin, http: httpx.AsyncClient) -> None:
+    standin.fault("answer", method="POST", path="/badges$", body="bob@", count=None)
+
+    assert (await http.get(BADGES)).status_code == 200
+    assert (await http.post(BADGES, json=BADGE)).status_code == 201
+    bob = BADGE | {"recipient_email": "bob@example.org"}
+    assert [(await http.post(BADGES, json=bob)).status_code for _ in range(2)] == [503, 503]
+    assert standin.faults()["happened"] == {"answer": 2}
+
+    standin.control("DELETE", "faults")
+    assert (await http.post(BADGES, json=bob)).status_code == 201
+
+
+async def test_a_share_of_all_requests_goes_wrong_and_each_time_the_same(
+    standin: Standin, http: httpx.AsyncClient
+) -> None:
+    async def results() -> list[int | str]:
+        standin.control("POST", "reset")
+        standin.seed(**SEED)
+        standin.settings(fault_share=0.3)
+        found: list[int | str] = []
+        for _ in range(60):
+            try:
+                found.append((await http.get(BADGES)).status_code)
+            except httpx.TransportError:
+                found.append("dropped")
+        return found
+
+    first = await results()
+
+    assert set(first) == {200, 429, 502, 503, "dropped"}
+    assert first == await results()
+
+
+@pytest.mark.parametrize(
+    ("fault", "wrong"),
+    [
+        ({"action": "explode"}, "action"),
+        ({"action": "drop", "path": "("}, "path"),
+        ({"action": "drop", "count": 0}, "count"),
+    ],
+)
+def test_a_fault_that_is_none_is_refused_in_words(standin: Standin, fault: dict[str, object], wrong: str) -> None:
+    reply = httpx.post(f"{standin.root_url}/_standin/faults", json=fault)
+
+    assert reply.status_code == 400
+    assert wrong in reply.json()["data"]["message"]
