@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from credly.errors import (
     AlreadyIssued,
+    AlreadyReplaced,
     CredlyError,
     NotConnected,
     NotFound,
@@ -235,6 +236,7 @@ _OUTCOME_OF = {
     Throttled: AttemptOutcome.THROTTLED,
     Refused: AttemptOutcome.REFUSED,
     AlreadyIssued: AttemptOutcome.REFUSED,
+    AlreadyReplaced: AttemptOutcome.REFUSED,
     NotConnected: AttemptOutcome.NOT_CONNECTED,
     NotFound: AttemptOutcome.NOT_CONNECTED,
 }

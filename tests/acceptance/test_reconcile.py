@@ -8,28 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from prefect import State
 from sqlalchemy import func, select, update
 
-from flows.reconcile import reconcile
-from models.database import Database
 from models.ledger import BadgeIssuance, IssuanceAttempt
 from models.platform import AchievementAward, User, UserEmail
 from models.tables import table
+from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, TEMPLATE, World
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 issuances = table(BadgeIssuance)
-
-
-async def run(**parameters: Any) -> State[Any]:
-    return await reconcile(**parameters, return_state=True)
-
-
-async def ledger(database: Database) -> list[Any]:
-    async with database.reading() as connection:
-        return list(await connection.execute(select(issuances).order_by(issuances.c.id)))
 
 
 async def test_an_award_becomes_one_badge_with_everything_that_was_asked_for(
@@ -51,7 +40,7 @@ async def test_an_award_becomes_one_badge_with_everything_that_was_asked_for(
         ("Acme", "https://acme.example.org"),
         ("Northwind", "https://northwind.example.org"),
     ]
-    (row,) = await ledger(any_world.database)
+    (row,) = await any_world.ledger()
     assert (row.state, row.credly_badge_id, row.badge_url) == ("issued", badge["id"], row.badge_url)
     assert row.evidence_sent == "user,company,portal"
     assert row.recorded_at >= row.planned_at
@@ -101,7 +90,7 @@ async def test_what_is_left_out_is_kept_with_the_badge(world: World, standin: St
 
     await run()
 
-    (row,) = await ledger(world.database)
+    (row,) = await world.ledger()
     assert standin.badges()[0]["evidence"] == []
     assert row.evidence_left_out == "user:link_not_http,project:not_on_award"
 
@@ -125,13 +114,13 @@ async def test_bad_data_fails_with_its_reason_and_goes_out_once_corrected(
     await world.change(table_, "ada", **change)
 
     state = await run()
-    (row,) = await ledger(world.database)
+    (row,) = await world.ledger()
     assert (row.state, row.reason, len(standin.badges())) == ("failed", reason, 0)
     assert (state.name, state.message) == ("Needs a person", "0 issued · 1 failed")
 
     await world.change(table_, "ada", **{name: before[name] for name in change})
     await run()
-    (row,) = await ledger(world.database)
+    (row,) = await world.ledger()
     assert (row.state, row.reason, len(standin.badges())) == ("issued", None, 1)
 
 
@@ -154,7 +143,7 @@ async def test_awards_of_an_unconnected_portal_wait_and_go_out_once_it_is_connec
     await any_world.disconnect()
 
     state = await run()
-    assert (await ledger(any_world.database))[0].reason == "portal_not_connected"
+    assert (await any_world.ledger())[0].reason == "portal_not_connected"
     assert (state.name, state.message) == ("Completed", "0 issued · now 1 blocked")
 
     await any_world.connect()
@@ -169,7 +158,7 @@ async def test_a_template_that_is_not_active_blocks_and_unblocks(world: World, s
 
     state = await run()
     posts = [r for r in standin.requests() if r["method"] == "POST"]
-    assert (await ledger(world.database))[0].reason == "template_not_active"
+    assert (await world.ledger())[0].reason == "template_not_active"
     assert (state.name, posts) == ("Needs a person", [])
 
     standin.template_state(TEMPLATE, "active")
@@ -183,7 +172,7 @@ async def test_a_template_of_nobody_blocks(world: World, standin: Standin) -> No
 
     await run()
 
-    assert (await ledger(world.database))[0].reason == "template_not_found"
+    assert (await world.ledger())[0].reason == "template_not_found"
     assert standin.badges() == []
 
 
@@ -195,7 +184,7 @@ async def test_a_refused_token_stops_the_organization_with_a_handful_of_calls(wo
 
     state = await run()
 
-    rows = await ledger(world.database)
+    rows = await world.ledger()
     assert {(r.state, r.reason) for r in rows} == {("blocked", "token_refused")}
     assert len(standin.requests()) == 1
     assert (state.name, state.message) == ("Needs a person", "0 issued · now 2 blocked")
@@ -213,7 +202,7 @@ async def test_a_token_that_may_not_write_stops_the_organization(world: World, s
 
     await run()
 
-    (row,) = await ledger(world.database)
+    (row,) = await world.ledger()
     assert (row.state, row.reason, row.attempts) == ("blocked", "token_refused", 0)
 
 
@@ -228,7 +217,7 @@ async def test_a_secret_block_without_a_token_blocks(world: World, standin: Stan
 
     state = await run()
 
-    assert (await ledger(world.database))[0].reason == "token_missing"
+    assert (await world.ledger())[0].reason == "token_missing"
     assert (state.name, standin.requests()) == ("Needs a person", [])
 
 
@@ -242,7 +231,7 @@ async def test_a_badge_that_credly_has_already_is_adopted(world: World, standin:
 
     state = await run()
 
-    (row,), (badge,) = await ledger(world.database), standin.badges()
+    (row,), (badge,) = await world.ledger(), standin.badges()
     assert (row.state, row.adopted, row.credly_badge_id) == ("issued", True, badge["id"])
     assert state.message == "1 issued, 1 of them found at Credly"
 
@@ -255,7 +244,7 @@ async def test_a_duplicate_that_cannot_be_found_is_a_persons_to_decide(world: Wo
 
     await run()
 
-    (row,) = await ledger(world.database)
+    (row,) = await world.ledger()
     assert (row.state, row.reason, len(standin.badges())) == ("failed", "duplicate_elsewhere", 1)
     assert "already has this badge" in row.credly_message
 
@@ -266,7 +255,7 @@ async def test_what_credly_refuses_fails_with_its_message(world: World, standin:
 
     await run()
 
-    (row,) = await ledger(world.database)
+    (row,) = await world.ledger()
     assert (row.state, row.reason, row.attempts) == ("failed", "refused_by_credly", 1)
     assert "ocale" in row.credly_message
     assert "ada@example.org" not in row.credly_message
@@ -278,7 +267,7 @@ async def test_an_award_in_the_future_waits(world: World, standin: Standin) -> N
 
     state = await run()
 
-    (row,) = await ledger(world.database)
+    (row,) = await world.ledger()
     assert (row.state, row.reason, standin.badges()) == ("pending", "awarded_in_future", [])
     assert state.message == "0 issued · now 1 waiting"
 
@@ -292,7 +281,7 @@ async def test_the_badge_is_cancelled_where_the_integration_went_away(world: Wor
 
     await run()
 
-    (row,) = await ledger(world.database)
+    (row,) = await world.ledger()
     assert (row.state, row.reason) == ("cancelled", "integration_removed")
 
 
@@ -321,7 +310,7 @@ async def test_several_badges_share_a_task_run_beyond_the_bound(
 
     await run()
 
-    rows = await ledger(world.database)
+    rows = await world.ledger()
     assert len(standin.badges()) == 2
     assert len({row.task_run_id for row in rows}) == 1
 
@@ -335,7 +324,7 @@ async def test_a_preview_writes_nothing_and_does_not_call_credly(world: World, s
 
     async with world.database.reading() as connection:
         attempts = await connection.scalar(select(func.count()).select_from(table(IssuanceAttempt)))
-    assert (await ledger(world.database), attempts, standin.requests()) == ([], 0, [])
+    assert (await world.ledger(), attempts, standin.requests()) == ([], 0, [])
     assert state.message == "Preview, nothing was done: 1 issue · 1 wait"
 
 
@@ -360,7 +349,7 @@ async def test_one_organizations_trouble_leaves_the_others_alone(world: World, s
 
     state = await run()
 
-    rows = {row.portal_id: row for row in await ledger(world.database)}
+    rows = {row.portal_id: row for row in await world.ledger()}
     assert rows["northwind"].state == "issued"
     assert (rows["second"].state, rows["second"].attempts) == ("pending", 0)
     assert state.is_failed()
@@ -379,5 +368,5 @@ async def test_a_withdrawn_award_is_not_issued(world: World, standin: Standin) -
 
     await run()
 
-    (row,) = await ledger(world.database)
+    (row,) = await world.ledger()
     assert (row.state, row.reason, standin.badges()) == ("cancelled", "award_withdrawn", [])

@@ -3,10 +3,13 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.reconcile import reconcile
 from models.database import Database
 from settings import settings
 from tests.support.databases import sqlite_database
@@ -73,3 +76,8 @@ async def _built(database: Database, standin: Standin, monkeypatch: pytest.Monke
     await built.build()
     yield built
     settings.cache_clear()
+
+
+async def run_reconcile(**parameters: Any) -> State[Any]:
+    """Run the scheduled flow in this process and return the state that it ended in."""
+    return await reconcile(**parameters, return_state=True)

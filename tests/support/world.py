@@ -15,6 +15,7 @@ from credly.client import CredlyClient
 from credly.wire import BadgeRequest
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger import BadgeIssuance
 from models.platform import (
     Achievement,
     AchievementAward,
@@ -38,6 +39,13 @@ SEED: Mapping[str, Any] = {
     "templates": [{"id": TEMPLATE, "organization_id": ORGANIZATION, "name": "Forklift", "state": "active"}],
 }
 
+_ADA: dict[str, Any] = {
+    "recipient_email": "ada@example.org",
+    "issued_to_first_name": "Ada",
+    "issued_to_last_name": "Lovelace",
+    "issuer_earner_id": "ada",
+}
+
 
 @dataclass
 class World:
@@ -48,14 +56,14 @@ class World:
     awards: int = 0
 
     async def build(self) -> None:
-        await self._add(Portal, id="northwind", name="Northwind", url="https://northwind.example.org")
-        await self._add(Achievement, id="forklift", portal_id="northwind", name="Forklift")
-        await self._add(Company, id="acme", name="Acme", url="https://acme.example.org")
-        await self._add(Project, id="bridge", name="Bridge", url="https://bridge.example.org")
+        await self.add(Portal, id="northwind", name="Northwind", url="https://northwind.example.org")
+        await self.add(Achievement, id="forklift", portal_id="northwind", name="Forklift")
+        await self.add(Company, id="acme", name="Acme", url="https://acme.example.org")
+        await self.add(Project, id="bridge", name="Bridge", url="https://bridge.example.org")
         for user, first, last in (("ada", "Ada", "Lovelace"), ("bob", "Bob", "Babbage")):
             profile = f"https://platform.example.org/people/{user}"
-            await self._add(User, id=user, first_name=first, last_name=last, profile_url=profile)
-            await self._add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
+            await self.add(User, id=user, first_name=first, last_name=last, profile_url=profile)
+            await self.add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
         await self.put_token()
         await self.connect()
 
@@ -71,7 +79,7 @@ class World:
             "missing_name": "",
             "connected_at": datetime.now(UTC),
         }
-        await self._add(CredlyConnection, portal_id=portal_id, **values | changes)
+        await self.add(CredlyConnection, portal_id=portal_id, **values | changes)
 
     async def disconnect(self) -> None:
         await self._do(delete(table(CredlyConnection)))
@@ -85,7 +93,7 @@ class World:
             badge_template_id=TEMPLATE,
             enabled_at=datetime.now(UTC) - timedelta(days=365),
         )
-        await self._add(CredlyIntegration, **plain.model_dump(exclude={"id"}) | changes)
+        await self.add(CredlyIntegration, **plain.model_dump(exclude={"id"}) | changes)
 
     async def disable(self) -> None:
         await self._do(delete(table(CredlyIntegration)))
@@ -98,24 +106,40 @@ class World:
             "user_id": user_id,
             "awarded_at": datetime.now(UTC) - timedelta(hours=1),
         }
-        await self._add(AchievementAward, **values | changes)
+        await self.add(AchievementAward, **values | changes)
         return f"award-{self.awards}"
 
+    async def ledger(self) -> list[Any]:
+        """All issuances, the oldest first."""
+        return await self.rows(BadgeIssuance)
+
+    async def rows(self, model: type[SQLModel]) -> list[Any]:
+        async with self.database.reading() as connection:
+            return list(await connection.execute(select(table(model)).order_by(table(model).c.id)))
+
+    async def end_leases(self) -> None:
+        """As when those who hold claims have been silent for longer than a lease."""
+        moment = datetime.now(UTC) - timedelta(seconds=1)
+        leased = table(BadgeIssuance).c.state == "issuing"
+        await self._do(update(table(BadgeIssuance)).where(leased).values(lease_until=moment))
+
+    async def replace_elsewhere(self, badge_id: str) -> None:
+        request = BadgeRequest(badge_template_id=TEMPLATE, issued_at=datetime.now(UTC), **_ADA)
+        async with self._client() as client:
+            await client.replace_badge(badge_id, request=request)
+
     async def issue_elsewhere(self, *, recipient_email: str, issuer_earner_id: str) -> None:
-        request = BadgeRequest(
-            badge_template_id=TEMPLATE,
-            recipient_email=recipient_email,
-            issued_to_first_name="Ada",
-            issued_to_last_name="Lovelace",
-            issued_at=datetime.now(UTC),
-            issuer_earner_id=issuer_earner_id,
-        )
-        async with CredlyClient(base_url=self.base_url, organization_id=ORGANIZATION, token=SecretStr(TOKEN)) as client:
+        named = _ADA | {"recipient_email": recipient_email, "issuer_earner_id": issuer_earner_id}
+        request = BadgeRequest(badge_template_id=TEMPLATE, issued_at=datetime.now(UTC), **named)
+        async with self._client() as client:
             await client.issue_badge(request)
 
+    def _client(self) -> CredlyClient:
+        return CredlyClient(base_url=self.base_url, organization_id=ORGANIZATION, token=SecretStr(TOKEN))
+
     async def second_portal(self, **connection: Any) -> None:
-        await self._add(Portal, id="second", name="Second")
-        await self._add(Achievement, id="second-achievement", portal_id="second", name="Second")
+        await self.add(Portal, id="second", name="Second")
+        await self.add(Achievement, id="second-achievement", portal_id="second", name="Second")
         await self.enable("second-achievement")
         await self.connect("second", organization_id="0b0b0b0b-0000-4000-8000-000000000002", **connection)
 
@@ -132,7 +156,7 @@ class World:
             monkeypatch.setenv(f"LAUREL_{name}", value)
         settings.cache_clear()
 
-    async def _add(self, model: type[SQLModel], **values: Any) -> None:
+    async def add(self, model: type[SQLModel], **values: Any) -> None:
         await self._do(insert(table(model)).values(**values))
 
     async def _do(self, statement: Any) -> None:
