@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from prefect import State
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.reconcile import reconcile
@@ -23,6 +25,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of one Prefect server for all tests of a process."""
     with running_prefect_server(tmp_path_factory.mktemp("prefect")) as address:
         yield address
+        for worker in (APILogWorker, EventsWorker):  # at exit they would wait for a server that is gone
+            worker.drain_all()
 
 
 @pytest.fixture
