@@ -13,7 +13,7 @@ from demo import servers
 from demo.fill import demo_seed, fill
 from demo.outcome import LedgerCounts, count_awards_without_row, count_ledger, one_badge_url
 from demo.servers import FOLDER, HOST, DemoError
-from demo.show import console, show_comparison, show_ledger, show_progress, show_step, show_where_to_look
+from demo.show import console, show_comparison, show_faults, show_ledger, show_progress, show_step, show_where_to_look
 from models.database import Database
 from settings import DEFAULT_DATABASE, settings
 
@@ -63,6 +63,7 @@ def demo(stack: ExitStack) -> bool:
     standin_port = servers.free_port(servers.STANDIN_PORT)
 
     show_step(2, STEPS, "Starting Prefect's server and a stand-in for Credly on this machine")
+    console.print(f"     The stand-in fails on purpose: {servers.FAULT_SHARE:.0%} of its answers get lost or go wrong.")
     prefect = servers.start_prefect(stack, prefect_port)
     standin = servers.start_standin(stack, standin_port, database=FOLDER / "standin.db", seed=demo_seed())
 
@@ -80,6 +81,7 @@ def demo(stack: ExitStack) -> bool:
     second = reconcile_once(stack, "reconcile-second", prefect_port)
     new = second.issued - first.issued
     console.print(f"     The second run issued {new or 'nothing'}.")
+    show_faults(servers.ask(standin_port, "/_standin/faults")["happened"], second)
 
     show_step(6, STEPS, "Comparing the ledger with the badges at the stand-in")
     agreed = show_comparison(second, badges_at_standin(standin_port))

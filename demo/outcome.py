@@ -44,6 +44,7 @@ class LedgerCounts:
     by_state: tuple[StateCount, ...]
     issued_by_organization: dict[str, int]
     calls: int
+    adopted: int
 
     def of(self, *states: IssuanceState) -> int:
         """How many issuances stand in these states."""
@@ -56,7 +57,7 @@ class LedgerCounts:
 
 
 async def count_ledger(database: Database) -> LedgerCounts:
-    """Count the ledger by state and reason, the issued by organization, and the calls made."""
+    """Count the ledger by state and reason, the issued by organization, those found at Credly, and the calls made."""
     by_state = (
         select(issuances.c.state, issuances.c.reason, func.count().label("count"))
         .group_by(issuances.c.state, issuances.c.reason)
@@ -73,10 +74,11 @@ async def count_ledger(database: Database) -> LedgerCounts:
             StateCount(state=row.state, reason=row.reason, count=row[2]) for row in await connection.execute(by_state)
         ]
         issued = {row[0]: row[1] for row in await connection.execute(by_organization)}
+        adopted = (await connection.execute(select(func.count()).where(issuances.c.adopted))).scalar_one()
         calls = (await connection.execute(select(func.count()).select_from(attempts))).scalar_one()
     order = list(IssuanceState)
     rows.sort(key=lambda row: (row.state is not IssuanceState.ISSUED, order.index(row.state), -row.count))
-    return LedgerCounts(by_state=tuple(rows), issued_by_organization=issued, calls=calls)
+    return LedgerCounts(by_state=tuple(rows), issued_by_organization=issued, calls=calls, adopted=adopted)
 
 
 async def count_awards_without_row(database: Database) -> dict[str, int]:

@@ -39,6 +39,14 @@ def show_ledger(ledger: LedgerCounts, awards_without_row: Mapping[str, int]) -> 
     console.print(table)
 
 
+def show_faults(happened: Mapping[str, int], ledger: LedgerCounts) -> None:
+    """Print what went wrong at the stand-in, and how many badges were found there instead of being sent again."""
+    console.print(
+        f"     {sum(happened.values())} of the stand-in's answers got lost or went wrong; "
+        f"{ledger.adopted} badges were found there after their answers had got lost."
+    )
+
+
 def show_comparison(ledger: LedgerCounts, at_credly: Counter[str]) -> bool:
     """Print the issued of the ledger beside the badges at the stand-in; return whether they are equal."""
     table = Table()

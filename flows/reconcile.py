@@ -6,6 +6,7 @@ from prefect import State, flow
 
 from flows.issue_organization import issue_organization
 from models.claiming import DueOrganization
+from rules.told import counted
 from tasks.dispatch import organizations_with_work, shares
 from tasks.plan import look_again_at_failed, plan_issuances
 from tasks.preview import preview_run
@@ -44,4 +45,4 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False) -> 
 
 def _title(organizations: list[DueOrganization]) -> str:
     portals = sum(len(each.portal_ids) for each in organizations)
-    return f"reconcile · {portals} portals · {sum(each.due for each in organizations)} due"
+    return f"reconcile · {counted(portals, 'portal')} · {sum(each.due for each in organizations)} due"
