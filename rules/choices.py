@@ -11,7 +11,9 @@ from rules.text import tidy
 
 
 def _as_text(value: object) -> object:
-    """Keys typed on a command line arrive as numbers where they look like numbers."""
+    """Keys typed on a command line arrive as numbers where they look like numbers, pasted ones with blanks around."""
+    if isinstance(value, str):
+        return tidy(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

@@ -1,6 +1,7 @@
 """Connecting a portal to its Credly organization, and taking that back."""
 
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from prefect.blocks.system import Secret
@@ -12,7 +13,7 @@ from rules.choices import BASE_URLS, Environment, Mistake
 from rules.markup import code, plain, table
 from rules.text import tidy
 from rules.token import fault_of_token
-from rules.told import Told
+from rules.told import Told, counted
 from tasks.people import asking, credly_id, known_portal
 from tasks.resources import Organization, database, now
 
@@ -97,7 +98,9 @@ async def disconnect(portal: str) -> Told:
         if await directory.connection_of(connection, portal) is None:
             raise Mistake(f"portal: {code(portal)} is not connected to Credly, so there is nothing to disconnect.")
         waiting = await setting_up.remove_connection(connection, portal, now=now())
-    sentence = f"Portal {portal} disconnected; {waiting} waiting issuances are blocked until it is connected again"
+    sentence = (
+        f"Portal {portal} disconnected; {counted(waiting, 'waiting badge')} blocked until the portal is connected again"
+    )
     page = (
         f"# Portal disconnected\n\n{plain(sentence)}.\n\nIntegrations, the ledger and the badges at Credly are as they "
         "were. The token is still in its Secret block: delete the block in Prefect if it is not needed any more."
@@ -118,9 +121,34 @@ def address_of(environment: Environment, base_url: str) -> str:
         return BASE_URLS[environment]
     if not base_url:
         raise Mistake("base_url: the environment 'other' needs an address, such as http://127.0.0.1:8090/v1.")
-    if urlsplit(base_url).scheme not in ("http", "https"):
-        raise Mistake(f"base_url: {code(base_url, longest=80)} is no http or https address.")
+    scheme, host = _parts(base_url)
+    if scheme not in ("http", "https") or not host or any(mark in base_url for mark in "@?# "):
+        raise Mistake(
+            f"base_url: {code(base_url, longest=80)} is no address of an API. Those look like "
+            "https://api.credly.com/v1, without user, query or fragment."
+        )
+    if scheme == "http" and not _is_this_machine(host):
+        raise Mistake(
+            f"base_url: {code(base_url, longest=80)} must begin with https://; http:// is for a stand-in on this "
+            "machine only."
+        )
     return base_url
+
+
+def _parts(base_url: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(base_url)
+        _ = parts.port  # raises for a port that is not a number
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.hostname or ""
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def usable_block(name: str) -> str:

@@ -134,7 +134,10 @@ def _in_words(error: CredlyError, reach: DueOrganization) -> str:
         case NotConnected(status=401):
             return f"token_block: Credly refused the token in Secret block {block}. Put a valid one there."
         case NotConnected():
-            return f"token_block: the token in Secret block {block} may not do this for {organization_id}."
+            return (
+                f"token_block: the token in Secret block {block} may not do this for organization {organization_id}. "
+                "Use a token of that organization, with write permission."
+            )
         case NotFound():
             return f"organization_id: Credly knows no organization {organization_id} at {base_url}."
         case NotSent():

@@ -1,0 +1,270 @@
+"""Connecting a portal to Credly and taking that back, as a portal administrator does, with every mistake in words."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prefect.blocks.system import Secret
+
+from flows.connect_portal import connect_portal
+from flows.disconnect_portal import disconnect_portal
+from flows.reconcile import reconcile
+from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger import BadgeIssuance
+from rules.choices import Environment, Mistake
+from tasks.connecting import address_of
+from tests.support.factories import a_portal, change, rows_of, the_row_of
+from tests.support.seen import refused, see
+from tests.support.standin import Standin
+from tests.support.world import BLOCK, ORGANIZATION, TOKEN, World
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+ANOTHER_ORGANIZATION = "0b0b0b0b-0000-4000-8000-000000000002"
+
+
+def form(world: World, **changes: Any) -> dict[str, Any]:
+    filled = {
+        "portal": "northwind",
+        "organization_id": ORGANIZATION,
+        "token_block": BLOCK,
+        "environment": Environment.OTHER,
+        "base_url": world.base_url,
+    }
+    return filled | changes
+
+
+async def test_a_portal_is_connected_once_credly_accepts_token_and_organization(
+    any_world: World, standin: Standin
+) -> None:
+    await any_world.disconnect()
+    filled = form(
+        any_world,
+        portal=" northwind ",
+        organization_id=f" {ORGANIZATION.upper()}\n",
+        token_block=f"{BLOCK} ",
+        base_url=f"{any_world.base_url}/",
+        missing_name="\u202e - \u200b",
+    )
+
+    seen = await see(connect_portal, **filled)
+
+    assert (seen.name, seen.title) == ("Completed", "connect northwind")
+    assert seen.message == "Portal northwind connected: Credly organization Northwind"
+    assert "It ends on " in seen.page
+    assert "in 179 days." in seen.page
+    assert "3 calls a second" in seen.page
+    row = await the_row_of(any_world.database, CredlyConnection)
+    assert (row.portal_id, row.organization_id, row.token_block) == ("northwind", ORGANIZATION, BLOCK)
+    assert (row.base_url, row.calls_per_second, row.missing_name) == (any_world.base_url, 3.0, "-")
+    assert row.token_ends_at - datetime.now(UTC) > timedelta(days=179)
+    assert {request["method"] for request in standin.requests()} == {"GET"}
+    assert TOKEN not in seen.page
+
+
+async def test_connecting_again_changes_the_connection_and_a_token_near_its_end_is_said_loudly(
+    world: World, standin: Standin
+) -> None:
+    ends_at = datetime.now(UTC) + timedelta(days=13, hours=1)
+    standin.seed(tokens=[{"token": TOKEN, "organization_id": ORGANIZATION, "expires_at": f"{ends_at:%FT%T.000Z}"}])
+
+    seen = await see(connect_portal, **form(world, calls_per_second=7.5))
+
+    assert seen.name == "Needs a person"
+    assert seen.message.startswith("Portal northwind connection changed: Credly organization Northwind.")
+    assert f"Replace it now.** It ends on {ends_at:%Y-%m-%d}, in 13 days." in seen.page
+    assert (await the_row_of(world.database, CredlyConnection)).calls_per_second == 7.5
+
+
+async def test_a_token_that_does_not_say_when_it_ends_is_connected_all_the_same(world: World, standin: Standin) -> None:
+    standin.fault("answer", path="authorization_tokens$", status=403, content="{}")
+    unlisted = await see(connect_portal, **form(world))
+    standin.fault("answer", path="authorization_tokens$", status=200, content='{"data": [], "metadata": {}}')
+    empty = await see(connect_portal, **form(world))
+
+    for seen in (unlisted, empty):
+        assert seen.name == "Completed"
+        assert "Credly does not say when it ends; its tokens end 180 days after they were made." in seen.page
+    assert (await the_row_of(world.database, CredlyConnection)).token_ends_at is None
+
+
+async def test_who_names_no_portal_is_told_near_names(world: World) -> None:
+    await a_portal(world.database, "southwind", name="South | <b>Wind</b>")
+
+    said = await refused(connect_portal, **form(world, portal="nortwind"))
+    assert said == (
+        "portal: there is no portal `nortwind`. Did you mean northwind (Northwind), southwind (South | <b>Wind</b>)?"
+    )
+
+    seen = await see(connect_portal, **form(world, portal="southwind</b>" * 30))
+    assert seen.message.startswith("portal: there is no portal `southwind</b>southwind</b>")
+    assert len(seen.message) < 400
+    assert "<" not in seen.page
+
+
+@pytest.mark.parametrize("portal", ["", "نورثويند", "🏅", "{portal}", "north\x00wind'; --"])
+async def test_an_odd_portal_is_no_portal(any_world: World, portal: str) -> None:
+    said = await refused(disconnect_portal, portal=portal)
+
+    assert said.startswith("portal: there is no portal `")
+    assert said.endswith("`. Did you mean northwind (Northwind)?")
+
+
+async def test_what_is_wrong_with_the_block_is_said_and_credly_is_not_called(world: World, standin: Standin) -> None:
+    for name in ("Credly Northwind", "", "a/b", "بلوك🏅"):
+        said = await refused(connect_portal, **form(world, token_block=name))
+        assert said == (
+            f"token_block: there is no Secret block named `{name}`. Create it in Prefect under Blocks "
+            "(type Secret), with Credly's authorization token as its value."
+        )
+    assert standin.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("pasted", "fault"),
+    [
+        (f"{TOKEN};", "it ends with a semicolon, which is not part of the token"),
+        (f"{TOKEN}:", "it ends with a colon, which is not part of the token"),
+        (f" {TOKEN}", "it has blanks or a line end around it"),
+        (f"{TOKEN}\n", "it has blanks or a line end around it"),
+    ],
+)
+async def test_a_token_that_was_pasted_with_something_else_is_recognised(
+    world: World, standin: Standin, pasted: str, fault: str
+) -> None:
+    await world.put_token(pasted)
+
+    seen = await see(connect_portal, **form(world))
+
+    assert seen.message == f"token_block: the token in `{BLOCK}` cannot be used: {fault}. Put it in anew."
+    assert TOKEN not in seen.message + seen.page
+    assert standin.requests() == []
+
+
+async def test_a_block_that_holds_no_text_is_no_token(world: World) -> None:
+    values: list[Any] = [{"token": TOKEN}, 4711]
+    for value in values:
+        await Secret(value=value).asave(BLOCK, overwrite=True)
+        seen = await see(connect_portal, **form(world))
+
+        assert seen.message.startswith("token_block: ")
+        assert TOKEN not in seen.message + seen.page
+
+
+async def test_what_credly_refuses_is_said_and_nothing_is_stored(world: World, standin: Standin) -> None:
+    before = await the_row_of(world.database, CredlyConnection)
+    standin.seed(
+        organizations=[{"id": ANOTHER_ORGANIZATION, "name": "Southwind"}],
+        tokens=[
+            {"token": "reads-only", "organization_id": ORGANIZATION, "write_enabled": False, "delete_enabled": False}
+        ],
+    )
+
+    nobodys = ANOTHER_ORGANIZATION.replace("2", "3")
+    assert await refused(connect_portal, **form(world, organization_id=nobodys)) == (
+        f"organization_id: Credly knows no organization `{nobodys}` at `{world.base_url}`."
+    )
+    assert await refused(connect_portal, **form(world, organization_id=ANOTHER_ORGANIZATION)) == (
+        f"token_block: the token in Secret block `{BLOCK}` may not do this for organization `{ANOTHER_ORGANIZATION}`. "
+        "Use a token of that organization, with write permission."
+    )
+    await world.put_token("of-nobody")
+    assert await refused(connect_portal, **form(world)) == (
+        f"token_block: Credly refused the token in Secret block `{BLOCK}`. Put a valid one there."
+    )
+    await world.put_token("reads-only")
+    assert await refused(connect_portal, **form(world)) == (
+        f"token_block: the token in `{BLOCK}` may only read. Issuing badges needs a token with write permission."
+    )
+    assert await the_row_of(world.database, CredlyConnection) == before
+
+
+async def test_trouble_on_the_way_to_credly_is_said_and_nothing_is_stored(world: World, standin: Standin) -> None:
+    nowhere = "http://127.0.0.1:1/v1"
+    assert await refused(connect_portal, **form(world, base_url=nowhere)) == (
+        f"environment: `{nowhere}` could not be reached. Check the address and the network."
+    )
+    standin.fault("answer", status=429)
+    assert await refused(connect_portal, **form(world)) == (
+        "Credly asked for fewer calls. Nothing was changed; try again in a minute."
+    )
+    standin.fault("answer", status=503, content="<html><body>ada@example.org</body></html>")
+    said = await refused(connect_portal, **form(world))
+    assert said.startswith("Credly gave no usable answer (")
+    assert said.endswith("). Nothing was changed; try again.")
+    assert "@" not in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"environment": Environment.SANDBOX},
+            "base_url: leave it empty for sandbox, or choose the environment 'other'.",
+        ),
+        ({"base_url": " "}, "base_url: the environment 'other' needs an address, such as http://127.0.0.1:8090/v1."),
+        (
+            {"organization_id": "x" * 300},
+            f"organization_id: `{'x' * 59}…` is not an id of Credly. Those look like "
+            "1a2b3c4d-1234-4abc-8def-1a2b3c4d5e6f; copy it from the address of the page at Credly.",
+        ),
+    ],
+)
+async def test_a_field_that_cannot_be_meant_is_named(world: World, changes: dict[str, Any], said: str) -> None:
+    assert await refused(connect_portal, **form(world, **changes)) == said
+
+
+async def test_disconnecting_blocks_what_waits_until_the_portal_is_connected_again(
+    any_world: World, standin: Standin
+) -> None:
+    await any_world.enable(paused_at=datetime.now(UTC))
+    await any_world.award("ada")
+    await reconcile(return_state=True)
+
+    seen = await see(disconnect_portal, portal="northwind")
+
+    assert (seen.name, seen.title) == ("Completed", "disconnect northwind")
+    assert seen.message == (
+        "Portal northwind disconnected; 1 waiting badge blocked until the portal is connected again"
+    )
+    assert "The token is still in its Secret block" in seen.page
+    assert await rows_of(any_world.database, CredlyConnection) == []
+    row = await the_row_of(any_world.database, BadgeIssuance)
+    assert (row.state, row.reason) == ("blocked", "portal_not_connected")
+
+    said = await refused(disconnect_portal, portal="northwind")
+    assert said == "portal: `northwind` is not connected to Credly, so there is nothing to disconnect."
+
+    await see(connect_portal, **form(any_world))
+    await change(any_world.database, CredlyIntegration, 1, paused_at=None)
+    await reconcile(return_state=True)
+    assert len(standin.badges()) == 1
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "ftp://credly.example.org",
+        "credly.example.org/v1",
+        "https://",
+        "https://[::1/v1",
+        "https://credly.example.org:x/v1",
+        "https://me:secret@credly.example.org/v1",
+        "https://credly.example.org/v1?page=1",
+        "<b>&",
+    ],
+)
+def test_what_is_no_address_of_an_api_is_refused(typed: str) -> None:
+    with pytest.raises(Mistake, match=r"^base_url: `.*` is no address of an API"):
+        address_of(Environment.OTHER, typed)
+
+
+@pytest.mark.parametrize("host", ["credly.example.org", "192.0.2.1"])
+def test_a_token_is_sent_in_the_open_to_this_machine_only(host: str) -> None:
+    with pytest.raises(Mistake, match="must begin with https://"):
+        address_of(Environment.OTHER, f"http://{host}/v1")
+    assert address_of(Environment.OTHER, "http://localhost:8090/v1/") == "http://localhost:8090/v1"
+
+
+def test_production_and_sandbox_have_addresses_of_their_own() -> None:
+    assert address_of(Environment.PRODUCTION, "") == "https://api.credly.com/v1"
+    assert address_of(Environment.SANDBOX, " ") == "https://sandbox-api.credly.com/v1"
