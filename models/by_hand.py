@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import and_, case, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ledger import BadgeIssuance
@@ -40,8 +41,10 @@ class FoundAward:
     awarded_at: datetime
 
 
-async def standing_award(connection: AsyncConnection, *, achievement_id: str, user_id: str) -> FoundAward | None:
-    """Return the user's first award of the achievement that was not withdrawn, or None."""
+async def standing_award(
+    connection: AsyncConnection, *, achievement_id: str, user_id: str, preferred: str | None = None
+) -> FoundAward | None:
+    """Return the user's award of the achievement that was not withdrawn: the preferred one, else the first, or None."""
     query = (
         select(awards.c.id, awards.c.awarded_at)
         .where(
@@ -49,7 +52,7 @@ async def standing_award(connection: AsyncConnection, *, achievement_id: str, us
             awards.c.user_id == user_id,
             awards.c.withdrawn_at.is_(None),
         )
-        .order_by(awards.c.awarded_at, awards.c.id)
+        .order_by(case((awards.c.id == preferred, 0), else_=1), awards.c.awarded_at, awards.c.id)
         .limit(1)
     )
     found = (await connection.execute(query)).one_or_none()
@@ -57,11 +60,22 @@ async def standing_award(connection: AsyncConnection, *, achievement_id: str, us
 
 
 async def issuance_of(connection: AsyncConnection, request: Request) -> BadgeIssuance | None:
-    """Return the ledger's row for the badge that is asked for, if there is one."""
-    query = select(issuances).where(
-        issuances.c.achievement_id == request.achievement_id,
-        issuances.c.user_id == request.user_id,
-        issuances.c.badge_template_id == request.badge_template_id,
+    """Return the ledger's row for the badge that is asked for, if there is one.
+
+    Where the achievement's template has changed since, that is the row of the earlier template whose badge was issued:
+    nobody gets a second badge for the same achievement.
+    """
+    asked_for = issuances.c.badge_template_id == request.badge_template_id
+    made = issuances.c.state.in_([IssuanceState.ISSUED, IssuanceState.ISSUING])
+    query = (
+        select(issuances)
+        .where(
+            issuances.c.achievement_id == request.achievement_id,
+            issuances.c.user_id == request.user_id,
+            or_(asked_for, made),
+        )
+        .order_by(case((asked_for, 0), else_=1), issuances.c.id)
+        .limit(1)
     )
     found = (await connection.execute(query)).one_or_none()
     return None if found is None else BadgeIssuance(**found._mapping)
@@ -75,7 +89,12 @@ async def enter(connection: AsyncConnection, request: Request, *, now: datetime)
     an award, else `now` (UTC), which is kept as the row's `awarded_at`.
     """
     found = await issuance_of(connection, request)
-    award = await standing_award(connection, achievement_id=request.achievement_id, user_id=request.user_id)
+    award = await standing_award(
+        connection,
+        achievement_id=request.achievement_id,
+        user_id=request.user_id,
+        preferred=found.award_id if found else None,
+    )
     asked = {"requested_by": request.requested_by, "request_reason": request.reason, "updated_at": now}
     if award is not None:
         asked |= {"award_id": award.award_id, "awarded_at": award.awarded_at}
@@ -85,9 +104,13 @@ async def enter(connection: AsyncConnection, request: Request, *, now: datetime)
         if value is not None
     }
     if found is None:
-        await connection.execute(insert(issuances).values(**_new_row(request, now=now) | asked))
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        new = dialect.insert(issuances).values(**_new_row(request, now=now) | asked)
+        await connection.execute(new.on_conflict_do_nothing())  # somebody else asks for it at the same moment
     elif values := _values_for(IssuanceState(found.state), request, now=now):
         unchanged = and_(issuances.c.id == found.id, issuances.c.state == found.state)
+        if found.badge_template_id != request.badge_template_id:
+            values |= {"badge_template_id": request.badge_template_id}
         if award is None and found.award_id is not None:
             values |= {"award_id": None, "origin": Origin.BY_HAND}  # its award was withdrawn; a person still wants it
         await connection.execute(update(issuances).where(unchanged).values(**values | asked))

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Column, delete, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyConnection, CredlyIntegration
@@ -23,9 +24,7 @@ awards = table(AchievementAward)
 
 async def put_connection(connection: AsyncConnection, portal_id: str, values: Mapping[str, Any]) -> None:
     """Connect a portal, or change its connection. The portal has exactly this connection afterwards."""
-    changed = await connection.execute(update(connections).where(connections.c.portal_id == portal_id).values(**values))
-    if not changed.rowcount:
-        await connection.execute(insert(connections).values(portal_id=portal_id, **values))
+    await _put(connection, connections.c.portal_id, portal_id, values)
 
 
 async def remove_connection(connection: AsyncConnection, portal_id: str, *, now: datetime) -> int:
@@ -40,11 +39,7 @@ async def remove_connection(connection: AsyncConnection, portal_id: str, *, now:
 
 async def put_integration(connection: AsyncConnection, achievement_id: str, values: Mapping[str, Any]) -> None:
     """Enable an achievement, or change its integration. It has exactly this integration afterwards."""
-    changed = await connection.execute(
-        update(integrations).where(integrations.c.achievement_id == achievement_id).values(**values)
-    )
-    if not changed.rowcount:
-        await connection.execute(insert(integrations).values(achievement_id=achievement_id, **values))
+    await _put(connection, integrations.c.achievement_id, achievement_id, values)
 
 
 async def remove_integration(connection: AsyncConnection, achievement_id: str, *, now: datetime) -> int:
@@ -98,20 +93,36 @@ async def counts_by_state(
 
 
 async def due_at_once(connection: AsyncConnection, achievement_id: str, *, now: datetime) -> int:
-    """Count the users whom the present integration of an achievement makes due at once: no badge yet, awarded."""
-    has_row = (
+    """Count the users whom the present integration of an achievement makes due at once: awarded, no badge yet.
+
+    A badge of an earlier template counts, as it does in planning.
+    """
+    stands = (
         select(issuances.c.id)
         .where(
             issuances.c.achievement_id == awards.c.achievement_id,
             issuances.c.user_id == awards.c.user_id,
-            issuances.c.badge_template_id == integrations.c.badge_template_id,
-            issuances.c.state.not_in([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.CANCELLED]),
+            issuances.c.state != IssuanceState.CANCELLED,
+            or_(
+                issuances.c.badge_template_id != integrations.c.badge_template_id,
+                issuances.c.state.not_in([IssuanceState.PENDING, IssuanceState.BLOCKED]),
+            ),
         )
         .exists()
     )
     query = (
         select(func.count(func.distinct(awards.c.user_id)))
         .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
-        .where(awards.c.achievement_id == achievement_id, covered(), awards.c.awarded_at <= now, ~has_row)
+        .where(awards.c.achievement_id == achievement_id, covered(), awards.c.awarded_at <= now, ~stands)
     )
     return int(await connection.scalar(query) or 0)
+
+
+async def _put(connection: AsyncConnection, key: Column[Any], value: str, values: Mapping[str, Any]) -> None:
+    """Change the row with this key, or make it; of two who make it at the same moment, the second changes it."""
+    changed = await connection.execute(update(key.table).where(key == value).values(**values))
+    if changed.rowcount:
+        return
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    made = dialect.insert(key.table).values(**{key.name: value}, **values)
+    await connection.execute(made.on_conflict_do_update(index_elements=[key], set_=dict(values)))

@@ -13,13 +13,13 @@ from models.integrations import CredlyIntegration
 from rules.badge_request import Prepared, prepare_request
 from rules.choices import EarnedAgain, EvidenceChoices, Locale, Mistake, in_the_past
 from rules.evidence import EvidenceKind
-from rules.facts import Expiry
+from rules.facts import Expiry, IssuanceFacts
 from rules.markup import code, plain, table
 from rules.masking import mask_email, mask_name
 from rules.near import did_you_mean
 from rules.reasons import Reason
 from rules.states import IssuanceState
-from rules.told import Told
+from rules.told import Told, counted
 from tasks.people import asking, connection_of, credly_id, known_place, reach_of
 from tasks.resources import Organization, database, now
 
@@ -51,67 +51,94 @@ async def enable(achievement: str, wish: Wish) -> Told:
     place = await known_place(achievement)
     template_id = credly_id(wish.badge_template_id, field="badge_template_id")
     since = in_the_past(wish.issue_since, field="issue_since", now=moment)
-    days = _days(wish)
+    values = _values(wish, template_id=template_id, since=since, days=_days(wish))
     async with asking(reach_of(connection_of(place))) as organization:
         template = await usable_template(organization, template_id)
-    before = place.integration
-    values = _values(wish, template_id=template_id, since=since, days=days)
+    stored = await _store(place, values, cap=wish.cap, moment=moment)
+    sentence = _enabled_sentence(achievement, stored, cap=wish.cap)
+    page = _enabled_page(place, template, stored, sentence=sentence, moment=moment)
+    return Told(sentence=sentence, page=page, needs_a_person=stored.after.held_at is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """What enabling made of an integration, and what follows from it."""
+
+    before: CredlyIntegration | None
+    after: CredlyIntegration
+    moved: int
+    due: int
+    example: IssuanceFacts | None
+
+    @property
+    def difference(self) -> list[tuple[str, ...]]:
+        if self.before is None:
+            return []
+        old, new = settings_of(self.before), settings_of(self.after)
+        return [(name, _shown(old[name]), _shown(new[name])) for name in new if old[name] != new[name]]
+
+
+async def _store(place: Place, values: dict[str, Any], *, cap: int, moment: datetime) -> _Stored:
+    achievement, since = place.achievement_id, values["issue_since"]
     async with database().writing() as connection:
+        before = await directory.integration_of(connection, achievement)
         if before is None:
-            values |= {"enabled_at": moment}
+            values = values | {"enabled_at": moment}
         await setting_up.put_integration(connection, achievement, values)
-        moved = await setting_up.take_along(connection, achievement, template_id, now=moment)
+        moved = await setting_up.take_along(connection, achievement, values["badge_template_id"], now=moment)
         due = await setting_up.due_at_once(connection, achievement, now=moment)
         reaches_further = since is not None and (before is None or _reaches(before) > since)
-        held = due > wish.cap and reaches_further
-        if held:
+        if due > cap and reaches_further:
             await setting_up.put_integration(connection, achievement, {"held_at": moment})
         after = await directory.integration_of(connection, achievement)
         example = await facts_of_latest_award(connection, achievement)
     if after is None:
         raise AssertionError
-    difference = _difference(before, after)
-    sentence = _enabled_sentence(achievement, before, difference, due=due, held=held, cap=wish.cap)
-    page = [
-        "# Credly is enabled" if before is None else "# Settings changed",
-        plain(sentence, longest=500),
-        f"Achievement {code(achievement)} ({plain(place.achievement_name)}) issues the badge template "
-        f"**{plain(template.name or template_id)}** ({code(template_id)}).",
-        *([f"{moved} waiting issuances were given the new template."] if moved else []),
-        *(["## What changed", table(("setting", "before", "now"), difference)] if before and difference else []),
-        "## Settings",
-        table(("setting", "value"), [(name, _shown(value)) for name, value in settings_of(after).items()]),
-        "## What would be sent for the latest award",
-        _example(example, moment),
-        PUBLIC,
-        *(
-            [
-                f"**Next:** look at the list with *reconcile* and its preview, then run *release-credly* for "
-                f"{code(achievement)}."
-            ]
-            if held
-            else ["**Next:** nothing; *reconcile* runs every 15 minutes."]
-        ),
-    ]
-    return Told(sentence=sentence, page="\n\n".join(page), needs_a_person=held)
+    return _Stored(before=before, after=after, moved=moved, due=due, example=example)
 
 
-def _enabled_sentence(
-    achievement: str,
-    before: CredlyIntegration | None,
-    difference: list[tuple[str, ...]],
-    *,
-    due: int,
-    held: bool,
-    cap: int,
-) -> str:
-    if before is None:
+def _enabled_sentence(achievement: str, stored: _Stored, *, cap: int) -> str:
+    changes = len(stored.difference)
+    if stored.before is None:
         done = f"Credly enabled on {achievement}"
     else:
-        done = f"Settings of {achievement} changed ({len(difference)})" if difference else f"{achievement}: no change"
-    if held:
-        return f"{done}; HELD: {due} badges would go out at once, more than {cap}. Run release-credly to let them go"
-    return f"{done}; {due} badges are due at once"
+        done = f"Settings of {achievement} changed ({changes})" if changes else f"{achievement}: no change"
+    due = counted(stored.due, "badge")
+    if stored.after.held_at is not None:
+        many = f", more than {cap}" if stored.due > cap else ""
+        return f"{done}; HELD: {due} would go out at once{many}. Run release-credly to let go what is held"
+    if stored.after.paused_at is not None:
+        return f"{done}; still PAUSED: {due} would go out at once. Run resume-credly to let go what waits"
+    return f"{done}; {due} due at once"
+
+
+def _enabled_page(place: Place, template: BadgeTemplate, stored: _Stored, *, sentence: str, moment: datetime) -> str:
+    difference, template_id = stored.difference, stored.after.badge_template_id
+    moved = counted(stored.moved, "waiting badge")
+    page = [
+        "# Credly is enabled" if stored.before is None else "# Settings changed",
+        plain(sentence, longest=500),
+        f"Achievement {code(place.achievement_id)} ({plain(place.achievement_name)}) issues the badge template "
+        f"**{plain(template.name or template_id)}** ({code(template_id)}).",
+        *([f"{moved} will be issued with the new template."] if stored.moved else []),
+        *(["## What changed", table(("setting", "before", "now"), difference)] if difference else []),
+        "## Settings",
+        table(("setting", "value"), [(name, _shown(value)) for name, value in settings_of(stored.after).items()]),
+        "## What would be sent for the latest award",
+        _example(stored.example, moment),
+        PUBLIC,
+        f"**Next:** {_next(stored.after)}",
+    ]
+    return "\n\n".join(page)
+
+
+def _next(integration: CredlyIntegration) -> str:
+    achievement = code(integration.achievement_id)
+    if integration.held_at is not None:
+        return f"look at the list with *reconcile* and its preview, then run *release-credly* for {achievement}."
+    if integration.paused_at is not None:
+        return f"run *resume-credly* for {achievement} when badges are to go out."
+    return "nothing; *reconcile* runs every 15 minutes."
 
 
 async def usable_template(organization: Organization, template_id: str) -> BadgeTemplate:
@@ -142,7 +169,7 @@ async def _active_templates(organization: Organization, typed: str) -> str:
     if hint := did_you_mean(typed, names):
         return hint
     shown = ", ".join(f"{name} ({key})" for key, name in list(names.items())[:5])
-    return f" Active templates are: {shown}." if shown else " It has no active template."
+    return f" Active templates are: {shown}." if shown else " The organization has no active template."
 
 
 async def pause(achievement: str, *, paused: bool) -> Told:
@@ -160,9 +187,9 @@ async def pause(achievement: str, *, paused: bool) -> Told:
         counts = await setting_up.counts_by_state(connection, achievement)
     waiting = counts.get(IssuanceState.PENDING, 0)
     if paused:
-        sentence = f"{achievement} paused; {waiting} issuances wait, and what comes due waits with them"
+        sentence = f"{achievement} paused; {counted(waiting, 'badge')} waiting, and what comes due waits too"
     else:
-        sentence = f"{achievement} resumed; {waiting} waiting issuances go out with the next run of reconcile"
+        sentence = f"{achievement} resumed; {counted(waiting, 'waiting badge')} due with the next run of reconcile"
     return Told(sentence=sentence, page=f"# {'Paused' if paused else 'Resumed'}\n\n{plain(sentence)}.")
 
 
@@ -178,7 +205,7 @@ async def release(achievement: str) -> Told:
     async with database().writing() as connection:
         await setting_up.put_integration(connection, achievement, {"held_at": None})
         due = await setting_up.due_at_once(connection, achievement, now=now())
-    sentence = f"{achievement} released; {due} badges go out with the next run of reconcile"
+    sentence = f"{achievement} released; {counted(due, 'badge')} due with the next run of reconcile"
     return Told(sentence=sentence, page=f"# Released\n\n{plain(sentence)}.")
 
 
@@ -193,8 +220,8 @@ async def disable(achievement: str) -> Told:
     async with database().writing() as connection:
         cancelled = await setting_up.remove_integration(connection, achievement, now=now())
         counts = await setting_up.counts_by_state(connection, achievement)
-    issued = counts.get(IssuanceState.ISSUED, 0)
-    sentence = f"Credly disabled on {achievement}; {cancelled} waiting issuances cancelled, {issued} issued badges stay"
+    kept = counted(counts.get(IssuanceState.ISSUED, 0), "issued badge")
+    sentence = f"Credly disabled on {achievement}; {counted(cancelled, 'waiting badge')} cancelled, {kept} kept"
     page = (
         f"# Credly is disabled\n\n{plain(sentence)}.\n\nThe issued badges stay at Credly and in the ledger. If Credly "
         "is enabled again, it covers awards made from then on; *issue_since* reaches further back."
@@ -238,13 +265,6 @@ def _reaches(integration: CredlyIntegration) -> datetime:
     return integration.issue_since or integration.enabled_at
 
 
-def _difference(before: CredlyIntegration | None, after: CredlyIntegration) -> list[tuple[str, ...]]:
-    if before is None:
-        return []
-    old, new = settings_of(before), settings_of(after)
-    return [(name, _shown(old[name]), _shown(new[name])) for name in new if old[name] != new[name]]
-
-
 def _shown(value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
@@ -278,7 +298,7 @@ def _values(wish: Wish, *, template_id: str, since: datetime | None, days: int |
     return values
 
 
-def _example(example: Any, moment: datetime) -> str:
+def _example(example: IssuanceFacts | None, moment: datetime) -> str:
     if example is None:
         return "Nobody has been awarded this achievement yet."
     prepared = prepare_request(example, now=moment)
