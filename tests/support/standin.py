@@ -1,7 +1,6 @@
 """The stand-in in a thread of its own, on a free port, spoken to over real HTTP."""
 
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +9,7 @@ import httpx
 import uvicorn
 
 from credly.standin.app import create_app
+from tests.support.waiting import until
 
 
 class Standin:
@@ -51,11 +51,7 @@ class Standin:
 
     def until_held(self, count: int = 1) -> None:
         """Return when so many requests are held; call it in a thread where an event loop runs."""
-        deadline = time.monotonic() + 60
-        while self.faults()["held"] < count:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"not {count} requests are held: {self.faults()}")
-            time.sleep(0.005)
+        until(lambda: self.faults()["held"] >= count, what=f"{count} requests are held")
 
     def template_state(self, template_id: str, state: str) -> None:
         self.control("POST", f"templates/{template_id}/state", {"state": state})
@@ -73,11 +69,7 @@ def running_standin(*, seed: Mapping[str, Any] | None = None, **settings: Any) -
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 30
-    while not server.started:
-        if time.monotonic() > deadline or not thread.is_alive():
-            raise RuntimeError("The stand-in does not start.")
-        time.sleep(0.005)
+    until(lambda: server.started or not thread.is_alive(), what="the stand-in starts")
     root_url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     try:
         with httpx.Client(base_url=root_url, timeout=30) as http:

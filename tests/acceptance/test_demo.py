@@ -1,0 +1,216 @@
+"""`make demo`, then `make up`, in a copy of the checkout: what a newcomer starts, and what an auditor sees then.
+
+The comparison of ledger, platform and badges reads the database files with SQL of its own.
+"""
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import httpx
+import pytest
+
+from settings import ROOT
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.xdist_group("demo")
+EVIDENCE = ("user", "company", "project", "portal")
+ISSUED = """
+SELECT l.credly_badge_id, l.badge_template_id, l.evidence_sent, a.awarded_at, u.id AS user_id,
+       trim(u.first_name) AS first_name, trim(u.last_name) AS last_name, trim(e.address) AS address,
+       u.profile_url AS user_url, u.first_name || ' ' || u.last_name AS user_name,
+       c.url AS company_url, c.name AS company_name, p.url AS project_url, p.name AS project_name,
+       o.url AS portal_url, o.name AS portal_name, i.*
+FROM badge_issuances l
+JOIN achievement_awards a ON a.id = l.award_id
+JOIN users u ON u.id = a.user_id
+JOIN user_emails e ON e.user_id = u.id AND e.is_primary
+JOIN achievements h ON h.id = a.achievement_id
+JOIN portals o ON o.id = h.portal_id
+JOIN credly_integrations i ON i.achievement_id = h.id
+LEFT JOIN companies c ON c.id = a.company_id
+LEFT JOIN projects p ON p.id = a.project_id
+WHERE l.state = 'issued'
+"""
+
+
+def rows(file: Path, query: str) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(query)]
+
+
+def environment() -> dict[str, str]:
+    """Without coverage: it would count the copy's files beside ours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("COV", "LAUREL_", "PREFECT_"))}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what git would clone, with changes that are not committed yet."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demo(checkout: Path) -> Path:
+    """The folder that the demo has left, with its output in `output.txt`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "demo"], cwd=checkout, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (checkout / ".laurel" / "output.txt").write_text(done.stdout, encoding="utf-8")
+    return checkout / ".laurel"
+
+
+def test_it_prints_what_was_issued_what_was_not_and_where_to_look(demo: Path) -> None:
+    shown = (demo / "output.txt").read_text(encoding="utf-8")
+
+    assert "The second run issued nothing." in shown
+    assert shown.count(" equal ") == 3
+    assert "NOT EQUAL" not in shown
+    assert re.search(r"http://127\.0\.0\.1:\d+/badges/", shown)
+    assert "make up" in shown
+
+
+def test_each_issued_row_is_one_badge_with_all_its_fields_from_the_platform(demo: Path) -> None:
+    ours = {row["credly_badge_id"]: row for row in rows(demo / "laurel.db", ISSUED)}
+    theirs = {row["id"]: row for row in rows(demo / "standin.db", "SELECT * FROM badges WHERE NOT deleted")}
+
+    assert len(ours) > 400
+    assert set(ours) == set(theirs)
+    for badge_id, row in ours.items():
+        badge = theirs[badge_id]
+        assert badge["recipient_email"] == row["address"]
+        assert (badge["first_name"], badge["last_name"]) == (row["first_name"], row["last_name"])
+        assert (badge["template_id"], badge["issuer_earner_id"]) == (row["badge_template_id"], row["user_id"])
+        awarded_at = datetime.fromisoformat(row["awarded_at"]).replace(tzinfo=UTC, microsecond=0)
+        assert badge["issued_at"] == awarded_at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        sent = [
+            (entry["name"], entry["value"], entry.get("description", "")) for entry in json.loads(badge["evidence"])
+        ]
+        assert sent == expected_evidence(row), row["user_id"]
+        assert row["evidence_sent"].count(",") + bool(row["evidence_sent"]) == len(sent)
+    mails = rows(demo / "standin.db", "SELECT badge_id, count(*) AS n FROM outbox GROUP BY badge_id")
+    suppressed = {badge_id for badge_id, badge in theirs.items() if badge["suppressed"]}
+    assert {mail["badge_id"] for mail in mails} == set(theirs) - suppressed
+    assert {mail["n"] for mail in mails} == {1}
+
+
+def expected_evidence(row: dict[str, Any]) -> list[tuple[str, str, str]]:
+    found = []
+    for kind in EVIDENCE:
+        link = (row[f"{kind}_url"] or "").strip()
+        if row[f"{kind}_evidence"] and link.startswith(("http://", "https://")):
+            name = row[f"{kind}_evidence_name"].strip() or " ".join(row[f"{kind}_name"].split())
+            found.append((name, link, row[f"{kind}_evidence_description"].strip()))
+    return found
+
+
+def test_nothing_of_a_learner_and_no_token_is_in_prefects_database_or_in_a_log(demo: Path) -> None:
+    people = rows(
+        demo / "laurel.db",
+        "SELECT u.id, first_name, last_name, address FROM users u LEFT JOIN user_emails e ON e.user_id = u.id",
+    )
+    secret: set[str] = {f"invented-token-{name}" for name in ("northwind", "harbour", "meridian")}
+    secret |= {base64.b64encode(f"{token}:".encode()).decode() for token in set(secret)}
+    for person in people:
+        first, last, address = (" ".join((person[key] or "").split()) for key in ("first_name", "last_name", "address"))
+        secret |= {address} if "@" in address else set()
+        secret |= {f"{first} {last}"} if first and last else set()
+        secret |= {name for name in (first, last) if len(name) > 5 or not name.isascii()}
+    shapes = {shape for value in secret if value for shape in _written(value)}
+    written = [file for folder in ("prefect", "logs") for file in (demo / folder).rglob("*") if file.is_file()]
+    written.append(demo / "output.txt")
+
+    everything = b"".join(file.read_bytes() for file in written)
+
+    assert b"issue-organization" in everything  # this is Prefect's database indeed
+    assert [shape for shape in shapes if shape in everything] == []
+
+
+def _written(value: str) -> set[bytes]:
+    """How a text may stand in a file: plain, as JSON and Python write it, or in an address."""
+    forms = {value, json.dumps(value)[1:-1], quote(value), quote_plus(value), value.encode("unicode_escape").decode()}
+    return {form.encode() for form in forms}
+
+
+def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: Path) -> None:
+    with running_up(checkout) as (address, process):
+        api = httpx.Client(base_url=f"{address}/api", timeout=30)
+        names = {each["name"] for each in api.post("/deployments/filter", json={}).json()}
+        runs = api.post("/flow_runs/filter", json={}).json()
+        assert {"reconcile", "enable-credly", "issue-badge", "connect-portal"} <= names
+        assert any(run["name"].startswith("reconcile · 3 portals") for run in runs)
+        assert httpx.get(f"{address}/runs", headers={"Accept": "text/html"}).status_code == 200
+
+        final = run_deployment(api, "reconcile")
+        while final["type"] == "CANCELLED":  # the schedule's own run had just begun: they never overlap
+            final = run_deployment(api, "reconcile")
+
+        assert final["type"] == "COMPLETED", final
+        assert final["message"].startswith("0 issued")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{address}/api/health")
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(checkout) not in left
+
+
+def run_deployment(api: httpx.Client, name: str) -> dict[str, Any]:
+    """Start a run as the UI does, and return the state in which it ends."""
+    (deployment,) = [each for each in api.post("/deployments/filter", json={}).json() if each["name"] == name]
+    run = api.post(f"/deployments/{deployment['id']}/create_flow_run", json={}).json()
+
+    def final() -> dict[str, Any] | None:
+        state: dict[str, Any] = api.get(f"/flow_runs/{run['id']}").json()["state"]
+        return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
+
+    return until(final, what=f"a run of {name} ends", within=180) or {}
+
+
+@contextmanager
+def running_up(checkout: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Start `make up`'s command, and give Prefect's address as it prints it."""
+    shown = checkout / ".laurel" / "up.txt"
+    with shown.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "demo.up"],
+            cwd=checkout,
+            env=environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    try:
+        until(lambda: process.poll() is not None or "Ctrl-C" in shown.read_text(), what="make up is ready", within=180)
+        found = re.search(r"(http://127\.0\.0\.1:\d+)/runs", shown.read_text())
+        assert found, shown.read_text()
+        yield found[1], process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=60)
