@@ -2,10 +2,11 @@
 
 import asyncio
 
-from prefect import State, flow
+from prefect import State, flow, tags
 
 from flows.issue_organization import issue_organization
 from models.claiming import DueOrganization
+from rules.tally import Tally
 from rules.told import counted
 from tasks.dispatch import organizations_with_work, shares
 from tasks.plan import look_again_at_failed, plan_issuances
@@ -34,13 +35,13 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False) -> 
         await look_again_at_failed()
         organizations = await organizations_with_work([portal] if portal else None)
         await name_run(_title(organizations))
-        parts = await asyncio.gather(
-            *(
-                issue_organization(list(each.portal_ids), limit=share, return_state=True)
-                for each, share in shares(organizations, limit=limit)
-            )
-        )
+        parts = await asyncio.gather(*(_issue(each, share) for each, share in shares(organizations, limit=limit)))
         return await tell_run(plan, organizations, parts, portal=portal)
+
+
+async def _issue(organization: DueOrganization, limit: int) -> State[Tally]:
+    with tags(*(f"portal:{portal}" for portal in organization.portal_ids)):
+        return await issue_organization(list(organization.portal_ids), limit=limit, return_state=True)
 
 
 def _title(organizations: list[DueOrganization]) -> str:
