@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import IfBadgeExists, PlatformId, UserId
+from rules.choices import IfBadgeExists, PlatformId, UserId, WithoutAddress
 from tasks.by_hand import Asked, issue_by_hand, preview_by_hand
 from tasks.people import tell
 from tasks.resources import open_database
@@ -17,7 +17,7 @@ async def issue_badge(
     achievement: PlatformId,
     project: PlatformId = "",
     company: PlatformId = "",
-    reason: Annotated[str, Field(max_length=500)] = "",
+    reason: Annotated[WithoutAddress, Field(max_length=500)] = "",
     if_badge_exists: IfBadgeExists = IfBadgeExists.LEAVE,
     preview: bool = False,
 ) -> State[None]:

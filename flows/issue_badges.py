@@ -5,6 +5,7 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
+from rules.choices import WithoutAddress
 from tasks.by_list import issue_list
 from tasks.people import tell
 from tasks.resources import open_database
@@ -12,9 +13,9 @@ from tasks.resources import open_database
 
 @flow(name="issue-badges", persist_result=False)
 async def issue_badges(
-    rows: Annotated[str, Field(max_length=200_000)] = "",
+    rows: Annotated[WithoutAddress, Field(max_length=200_000)] = "",
     path: str = "",
-    reason: Annotated[str, Field(max_length=500)] = "",
+    reason: Annotated[WithoutAddress, Field(max_length=500)] = "",
     preview: bool = False,
 ) -> State[None]:
     """Issue badges to a list of users, row by row. Bad rows are reported and skipped, the good ones are issued.

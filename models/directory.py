@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Table, and_, func, select
+from sqlalchemy import Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
@@ -79,9 +79,10 @@ async def user_exists(connection: AsyncConnection, user_id: str) -> bool:
 
 async def users_with_primary_address(connection: AsyncConnection, address: str) -> list[str]:
     """Return the ids of users whose primary e-mail address this is, upper and lower case counting as equal."""
-    query = select(emails.c.user_id).where(
-        and_(emails.c.is_primary, func.lower(emails.c.address) == address.strip().lower())
-    )
+    typed, stored = address.strip(), func.trim(emails.c.address)
+    # As it is, too: SQLite's lower() leaves letters beyond ASCII as they are.
+    same = or_(stored == typed, func.lower(stored) == typed.lower())
+    query = select(emails.c.user_id).where(and_(emails.c.is_primary, same))
     return list((await connection.execute(query.order_by(emails.c.user_id))).scalars())
 
 

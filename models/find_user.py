@@ -27,7 +27,9 @@ def main() -> int:
         sys.stderr.write("Give one e-mail address: python -m models.find_user ADDRESS\n")
         return 2
     ids = asyncio.run(find(sys.argv[1]))
-    sys.stdout.write("".join(f"{user_id}\n" for user_id in ids) or "No user has this as primary e-mail address.\n")
+    sys.stdout.write("".join(f"{user_id}\n" for user_id in ids))
+    if not ids:
+        sys.stderr.write("No user has this as primary e-mail address.\n")
     return 0 if ids else 1
 
 

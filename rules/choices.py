@@ -21,8 +21,13 @@ PlatformId = Annotated[str, BeforeValidator(_as_text)]
 """A key of the platform, as text."""
 
 
-UserId = Annotated[str, BeforeValidator(_as_text), Field(pattern=r"^[^@\s]+$", max_length=64)]
+# The pattern stands first: behind the validator it would be missing from the schema that Prefect's server checks.
+UserId = Annotated[str, Field(pattern=r"^\s*[^@\s]+\s*$", max_length=64), BeforeValidator(_as_text)]
 """A user's key. An e-mail address is refused before a run exists, so that it never reaches Prefect's database."""
+
+
+WithoutAddress = Annotated[str, Field(pattern=r"^[^@]*$")]
+"""Text in which an e-mail address is refused before a run exists, as what is typed is kept in the run history."""
 
 
 class Environment(StrEnum):

@@ -14,5 +14,6 @@ class Told:
 
     sentence: str
     page: str = ""
+    done: bool = True
     needs_a_person: bool = False
     badge_url: str | None = None

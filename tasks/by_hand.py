@@ -50,7 +50,7 @@ async def preview_by_hand(asked: Asked) -> Told:
     prepared = prepare_request(facts, now=now())
     if isinstance(prepared, Reason):
         sentence = f"Preview: nothing can be sent to {asked.user}: {prepared.sentence}"
-        return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}\n\n{prepared.advice}")
+        return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}\n\n{prepared.advice}", done=False)
     sentence = f"Preview: {asked.achievement} would be issued to {asked.user}; nothing was done"
     page = f"# Preview\n\nNothing was done. This would be sent:\n\n{sent_page(asked.user, prepared)}\n\n{PUBLIC}"
     return Told(sentence=sentence, page=page)
@@ -129,6 +129,7 @@ def _told(row: BadgeIssuance, *, stood_before: bool) -> Told:
     return Told(
         sentence=sentence,
         page=page,
+        done=issued,
         needs_a_person=row.state in (IssuanceState.FAILED, IssuanceState.BLOCKED),
         badge_url=row.badge_url if issued else None,
     )

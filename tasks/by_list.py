@@ -1,20 +1,22 @@
 """Issuing badges to a list of users: each row by itself, so that a bad one keeps none of the good ones back."""
 
 import csv
-import io
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from rules.choices import Mistake, UserId
-from rules.markup import plain, table
+from rules.markup import code, plain, table
 from rules.text import tidy
-from rules.told import Told
+from rules.told import Told, counted
 from tasks.by_hand import Asked, issue_by_hand, preview_by_hand
 
 _ROWS_AT_MOST = 5000
+_BYTES_AT_MOST = 1_000_000
 _user = TypeAdapter(UserId)
 
 
@@ -40,45 +42,77 @@ async def issue_list(*, rows: str, path: str, reason: str, preview: bool) -> Tol
     if len(lines) > _ROWS_AT_MOST:
         raise Mistake(f"rows: {len(lines)} rows are more than {_ROWS_AT_MOST}; cut the list into several.")
     results = [(line, await _one(line, reason=reason, preview=preview)) for line in lines]
-    skipped = sum(result.startswith("Skipped") for _, result in results)
-    sentence = f"{len(lines) - skipped} of {len(lines)} rows {'checked' if preview else 'done'}, {skipped} skipped"
-    shown = [(str(line.number), plain(line.user), plain(line.achievement), plain(result)) for line, result in results]
-    page = f"# {sentence}\n\n{table(('line', 'user', 'achievement', 'result'), shown)}"
-    return Told(sentence=sentence, page=page, needs_a_person=skipped > 0)
+    counts = Counter(result.kind for _, result in results)
+    sentence = (
+        f"{'Preview: ' if preview else ''}{counts['done']} of {counted(len(lines), 'row')} "
+        f"{'can be issued or are already' if preview else 'issued, now or before'} · "
+        f"{counts['not done']} not issued · {counts['skipped']} skipped"
+    )
+    shown = [(str(line.number), *_ids(line), plain(result.text, longest=700)) for line, result in results]
+    page = f"# {plain(sentence)}\n\n{table(('line', 'user', 'achievement', 'result'), shown)}"
+    return Told(sentence=sentence, page=page, needs_a_person=counts["done"] < len(lines))
 
 
-async def _one(line: Line, *, reason: str, preview: bool) -> str:
+@dataclass(frozen=True, kw_only=True)
+class _Result:
+    kind: Literal["done", "not done", "skipped"]
+    text: str
+
+
+async def _one(line: Line, *, reason: str, preview: bool) -> _Result:
     if line.fault:
-        return f"Skipped: {line.fault}"
+        return _Result(kind="skipped", text=f"Skipped: {line.fault}")
     asked = Asked(user=line.user, achievement=line.achievement, reason=reason)
     try:
         told = await (preview_by_hand(asked) if preview else issue_by_hand(asked))
     except Mistake as mistake:
-        return f"Skipped: {mistake}"
-    return told.sentence
+        return _Result(kind="skipped", text=f"Skipped: {mistake}")
+    return _Result(kind="done" if told.done else "not done", text=told.sentence)
+
+
+def _ids(line: Line) -> tuple[str, str]:
+    return plain(line.user), plain(line.achievement)
 
 
 def _text(rows: str, path: str) -> str:
     if bool(rows.strip()) == bool(path.strip()):
         raise Mistake("rows: give either rows or a path, not both and not neither.")
-    if rows.strip():
-        return rows
+    return rows if rows.strip() else _text_of_file(path.strip())
+
+
+def _text_of_file(path: str) -> str:
     try:
-        return Path(path.strip()).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Mistake(f"path: the file cannot be read ({type(error).__name__}). It must be UTF-8 text.") from None
+        if not Path(path).is_file():
+            raise Mistake(f"path: there is no file {code(path)} on the machine of the worker.")
+        with Path(path).open("rb") as file:
+            content = file.read(_BYTES_AT_MOST + 1)
+    except (OSError, ValueError):
+        raise Mistake(f"path: the file {code(path)} cannot be read.") from None
+    if len(content) > _BYTES_AT_MOST:
+        raise Mistake(f"path: the file is larger than {_BYTES_AT_MOST} bytes; cut the list into several.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Mistake("path: the file is not UTF-8 text. Save it as “CSV UTF-8” and try again.") from None
 
 
 def lines_of(text: str) -> Iterator[Line]:
-    """Return the rows of a list; separated by commas, semicolons or tabs, a head line and blank lines left out."""
+    """Return the rows of a list; separated by commas, semicolons or tabs, a head line and blank lines left out.
+
+    Each line is read by itself, so that a quotation mark without its partner spoils one row and not the rest.
+    """
     sample = text.lstrip().partition("\n")[0]
     delimiter = next((mark for mark in ("\t", ";") if mark in sample), ",")
     seen: set[tuple[str, str]] = set()
-    for number, cells in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), start=1):
-        values = [tidy(cell) for cell in cells]
-        if not any(values) or (number == 1 and values[:2] == ["user", "achievement"]):
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            values = [tidy(cell) for cells in csv.reader([line], delimiter=delimiter) for cell in cells]
+        except csv.Error:
+            yield Line(number=number, fault="the row cannot be read as comma-separated values.")
             continue
-        yield _line(number, values, seen)
+        head = [value.casefold() for value in values[:2]]
+        if any(values) and head != ["user", "achievement"]:
+            yield _line(number, values, seen)
 
 
 def _line(number: int, values: list[str], seen: set[tuple[str, str]]) -> Line:
@@ -88,7 +122,9 @@ def _line(number: int, values: list[str], seen: set[tuple[str, str]]) -> Line:
     try:
         _user.validate_python(user)
     except ValidationError:
-        return Line(number=number, fault="the first column must be a user's id, and no e-mail address.")
+        return Line(number=number, fault="the first column must be a user's id, and no name or e-mail address.")
+    if "@" in achievement:
+        return Line(number=number, fault="the second column must be an achievement's id, and no e-mail address.")
     if (user, achievement) in seen:
         return Line(number=number, user=user, achievement=achievement, fault="the row stands above already.")
     seen.add((user, achievement))

@@ -22,6 +22,8 @@ from rules.told import Told
 from tasks.resources import Organization, TokenNotUsable, database, open_organization
 from tasks.tell import NEEDS_A_PERSON
 
+_LONGEST_STARTER = 255
+
 
 async def tell(work: Awaitable[Told], *, key: str) -> State[None]:
     """Do the work and return the run's final state; a mistake becomes a failed state that says what to change.
@@ -40,7 +42,7 @@ async def tell(work: Awaitable[Told], *, key: str) -> State[None]:
         return Failed(message=str(mistake))
     await acreate_markdown_artifact(key=key, markdown=told.page or plain(told.sentence), description=told.sentence)
     if told.badge_url:
-        await acreate_link_artifact(key=f"{key}-badge", link=told.badge_url, description=told.sentence)
+        await acreate_link_artifact(key=f"{key}-link", link=told.badge_url, description=told.sentence)
     return Completed(name=NEEDS_A_PERSON if told.needs_a_person else "Completed", message=told.sentence)
 
 
@@ -153,4 +155,4 @@ async def started_by() -> str:
     async with get_client() as client:
         run = await client.read_flow_run(UUID(flow_run.id))
     creator = run.created_by
-    return f"{creator.type}: {creator.display_value}" if creator else ""
+    return f"{creator.type}: {creator.display_value}"[:_LONGEST_STARTER] if creator else ""

@@ -29,17 +29,16 @@ async def see(flow: Callable[..., Any], **parameters: Any) -> Seen:
     async with get_client() as client:
         run = await client.read_flow_run(run_id)
         artifacts = await client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])))
-    by_kind: dict[str, list[str]] = {"markdown": []}
-    for artifact in artifacts:
-        by_kind.setdefault(str(artifact.type), []).append(str(artifact.data))
-    markdown = by_kind.pop("markdown")
+    # Prefect keeps a link as Markdown, too.
+    links = [str(artifact.data) for artifact in artifacts if str(artifact.key).endswith("-link")]
+    pages = [str(artifact.data) for artifact in artifacts if not str(artifact.key).endswith("-link")]
     return Seen(
         run_id=run_id,
         title=run.name,
         name=str(state.name),
         message=str(state.message),
-        page="\n".join(markdown),
-        links=[data for kind in by_kind.values() for data in kind],
+        page="\n".join(pages),
+        links=[link.rpartition("(")[2].rstrip(")") for link in links],
     )
 
 
