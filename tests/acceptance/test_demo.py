@@ -170,13 +170,13 @@ def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: P
         assert any(re.match(r"issue .+ · \d+", task["name"]) for task in tasks)
         assert httpx.get(f"{address}/runs", headers={"Accept": "text/html"}).status_code == 200
 
-        final = run_deployment(api, "reconcile")
+        run_id, final = run_deployment(api, "reconcile")
         while final["type"] == "CANCELLED":  # the schedule's own run had just begun: they never overlap
-            final = run_deployment(api, "reconcile")
+            run_id, final = run_deployment(api, "reconcile")
 
         assert final["type"] == "COMPLETED", final
         assert final["message"].startswith("0 issued")
-        again = retry(api, final["state_details"]["flow_run_id"])
+        again = retry(api, run_id)
         assert (again["type"], again["message"]) == ("COMPLETED", final["message"])
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
@@ -186,11 +186,11 @@ def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: P
     assert str(checkout) not in left
 
 
-def run_deployment(api: httpx.Client, name: str) -> dict[str, Any]:
-    """Start a run as the UI does, and return the state in which it ends."""
+def run_deployment(api: httpx.Client, name: str) -> tuple[str, dict[str, Any]]:
+    """Start a run as the UI does, and return its id and the state in which it ends."""
     (deployment,) = [each for each in api.post("/deployments/filter", json={}).json() if each["name"] == name]
     run = api.post(f"/deployments/{deployment['id']}/create_flow_run", json={}).json()
-    return end_of(api, run["id"], tries=1)
+    return run["id"], end_of(api, run["id"], tries=1)
 
 
 def retry(api: httpx.Client, run_id: str) -> dict[str, Any]:
