@@ -1,12 +1,12 @@
 """The scheduled run: newly awarded achievements become Credly badges."""
 
 import asyncio
+from typing import Any
 
 from prefect import State, flow, tags
 
 from flows.issue_organization import issue_organization
 from models.claiming import DueOrganization
-from rules.tally import Tally
 from rules.told import counted
 from tasks.dispatch import organizations_with_work, shares
 from tasks.plan import look_again_at_failed, plan_issuances
@@ -39,7 +39,7 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False) -> 
         return await tell_run(plan, organizations, parts, portal=portal)
 
 
-async def _issue(organization: DueOrganization, limit: int) -> State[Tally]:
+async def _issue(organization: DueOrganization, limit: int) -> State[Any]:
     with tags(*(f"portal:{portal}" for portal in organization.portal_ids)):
         return await issue_organization(list(organization.portal_ids), limit=limit, return_state=True)
 

@@ -1,12 +1,15 @@
 """The acceptance tests run flows on the real parts: both databases, Prefect's server, the stand-in."""
 
 from tests.integration.conftest import _migrated, database, migrated_address, migrated_file, postgresql
+from tests.support.demo_checkout import checkout, demo
 from tests.support.running import any_world, prefect_api, prefect_server, shared_standin, standin, world
 
 __all__ = [
     "_migrated",
     "any_world",
+    "checkout",
     "database",
+    "demo",
     "migrated_address",
     "migrated_file",
     "postgresql",
