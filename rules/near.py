@@ -11,7 +11,7 @@ def near_matches(typed: str, known: Mapping[str, str]) -> list[str]:
 
     `known` maps ids to names. Upper and lower case count as equal.
     """
-    by_text = {name.casefold(): key for key, name in known.items()} | {key.casefold(): key for key in known}
+    by_text = {name.casefold(): key for key, name in known.items() if name} | {key.casefold(): key for key in known}
     texts = get_close_matches(typed.casefold(), by_text, n=_SHOWN * 2, cutoff=0.5)
     contained = [text for text in by_text if typed and typed.casefold() in text]
     return list(dict.fromkeys(by_text[text] for text in [*texts, *contained]))[:_SHOWN]

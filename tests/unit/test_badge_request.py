@@ -1,5 +1,4 @@
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,29 +13,9 @@ from rules.badge_request import (
     would_differ,
 )
 from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource, LeftOut
-from rules.facts import BadgeOptions, Expiry, IssuanceFacts
+from rules.facts import BadgeOptions, Expiry
 from rules.reasons import Reason
-
-NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
-AWARDED = datetime(2026, 11, 2, 23, 59, 59, tzinfo=timezone(timedelta(hours=1)))
-
-
-def facts(**changes: Any) -> IssuanceFacts:
-    options = {name: changes.pop(name) for name in list(changes) if name in BadgeOptions.__dataclass_fields__}
-    plain = IssuanceFacts(
-        issuance_id=1,
-        achievement_id="forklift",
-        user_id="person-0042",
-        portal_id="northwind",
-        badge_template_id="template-1",
-        award_id="award-1",
-        awarded_at=AWARDED,
-        first_name="Ada",
-        last_name="Muster",
-        email="ada@example.org",
-        options=BadgeOptions(**options),
-    )
-    return replace(plain, **changes)
+from tests.support.facts import AWARDED, NOW, facts
 
 
 def prepared(**changes: Any) -> Prepared:

@@ -80,3 +80,12 @@ def test_each_setting_is_described_here_and_in_the_documents(name: str) -> None:
 
     assert (Settings.model_fields[name].description or "").endswith(".")
     assert f"LAUREL_{name.upper()}" in documents
+
+
+@pytest.mark.parametrize(("given", "meant"), [("90", 90), ("1.5", 1.5), ("PT5M", 300), ("00:02:00", 120)])
+def test_a_duration_is_seconds_or_one_of_the_usual_forms(
+    monkeypatch: pytest.MonkeyPatch, given: str, meant: float
+) -> None:
+    monkeypatch.setenv("LAUREL_LEASE", given)
+
+    assert settings().lease == timedelta(seconds=meant)

@@ -1,0 +1,64 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from rules.choices import EvidenceChoice, EvidenceChoices, Mistake, PlatformId, UserId, WithoutAddress, in_the_past
+from rules.evidence import EvidenceKind, EvidenceSetting
+
+NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("typed", "key"), [(" a-1 \n", "a-1"), (42, "42"), ("", ""), ("\u00a0x", "x")])
+def test_keys_are_text_without_blanks_around(typed: object, key: str) -> None:
+    assert TypeAdapter(PlatformId).validate_python(typed) == key
+
+
+@pytest.mark.parametrize("typed", [True, None, 1.5, ["a"]])
+def test_what_is_no_key_is_refused(typed: object) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(PlatformId).validate_python(typed)
+
+
+@pytest.mark.parametrize("typed", ["ada@example.org", "a b", "", "x" * 65])
+def test_an_address_is_no_user_id(typed: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(UserId).validate_python(typed)
+
+
+def test_the_server_sees_that_an_address_is_no_user_id() -> None:
+    assert "@" in TypeAdapter(UserId).json_schema()["pattern"]
+
+
+def test_a_reason_names_no_address() -> None:
+    assert TypeAdapter(WithoutAddress).validate_python("she asked") == "she asked"
+    with pytest.raises(ValidationError):
+        TypeAdapter(WithoutAddress).validate_python("ada@example.org asked")
+
+
+def test_choices_become_settings_without_blanks() -> None:
+    chosen = EvidenceChoices(user=EvidenceChoice(on=True, static_name="  Profile "))
+
+    assert chosen.as_settings() == {
+        kind: EvidenceSetting(enabled=kind is EvidenceKind.USER, static_name="Profile" * (kind is EvidenceKind.USER))
+        for kind in EvidenceKind
+    }
+
+
+def test_unknown_choices_are_refused() -> None:
+    with pytest.raises(ValidationError):
+        EvidenceChoice.model_validate({"on": True, "link": "https://example.org"})
+
+
+def test_a_moment_in_the_past_is_taken_as_it_is() -> None:
+    assert in_the_past(None, field="issue_since", now=NOW) is None
+    assert in_the_past(NOW, field="issue_since", now=NOW) == NOW
+
+
+@pytest.mark.parametrize(
+    ("moment", "words"),
+    [(NOW.replace(tzinfo=None), "needs a time zone"), (NOW + timedelta(seconds=1), "is in the future")],
+)
+def test_other_moments_are_mistakes_that_name_the_field(moment: datetime, words: str) -> None:
+    with pytest.raises(Mistake, match=f"^issue_since: .*{words}"):
+        in_the_past(moment, field="issue_since", now=NOW)
