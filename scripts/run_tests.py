@@ -29,7 +29,9 @@ FLOORS: tuple[tuple[str, float], ...] = (
 
 def scrubbed_environment(shell: Mapping[str, str], home: str) -> dict[str, str]:
     """Return the shell's environment without what would reach a real Prefect, Credly or database."""
-    kept = {name: value for name, value in shell.items() if not name.startswith(("PREFECT_", "LAUREL_"))}
+    sandbox = "LAUREL_SANDBOX_"  # which tests/contract asks, where somebody wants that
+    ours = ("PREFECT_", "LAUREL_")
+    kept = {name: value for name, value in shell.items() if name.startswith(sandbox) or not name.startswith(ours)}
     return kept | {
         "PREFECT_HOME": home,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -1,0 +1,142 @@
+"""Templates, organizations, tokens; who is let in; paths and envelopes (docs/credly-api.md)."""
+
+import base64
+
+import httpx
+import pytest
+
+from tests.contract.conftest import ORGANIZATION, READ_ONLY, STRANGER, TEMPLATES, TOKEN, Api
+from tests.support.standin import Standin
+
+
+def test_an_organization_is_the_cheapest_check_of_a_token(api: Api) -> None:
+    reply = api.http.get(api.path)
+
+    assert (reply.status_code, reply.json()["metadata"]) == (200, {})
+    assert reply.json()["data"]["id"] == api.organization
+    assert reply.json()["data"]["name"]
+
+
+def test_organizations_are_those_of_the_token(api: Api) -> None:
+    assert [each["id"] for each in api.http.get("/organizations").json()["data"]] == [api.organization]
+
+
+def test_a_template_can_be_read(api: Api) -> None:
+    template = api.http.get(f"{api.path}/badge_templates/{api.template}").json()["data"]
+
+    assert (template["id"], template["state"], template["allow_duplicate_badges"]) == (api.template, "active", False)
+    assert template["owner"]["id"] == api.organization
+    assert len(template["skills"]) >= 3
+
+
+def test_an_unknown_template_is_not_found(api: Api) -> None:
+    assert api.http.get(f"{api.path}/badge_templates/00000000-0000-4000-8000-00000000dead").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", "active draft archived"),
+        ("state::active", "active"),
+        ("state::draft,archived", "draft archived"),
+        ("name::template", "active draft archived"),
+        ('name::"Template, draft"', "draft"),
+        ("query::DRAFT", "draft"),
+    ],
+)
+def test_templates_are_listed_and_filtered(standin: Standin, api: Api, query: str, found: str) -> None:
+    rows = api.http.get(f"{api.path}/badge_templates", params={"filter": query} if query else {}).json()["data"]
+
+    assert sorted(row["id"] for row in rows) == sorted(TEMPLATES[state] for state in found.split())
+
+
+def test_templates_can_be_sorted(standin: Standin, api: Api) -> None:
+    api.issue()
+
+    names = api.http.get(f"{api.path}/badge_templates", params={"sort": "-name"}).json()["data"]
+    counts = api.http.get(f"{api.path}/badge_templates", params={"sort": "-badges_count"}).json()["data"]
+
+    assert [row["name"] for row in names] == ["Template, draft", "Template, archived", "Template, active"]
+    assert (counts[0]["id"], counts[0]["badges_count"]) == (api.template, 1)
+
+
+def _basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Basic", "Basic ***", _basic("wrong:"), _basic(":"), f"Bearer {TOKEN}", _basic(TOKEN), "Basic /w=="],
+)
+def test_without_the_token_nothing_is_let_in(api: Api, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+
+    reply = httpx.get(f"{api.http.base_url}{api.path.removeprefix('/')}", headers=headers)
+
+    assert (reply.status_code, reply.json()["metadata"]) == (401, None)
+    assert api.message(reply)
+
+
+def test_a_token_without_its_colon_can_be_assumed_to_work(standin: Standin, api: Api) -> None:
+    standin.settings(accept_token_without_colon=True)
+
+    reply = httpx.get(f"{standin.base_url}{api.path}", headers={"Authorization": _basic(TOKEN)})
+
+    assert reply.status_code == 200
+
+
+def test_a_token_ends(standin: Standin, api: Api) -> None:
+    assert api.http.get(api.path).status_code == 200
+    standin.control("POST", "clock", {"seconds": 181 * 86400})
+    assert api.http.get(api.path).status_code == 401
+
+
+def test_a_token_that_only_reads_may_not_write(standin: Standin, api: Api) -> None:
+    badge = api.issue()
+    reading = (READ_ONLY, "")
+
+    assert api.http.get(f"{api.path}/badges", auth=reading).status_code == 200
+    assert api.http.post(f"{api.path}/badges", json=api.request(), auth=reading).status_code == 403
+    assert api.http.delete(f"{api.path}/badges/{badge['id']}", auth=reading).status_code == 403
+    assert len(standin.badges()) == 1
+
+
+def test_tokens_are_listed_and_one_that_reads_sees_its_like(standin: Standin, api: Api) -> None:
+    path = f"{api.path}/authorization_tokens"
+
+    all_tokens = api.http.get(path).json()["data"]
+    seen = api.http.get(path, auth=(READ_ONLY, "")).json()["data"]
+
+    assert {each["token"] for each in all_tokens} == {TOKEN, READ_ONLY}
+    assert [each["token"] for each in seen] == [READ_ONLY]
+    assert {"id", "expires_at", "created_at", "write_enabled", "owner_id"} <= set(all_tokens[0])
+
+
+def test_another_organization_is_closed_and_an_unknown_one_not_found(standin: Standin, api: Api) -> None:
+    assert api.http.get(f"/organizations/{STRANGER}/badges").status_code == 403
+    assert api.http.get("/organizations/00000000-0000-4000-8000-00000000dead/badges").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["badges/", "badges.json", "badges"])
+@pytest.mark.parametrize("prefix", ["/v1", "/api/v1"])
+def test_paths_are_taken_tolerantly(standin: Standin, api: Api, prefix: str, path: str) -> None:
+    url = f"{standin.root_url}{prefix}/organizations/{ORGANIZATION}/{path}"
+
+    assert httpx.get(url, auth=(TOKEN, "")).status_code == 200
+
+
+def test_an_unknown_path_answers_in_the_envelope(api: Api) -> None:
+    reply = api.http.get("/nothing/here")
+
+    assert (reply.status_code, reply.json()["metadata"]) == (404, None)
+
+
+def test_every_reply_says_that_this_is_a_stand_in(standin: Standin, api: Api) -> None:
+    for reply in (api.http.get(api.path), api.http.get("/nothing"), httpx.get(standin.root_url)):
+        assert "stand-in" in reply.headers["x-credly-standin"]
+
+
+def test_unknown_fields_can_be_added_to_replies(standin: Standin, api: Api) -> None:
+    standin.settings(extra_fields=True)
+
+    assert "invented_field" in api.issue()
