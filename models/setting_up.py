@@ -82,13 +82,9 @@ async def take_along(connection: AsyncConnection, achievement_id: str, badge_tem
     return (await connection.execute(update(issuances).where(waiting).values(**values))).rowcount
 
 
-async def counts_by_state(
-    connection: AsyncConnection, achievement_id: str, *, badge_template_id: str | None = None
-) -> dict[IssuanceState, int]:
-    """Count an achievement's issuances by state, of one template if given."""
+async def counts_by_state(connection: AsyncConnection, achievement_id: str) -> dict[IssuanceState, int]:
+    """Count an achievement's issuances by state."""
     query = select(issuances.c.state, func.count().label("n")).where(issuances.c.achievement_id == achievement_id)
-    if badge_template_id is not None:
-        query = query.where(issuances.c.badge_template_id == badge_template_id)
     return {row.state: row.n for row in await connection.execute(query.group_by(issuances.c.state))}
 
 

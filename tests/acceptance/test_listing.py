@@ -1,0 +1,102 @@
+"""Looking things up: what is configured, and which user has an address."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flows.list_integrations import list_integrations
+from flows.reconcile import reconcile
+from models.directory import users_with_primary_address
+from models.integrations import CredlyConnection
+from models.platform import Achievement, Portal, UserEmail
+from settings import ROOT
+from tests.support.factories import a_portal, a_user, an_achievement, an_email, an_issuance, change
+from tests.support.seen import refused, see
+from tests.support.standin import Standin
+from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, World
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+ODD = "A|B <img src=x> `c` [d](e) עברית 🏅"
+SHOWN = "A&#124;B &#60;img src=x&#62; &#96;c&#96; &#91;d&#93;&#40;e&#41; עברית 🏅"
+
+
+async def test_each_portal_is_shown_with_what_its_achievements_issue(any_world: World, standin: Standin) -> None:
+    await any_world.change(Portal, "northwind", name=ODD)
+    await any_world.change(Achievement, "forklift", name=ODD)
+    ends_at = datetime.now(UTC) + timedelta(days=100, hours=1)
+    await change(any_world.database, CredlyConnection, 1, token_ends_at=ends_at, calls_per_second=2.5)
+    await any_world.enable(user_evidence=True, portal_evidence=True)
+    for user in ("ada", "bob"):
+        await any_world.award(user)
+    await any_world.change(UserEmail, "bob", is_primary=False)
+    for name in ("crane", "boat"):
+        await an_achievement(any_world.database, name)
+    await any_world.enable("crane", held_at=datetime.now(UTC), paused_at=datetime.now(UTC))
+    await any_world.enable("boat", paused_at=datetime.now(UTC))
+    await a_portal(any_world.database, "aeolus")
+    await reconcile(return_state=True)
+    await an_issuance(any_world.database, achievement="boat", badge_template_id=TEMPLATE)
+
+    seen = await see(list_integrations)
+
+    assert (seen.name, seen.message) == ("Completed", "1 of 2 portals connected · 3 achievements with Credly")
+    aeolus, northwind = seen.page.split("\n\n## ")[1:]
+    assert aeolus == (
+        "Aeolus (`aeolus`)\n\n**Not connected to Credly.** What its achievements owe waits.\n\n"
+        "No achievement has Credly enabled."
+    )
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert northwind.startswith(f"{SHOWN} (`northwind`)\n\nOrganization `{ORGANIZATION}` at `{any_world.base_url}`, ")
+    assert f"token from Secret block `{BLOCK}` (It ends on {ends_at:%Y-%m-%d}, in 100 days.), 2.5 calls" in northwind
+    boat, crane, forklift = northwind.splitlines()[-3:]
+    assert f"| {SHOWN} (`forklift`) | `{TEMPLATE}` | user, portal | 1 | 0 | 0 | 1 | {today} " in forklift
+    assert boat == f"| Boat (`boat`) | `{TEMPLATE}` | none | 0 | 1 | 0 | 0 | – | paused |"
+    assert crane == f"| Crane (`crane`) | `{TEMPLATE}` | none | 0 | 0 | 0 | 0 | – | **held** |"
+    assert "| evidence | issued | pending | blocked | failed | last issued (UTC) |" in northwind
+
+
+async def test_one_portal_is_shown_where_it_is_named(world: World) -> None:
+    await a_portal(world.database, "aeolus")
+
+    seen = await see(list_integrations, portal=" northwind ")
+
+    assert seen.message == "1 of 1 portals connected · 0 achievements with Credly"
+    assert "aeolus" not in seen.page
+    assert await refused(list_integrations, portal="north") == (
+        "portal: there is no portal `north`. Did you mean northwind (Northwind)?"
+    )
+
+
+async def test_a_user_is_found_by_the_primary_address_in_any_case(any_world: World) -> None:
+    await a_user(any_world.database, "jörg", email="JÖRG@Example.org ")
+    await a_user(any_world.database, "twin", email="Ada@example.org")
+    await an_email(any_world.database, user="twin", address="second@example.org", is_primary=False)
+    found = {}
+
+    async with any_world.database.reading() as connection:
+        for typed in (" ADA@EXAMPLE.ORG ", "JÖRG@Example.org", "second@example.org", "%@example.org", ""):
+            found[typed] = await users_with_primary_address(connection, typed)
+
+    assert list(found.values()) == [["ada", "twin"], ["jörg"], [], [], []]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "out", "err"),
+    [
+        (["BOB@example.org"], 0, "bob\n", ""),
+        (["eve@example.org"], 1, "", "No user has this as primary e-mail address.\n"),
+        ([], 2, "", "Give one e-mail address: python -m models.find_user ADDRESS\n"),
+    ],
+)
+async def test_the_command_prints_ids_and_nothing_else(
+    world: World, arguments: list[str], code: int, out: str, err: str
+) -> None:
+    command = [sys.executable, "-m", "models.find_user", *arguments]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe, stderr=pipe)
+
+    written, complained = await process.communicate()
+
+    assert (process.returncode, written.decode(), complained.decode()) == (code, out, err)
