@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
@@ -12,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from credly.standin import issuing, listing
 from credly.standin.parsing import body_of
 from credly.standin.settings import Assumptions
-from credly.standin.store import Row, Store, text_of
+from credly.standin.store import TOKEN_LIFE, Row, Store, text_of
 from credly.standin.wire import (
     ApiError,
     absolute,
@@ -143,6 +144,27 @@ async def issue(scope: Writing, organization_id: str) -> Response:
     return single(scope.badge(row), status=status)
 
 
+@router.post("/organizations/{organization_id}/badges/batch")
+async def issue_batch(scope: Writing, organization_id: str) -> Response:
+    """Issue several badges or none; offered only where that is assumed (4.8)."""
+    if not scope.assumed.batch_is_offered:
+        raise ApiError(404, "Resource not found.")
+    entries = (await body_of(scope.request)).get("badges")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ApiError(422, "Validation failed: Badges must be a list of objects")
+    with scope.store.all_or_nothing():
+        rows = [_issue_entry(scope, organization_id, index, entry) for index, entry in enumerate(entries)]
+    return JSONResponse({"data": [scope.badge(row) for row in rows], "metadata": {}}, 201)
+
+
+def _issue_entry(scope: Scope, organization_id: str, index: int, entry: dict[str, Any]) -> Row:
+    try:
+        return issuing.issue(scope.store, organization_id, entry, scope.assumed)[1]
+    except ApiError as error:
+        error.error_index = index
+        raise
+
+
 @router.get("/organizations/{organization_id}/badges")
 async def badges(scope: Reading, organization_id: str) -> Response:
     """List issued badges."""
@@ -203,3 +225,17 @@ async def tokens(scope: Reading, organization_id: str) -> Response:
         rows = [row for row in rows if not row["write_enabled"] and not row["delete_enabled"]]
     shown = [token_json(row, scope.root) for row in rows]
     return page_reply(scope.request, shown, page=1, total=len(shown), prefix=scope.assumed.next_page_prefix)
+
+
+@router.post("/organizations/{organization_id}/authorization_tokens/rotate")
+async def rotate(scope: Writing, organization_id: str) -> Response:
+    """Replace the token in use by a new one; the old one is dead at once. Offered only where that is assumed (3)."""
+    if not scope.assumed.rotate_is_offered:
+        raise ApiError(404, "Resource not found.")
+    store, old = scope.store, scope.token["token"]
+    fresh = f"invented-{uuid4()}"
+    ends = text_of(store.now() + TOKEN_LIFE)
+    sql = "UPDATE tokens SET token = ?, created_at = ?, expires_at = ? WHERE token = ? AND organization_id = ?"
+    store.execute(sql, fresh, text_of(store.now()), ends, old, organization_id)
+    row = store.one("SELECT * FROM tokens WHERE token = ?", fresh) or {}
+    return single(token_json(row, scope.root))

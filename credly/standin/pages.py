@@ -19,8 +19,7 @@ _templates = Jinja2Templates(Path(__file__).parent / "templates")
 _PER_PAGE = 50
 
 MISSING = (
-    "Webhooks and events (11); batch issue (4.8); OAuth (3); employees and workforce (7).",
-    "Faults on demand: so far only latency and the lag of lists.",
+    "Webhooks and events (11); OAuth (3); employees and workforce (7).",
     "Making and changing badge templates through the API (6): templates are seeded.",
 )
 DOCUMENTED = (

@@ -1,6 +1,6 @@
 """What the stand-in assumes where Credly's public documents say nothing: every assumption in one block.
 
-Sections are those of docs/credly-api-facts.md.
+Sections are those of docs/credly-api.md.
 """
 
 from pydantic import BaseModel, ConfigDict, Field

@@ -3,11 +3,13 @@
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 Row = dict[str, Any]
+TOKEN_LIFE = timedelta(days=180)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS organizations (id TEXT PRIMARY KEY, name TEXT NOT NULL, body TEXT NOT NULL);
@@ -78,6 +80,17 @@ class Store:
         """Execute a statement and return how many rows it changed."""
         return self._connection.execute(sql, values).rowcount
 
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Undo what the block has written where it raises."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
     def put(self, name: str, row: Mapping[str, Any]) -> None:
         """Insert a row, in place of one with the same key."""
         columns, marks = ", ".join(row), ", ".join("?" for _ in row)
@@ -115,7 +128,7 @@ class Store:
         for row in data.get("organizations", ()):
             self.put("organizations", {"id": row["id"], "name": row.get("name", "Sample"), "body": json.dumps(row)})
         for row in data.get("tokens", ()):
-            self.put("tokens", _token(row, stamp=stamp, default_end=text_of(self.now() + timedelta(days=180))))
+            self.put("tokens", _token(row, stamp=stamp, default_end=text_of(self.now() + TOKEN_LIFE)))
         for row in data.get("templates", ()):
             self.put("templates", _template(row, stamp=stamp))
         for row in data.get("accounts", ()):
@@ -154,9 +167,3 @@ def _template(row: Mapping[str, Any], *, stamp: str) -> Row:
 def text_of(moment: datetime) -> str:
     """Return a moment as Credly writes it: UTC, ISO 8601 with milliseconds and Z."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
-
-def chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
-    """Cut rows into pages."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]

@@ -16,7 +16,9 @@ Json = dict[str, Any]
 
 
 class ApiError(Exception):
-    """An error answer: status, message and, for validations, the attributes."""
+    """An error answer: status, message, for validations the attributes, for batches the position of the bad entry."""
+
+    error_index: int | None = None
 
     def __init__(self, status: int, message: str, *, errors: Json | None = None, metadata: Json | None = None) -> None:
         super().__init__(message)
@@ -31,6 +33,8 @@ def error_reply(error: ApiError) -> JSONResponse:
             {"attribute": name, "attribute_label": name.replace("_", " ").capitalize(), "messages": [text]}
             for name, text in error.errors.items()
         ]
+    if error.error_index is not None:
+        payload["error_index"] = error.error_index
     return JSONResponse({"data": payload, "metadata": error.metadata}, error.status)
 
 

@@ -237,3 +237,18 @@ def test_an_issue_date_in_the_future_can_be_assumed_either_way(
     standin.settings(future_issued_at_is_refused=refused)
 
     assert api.post(issued_at="2099-01-01 00:00:00 +0000").status_code == status
+
+
+def test_a_batch_is_issued_as_a_whole_or_not_at_all(standin: Standin, api: Api) -> None:
+    path = f"{api.path}/badges/batch"
+    good, bad = api.request(), api.request(locale="xx")
+    not_offered = api.http.post(path, json={"badges": [good]})
+    standin.settings(batch_is_offered=True)
+
+    refused = api.http.post(path, json={"badges": [good, bad]})
+    left = standin.badges()
+    issued = api.http.post(path, json={"badges": [good, api.request()]})
+
+    assert (not_offered.status_code, api.http.post(path, json={"badges": "all"}).status_code) == (404, 422)
+    assert (refused.status_code, refused.json()["data"]["error_index"], left) == (422, 1, [])
+    assert (issued.status_code, len(issued.json()["data"]), issued.json()["metadata"]) == (201, 2, {})

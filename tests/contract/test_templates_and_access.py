@@ -140,3 +140,14 @@ def test_unknown_fields_can_be_added_to_replies(standin: Standin, api: Api) -> N
     standin.settings(extra_fields=True)
 
     assert "invented_field" in api.issue()
+
+
+def test_a_rotated_token_is_dead_at_once(standin: Standin, api: Api) -> None:
+    path = f"{api.path}/authorization_tokens/rotate"
+    assert api.http.post(path).status_code == 404
+    standin.settings(rotate_is_offered=True)
+
+    fresh = api.http.post(path).json()["data"]["token"]
+
+    assert api.http.get(api.path).status_code == 401
+    assert api.http.get(api.path, auth=(fresh, "")).status_code == 200
