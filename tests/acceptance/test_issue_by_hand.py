@@ -12,6 +12,7 @@ from prefect.settings import PREFECT_CLIENT_CUSTOM_HEADERS, temporary_settings
 
 from flows.issue_badge import issue_badge
 from flows.reconcile import reconcile
+from models.by_hand import Request, enter
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform import AchievementAward, UserEmail
@@ -214,13 +215,25 @@ async def test_several_who_ask_at_the_same_moment_and_a_run_make_one_badge(any_w
     await any_world.award("ada")
 
     run = asyncio.ensure_future(reconcile(return_state=True))
-    seen = await asyncio.gather(*(see(issue_badge, **form()) for _ in range(3)))
+    seen = await asyncio.gather(*(see(issue_badge, **form()) for _ in range(2)))
     await run
 
     issued = f"Issued forklift to ada: {(await the_row_of(any_world.database, BadgeIssuance)).badge_url}"
     others = ("Another run is issuing forklift to ada", "Not issued again: ada has", issued)
     assert all(one.name == "Completed" and one.message.startswith(others) for one in seen)
     assert (len(standin.badges()), posts(standin)) == (1, 1)
+
+
+async def test_several_requests_at_the_same_moment_are_one_row(any_world: World) -> None:
+    request = Request(achievement_id="forklift", user_id="ada", portal_id="northwind", badge_template_id=TEMPLATE)
+
+    async def ask() -> int | None:
+        async with any_world.database.writing() as connection:
+            return (await enter(connection, request, now=datetime.now(UTC))).id
+
+    entered = await asyncio.gather(*(ask() for _ in range(8)))
+
+    assert set(entered) == {(await the_row_of(any_world.database, BadgeIssuance)).id}
 
 
 async def test_a_badge_that_another_run_is_issuing_is_left_to_it(world: World, standin: Standin) -> None:
