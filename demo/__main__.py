@@ -69,8 +69,8 @@ def demo(stack: ExitStack) -> bool:
 
     show_step(3, STEPS, "Inventing a learning platform in .laurel/laurel.db")
     invent_platform(standin_port)
-    standin.wait_until(lambda: servers.standin_ready(standin_port))
-    prefect.wait_until(lambda: servers.prefect_ready(prefect_port))
+    standin.wait_until(lambda: servers.standin_ready(standin, standin_port))
+    prefect.wait_until(lambda: servers.prefect_ready(prefect, prefect_port))
     servers.run("save-tokens", ["demo.save_tokens"], servers.prefect_environment(prefect_port))
 
     show_step(4, STEPS, "Running the flow `reconcile`: it enters what is owed and issues it")

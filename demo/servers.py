@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+import psutil
+
 from settings import ROOT
 
 HOST = "127.0.0.1"
@@ -127,6 +129,14 @@ class Server:
                     return
             time.sleep(0.1)
         raise self.failure(f"was not ready after {READY_WITHIN_SECONDS:.0f} seconds")
+
+    def listens_on(self, port: int) -> bool:
+        """Say whether it is this process that answers there, and not another one that was a moment faster."""
+        with suppress(psutil.Error):
+            main = psutil.Process(self.process.pid)
+            found = [each for process in (main, *main.children(recursive=True)) for each in process.net_connections()]
+            return any(each.status == psutil.CONN_LISTEN and each.laddr[1] == port for each in found)
+        return False
 
     def finish(self, *, within_seconds: float, meanwhile: Callable[[], None]) -> None:
         """Return when the process has ended well, calling `meanwhile` as it goes on; raise otherwise."""
@@ -242,9 +252,9 @@ def start_prefect(stack: ExitStack, port: int) -> Server:
     return start(stack, "prefect-server", command, prefect_environment(port))
 
 
-def prefect_ready(port: int) -> bool:
-    """Return whether Prefect's server answers."""
-    return ask(port, "/api/health") is True
+def prefect_ready(server: Server, port: int) -> bool:
+    """Return whether this Prefect server answers."""
+    return server.listens_on(port) and ask(port, "/api/health") is True
 
 
 def start_standin(stack: ExitStack, port: int, *, database: Path, seed: Mapping[str, Any]) -> Server:
@@ -259,10 +269,9 @@ def start_standin(stack: ExitStack, port: int, *, database: Path, seed: Mapping[
     return start(stack, "credly-standin", command, os.environ)
 
 
-def standin_ready(port: int) -> bool:
-    """Return whether the stand-in answers."""
-    ask(port, "/_standin/health")
-    return True
+def standin_ready(server: Server, port: int) -> bool:
+    """Return whether this stand-in answers."""
+    return server.listens_on(port) and ask(port, "/_standin/health") == {"status": "ok"}
 
 
 def start_worker(stack: ExitStack, prefect_port: int) -> Server:

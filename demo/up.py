@@ -36,11 +36,11 @@ def start_all(stack: ExitStack) -> list[Server]:
     console.print("Starting Prefect's server and the stand-in for Credly ...")
     prefect = servers.start_prefect(stack, prefect_port)
     standin = servers.start_standin(stack, standin_port, database=FOLDER / "standin.db", seed=demo_seed())
-    standin.wait_until(lambda: servers.standin_ready(standin_port))
+    standin.wait_until(lambda: servers.standin_ready(standin, standin_port))
     if stored:
         base_url = f"http://{HOST}:{standin_port}/v1"
         in_database(lambda database: point_demo_at(database, base_url=base_url))
-    prefect.wait_until(lambda: servers.prefect_ready(prefect_port))
+    prefect.wait_until(lambda: servers.prefect_ready(prefect, prefect_port))
     if stored:
         servers.run("save-tokens", ["demo.save_tokens"], environment)
     console.print("Applying the deployments of prefect.yaml and starting a worker ...")
