@@ -68,6 +68,12 @@ class Settings(BaseSettings):
         default=timedelta(minutes=5),
         description="First wait before a later run takes up what could not be issued; doubles up to a day.",
     )
+    attempts_limit: int = Field(
+        default=40,
+        ge=1,
+        description="After so many calls without an answer a person is asked; about a day of Credly being away, "
+        "with four calls in each run.",
+    )
     read_timeout: Seconds = Field(
         default=timedelta(seconds=30), description="How long Credly may take to answer one call."
     )

@@ -165,8 +165,8 @@ async def claim(
     """Put a lease on those of the issuances that are due, and return their ids; the others belong to someone else.
 
     `ignore_wait` also takes pending ones whose moment has not come, and of integrations that are held: for a
-    retry within a run and for issuing by hand. What is paused stays. A lease taken over marks the issuance
-    unclear from the moment that lease ended.
+    retry within a run and for issuing by hand. What is paused stays. A lease taken over counts as an attempt and
+    marks the issuance unclear from the moment that lease ended.
     """
     claimable = is_due(now=now)
     if ignore_wait:
@@ -182,6 +182,7 @@ async def claim(
             reason=None,
             claim=token,
             lease_until=now + lease,
+            attempts=case((taken_over, issuances.c.attempts + 1), else_=issuances.c.attempts),
             unclear_at=case((taken_over, issuances.c.lease_until), else_=issuances.c.unclear_at),
             updated_at=now,
         )

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import CheckConstraint, false
 from sqlmodel import Field
 
 from models.base import LaurelTable
@@ -52,6 +52,8 @@ class CredlyIntegration(LaurelTable, table=True):
         sa_type=enum_by_value(EarnedAgain, name="earned_again"),
         sa_column_kwargs={"server_default": EarnedAgain.REFUSE},
     )
+    revoke_when_withdrawn: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    revoke_reason: str = Field(default="", max_length=255, sa_column_kwargs={"server_default": ""})
     suppress_notification: bool = False
     locale: str = Field(default="", max_length=10)
     expiry: Expiry = Field(

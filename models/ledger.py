@@ -23,6 +23,7 @@ class AttemptKind(StrEnum):
     ISSUE = "issue"
     LOOK_UP = "look_up"
     REPLACE = "replace"
+    REVOKE = "revoke"
 
 
 class AttemptOutcome(StrEnum):
@@ -36,6 +37,7 @@ class AttemptOutcome(StrEnum):
     NOT_SENT = "not_sent"
     UNCLEAR = "unclear"
     NOT_CONNECTED = "not_connected"
+    REVOKED = "revoked"
 
 
 class BadgeIssuance(LaurelTable, table=True):
@@ -102,6 +104,9 @@ class BadgeIssuance(LaurelTable, table=True):
     replaces_badge_id: str | None = Field(default=None, max_length=64)
     badge_url: str | None = Field(default=None, max_length=500)
     adopted: bool = False
+    credly_state: str | None = Field(default=None, max_length=20)
+    credly_public: bool | None = None
+    audited_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     issued_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     recorded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     evidence_sent: str = ""

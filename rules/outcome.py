@@ -28,11 +28,13 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitPolicy:
-    """How long things wait; from the settings."""
+    """How long things wait, and how often they are tried; from the settings."""
 
     lookup_grace: timedelta
     try_again_after: timedelta
     throttle_pause_default: timedelta
+    attempts_in_a_run: int = 1
+    attempts_limit: int = 1_000_000
 
 
 def issued(badge: Badge, *, adopted: bool = False) -> Outcome:
@@ -85,8 +87,10 @@ def after_error(error: CredlyError, *, sent: bool, attempts: int, now: datetime,
 
 
 def try_later(reason: Reason, *, attempts: int, now: datetime, policy: WaitPolicy, unclear: bool = False) -> Outcome:
-    """Back to pending, with a wait that doubles with the attempts made, up to a day."""
-    wait = growing_wait(policy.try_again_after, attempts=attempts)
+    """Back to pending, with a wait that doubles from run to run, up to a day; after too many attempts to a person."""
+    if attempts + 1 >= policy.attempts_limit:
+        return Outcome(state=IssuanceState.FAILED, reason=Reason.ATTEMPTS_USED_UP, unclear=unclear)
+    wait = growing_wait(policy.try_again_after, runs=attempts // policy.attempts_in_a_run)
     if unclear:
         wait = max(wait, policy.lookup_grace)
     return Outcome(state=IssuanceState.PENDING, reason=reason, not_before=now + wait, unclear=unclear)
@@ -102,9 +106,9 @@ def wait_for_lists(unclear_at: datetime, *, policy: WaitPolicy) -> Outcome:
     )
 
 
-def growing_wait(first: timedelta, *, attempts: int) -> timedelta:
-    """Return `first` doubled for each attempt already made, at most a day."""
-    doubled: timedelta = first * 2 ** min(attempts, 20)
+def growing_wait(first: timedelta, *, runs: int) -> timedelta:
+    """Return `first` doubled for each run that has tried already, at most a day."""
+    doubled: timedelta = first * 2 ** min(runs, 20)
     return min(doubled, LONGEST_WAIT)
 
 

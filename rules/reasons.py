@@ -29,6 +29,8 @@ class Reason(StrEnum):
     # failed by Credly's answer
     REFUSED_BY_CREDLY = "refused_by_credly"
     DUPLICATE_ELSEWHERE = "duplicate_elsewhere"
+    # failed because nothing helped
+    ATTEMPTS_USED_UP = "attempts_used_up"
     # pending again: what the last try met
     THROTTLED = "throttled"
     NOT_REACHABLE = "not_reachable"
@@ -103,6 +105,11 @@ _WORDS = {
         "Credly says that the person already has this badge, but it is not found under the user's id or "
         "address: most likely it belongs to another address of the same Credly account.",
         "Look the person up at Credly and decide whether that badge stands for this award.",
+    ),
+    Reason.ATTEMPTS_USED_UP: _Words(
+        "Credly could not be reached, or its answers got lost, in every run over many hours.",
+        "See the attempts for what Credly answered; when it is well again, issue the badge by hand. Credly is asked "
+        "first whether the badge exists.",
     ),
     Reason.THROTTLED: _Words("Credly asked for fewer calls; nothing was made.", _BY_ITSELF),
     Reason.NOT_REACHABLE: _Words("Credly could not be reached; nothing was sent.", _BY_ITSELF),

@@ -9,7 +9,7 @@ from rules.states import IssuanceState, Origin
 from settings import Settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-_FAILED = DATA_REASONS | {Reason.REFUSED_BY_CREDLY, Reason.DUPLICATE_ELSEWHERE}
+_FAILED = DATA_REASONS | {Reason.REFUSED_BY_CREDLY, Reason.DUPLICATE_ELSEWHERE, Reason.ATTEMPTS_USED_UP}
 _GENERATED = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
 
 

@@ -108,6 +108,8 @@ def wait_policy(configured: Settings) -> WaitPolicy:
         lookup_grace=configured.lookup_grace,
         try_again_after=configured.try_again_after,
         throttle_pause_default=configured.throttle_pause_default,
+        attempts_in_a_run=configured.retries + 1,
+        attempts_limit=configured.attempts_limit,
     )
 
 

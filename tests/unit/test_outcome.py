@@ -1,5 +1,6 @@
 """What each answer of Credly means for the ledger."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -106,14 +107,14 @@ def test_where_an_error_leaves_an_issuance(
     ("attempts", "minutes"), [(0, 5), (1, 10), (2, 20), (3, 40), (8, 1280), (9, 1440), (20, 1440), (10_000, 1440)]
 )
 def test_the_wait_doubles_with_each_attempt_up_to_a_day(attempts: int, minutes: int) -> None:
-    assert growing_wait(5 * MINUTE, attempts=attempts) == minutes * MINUTE
+    assert growing_wait(5 * MINUTE, runs=attempts) == minutes * MINUTE
     outcome = after_error(NotSent(), sent=True, attempts=attempts, now=NOW, policy=POLICY)
     assert outcome.not_before == NOW + minutes * MINUTE
 
 
 def test_the_longest_wait_is_a_day() -> None:
     assert timedelta(days=1) == LONGEST_WAIT
-    assert growing_wait(timedelta(days=3), attempts=0) == LONGEST_WAIT
+    assert growing_wait(timedelta(days=3), runs=0) == LONGEST_WAIT
 
 
 @pytest.mark.parametrize(("attempts", "minutes"), [(0, 10), (1, 10), (2, 20)])
@@ -121,6 +122,26 @@ def test_after_an_unclear_answer_the_wait_is_never_shorter_than_the_lists_may_la
     outcome = try_later(Reason.ANSWER_UNCLEAR, attempts=attempts, now=NOW, policy=POLICY, unclear=True)
 
     assert (outcome.not_before, outcome.unclear) == (NOW + minutes * MINUTE, True)
+
+
+@pytest.mark.parametrize(("attempts", "minutes"), [(0, 5), (3, 5), (4, 10), (8, 20)])
+def test_several_attempts_of_one_run_make_one_wait(attempts: int, minutes: int) -> None:
+    policy = replace(POLICY, attempts_in_a_run=4)
+
+    assert try_later(Reason.NOT_REACHABLE, attempts=attempts, now=NOW, policy=policy).not_before == (
+        NOW + minutes * MINUTE
+    )
+
+
+@pytest.mark.parametrize(("attempts", "state"), [(8, PENDING), (9, FAILED), (10, FAILED)])
+@pytest.mark.parametrize("unclear", [True, False])
+def test_when_the_attempts_are_used_up_a_person_is_asked(attempts: int, state: IssuanceState, unclear: bool) -> None:
+    policy = replace(POLICY, attempts_limit=10)
+
+    outcome = try_later(Reason.NOT_REACHABLE, attempts=attempts, now=NOW, policy=policy, unclear=unclear)
+
+    assert (outcome.state, outcome.unclear) == (state, unclear)
+    assert outcome.reason is (Reason.ATTEMPTS_USED_UP if state is FAILED else Reason.NOT_REACHABLE)
 
 
 def test_a_first_miss_waits_until_the_lists_must_have_caught_up() -> None:
