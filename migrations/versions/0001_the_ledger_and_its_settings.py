@@ -179,7 +179,7 @@ def upgrade() -> None:
             server_default="refuse",
             nullable=False,
         ),
-        sa.Column("revoke_when_withdrawn", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("revoke_when_withdrawn", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("revoke_reason", sa.String(length=255), server_default="", nullable=False),
         sa.Column("suppress_notification", sa.Boolean(), nullable=False),
         sa.Column("locale", sa.String(length=10), nullable=False),
