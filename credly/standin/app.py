@@ -93,7 +93,7 @@ class Front:
                 "received_at": text_of(store.now()),
                 "method": scope["method"],
                 "path": scope["path"],
-                "query": scope["query_string"].decode(),
+                "query": scope["query_string"].decode(errors="replace"),
                 "status": status[0] if status else None,
                 "fields": ",".join(scope["state"].get("fields", ())),
             },

@@ -1,5 +1,6 @@
 """What a test or a person can do to the stand-in. Lives outside the imitated paths."""
 
+import sqlite3
 from datetime import timedelta
 from typing import Any
 
@@ -46,9 +47,12 @@ async def seed(request: Request) -> dict[str, str]:
     if unknown:
         raise ApiError(400, f"Cannot seed {', '.join(sorted(unknown))}.")
     try:
-        _store(request).seed(data)
+        with _store(request).all_or_nothing():
+            _store(request).seed(data)
     except KeyError as missing:
         raise ApiError(400, f"A row lacks {missing}.") from None
+    except (TypeError, AttributeError, sqlite3.Error):
+        raise ApiError(400, "Each of them is a list of objects, and their values are texts.") from None
     return {"status": "seeded"}
 
 
@@ -76,9 +80,9 @@ async def all_badges(request: Request) -> JSONResponse:
     root, assumed = str(request.base_url).rstrip("/"), request.app.state.assumed
     store = _store(request)
     columns = {"organization_id": "organization_id", "badge_template_id": "template_id", "recipient_email": "email_key"}
-    terms = [f"{columns[key]} = ?" for key in request.query_params if key in columns]
-    values = [value.lower() for key, value in request.query_params.items() if key in columns]
-    where = " AND ".join(["deleted = 0", *terms])
+    asked = {key: value for key, value in request.query_params.items() if key in columns}
+    values = [value.lower() if key == "recipient_email" else value for key, value in asked.items()]
+    where = " AND ".join(["deleted = 0", *(f"{columns[key]} = ?" for key in asked)])
     rows = store.all(f"SELECT * FROM badges WHERE {where} ORDER BY sequence", *values)  # noqa: S608 - names are ours
     shown = [badge_json(store, row, root, assumed) | {"organization_id": row["organization_id"]} for row in rows]
     return JSONResponse({"badges": shown})
@@ -100,8 +104,14 @@ async def outbox(request: Request) -> dict[str, Any]:
 async def move_clock(request: Request) -> dict[str, str]:
     """Set the clock forward (or back) by `seconds` from the real time."""
     fields = await body_of(request)
-    _store(request).clock_offset = timedelta(seconds=float(fields.get("seconds", 0)))
-    return {"now": text_of(_store(request).now())}
+    store = _store(request)
+    try:
+        offset = timedelta(seconds=float(fields.get("seconds", 0)))
+        now = text_of(store.now() - store.clock_offset + offset)
+    except (TypeError, ValueError, OverflowError):
+        raise ApiError(400, "The seconds must be a number, and lead to a year of our calendar.") from None
+    store.clock_offset = offset
+    return {"now": now}
 
 
 @router.post("/templates/{template_id}/state")

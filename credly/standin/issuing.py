@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from credly.standin.parsing import moment_of, truth_of
+from credly.standin.parsing import moment_of, text_in, truth_of
 from credly.standin.settings import Assumptions
 from credly.standin.store import Row, Store, text_of
 from credly.standin.wire import ApiError
@@ -36,9 +36,7 @@ def issue(store: Store, organization_id: str, fields: Mapping[str, Any], assumed
         if behaviour == "replace":
             if _same(existing, row):
                 return 200, existing
-            row["replaces_badge_id"] = existing["id"]
-            row["issued_at"] = existing["issued_at"]
-            store.execute("UPDATE badges SET replacement_badge_id = ? WHERE id = ?", row["id"], existing["id"])
+            return 201, _succeed(store, existing, row | {"issued_at": existing["issued_at"]})
     return 201, add(store, row)
 
 
@@ -55,7 +53,7 @@ def replace(store: Store, old: Row, fields: Mapping[str, Any], assumed: Assumpti
     """Store a badge in place of another and return it (4.9).
 
     Raises:
-        ApiError: 422, the badge has a successor already, or something is not valid.
+        ApiError: 422, the badge has a successor already or does not stand, or something is not valid.
     """
     if old["replacement_badge_id"]:
         raise ApiError(
@@ -63,6 +61,8 @@ def replace(store: Store, old: Row, fields: Mapping[str, Any], assumed: Assumpti
             "Validation failed: This badge cannot be replaced because it has already been replaced.",
             metadata={"current_badge_id": _head_of_chain(store, old)},
         )
+    if old["state"] in ("revoked", "rejected"):
+        raise ApiError(422, f"Validation failed: This badge cannot be replaced because it has been {old['state']}.")
     kept = {
         "recipient_email": old["recipient_email"],
         "issued_to_first_name": old["first_name"],
@@ -73,13 +73,14 @@ def replace(store: Store, old: Row, fields: Mapping[str, Any], assumed: Assumpti
     merged = {**kept, **{key: value for key, value in fields.items() if key != "recipient_email"}}
     template = _template(store, old["organization_id"], fields.get("badge_template_id"))
     _check(store, merged, assumed)
-    row = _new_row(store, old["organization_id"], template, merged) | {
-        "state": old["state"],
-        "state_updated_at": old["state_updated_at"],
-        "replaces_badge_id": old["id"],
-    }
-    store.execute("UPDATE badges SET replacement_badge_id = ? WHERE id = ?", row["id"], old["id"])
-    return add(store, row)
+    return _succeed(store, old, _new_row(store, old["organization_id"], template, merged))
+
+
+def _succeed(store: Store, old: Row, row: Row) -> Row:
+    kept = {"state": old["state"], "state_updated_at": old["state_updated_at"], "replaces_badge_id": old["id"]}
+    sql = "UPDATE badges SET replacement_badge_id = ?, updated_at = ? WHERE id = ?"
+    store.execute(sql, row["id"], row["created_at"], old["id"])
+    return add(store, row | kept)
 
 
 def _head_of_chain(store: Store, row: Row) -> str:
@@ -135,9 +136,9 @@ def duplicate_of(store: Store, row: Row, assumed: Assumptions) -> Row | None:
 
 
 def _template(store: Store, organization_id: str, template_id: object) -> Row:
-    template = store.template(str(template_id or ""))
+    template = store.template(text_in(template_id))
     if template is None or template["organization_id"] != organization_id or template["state"] != "active":
-        raise ApiError(422, f"Invalid or missing Badge Template ID: {template_id or ''}")
+        raise ApiError(422, f"Invalid or missing Badge Template ID: {text_in(template_id)}")
     return template
 
 
@@ -149,19 +150,16 @@ def _check(store: Store, fields: Mapping[str, Any], assumed: Assumptions) -> Non
 
 
 def _faults(store: Store, fields: Mapping[str, Any], assumed: Assumptions) -> dict[str, str]:
-    faults = {name: "can't be blank" for name in _REQUIRED if not str(fields.get(name) or "").strip()}
+    faults = {name: "can't be blank" for name in _REQUIRED if not text_in(fields.get(name)).strip()}
     for name in _TEXTS:
-        if len(str(fields.get(name) or "")) > assumed.longest_text:
+        if len(text_in(fields.get(name))) > assumed.longest_text:
             faults[name] = f"is too long (maximum is {assumed.longest_text} characters)"
     if "recipient_email" not in faults and not _EMAIL.fullmatch(str(fields["recipient_email"]).strip()):
         faults["recipient_email"] = "is invalid"
-    for name in ("issued_at", "expires_at"):
-        if (
-            name not in faults
-            and fields.get(name) not in (None, False, "false", "")
-            and moment_of(fields[name]) is None
-        ):
-            faults[name] = "is not a valid date"
+    if "issued_at" not in faults and moment_of(fields["issued_at"]) is None:
+        faults["issued_at"] = "is not a valid date"
+    if not _never_or_default(fields.get("expires_at")) and moment_of(fields["expires_at"]) is None:
+        faults["expires_at"] = "is not a valid date"
     issued_at = moment_of(fields.get("issued_at"))
     if assumed.future_issued_at_is_refused and issued_at and issued_at > store.now():
         faults["issued_at"] = "can't be in the future"
@@ -194,17 +192,17 @@ def _new_row(store: Store, organization_id: str, template: Row, fields: Mapping[
     issued_at = moment_of(fields["issued_at"])
     if issued_at is None:
         raise AssertionError
-    email = str(fields["recipient_email"]).strip()
+    email = text_in(fields["recipient_email"]).strip()
     return {
         "id": str(uuid4()),
         "organization_id": organization_id,
         "template_id": template["id"],
         "recipient_email": email,
         "email_key": email.lower(),
-        "issuer_earner_id": fields.get("issuer_earner_id") or None,
-        "first_name": str(fields["issued_to_first_name"]).strip(),
-        "middle_name": fields.get("issued_to_middle_name") or None,
-        "last_name": str(fields["issued_to_last_name"]).strip(),
+        "issuer_earner_id": text_in(fields.get("issuer_earner_id")) or None,
+        "first_name": text_in(fields["issued_to_first_name"]).strip(),
+        "middle_name": text_in(fields.get("issued_to_middle_name")) or None,
+        "last_name": text_in(fields["issued_to_last_name"]).strip(),
         "state": "pending",
         "public": 1,
         "issued_at": text_of(issued_at.replace(microsecond=0)),
@@ -214,13 +212,17 @@ def _new_row(store: Store, organization_id: str, template: Row, fields: Mapping[
         "state_updated_at": None,
         "locale": fields.get("locale") or "en",
         "suppressed": int(truth_of(fields.get("suppress_badge_notification_email"))),
-        "country": fields.get("country_name") or None,
-        "state_or_province": fields.get("state_or_province") or None,
+        "country": text_in(fields.get("country_name")) or None,
+        "state_or_province": text_in(fields.get("state_or_province")) or None,
         "revocation_reason": None,
         "replaces_badge_id": None,
         "replacement_badge_id": None,
         "evidence": json.dumps([{**entry, "id": str(uuid4())} for entry in fields.get("evidence") or []]),
     }
+
+
+def _never_or_default(expires_at: object) -> bool:
+    return expires_at is None or expires_at is False or expires_at in ("", "false")
 
 
 def _expiry(asked: object, template: Row) -> str | None:
@@ -231,6 +233,9 @@ def _expiry(asked: object, template: Row) -> str | None:
 
 
 def _same(existing: Row, row: Row) -> bool:
-    compared = ("email_key", "issuer_earner_id", "first_name", "middle_name", "last_name", "expires_at", "country")
+    compared = (
+        *("email_key", "issuer_earner_id", "first_name", "middle_name", "last_name"),
+        *("expires_at", "country", "state_or_province"),
+    )
     bare = [[{k: v for k, v in e.items() if k != "id"} for e in json.loads(r["evidence"])] for r in (existing, row)]
     return bare[0] == bare[1] and all(existing[name] == row[name] for name in compared)

@@ -10,11 +10,12 @@ from fastapi import Request
 from credly.standin.parsing import moment_of
 from credly.standin.settings import Assumptions
 from credly.standin.store import Row, Store, text_of
-from credly.standin.wire import PER_PAGE, ApiError
+from credly.standin.wire import PER_PAGE, ApiError, reporting_tags_of, skills_of
 
 Filters = dict[str, list[str]]
 _BRACKET = re.compile(r"filter\[(.+)\]$")
 _SORTABLE = ("created_at", "updated_at", "issued_at", "expires_at", "state_updated_at")
+_MOST_DIGITS = 12  # more than there will be badges, less than SQLite can count
 _RANGES = ("created_at", "updated_at", "issued_at", "state_updated_at", "expires_at")
 
 
@@ -41,7 +42,7 @@ def page_of(request: Request) -> int:
         ApiError: 400, it is no number from 1.
     """
     text = request.query_params.get("page", "1")
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
         raise ApiError(400, "The page must be a number from 1.")
     return int(text)
 
@@ -62,7 +63,8 @@ def bulk(store: Store, organization_id: str, request: Request, assumed: Assumpti
     where, values = _badge_condition(store, organization_id, filters_of(request, assumed), assumed)
     after = request.query_params.get("cursor", "0")
     sql = f"SELECT * FROM badges WHERE {where} AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608 - as above
-    rows = store.all(sql, *values, int(after) if after.isdecimal() else 0, PER_PAGE + 1)
+    known = after.isdecimal() and len(after) <= _MOST_DIGITS
+    rows = store.all(sql, *values, int(after) if known else 0, PER_PAGE + 1)
     more = len(rows) > PER_PAGE
     rows = rows[:PER_PAGE]
     return rows, str(rows[-1]["sequence"]) if more else None
@@ -94,8 +96,8 @@ def _badge_term(store: Store, key: str, wanted: list[str]) -> list[tuple[str, li
     if key == "public":
         return [("public = ?", [int(wanted[0].lower() == "true")])]
     if key == "query":
-        like = f"%{wanted[0].lower()}%"
-        return [("(email_key LIKE ? OR lower(first_name || ' ' || last_name) LIKE ?)", [like, like])]
+        part = ",".join(wanted).lower()
+        return [("(instr(email_key, ?) OR instr(lower(first_name || ' ' || last_name), ?))", [part, part])]
     if key == "badge_templates[reporting_tags]":
         tagged = "SELECT t.id FROM templates t, json_each(t.body, '$.reporting_tags') tag WHERE tag.value IN"
         return [(f"template_id IN ({tagged} ({', '.join('?' for _ in wanted)}))", list(wanted))]
@@ -105,13 +107,21 @@ def _badge_term(store: Store, key: str, wanted: list[str]) -> list[tuple[str, li
 def _range_term(key: str, value: str) -> list[tuple[str, list[Any]]]:
     """`created_at_min`, `expires_at_date_max` and their like; a key that is not known is ignored (2)."""
     for name in _RANGES:
-        bound = key.removeprefix(name).removeprefix("_date")
-        moment = moment_of(value)
-        if key.startswith(name) and bound in ("_min", "_max") and moment is not None:
-            if bound == "_max" and len(value.strip()) == 10:
-                moment += timedelta(days=1, milliseconds=-1)
-            return [(f"{name} {'>=' if bound == '_min' else '<='} ?", [text_of(moment)])]
+        bound = _bound(key, name, value)
+        if bound is not None:
+            return [(f"{name} {bound[0]} ?", [bound[1]])]
     return []
+
+
+def _bound(key: str, name: str, value: str) -> tuple[str, str] | None:
+    """Return the comparison and the moment of a range filter on that column; a day's end is that day's last moment."""
+    end = key.removeprefix(name).removeprefix("_date")
+    moment = moment_of(value)
+    if not key.startswith(name) or end not in ("_min", "_max") or moment is None:
+        return None
+    if end == "_max" and len(value.strip()) == len("2026-11-02"):
+        moment = moment.replace(hour=23, minute=59, second=59, microsecond=999000)
+    return (">=" if end == "_min" else "<="), text_of(moment)
 
 
 def _in(column: str, values: list[str]) -> tuple[str, list[Any]]:
@@ -130,8 +140,9 @@ def _order(sort: str | None, sortable: tuple[str, ...], *, default: str) -> str:
 def templates(store: Store, organization_id: str, request: Request, assumed: Assumptions) -> list[Row]:
     """Return an organization's badge templates, filtered and sorted (6)."""
     sort = request.query_params.get("sort")
-    order = _order(sort, ("name", "created_at", "updated_at"), default="created_at, rowid")
-    sql = f"SELECT * FROM templates WHERE organization_id = ? ORDER BY {order}"  # noqa: S608 - names are ours
+    order = _order(sort, ("name", "created_at", "updated_at", "badges_count"), default="created_at, rowid")
+    counted = "(SELECT count(*) FROM badges b WHERE b.template_id = templates.id AND b.deleted = 0) AS badges_count"
+    sql = f"SELECT *, {counted} FROM templates WHERE organization_id = ? ORDER BY {order}"  # noqa: S608 - names are ours
     rows = store.all(sql, organization_id)
     for key, wanted in filters_of(request, assumed).items():
         rows = [row for row in rows if _template_matches(row, key, wanted)]
@@ -142,12 +153,22 @@ def _template_matches(row: Mapping[str, Any], key: str, wanted: list[str]) -> bo
     tests: dict[str, Callable[[], bool]] = {
         "state": lambda: row["state"] in wanted,
         "name": lambda: _name_matches(row["name"], ",".join(wanted)),
-        "query": lambda: wanted[0].lower() in row["name"].lower(),
+        "query": lambda: ",".join(wanted).lower() in row["name"].lower(),
         "public": lambda: wanted[0].lower() == "true",
         "id": lambda: row["id"] in wanted,
         "owner_id": lambda: row["organization_id"] in wanted,
+        "reporting_tags": lambda: not set(wanted).isdisjoint(reporting_tags_of(row)),
+        "skills": lambda: not set(wanted).isdisjoint(skills_of(row)),
     }
-    return tests.get(key, lambda: True)()
+    return tests.get(key, lambda: _is_within(row, key, wanted[0]))()
+
+
+def _is_within(row: Mapping[str, Any], key: str, value: str) -> bool:
+    for name in ("created_at", "updated_at"):
+        bound = _bound(key, name, value)
+        if bound is not None:
+            return bool(row[name] >= bound[1] if bound[0] == ">=" else row[name] <= bound[1])
+    return True
 
 
 def _name_matches(name: str, wanted: str) -> bool:

@@ -57,14 +57,15 @@ async def organization(request: Request, organization_id: str, page: int = 1) ->
         raise ApiError(404, "No such organization.")
     counted = store.one("SELECT count(*) AS n FROM badges WHERE organization_id = ? AND deleted = 0", organization_id)
     total = int(counted["n"]) if counted else 0
+    pages = max(1, -(-total // _PER_PAGE))
+    page = min(max(page, 1), pages)
     rows = store.all(
         "SELECT b.*, t.name AS template FROM badges b JOIN templates t ON t.id = b.template_id"
         " WHERE b.organization_id = ? AND b.deleted = 0 ORDER BY b.sequence DESC LIMIT ? OFFSET ?",
         organization_id,
         _PER_PAGE,
-        (max(page, 1) - 1) * _PER_PAGE,
+        (page - 1) * _PER_PAGE,
     )
-    pages = max(1, -(-total // _PER_PAGE))
     shown = [row | {"masked": masked(row["recipient_email"]), "earner": initials(row)} for row in rows]
     return _page(request, "organization.html", organization=found, badges=shown, total=total, page=page, pages=pages)
 

@@ -28,15 +28,27 @@ async def _fields_of(request: Request) -> dict[str, Any]:
     fields: dict[str, Any] = dict(request.query_params.items())
     if not raw:
         return fields
-    if "form-urlencoded" in request.headers.get("content-type", ""):
-        return fields | dict(parse_qsl(raw.decode(), keep_blank_values=True))
+    form = "form-urlencoded" in request.headers.get("content-type", "")
     try:
-        parsed = json.loads(raw)
-    except ValueError:
+        text = raw.decode()
+        parsed = dict(parse_qsl(text, keep_blank_values=True)) if form else _json_of(text)
+    except (ValueError, RecursionError):
         raise ApiError(400, "The request could not be parsed.") from None
     if not isinstance(parsed, dict):
         raise ApiError(400, "The request must be a JSON object.")
     return fields | parsed
+
+
+def _json_of(text: str) -> Any:
+    parsed = json.loads(text)
+    # Python also reads NaN and halves of characters, which no reply could be written with.
+    json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
+    return parsed
+
+
+def text_in(value: object) -> str:
+    """Return a field as text, also where it came as a number; nothing for what is neither."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def moment_of(text: object) -> datetime | None:
@@ -46,12 +58,12 @@ def moment_of(text: object) -> datetime | None:
     folded = " ".join(text.split())
     try:
         return _utc(datetime.fromisoformat(folded))
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     for form in _FORMS:
         try:
             return _utc(datetime.strptime(folded, form))  # noqa: DTZ007 - a form without a zone is UTC here
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     return None
 

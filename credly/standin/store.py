@@ -48,6 +48,8 @@ class Store:
     def __init__(self, database: str = ":memory:") -> None:
         self._connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
+        # SQLite's own lower() leaves É as it is.
+        self._connection.create_function("lower", 1, str.lower, deterministic=True)
         for pragma in ("journal_mode = WAL", "synchronous = OFF"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.executescript(_SCHEMA)
@@ -166,4 +168,4 @@ def _template(row: Mapping[str, Any], *, stamp: str) -> Row:
 
 def text_of(moment: datetime) -> str:
     """Return a moment as Credly writes it: UTC, ISO 8601 with milliseconds and Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,7 +1,7 @@
 """How replies look: badges, templates, organizations, envelopes and errors, written from the API notes by hand."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -91,10 +91,10 @@ def badge_json(store: Store, row: Row, root: str, assumed: Assumptions, *, minim
     template = store.template(row["template_id"]) or {}
     if row["state"] == "accepted":
         head["badge_url"] = address
-    elif row["state"] == "pending":
-        head["accept_badge_url"] = f"{address}/accept"
     if minimal:
         return head | {"badge_template": {"id": row["template_id"], "name": template.get("name")}, "user": {"id": None}}
+    if row["state"] == "pending":
+        head["accept_badge_url"] = f"{address}/accept"
     return head | _details(store, row, template, root, assumed)
 
 
@@ -173,8 +173,8 @@ def template_json(store: Store, row: Row, root: str) -> Json:
             "url": f"{root}/v1/organizations/{row['organization_id']}",
             "vanity_url": f"{root}/organizations/{row['organization_id']}",
         },
-        "skills": body.get("skills", ["Invention", "Standing in", "Patience"]),
-        "reporting_tags": body.get("reporting_tags", []),
+        "skills": skills_of(row),
+        "reporting_tags": reporting_tags_of(row),
         "alignments": [],
         "recommendations": [],
         "required_badge_templates": [],
@@ -182,6 +182,16 @@ def template_json(store: Store, row: Row, root: str) -> Json:
         "variants_allowed": False,
     }
     return own
+
+
+def skills_of(row: Mapping[str, Any]) -> list[str]:
+    """Return a template's skills: those that it was seeded with, or three that are invented."""
+    return list(json.loads(row["body"]).get("skills", ("Invention", "Standing in", "Patience")))
+
+
+def reporting_tags_of(row: Mapping[str, Any]) -> list[str]:
+    """Return the tags that an issuer sorts its templates by."""
+    return list(json.loads(row["body"]).get("reporting_tags", ()))
 
 
 def _count(store: Store, template_id: str) -> int:

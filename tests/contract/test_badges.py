@@ -5,7 +5,7 @@ import pytest
 from tests.contract.conftest import STRANGER, Api
 from tests.support.standin import Standin
 
-AGAIN = {"issued_at": "2026-11-09 09:00:00 +0000"}
+AGAIN = {"issued_at": "2026-11-09 09:00:00 +0000", "suppress_badge_notification_email": True}
 
 
 def test_a_badge_can_be_read_by_its_id(api: Api) -> None:
@@ -51,6 +51,7 @@ def test_replacing_makes_a_new_badge_and_a_chain(api: Api) -> None:
     assert (second["issued_to_first_name"], second["issued_to_last_name"]) == ("Ada", "Lovelace")
     assert (second["recipient_email"], second["issuer_earner_id"]) == (first["recipient_email"], "person-0042")
     assert (second["issued_at"], second["state"]) == ("2026-11-09T09:00:00.000Z", "pending")
+    assert old["updated_at"] > first["updated_at"]
 
 
 def test_a_replaced_badge_can_be_neither_replaced_nor_revoked_and_names_the_head_of_its_chain(api: Api) -> None:
@@ -66,6 +67,19 @@ def test_a_replaced_badge_can_be_neither_replaced_nor_revoked_and_names_the_head
     assert "cannot be replaced because it has already been replaced" in api.message(again)
     assert again.json()["metadata"]["current_badge_id"] == third["id"]
     assert revoked.status_code == 422
+
+
+@pytest.mark.parametrize("end", ["revoked", "rejected"])
+def test_what_does_not_stand_cannot_be_replaced(standin: Standin, api: Api, end: str) -> None:
+    badge = api.issue()
+    if end == "revoked":
+        api.http.put(f"{api.path}/badges/{badge['id']}/revoke", json={"reason": "a mistake"})
+    else:
+        standin.as_earner(badge["id"], "reject")
+
+    reply = api.http.post(f"{api.path}/badges/{badge['id']}/replace", json=AGAIN | {"badge_template_id": api.template})
+
+    assert (reply.status_code, end in api.message(reply), len(standin.badges())) == (422, True, 1)
 
 
 @pytest.mark.parametrize("lacking", ["badge_template_id", "issued_at"])

@@ -15,7 +15,6 @@ def test_a_badge_comes_back_whole(api: Api) -> None:
     asked = api.request(issuer_earner_id="person-0042", issued_to_middle_name="B.", evidence=[EVIDENCE])
     reply = api.http.post(f"{api.path}/badges", json=asked)
     badge = reply.json()["data"]
-    api.made.append(badge["id"])
 
     assert (reply.status_code, reply.json()["metadata"]) == (201, {})
     assert badge["recipient_email"] == asked["recipient_email"]
@@ -68,8 +67,12 @@ def test_a_required_field_may_be_neither_missing_nor_blank(api: Api, name: str, 
     [
         ("recipient_email", "nobody"),
         ("recipient_email", "two@example.org, more@example.org"),
+        ("issued_to_first_name", ["Ada"]),
         ("issued_at", "yesterday"),
+        ("issued_at", "false"),
+        ("issued_at", "9999-12-31T23:59:59-14:00"),
         ("expires_at", "some day"),
+        ("expires_at", 0),
         ("locale", "xx"),
         ("issued_to_first_name", "x" * 256),
         ("issuer_earner_id", "x" * 256),
@@ -112,6 +115,22 @@ def test_unknown_fields_are_ignored(api: Api) -> None:
     assert api.issue(favourite_colour="green")["state"] == "pending"
 
 
+def test_an_optional_field_that_is_no_text_counts_as_left_out(standin: Standin, api: Api) -> None:
+    optional = ("issued_to_middle_name", "issuer_earner_id", "country_name", "state_or_province")
+
+    badge = api.issue(**{name: {"of": "another kind"} for name in optional})
+
+    shown = ("issued_to_middle_name", "issuer_earner_id", "country", "state_or_province")
+    assert [badge[name] for name in shown] == [None] * 4
+
+
+def test_a_number_is_read_as_text(standin: Standin, api: Api) -> None:
+    badge = api.issue(issuer_earner_id=42)
+
+    assert badge["issuer_earner_id"] == "42"
+    assert api.post(issuer_earner_id="42").status_code == 422
+
+
 @pytest.mark.parametrize("sent", ["form", "query"])
 def test_forms_and_query_strings_are_taken_as_well(standin: Standin, api: Api, sent: str) -> None:
     asked = {name: str(value) for name, value in api.request().items()}
@@ -120,7 +139,18 @@ def test_forms_and_query_strings_are_taken_as_well(standin: Standin, api: Api, s
     assert (reply.status_code, len(standin.badges())) == (201, 1)
 
 
-@pytest.mark.parametrize("body", [b"{", b'"text"', b"[1]", b"\xff"])
+@pytest.mark.parametrize("kind", ["json", "x-www-form-urlencoded"])
+def test_bytes_that_are_no_text_are_a_bad_request(api: Api, kind: str) -> None:
+    headers = {"Content-Type": f"application/{kind}"}
+
+    assert api.http.post(f"{api.path}/badges", content=b"\xff", headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b'"text"', b"[1]", b'{"evidence": NaN}', b'{"evidence": 1e999}', b'{"evidence": "\\ud800"}', b"[" * 10_000],
+    ids=["cut", "text", "list", "NaN", "infinite", "half a character", "deep"],
+)
 def test_what_cannot_be_read_is_a_bad_request(api: Api, body: bytes) -> None:
     reply = api.http.post(f"{api.path}/badges", content=body, headers={"Content-Type": "application/json"})
 
@@ -221,13 +251,29 @@ def test_duplicate_behaviour_is_the_callers_choice(standin: Standin, api: Api) -
         issued_at="2026-11-09 09:00:00 +0000",
         duplicate_behavior="replace",
     )
+    elsewhere = api.issue(
+        recipient_email="ada@example.org",
+        issued_to_first_name="Augusta",
+        state_or_province="Surrey",
+        duplicate_behavior="replace",
+    )
     allowed = api.issue(**same, duplicate_behavior="allow")
 
     assert (passed_over.status_code, passed_over.json()["data"]["id"]) == (200, first["id"])
     assert (replaced["replaces_badge_id"], replaced["issued_at"]) == (first["id"], first["issued_at"])
     assert replaced["evidence"] == []
+    assert elsewhere["replaces_badge_id"] == replaced["id"]
     assert allowed["replaces_badge_id"] is None
-    assert len(standin.badges()) == 3
+    assert len(standin.badges()) == 4
+
+
+def test_what_was_accepted_stays_so_when_it_is_issued_anew_in_its_place(standin: Standin, api: Api) -> None:
+    first = api.issue(recipient_email="ada@example.org")
+    standin.as_earner(first["id"], "accept")
+
+    second = api.issue(recipient_email="ada@example.org", issued_to_first_name="Eva", duplicate_behavior="replace")
+
+    assert (second["state"], second["replaces_badge_id"]) == ("accepted", first["id"])
 
 
 @pytest.mark.parametrize(("refused", "status"), [(True, 422), (False, 201)])

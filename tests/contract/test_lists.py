@@ -17,7 +17,7 @@ def three(standin: Standin, api: Api) -> dict[str, str]:
         badge = api.issue(
             recipient_email=f"{name}@example.org",
             issuer_earner_id=f"person-{name}",
-            issued_to_first_name=name.title(),
+            issued_to_first_name="Éva" if name == "ada" else name.title(),
             issued_at=f"2026-11-0{number + 1} 12:00:00 +0000",
             expires_at=f"2027-01-0{number + 1} 00:00:00 +0000",
         )
@@ -43,9 +43,13 @@ def three(standin: Standin, api: Api) -> dict[str, str]:
         ({"public": "true", "state": "pending"}, "ada"),
         ({"query": "cyd"}, "cyd"),
         ({"query": "BOB@"}, "bob"),
+        ({"query": "éva"}, "ada"),
+        ({"query": "_"}, ""),
         ({"issued_at_min": "2026-11-02"}, "bob cyd"),
         ({"issued_at_max": "2026-11-02"}, "ada bob"),
         ({"expires_at_date_max": "2027-01-01"}, "ada"),
+        ({"issued_at_max": "9999-12-31"}, "ada bob cyd"),
+        ({"issued_at_min": "9999-12-31T23:59:59-14:00"}, "ada bob cyd"),
         ({"an_unknown_key": "x"}, "ada bob cyd"),
     ],
 )
@@ -98,7 +102,7 @@ def test_pages_have_fifty_rows_and_absolute_addresses(standin: Standin, api: Api
     assert "page=1" in second["metadata"]["previous_page_url"]
 
 
-@pytest.mark.parametrize("page", ["0", "-1", "x"])
+@pytest.mark.parametrize("page", ["0", "-1", "x", "9" * 30])
 def test_a_page_is_a_number_from_one(api: Api, page: str) -> None:
     assert api.http.get(f"{api.path}/badges", params={"page": page}).status_code == 400
 
@@ -114,8 +118,17 @@ def test_the_bulk_read_goes_on_by_a_cursor_and_counts_nothing(standin: Standin, 
     assert set(first["metadata"]) == {"next_page_url"}
     assert second["metadata"]["next_page_url"] is None
     assert set(second["data"][0]["badge_template"]) == {"id", "name"}
-    assert "evidence" not in second["data"][0]
+    assert not {"evidence", "accept_badge_url"} & set(second["data"][0])
     assert "evidence" in api.http.get(path).json()["data"][0]
+
+
+def test_a_cursor_that_was_never_given_begins_anew(standin: Standin, api: Api) -> None:
+    badge = api.issue()
+    path = f"{api.path}/high_volume_issued_badge_search"
+
+    found = [api.http.get(path, params={"cursor": cursor}).json()["data"] for cursor in ("x", "9" * 30)]
+
+    assert [[each["id"] for each in rows] for rows in found] == [[badge["id"]]] * 2
 
 
 def test_a_list_may_lag_while_reading_by_id_does_not(standin: Standin, api: Api) -> None:

@@ -42,22 +42,42 @@ def test_an_unknown_template_is_not_found(api: Api) -> None:
         ("name::template", "active draft archived"),
         ('name::"Template, draft"', "draft"),
         ("query::DRAFT", "draft"),
+        ("public::true", "active draft archived"),
+        ("public::false", ""),
+        ("reporting_tags::safety,other", "draft"),
+        ("skills::Juggling", "archived"),
+        (f"id::{TEMPLATES['draft']}", "draft"),
+        (f"owner_id::{STRANGER}", ""),
+        ("created_at_min::2026-10-02", "active archived"),
+        ("created_at_max::2026-10-01", "draft"),
+        ("updated_at_max::2026-10-01|state::draft,active", "draft"),
+        ("an_unknown_key::x", "active draft archived"),
     ],
 )
 def test_templates_are_listed_and_filtered(standin: Standin, api: Api, query: str, found: str) -> None:
+    old = {
+        "reporting_tags": ["safety"],
+        "created_at": "2026-10-01T12:00:00.000Z",
+        "updated_at": "2026-10-01T12:00:00.000Z",
+    }
+    for state, more in (("draft", old), ("archived", {"skills": ["Juggling", "Riding", "Fire"]})):
+        named = {"id": TEMPLATES[state], "organization_id": ORGANIZATION, "name": f"Template, {state}", "state": state}
+        standin.seed(templates=[named | more])
+
     rows = api.http.get(f"{api.path}/badge_templates", params={"filter": query} if query else {}).json()["data"]
 
     assert sorted(row["id"] for row in rows) == sorted(TEMPLATES[state] for state in found.split())
 
 
 def test_templates_can_be_sorted(standin: Standin, api: Api) -> None:
-    api.issue()
+    standin.template_state(TEMPLATES["archived"], "active")
+    api.issue(badge_template_id=TEMPLATES["archived"])
 
     names = api.http.get(f"{api.path}/badge_templates", params={"sort": "-name"}).json()["data"]
     counts = api.http.get(f"{api.path}/badge_templates", params={"sort": "-badges_count"}).json()["data"]
 
     assert [row["name"] for row in names] == ["Template, draft", "Template, archived", "Template, active"]
-    assert (counts[0]["id"], counts[0]["badges_count"]) == (api.template, 1)
+    assert (counts[0]["id"], counts[0]["badges_count"]) == (TEMPLATES["archived"], 1)
 
 
 def _basic(text: str) -> str:
@@ -99,6 +119,16 @@ def test_a_token_that_only_reads_may_not_write(standin: Standin, api: Api) -> No
     assert api.http.post(f"{api.path}/badges", json=api.request(), auth=reading).status_code == 403
     assert api.http.delete(f"{api.path}/badges/{badge['id']}", auth=reading).status_code == 403
     assert len(standin.badges()) == 1
+
+
+def test_a_token_that_only_writes_may_not_read(standin: Standin, api: Api) -> None:
+    standin.seed(tokens=[{"token": "that-writes", "organization_id": ORGANIZATION, "read_enabled": False}])
+    writing = ("that-writes", "")
+
+    statuses = [api.http.get(path, auth=writing).status_code for path in ("/organizations", api.path)]
+
+    assert statuses == [403, 403]
+    assert api.http.post(f"{api.path}/badges", json=api.request(), auth=writing).status_code == 201
 
 
 def test_tokens_are_listed_and_one_that_reads_sees_its_like(standin: Standin, api: Api) -> None:
