@@ -1,8 +1,10 @@
 """Whom the contract is held against: the stand-in, or Credly's sandbox where its three variables are set."""
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +13,9 @@ import pytest
 
 from tests.support.standin import Standin, running_standin
 
-SANDBOX = "https://sandbox-api.credly.com/v1"
+SANDBOX = os.environ.get("LAUREL_SANDBOX_URL", "https://sandbox-api.credly.com/v1")
+IN_SANDBOX = "LAUREL_SANDBOX_TOKEN" in os.environ
+HERE = Path(__file__).parent
 ORGANIZATION = "0c0c0c0c-0000-4000-8000-000000000001"
 STRANGER = "0c0c0c0c-0000-4000-8000-000000000002"
 TEMPLATES = {
@@ -23,12 +27,20 @@ READ_ONLY = "invented-token-that-reads"
 
 @dataclass
 class Api:
-    """The API under test, and what a test issues through it."""
+    """The API under test, and what a test makes through it."""
 
     http: httpx.Client
     organization: str
     template: str
     made: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.http.event_hooks["response"].append(self._remember)
+
+    def _remember(self, reply: httpx.Response) -> None:
+        if reply.request.method == "POST" and reply.status_code == 201:
+            rows = json.loads(reply.read())["data"]
+            self.made += [row["id"] for row in (rows if isinstance(rows, list) else [rows])]
 
     @property
     def path(self) -> str:
@@ -47,10 +59,7 @@ class Api:
         return {name: value for name, value in (plain | changes).items() if value is not None}
 
     def post(self, **changes: Any) -> httpx.Response:
-        reply = self.http.post(f"{self.path}/badges", json=self.request(**changes))
-        if reply.status_code == 201:
-            self.made.append(reply.json()["data"]["id"])
-        return reply
+        return self.http.post(f"{self.path}/badges", json=self.request(**changes))
 
     def issue(self, **changes: Any) -> dict[str, Any]:
         reply = self.post(**changes)
@@ -66,6 +75,14 @@ class Api:
         return str(reply.json()["data"]["message"])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.contract)
+            if IN_SANDBOX:
+                item.add_marker(pytest.mark.enable_socket)  # the one place where tests may leave this machine
+
+
 @pytest.fixture(scope="session")
 def shared_contract_standin() -> Iterator[Standin]:
     with running_standin() as standin:
@@ -75,7 +92,7 @@ def shared_contract_standin() -> Iterator[Standin]:
 @pytest.fixture
 def standin(shared_contract_standin: Standin) -> Standin:
     """The stand-in alone: tests that ask for it are skipped in the sandbox."""
-    if "LAUREL_SANDBOX_TOKEN" in os.environ:
+    if IN_SANDBOX:
         pytest.skip("only the stand-in can show this")
     shared_contract_standin.control("POST", "reset")
     shared_contract_standin.seed(
@@ -94,7 +111,7 @@ def standin(shared_contract_standin: Standin) -> Standin:
 
 @pytest.fixture
 def api(request: pytest.FixtureRequest) -> Iterator[Api]:
-    if "LAUREL_SANDBOX_TOKEN" in os.environ:
+    if IN_SANDBOX:
         yield from _sandbox()
         return
     running: Standin = request.getfixturevalue("standin")
@@ -103,12 +120,20 @@ def api(request: pytest.FixtureRequest) -> Iterator[Api]:
 
 
 def _sandbox() -> Iterator[Api]:
-    token, organization, template = (
-        os.environ[f"LAUREL_SANDBOX_{name}"] for name in ("TOKEN", "ORGANIZATION", "TEMPLATE")
-    )
+    names = [f"LAUREL_SANDBOX_{name}" for name in ("TOKEN", "ORGANIZATION", "TEMPLATE")]
+    if missing := [name for name in names if not os.environ.get(name)]:
+        pytest.fail(f"{', '.join(missing)} must be set as well")
+    token, organization, template = (os.environ[name] for name in names)
     with httpx.Client(base_url=SANDBOX, auth=(token, ""), timeout=60, headers={"Accept": "application/json"}) as http:
         api = Api(http, organization, template)
         yield api
-        for badge_id in api.made:
-            body = {"reason": "made by a test", "suppress_revoke_notification_email": True}
-            http.put(f"{api.path}/badges/{badge_id}/revoke", json=body)
+        _revoke_all(api)
+
+
+def _revoke_all(api: Api) -> None:
+    """Leave nothing standing: successors first, since a badge that was replaced cannot be revoked."""
+    body = {"reason": "made by a test", "suppress_revoke_notification_email": True}
+    for badge_id in reversed(api.made):
+        api.http.put(f"{api.path}/badges/{badge_id}/revoke", json=body)
+    badges = [api.http.get(f"{api.path}/badges/{badge_id}").json()["data"] for badge_id in api.made]
+    assert [each["id"] for each in badges if each["state"] != "revoked" and not each["replacement_badge_id"]] == []
