@@ -57,6 +57,8 @@ def token_of(request: Request) -> Row:
         text = ""
     name, colon, _password = text.partition(":")
     allowed = bool(colon) or request.app.state.assumed.accept_token_without_colon
+    if not colon:
+        name = name.removesuffix("|")  # which one client sends in place of the colon
     token = store.one("SELECT * FROM tokens WHERE token = ?", name) if name and allowed else None
     if token is None or (token["expires_at"] and token["expires_at"] <= text_of(store.now())):
         raise ApiError(401, "Invalid authorization token.")
@@ -104,6 +106,8 @@ Handler = Callable[..., Awaitable[Response]]
 async def organizations(request: Request) -> Response:
     """List the organizations that the token may act for."""
     scope = Scope(request, token_of(request))
+    if not scope.token["read_enabled"]:
+        raise ApiError(403, "You are not authorized to perform this action.")
     row = scope.store.organization(scope.token["organization_id"])
     rows = [organization_json(row, scope.root)] if row else []
     return page_reply(request, rows, page=1, total=len(rows), prefix=scope.assumed.next_page_prefix)
