@@ -1,6 +1,6 @@
 """Writing what people set up: connections of portals and integrations of achievements."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -112,6 +112,26 @@ async def due_at_once(connection: AsyncConnection, achievement_id: str, *, now: 
         .where(awards.c.achievement_id == achievement_id, covered(), awards.c.awarded_at <= now, ~stands)
     )
     return int(await connection.scalar(query) or 0)
+
+
+async def tokens_ending(
+    connection: AsyncConnection, *, before: datetime, portal_ids: Sequence[str] | None = None
+) -> list[tuple[str, datetime]]:
+    """Return the portals whose tokens are known to end before this moment, with that end, the nearest first."""
+    query = (
+        select(connections.c.portal_id, connections.c.token_ends_at)
+        .where(connections.c.token_ends_at < before)
+        .order_by(connections.c.token_ends_at, connections.c.portal_id)
+    )
+    if portal_ids is not None:
+        query = query.where(connections.c.portal_id.in_(portal_ids))
+    return [(row.portal_id, row.token_ends_at) for row in await connection.execute(query)]
+
+
+async def put_token_end(connection: AsyncConnection, portal_ids: Sequence[str], ends_at: datetime) -> None:
+    """Keep when the token of these portals ends."""
+    of_portals = connections.c.portal_id.in_(portal_ids)
+    await connection.execute(update(connections).where(of_portals).values(token_ends_at=ends_at))
 
 
 async def _put(connection: AsyncConnection, key: Column[Any], value: str, values: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from models import claiming
 from rules.reasons import Reason
 from tasks.one_badge import fault_of_template
 from tasks.resources import Organization, database, now, organization
+from tasks.token_end import learn_token_end
 
 CONNECTION_REASONS = (Reason.TOKEN_MISSING, Reason.TOKEN_REFUSED, Reason.ORGANIZATION_NOT_FOUND)
 TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)
@@ -31,6 +32,7 @@ async def check_organization() -> None:
         return
     async with database().writing() as connection:
         await claiming.unblock(connection, CONNECTION_REASONS, portal_ids=current.due.portal_ids, now=now())
+    await learn_token_end(current)
     await _check_templates(current)
 
 

@@ -1,12 +1,11 @@
 """Connecting a portal to its Credly organization, and taking that back."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from prefect.blocks.system import Secret
 
-from credly.errors import CredlyError
 from models import directory, setting_up
 from models.claiming import DueOrganization
 from rules.choices import BASE_URLS, Environment, Mistake
@@ -15,9 +14,8 @@ from rules.text import tidy
 from rules.token import fault_of_token
 from rules.told import Told, counted
 from tasks.people import asking, credly_id, known_portal
-from tasks.resources import Organization, database, now
-
-WARN_BEFORE = timedelta(days=14)
+from tasks.resources import database, now
+from tasks.token_end import WARN_BEFORE, end_of_token, token_ending
 
 
 async def connect(
@@ -169,34 +167,3 @@ async def usable_block(name: str) -> str:
     if fault is not None:
         raise Mistake(f"token_block: the token in {code(name)} cannot be used: {fault}. Put it in anew.")
     return name
-
-
-async def end_of_token(organization: Organization) -> datetime | None:
-    """Return when the token ends, in UTC, or None where Credly does not say.
-
-    Raises:
-        Mistake: the token may not issue badges.
-        CredlyError: Credly did not answer.
-    """
-    try:
-        tokens = await organization.client.authorization_tokens()
-    except CredlyError:
-        return None  # not every token may list tokens; that it is accepted is known already
-    ours = [token for token in tokens if organization.holds(token.token)] or (tokens if len(tokens) == 1 else [])
-    if not ours:
-        return None
-    if ours[0].write_enabled is False:
-        raise Mistake(
-            f"token_block: the token in {code(organization.due.token_block)} may only read. Issuing badges needs a "
-            "token with write permission."
-        )
-    return ours[0].expires_at
-
-
-def token_ending(ends_at: datetime | None, *, moment: datetime) -> str:
-    """Return in words when the token ends."""
-    if ends_at is None:
-        return "Credly does not say when it ends; its tokens end 180 days after they were made."
-    days = (ends_at - moment).days
-    urgent = "**Replace it now.** " if ends_at - moment < WARN_BEFORE else ""
-    return f"{urgent}It ends on {ends_at:%Y-%m-%d}, in {max(days, 0)} days."

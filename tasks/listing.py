@@ -5,9 +5,9 @@ from rules.evidence import EvidenceKind
 from rules.markup import code, plain, table
 from rules.states import IssuanceState
 from rules.told import Told
-from tasks.connecting import token_ending
 from tasks.people import known_portal
 from tasks.resources import database, now
+from tasks.token_end import token_ending
 
 _COUNTED = (IssuanceState.ISSUED, IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED)
 

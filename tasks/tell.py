@@ -16,6 +16,7 @@ from models.standing import standing
 from rules.reasons import Reason
 from rules.tally import Counts, Tally
 from tasks.resources import database
+from tasks.token_end import tokens_that_end_soon
 
 NEEDS_A_PERSON = "Needs a person"
 
@@ -63,12 +64,13 @@ async def tell_run(
     done = sum(tallies.values(), start=Tally())
     total = Tally(done=done.done, adopted=done.adopted) + await what_is_open([portal] if portal else None)
     failures = [part for part in parts if not part.is_completed()]
-    await acreate_markdown_artifact(key="reconcile", markdown=_page(plan, tallies, total), description=total.sentence)
+    ending = await tokens_that_end_soon([portal] if portal else None)
+    sentence = f"{total.sentence}. {ending}" if ending else total.sentence
+    page = _page(plan, tallies, total, warning=ending)
+    await acreate_markdown_artifact(key="reconcile", markdown=page, description=sentence)
     if failures:
-        return Failed(
-            message=f"{total.sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs."
-        )
-    return Completed(name=NEEDS_A_PERSON if total.needs_a_person else "Completed", message=total.sentence)
+        return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
+    return Completed(name=NEEDS_A_PERSON if total.needs_a_person or ending else "Completed", message=sentence)
 
 
 async def _tally(part: State[Any]) -> Tally:
@@ -76,12 +78,13 @@ async def _tally(part: State[Any]) -> Tally:
     return result if isinstance(result, Tally) else Tally()
 
 
-def _page(plan: PlanCounts, tallies: Mapping[str, Tally], total: Tally) -> str:
+def _page(plan: PlanCounts, tallies: Mapping[str, Tally], total: Tally, *, warning: str) -> str:
     lines = [
         "# What this run did",
         "",
         f"**{total.sentence}**",
         "",
+        *([f"**{warning}**: afterwards nothing is issued. docs/how-to.md says how.", ""] if warning else []),
         f"Planning entered {plan.entered} new issuances, took up {plan.taken_up_again} again, "
         f"cancelled {plan.cancelled} and unblocked {plan.unblocked}.",
         "",

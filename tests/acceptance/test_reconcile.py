@@ -370,3 +370,26 @@ async def test_a_withdrawn_award_is_not_issued(world: World, standin: Standin) -
 
     (row,) = await world.ledger()
     assert (row.state, row.reason, standin.badges()) == ("cancelled", "award_withdrawn", [])
+
+
+@pytest.mark.parametrize(("days", "told"), [(9, "ends in 9 days"), (-1, "ended on ")])
+async def test_a_token_near_its_end_is_told_loudly_even_where_nothing_is_due(
+    world: World, days: int, told: str
+) -> None:
+    await world.change_connection(token_ends_at=datetime.now(UTC) + timedelta(days=days, hours=1))
+
+    state = await run()
+
+    assert state.name == "Needs a person"
+    assert str(state.message).startswith(f"0 issued. Replace the Credly token of northwind ({told}")
+
+
+async def test_a_token_that_was_replaced_in_its_block_is_not_told(world: World, standin: Standin) -> None:
+    await world.change_connection(token_ends_at=datetime.now(UTC) + timedelta(days=9))
+    await world.enable()
+    await world.award("ada")
+
+    state = await run()
+
+    assert (state.name, state.message) == ("Completed", "1 issued")
+    assert (await world.connection()).token_ends_at > datetime.now(UTC) + timedelta(days=170)

@@ -87,6 +87,10 @@ class World:
     async def change_connection(self, **changes: Any) -> None:
         await self._do(update(table(CredlyConnection)).values(**changes))
 
+    async def connection(self) -> Any:
+        async with self.database.reading() as connection:
+            return (await connection.execute(select(table(CredlyConnection)))).one()
+
     async def enable(self, achievement_id: str = "forklift", **changes: Any) -> None:
         plain = CredlyIntegration(
             achievement_id=achievement_id,

@@ -1,0 +1,77 @@
+"""When tokens end: Credly's do after 180 days, without a word in advance, and then nothing is issued."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from credly.errors import CredlyError
+from models import setting_up
+from rules.choices import Mistake
+from rules.markup import code
+from rules.told import counted
+from tasks.resources import Organization, database, now
+
+WARN_BEFORE = timedelta(days=14)
+
+
+async def end_of_token(organization: Organization) -> datetime | None:
+    """Return when the token ends, in UTC, or None where Credly does not say.
+
+    Raises:
+        Mistake: the token may not issue badges.
+        CredlyError: Credly did not answer.
+    """
+    try:
+        tokens = await organization.client.authorization_tokens()
+    except CredlyError:
+        return None  # not every token may list tokens; that it is accepted is known already
+    ours = [token for token in tokens if organization.holds(token.token)] or (tokens if len(tokens) == 1 else [])
+    if not ours:
+        return None
+    if ours[0].write_enabled is False:
+        raise Mistake(
+            f"token_block: the token in {code(organization.due.token_block)} may only read. Issuing badges needs a "
+            "token with write permission."
+        )
+    return ours[0].expires_at
+
+
+async def learn_token_end(organization: Organization) -> None:
+    """Where the token is known to end soon, ask Credly again: it may have been replaced by another one."""
+    portals = organization.due.portal_ids
+    async with database().reading() as connection:
+        soon = await setting_up.tokens_ending(connection, before=now() + WARN_BEFORE, portal_ids=portals)
+    if not soon:
+        return
+    try:
+        ends_at = await end_of_token(organization)
+    except Mistake:
+        return  # it may only read: the first badge will tell
+    if ends_at is not None:
+        async with database().writing() as connection:
+            await setting_up.put_token_end(connection, portals, ends_at)
+
+
+async def tokens_that_end_soon(portals: Sequence[str] | None = None) -> str:
+    """Return a sentence that names the portals whose tokens end within two weeks, or nothing."""
+    moment = now()
+    async with database().reading() as connection:
+        soon = await setting_up.tokens_ending(connection, before=moment + WARN_BEFORE, portal_ids=portals)
+    if not soon:
+        return ""
+    named = ", ".join(f"{portal} {_when(ends_at, moment=moment)}" for portal, ends_at in soon)
+    return f"Replace the Credly token of {named}"
+
+
+def _when(ends_at: datetime, *, moment: datetime) -> str:
+    if ends_at <= moment:
+        return f"(ended on {ends_at:%Y-%m-%d})"
+    return f"(ends in {counted((ends_at - moment).days, 'day')})"
+
+
+def token_ending(ends_at: datetime | None, *, moment: datetime) -> str:
+    """Return in words when the token ends."""
+    if ends_at is None:
+        return "Credly does not say when it ends; its tokens end 180 days after they were made."
+    days = (ends_at - moment).days
+    urgent = "**Replace it now.** " if ends_at - moment < WARN_BEFORE else ""
+    return f"{urgent}It ends on {ends_at:%Y-%m-%d}, in {max(days, 0)} days."
