@@ -37,20 +37,16 @@ def create_app(database: str = ":memory:", *, settings: Mapping[str, Any] | None
     for router in (controls.router, faults.router):
         app.include_router(router, prefix="/_standin")
     app.include_router(pages.router)
-    app.add_exception_handler(ApiError, _api_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.exception_handler(ApiError)(_api_error)
+    app.exception_handler(HTTPException)(_http_error)
     return Front(app)
 
 
-async def _api_error(_request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, ApiError):
-        raise error
+async def _api_error(_request: Request, error: ApiError) -> JSONResponse:
     return error_reply(error)
 
 
-async def _http_error(_request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, HTTPException):
-        raise error
+async def _http_error(_request: Request, error: HTTPException) -> JSONResponse:
     return error_reply(ApiError(error.status_code, str(error.detail)))
 
 

@@ -140,8 +140,9 @@ class Exchange:
     async def drop(self) -> None:
         """Close the connection at once, as a failing network does, and wait until the server has noticed."""
         self._server_send.__self__.transport.abort()  # type: ignore[attr-defined]
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
+        noticed = False
+        while not noticed:
+            noticed = (await self.receive())["type"] == "http.disconnect"
 
 
 async def serve(app: ASGIApp, scope: Scope, exchange: Exchange, state: Any) -> None:

@@ -57,10 +57,13 @@ async def assertion(request: Request, badge_id: str) -> dict[str, Any]:
 
 
 @router.get("/badge_classes/{template_id}")
-async def badge_class(request: Request, template_id: str) -> dict[str, Any]:
+@router.get("/issuers/{organization_id}/badge_classes/{template_id}")
+async def badge_class(request: Request, template_id: str, organization_id: str | None = None) -> dict[str, Any]:
     """Return a template as an Open Badges class."""
     store: Store = request.app.state.store
     row = _found(store.template(template_id))
+    if organization_id not in (None, row["organization_id"]):
+        raise ApiError(404, "Resource not found.")
     return {
         "@context": CONTEXT,
         "type": "BadgeClass",

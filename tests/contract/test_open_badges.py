@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import httpx
 
-from tests.contract.conftest import Api
+from tests.contract.conftest import STRANGER, TEMPLATES, Api
 from tests.support.standin import Standin
 
 
@@ -24,6 +24,8 @@ def test_an_accepted_badge_has_an_assertion_a_class_and_an_issuer(standin: Stand
     assert "expires" not in assertion
     assert assertion["evidence"][0]["id"] == "https://example.org/p"
     assert (badge_class["type"], issuer["type"]) == ("BadgeClass", "Issuer")
+    same = f"{standin.base_url}/obi/v2/issuers/{api.organization}/badge_classes/{api.template}"
+    assert httpx.get(same).json() == badge_class
 
 
 def test_a_badge_that_expires_says_so(standin: Standin, api: Api) -> None:
@@ -51,5 +53,6 @@ def test_what_nobody_may_see_is_not_found_and_what_was_revoked_is_gone(standin: 
 
 
 def test_unknown_classes_and_issuers_are_not_found(standin: Standin) -> None:
-    for path in ("badge_classes/unknown", "issuers/unknown"):
+    elsewhere = f"issuers/{STRANGER}/badge_classes/{TEMPLATES['active']}"
+    for path in ("badge_classes/unknown", "issuers/unknown", elsewhere):
         assert httpx.get(f"{standin.base_url}/obi/v2/{path}").status_code == 404
