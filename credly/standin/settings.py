@@ -13,7 +13,7 @@ class Assumptions(BaseModel):
 
     latency_ms: float = Field(default=0, ge=0, description="How long each answer takes, in milliseconds.")
     fault_share: float = Field(
-        default=0, ge=0, le=1, description="Share of requests that meet some fault of an ordinary day (13)."
+        default=0, ge=0, le=1, description="Share of requests that meet some fault of an ordinary day (8, 9)."
     )
     list_lag_seconds: float = Field(
         default=0,
