@@ -125,6 +125,16 @@ async def template_state(request: Request, template_id: str) -> dict[str, str]:
     return {"state": state}
 
 
+@router.post("/templates/{template_id}/duplicates")
+async def allow_duplicates(request: Request, template_id: str) -> dict[str, bool]:
+    """Let a template be issued to the same person twice, or only once."""
+    allowed = bool((await body_of(request)).get("allowed"))
+    sql = "UPDATE templates SET allow_duplicate_badges = ? WHERE id = ?"
+    if not _store(request).execute(sql, int(allowed), template_id):
+        raise ApiError(404, "No such template.")
+    return {"allowed": allowed}
+
+
 @router.post("/badges/{badge_id}/{move}")
 async def act_as_earner(request: Request, badge_id: str, move: str) -> Response:
     """Accept or reject a badge, or make it private, as its earner would."""

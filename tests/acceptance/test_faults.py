@@ -70,6 +70,7 @@ async def test_an_unclear_answer_is_looked_up_before_anything_is_sent_again(
     world: World, standin: Standin, fault: dict[str, Any], made: bool
 ) -> None:
     await a_due_badge(world)
+    standin.allow_duplicates(TEMPLATE)
     standin.fault(**ISSUE, **fault)
 
     state = await run()
@@ -89,6 +90,7 @@ async def test_a_call_that_takes_too_long_is_unclear(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
     world.configure(monkeypatch, READ_TIMEOUT="0.3", RETRIES="0")
+    standin.allow_duplicates(TEMPLATE)
     await a_due_badge(world)
     standin.fault(action, **ISSUE, seconds=1 if action == "slow" else 20)
 
@@ -153,6 +155,7 @@ async def test_throttling_without_end_is_left_to_a_later_run(
 
 
 async def test_while_the_look_up_fails_nothing_is_sent_again(world: World, standin: Standin) -> None:
+    standin.allow_duplicates(TEMPLATE)
     await a_due_badge(world)
     standin.fault("drop_after", **ISSUE)
     standin.fault("answer", **LOOK_UP, count=None)

@@ -42,6 +42,10 @@ class Standin:
     def settings(self, **changes: Any) -> None:
         self.control("PATCH", "settings", changes)
 
+    def allow_duplicates(self, template_id: str) -> None:
+        """Let the template be issued to the same person twice."""
+        self.control("POST", f"templates/{template_id}/duplicates", {"allowed": True})
+
     def fault(self, action: str, **when: Any) -> None:
         """Let something go wrong, once unless told otherwise."""
         self.control("POST", "faults", {"action": action, **when})

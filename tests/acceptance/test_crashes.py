@@ -1,0 +1,216 @@
+"""The real flow in a real process is killed; the next run ends with exactly one badge and one mail for each award."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from models.ledger import IssuanceAttempt
+from models.platform import User, UserEmail
+from tests.support.processes import FlowProcess, reconcile_process
+from tests.support.running import run_reconcile
+from tests.support.standin import Standin
+from tests.support.waiting import until
+from tests.support.world import TEMPLATE, World
+
+ISSUE = {"method": "POST", "path": "/badges$"}
+
+
+@pytest.fixture(autouse=True)
+def _allow_duplicates(standin: Standin) -> None:
+    """Credly's own rule must not save us: a second request makes a second badge here."""
+    standin.allow_duplicates(TEMPLATE)
+
+
+@pytest.fixture
+async def due(any_world: World) -> World:
+    """Ada's award is due."""
+    await any_world.enable()
+    await any_world.award("ada")
+    return any_world
+
+
+@pytest.fixture
+def start(prefect_server: str, tmp_path: Path) -> Any:
+    """Starts `reconcile` in a process that does not outlive the test."""
+    with ExitStack() as stack:
+        yield lambda name="reconcile": stack.enter_context(reconcile_process(prefect_server, tmp_path, name))
+
+
+async def recover(world: World, standin: Standin, *, badges: int = 1) -> list[Any]:
+    """What happens after a crash: the lease ends, and the next run is started."""
+    standin.control("DELETE", "faults")
+    await world.end_leases()
+    await run_reconcile()
+    rows = await world.ledger()
+    assert {row.state for row in rows} == {"issued"}
+    assert len(standin.badges()) == len(standin.mails()) == badges
+    assert sorted(row.credly_badge_id for row in rows) == sorted(badge["id"] for badge in standin.badges())
+    return rows
+
+
+async def held(standin: Standin) -> None:
+    await asyncio.to_thread(standin.until_held)
+
+
+async def test_killed_before_anything_is_sent(due: World, standin: Standin, start: Any) -> None:
+    standin.fault("hold", method="GET")
+    process: FlowProcess = start()
+    await held(standin)
+    process.kill()
+    standin.control("POST", "release", {"drop": True})
+
+    (row,) = await recover(due, standin)
+
+    assert (row.attempts, row.adopted) == (1, False)
+
+
+@pytest.mark.parametrize("processed", [False, True])
+async def test_killed_while_a_request_is_under_way(due: World, standin: Standin, start: Any, processed: bool) -> None:
+    standin.fault("hold", **ISSUE)
+    process: FlowProcess = start()
+    await held(standin)
+    process.kill()
+    standin.control("POST", "release", {"drop": not processed})
+    until(lambda: len(standin.badges()) == processed, what="the stand-in has done its part")
+
+    (row,) = await recover(due, standin)
+
+    assert row.adopted is processed
+
+
+async def test_killed_after_the_badge_is_made_and_before_the_reply(due: World, standin: Standin, start: Any) -> None:
+    standin.fault("hold_after", **ISSUE)
+    process: FlowProcess = start()
+    await held(standin)
+    process.kill()
+
+    (row,) = await recover(due, standin)
+
+    assert row.adopted
+
+
+async def test_killed_after_the_reply_while_it_cannot_be_written(due: World, standin: Standin, start: Any) -> None:
+    standin.fault("hold_after", **ISSUE)
+    process: FlowProcess = start()
+    await held(standin)
+    async with locked(due):
+        standin.control("POST", "release", {})
+        until(lambda: any(r["status"] == 201 for r in standin.requests()), what="the reply is sent")
+        process.kill()
+
+    (row,) = await recover(due, standin)
+
+    assert row.adopted
+
+
+async def test_killed_while_planning(due: World, standin: Standin, start: Any, prefect_server: str) -> None:
+    async with locked(due):
+        before = _runs(prefect_server)
+        process: FlowProcess = start()
+        await asyncio.to_thread(until, lambda: _runs(prefect_server) > before, what="the run has begun", within=120)
+        process.kill()
+        assert await due.ledger() == []
+
+    await recover(due, standin)
+
+
+async def test_killed_once_the_result_is_written(due: World, standin: Standin, start: Any) -> None:
+    process: FlowProcess = start()
+    while not any(row.state == "issued" for row in await due.ledger()):
+        assert process.process.poll() is None, process.log.read_text()
+        await asyncio.sleep(0.01)
+    process.kill()
+
+    (row,) = await recover(due, standin)
+
+    assert (row.adopted, row.attempts) == (False, 1)
+
+
+async def test_killed_again_and_again_at_odd_moments(any_world: World, standin: Standin, start: Any) -> None:
+    await any_world.enable()
+    for user in await people(any_world, 30):
+        await any_world.award(user)
+    standin.settings(latency_ms=20, fault_share=0.1)
+    for made in (3, 9, 18):
+        process: FlowProcess = start()
+        await asyncio.to_thread(
+            until, lambda made=made: len(standin.badges()) >= made, what=f"{made} badges are made", within=120
+        )
+        process.kill()
+        await any_world.end_leases()
+
+    standin.settings(fault_share=0)
+    await recover(any_world, standin, badges=30)
+    await assert_nothing_was_sent_blindly(any_world)
+
+
+async def test_two_workers_and_a_third_run_share_the_work(any_world: World, standin: Standin, start: Any) -> None:
+    await any_world.enable()
+    for user in await people(any_world, 40):
+        await any_world.award(user)
+    standin.settings(latency_ms=20)
+
+    processes: list[FlowProcess] = [start("first"), start("second")]
+    await asyncio.gather(run_reconcile(), *(asyncio.to_thread(each.finish) for each in processes))
+
+    assert [request for request in standin.requests() if request["status"] == 422] == []
+    await recover(any_world, standin, badges=40)
+    posts = [request for request in standin.requests() if request["method"] == "POST"]
+    assert len(posts) == 40
+
+
+@pytest.mark.parametrize("_migrated", ["postgresql"], indirect=True)
+async def test_a_database_that_drops_every_connection_loses_nothing(
+    any_world: World, standin: Standin, start: Any
+) -> None:
+    await any_world.enable()
+    await any_world.award("ada")
+    standin.fault("hold_after", **ISSUE)
+    process: FlowProcess = start()
+    await held(standin)
+    async with any_world.database.writing() as connection:
+        others = "pid <> pg_backend_pid() AND datname = current_database()"
+        await connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
+    standin.control("POST", "release", {})
+    await asyncio.to_thread(process.finish)
+
+    await recover(any_world, standin)
+
+
+async def people(world: World, count: int) -> list[str]:
+    users = [f"user-{number}" for number in range(count)]
+    for user in users:
+        await world.add(User, id=user, first_name="A", last_name="B")
+        await world.add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
+    return users
+
+
+async def assert_nothing_was_sent_blindly(world: World) -> None:
+    """Between two calls that may have made a badge there is one that asked for it."""
+    kinds: dict[int, list[tuple[str, str]]] = {}
+    for attempt in await world.rows(IssuanceAttempt):
+        kinds.setdefault(attempt.issuance_id, []).append((attempt.kind, attempt.outcome))
+    for calls in kinds.values():
+        for (kind, outcome), (following, _) in pairwise(calls):
+            assert not (kind == following == "issue" and outcome == "unclear"), calls
+
+
+@asynccontextmanager
+async def locked(world: World) -> AsyncIterator[None]:
+    """Let nobody else write to the ledger."""
+    async with world.database.writing() as connection:
+        if connection.dialect.name == "postgresql":
+            await connection.execute(text("LOCK TABLE badge_issuances IN EXCLUSIVE MODE"))
+        yield
+
+
+def _runs(prefect_api: str) -> int:
+    begun = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+    return int(httpx.post(f"{prefect_api}/flow_runs/count", json=begun, timeout=30).json())
