@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
-from rules.outcome import Outcome
+from rules.outcome import Outcome, failed
 from rules.reasons import Reason
 from rules.states import IssuanceState
 
@@ -23,6 +23,8 @@ issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
+
+LONGEST_URL = 500  # what the ledger has room for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,13 +203,16 @@ async def record(
     runs: RunIds,
     calls: Iterable[Attempt] = (),
     sent: Sent | None = None,
-) -> bool:
-    """Write what became of a claimed issuance, and the calls made for it; return whether the claim still held.
+) -> Outcome | None:
+    """Write what became of a claimed issuance, and the calls made for it; return it, or None if the claim is lost.
 
-    The calls are kept in either case: they were made.
+    The calls are kept in either case: they were made. A badge that was found but is another issuance's fails
+    this one: so it is where two achievements have one template, or two users one address.
     """
     for call in calls:
         await connection.execute(insert(attempts).values(**_attempt_values(call, runs)))
+    if outcome.badge is not None and outcome.adopted and await _is_another_s(connection, issuance_id, outcome.badge.id):
+        outcome = failed(Reason.DUPLICATE_ELSEWHERE)
     values: dict[str, Any] = {
         "state": outcome.state,
         "reason": outcome.reason,
@@ -233,7 +238,7 @@ async def record(
     if outcome.badge is not None:
         values |= {
             "credly_badge_id": outcome.badge.id,
-            "badge_url": outcome.badge.url,
+            "badge_url": _fitting(outcome.badge.url),
             "adopted": outcome.adopted,
             "issued_at": outcome.badge.issued_at or (sent.issued_at if sent else now),
             "recorded_at": now,
@@ -246,7 +251,21 @@ async def record(
         issuances.c.claim == token,
     )
     result = await connection.execute(update(issuances).where(held).values(**values))
-    return result.rowcount == 1
+    return outcome if result.rowcount == 1 else None
+
+
+async def _is_another_s(connection: AsyncConnection, issuance_id: int, badge_id: str) -> bool:
+    """Say whether a badge stands in another row, or is to be replaced by another row of the same user."""
+    user_id = select(issuances.c.user_id).where(issuances.c.id == issuance_id).scalar_subquery()
+    to_be_replaced = and_(issuances.c.user_id == user_id, issuances.c.replaces_badge_id == badge_id)
+    has_it = or_(issuances.c.credly_badge_id == badge_id, to_be_replaced)
+    query = select(issuances.c.id).where(has_it, issuances.c.id != issuance_id).limit(1)
+    return await connection.scalar(query) is not None
+
+
+def _fitting(url: str | None) -> str | None:
+    """An address that is too long for its column is not kept: half of it leads nowhere."""
+    return url if url is None or len(url) <= LONGEST_URL else None
 
 
 async def release(connection: AsyncConnection, issuance_ids: Sequence[int], *, token: str, now: datetime) -> int:

@@ -102,9 +102,9 @@ _WORDS = {
         "Act on Credly's message, then issue the badge by hand.",
     ),
     Reason.DUPLICATE_ELSEWHERE: _Words(
-        "Credly says that the person already has this badge, but it is not found under the user's id or "
-        "address: most likely it belongs to another address of the same Credly account.",
-        "Look the person up at Credly and decide whether that badge stands for this award.",
+        "The person already has this badge at Credly, but for another row of the ledger, or not under the user's id "
+        "or address: then most likely under another address of the same Credly account.",
+        "Look the person up in the ledger and at Credly, and decide whether that badge stands for this award.",
     ),
     Reason.ATTEMPTS_USED_UP: _Words(
         "Credly could not be reached, or its answers got lost, in every run over many hours.",

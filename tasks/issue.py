@@ -105,9 +105,7 @@ async def _issue_and_record(facts: IssuanceFacts, batch: _Batch) -> Outcome:
     configured = settings()
     prepared = prepare_request(facts, now=now())
     if isinstance(prepared, Reason):
-        result = outcome.not_sendable(prepared)
-        await _record(facts, result, batch)
-        return result
+        return await _record(facts, outcome.not_sendable(prepared), batch)
     calls = Calls(
         organization=organization(),
         facts=facts,
@@ -117,15 +115,14 @@ async def _issue_and_record(facts: IssuanceFacts, batch: _Batch) -> Outcome:
         send_by=batch.send_by,
     )
     result = await issue_one(calls)
-    await _record(facts, result, batch, calls=calls.made, sent=_sent(prepared))
-    return result
+    return await _record(facts, result, batch, calls=calls.made, sent=_sent(prepared))
 
 
 async def _record(
     facts: IssuanceFacts, result: Outcome, batch: _Batch, *, calls: Sequence[Attempt] = (), sent: Sent | None = None
-) -> None:
+) -> Outcome:
     async with database().writing() as connection:
-        held = await claiming.record(
+        recorded = await claiming.record(
             connection,
             facts.issuance_id,
             result,
@@ -135,8 +132,9 @@ async def _record(
             calls=calls,
             sent=sent,
         )
-    if not held:
+    if recorded is None:
         get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)
+    return recorded or result
 
 
 async def _give_back(batch: _Batch, *, from_place: int) -> None:
