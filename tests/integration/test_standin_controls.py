@@ -145,6 +145,18 @@ def test_a_template_can_be_taken_out_of_use_and_put_back(standin: Standin) -> No
     assert statuses == [422, 422, 201]
 
 
+def test_a_template_can_be_opened_for_duplicates_and_closed_again(standin: Standin) -> None:
+    path = f"organizations/{ORGANIZATION}/badges"
+    issue(standin)
+    statuses = []
+    for allowed in (True, False):
+        standin.control("POST", f"templates/{TEMPLATE}/duplicates", {"allowed": allowed})
+        statuses.append(api(standin, "POST", path, json=BADGE).status_code)
+    unknown = httpx.post(f"{standin.root_url}/_standin/templates/unknown/duplicates", json={"allowed": True})
+
+    assert (statuses, unknown.status_code) == ([201, 422], 404)
+
+
 def test_a_fault_happens_as_often_as_it_is_asked_for(standin: Standin) -> None:
     standin.fault("answer", status=503, count=2)
 
