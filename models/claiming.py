@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyConnection, CredlyIntegration
@@ -211,8 +212,45 @@ async def record(
     """
     for call in calls:
         await connection.execute(insert(attempts).values(**_attempt_values(call, runs)))
-    if outcome.badge is not None and outcome.adopted and await _is_another_s(connection, issuance_id, outcome.badge.id):
-        outcome = failed(Reason.DUPLICATE_ELSEWHERE)
+    result = _Result(issuance_id=issuance_id, token=token, now=now, runs=runs, sent=sent)
+    badge = outcome.badge
+    if badge is None:
+        return outcome if await _written(connection, outcome, result) else None
+    try:
+        if not (outcome.adopted and await _is_another_s(connection, issuance_id, badge.id)):
+            async with connection.begin_nested():
+                return outcome if await _written(connection, outcome, result) else None
+    except IntegrityError:  # another run writes down the same badge at this moment
+        if not await _is_another_s(connection, issuance_id, badge.id):
+            raise
+    duplicate = failed(Reason.DUPLICATE_ELSEWHERE)
+    return duplicate if await _written(connection, duplicate, result) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Result:
+    """What is written beside an outcome, and under which claim."""
+
+    issuance_id: int
+    token: str
+    now: datetime
+    runs: RunIds
+    sent: Sent | None
+
+
+async def _written(connection: AsyncConnection, outcome: Outcome, result: _Result) -> bool:
+    """Write the outcome; return whether the claim still held."""
+    held = and_(
+        issuances.c.id == result.issuance_id,
+        issuances.c.state == IssuanceState.ISSUING,
+        issuances.c.claim == result.token,
+    )
+    statement = update(issuances).where(held).values(**_values_of(outcome, result))
+    return (await connection.execute(statement)).rowcount == 1
+
+
+def _values_of(outcome: Outcome, result: _Result) -> dict[str, Any]:
+    sent, now = result.sent, result.now
     values: dict[str, Any] = {
         "state": outcome.state,
         "reason": outcome.reason,
@@ -220,8 +258,8 @@ async def record(
         "claim": None,
         "lease_until": None,
         "updated_at": now,
-        "flow_run_id": runs.flow_run_id,
-        "task_run_id": runs.task_run_id,
+        "flow_run_id": result.runs.flow_run_id,
+        "task_run_id": result.runs.task_run_id,
     }
     if outcome.uses_attempt:
         values["attempts"] = issuances.c.attempts + 1
@@ -245,13 +283,7 @@ async def record(
             "unclear_at": None,
             "replaces_badge_id": None,
         }
-    held = and_(
-        issuances.c.id == issuance_id,
-        issuances.c.state == IssuanceState.ISSUING,
-        issuances.c.claim == token,
-    )
-    result = await connection.execute(update(issuances).where(held).values(**values))
-    return outcome if result.rowcount == 1 else None
+    return values
 
 
 async def _is_another_s(connection: AsyncConnection, issuance_id: int, badge_id: str) -> bool:

@@ -1,10 +1,13 @@
 """What is written down of an issuance after Credly's answer, and by whom; each on SQLite and PostgreSQL."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from credly.wire import Badge
 from models import claiming
@@ -211,6 +214,30 @@ async def test_a_badge_that_stands_for_another_issuance_is_not_taken_for_this_on
     assert written == outcome.failed(Reason.DUPLICATE_ELSEWHERE)
     assert (row.state, row.reason, row.credly_badge_id) == (FAILED, Reason.DUPLICATE_ELSEWHERE, None)
     assert row.request_fingerprint == SENT.fingerprint
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+async def test_of_two_who_write_down_the_same_badge_at_once_one_has_it(database: Database, adopted: bool) -> None:
+    ids = [await an_issuance(database, achievement=achievement, **HELD) for achievement in ("forklift", "crane")]
+
+    written = await asyncio.gather(
+        recorded(database, ids[0], outcome.issued(BADGE), calls=[a_call(ids[0])]),
+        recorded(database, ids[1], outcome.issued(BADGE, adopted=adopted), calls=[a_call(ids[1])]),
+    )
+
+    assert sorted(row.state for row in await ledger(database)) == [FAILED, ISSUED]
+    assert outcome.failed(Reason.DUPLICATE_ELSEWHERE) in written
+    assert len(await rows_of(database, IssuanceAttempt)) == 2
+
+
+async def test_what_the_database_refuses_for_another_cause_is_no_duplicate(database: Database) -> None:
+    issuance = await an_issuance(database, **HELD)
+    impossible = replace(outcome.issued(BADGE), reason=Reason.THROTTLED)
+
+    with pytest.raises(IntegrityError):
+        await recorded(database, issuance, impossible)
+
+    assert (await the_issuance(database)).state is ISSUING
 
 
 async def test_a_badge_takes_the_place_of_one_of_the_same_issuance(database: Database) -> None:
