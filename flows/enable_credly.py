@@ -6,7 +6,7 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import EarnedAgain, EvidenceChoices, Locale, PlatformId
+from rules.choices import EarnedAgain, EvidenceChoices, Locale, PlatformId, WithoutAddress
 from rules.facts import Expiry
 from tasks.enabling import Wish, enable
 from tasks.people import tell
@@ -24,6 +24,8 @@ async def enable_credly(
     expires_after_days: Annotated[int, Field(ge=0, le=36500)] = 0,
     locale: Locale = Locale.TEMPLATE,
     earned_again: EarnedAgain = EarnedAgain.REFUSE,
+    revoke_when_withdrawn: bool = False,
+    revoke_reason: Annotated[WithoutAddress, Field(max_length=255)] = "",
     hold_above: Annotated[int, Field(ge=0)] = 100,
 ) -> State[None]:
     """Issue a Credly badge for an achievement from now on, or change how that is done.
@@ -41,6 +43,8 @@ async def enable_credly(
         expires_after_days: Only for the expiry after_days.
         locale: The language of Credly's mail. Leave empty for English.
         earned_again: What happens when somebody earns the achievement again: nothing, or the badge is replaced.
+        revoke_when_withdrawn: Revoke the badge at Credly when its award is withdrawn. There is no way back.
+        revoke_reason: What Credly tells the earner then. Leave empty for "The achievement was withdrawn."
         hold_above: If issue_since makes more badges due at once than this, they wait until release-credly is run.
     """
     wish = Wish(
@@ -52,6 +56,8 @@ async def enable_credly(
         expires_after_days=expires_after_days,
         locale=locale,
         earned_again=earned_again,
+        revoke_when_withdrawn=revoke_when_withdrawn,
+        revoke_reason=revoke_reason,
         cap=hold_above,
     )
     async with open_database():

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Select, and_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.by_hand import Request, standing_award
+from models.by_hand import Request, issuance_of, standing_award
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform import (
@@ -41,9 +41,16 @@ connections = table(CredlyConnection)
 
 
 async def facts_of(connection: AsyncConnection, issuance_ids: Sequence[int]) -> list[IssuanceFacts]:
-    """Return what is known of these issuances, in the order of their ids."""
-    query = _facts_query(issuances).where(issuances.c.id.in_(issuance_ids)).order_by(issuances.c.id)
-    return [_facts(row) for row in await connection.execute(query)]
+    """Return what is known of these issuances, each once, in the order of their ids.
+
+    Each once also where the platform's tables are views, and show two primary addresses or a key twice: what came
+    twice in a batch would be sent twice.
+    """
+    query = _facts_query(issuances).where(issuances.c.id.in_(issuance_ids)).order_by(issuances.c.id, emails.c.id)
+    first: dict[int, Any] = {}
+    for row in await connection.execute(query):
+        first.setdefault(row.id, row)
+    return [_facts(row) for row in first.values()]
 
 
 async def facts_of_owed(connection: AsyncConnection, owed: Select[Any], *, limit: int) -> list[IssuanceFacts]:
@@ -70,26 +77,36 @@ async def facts_of_latest_award(connection: AsyncConnection, achievement_id: str
         .limit(1)
         .cte("latest")
     )
-    found = (await connection.execute(_facts_query(latest))).one_or_none()
+    found = (await connection.execute(_facts_query(latest).order_by(emails.c.id))).first()
     return None if found is None else _facts(found)
 
 
 async def facts_of_wish(connection: AsyncConnection, wish: Request) -> IssuanceFacts:
     """Return what is known of a badge that a person asks for, as issuing it now would find it: for a preview."""
-    award = await standing_award(connection, achievement_id=wish.achievement_id, user_id=wish.user_id)
+    row = await issuance_of(connection, wish)
+    award = await standing_award(
+        connection,
+        achievement_id=wish.achievement_id,
+        user_id=wish.user_id,
+        preferred=row.award_id if row else None,
+    )
+    asked_before = row.awarded_at if row and row.award_id is None else None
     columns = {
         "achievement_id": wish.achievement_id,
         "user_id": wish.user_id,
         "portal_id": wish.portal_id,
         "badge_template_id": wish.badge_template_id,
         "award_id": award.award_id if award else None,
-        "project_id": wish.project_id,
-        "company_id": wish.company_id,
+        "awarded_at": award.awarded_at if award else asked_before,
+        "project_id": wish.project_id or (row.project_id if row else None),
+        "company_id": wish.company_id or (row.company_id if row else None),
     }
     values = [literal(value, type_=issuances.c[name].type).label(name) for name, value in columns.items()]
-    moment = literal(award.awarded_at if award else None, type_=issuances.c.awarded_at.type).label("awarded_at")
-    wished = select(*values, moment).cte("wished")
-    return _facts((await connection.execute(_facts_query(wished))).one())
+    wished = select(*values).cte("wished")
+    found = (await connection.execute(_facts_query(wished).order_by(emails.c.id))).first()
+    if found is None:
+        raise AssertionError
+    return _facts(found)
 
 
 _OWN = ("id", "attempts", "unclear_at", "request_fingerprint", "replaces_badge_id")

@@ -104,8 +104,8 @@ class BadgeIssuance(LaurelTable, table=True):
     replaces_badge_id: str | None = Field(default=None, max_length=64)
     badge_url: str | None = Field(default=None, max_length=500)
     adopted: bool = False
+    revoked_badge_id: str | None = Field(default=None, max_length=64)
     credly_state: str | None = Field(default=None, max_length=20)
-    credly_public: bool | None = None
     audited_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     issued_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     recorded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -178,7 +178,7 @@ async def _cancel_withdrawn(connection: AsyncConnection, now: datetime, portal_i
     waiting = issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
     return await _move(
         connection,
-        and_(waiting, _is_withdrawn()),
+        and_(waiting, is_withdrawn()),
         portal_id,
         state=IssuanceState.CANCELLED,
         reason=Reason.AWARD_WITHDRAWN,
@@ -278,7 +278,7 @@ async def _restore_replaced(connection: AsyncConnection, now: datetime, portal_i
     waiting = issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
     no_longer_owed = or_(
         issuances.c.state == IssuanceState.CANCELLED,
-        and_(waiting, or_(~_integration_of_issuance(), _is_withdrawn())),
+        and_(waiting, or_(~_integration_of_issuance(), is_withdrawn())),
     )
     await _move(
         connection,
@@ -338,7 +338,8 @@ def _is_connected() -> ColumnElement[bool]:
     return exists().where(connections.c.portal_id == issuances.c.portal_id)
 
 
-def _is_withdrawn() -> ColumnElement[bool]:
+def is_withdrawn() -> ColumnElement[bool]:
+    """Return the condition: it was entered for an award, and the user holds the achievement by none any more."""
     still_held = exists().where(
         awards.c.achievement_id == issuances.c.achievement_id,
         awards.c.user_id == issuances.c.user_id,

@@ -19,6 +19,7 @@ from rules.masking import mask_email, mask_name
 from rules.near import did_you_mean
 from rules.reasons import Reason
 from rules.states import IssuanceState
+from rules.text import tidy
 from rules.told import Told, counted
 from tasks.people import asking, connection_of, credly_id, known_place, reach_of
 from tasks.resources import Organization, database, now
@@ -39,6 +40,8 @@ class Wish:
     locale: Locale
     earned_again: EarnedAgain
     cap: int
+    revoke_when_withdrawn: bool = False
+    revoke_reason: str = ""
 
 
 async def enable(achievement: str, wish: Wish) -> Told:
@@ -250,6 +253,8 @@ def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
         "expires after days": integration.expires_after_days,
         "language of the e-mail": integration.locale,
         "earned again": integration.earned_again,
+        "revoked when withdrawn": "yes" if integration.revoke_when_withdrawn else "no",
+        "reason for revoking": integration.revoke_reason,
         "paused since": integration.paused_at,
         "held since": integration.held_at,
     }
@@ -290,6 +295,8 @@ def _values(wish: Wish, *, template_id: str, since: datetime | None, days: int |
         "expires_after_days": days,
         "locale": wish.locale.value,
         "earned_again": wish.earned_again,
+        "revoke_when_withdrawn": wish.revoke_when_withdrawn,
+        "revoke_reason": tidy(wish.revoke_reason),
     }
     for kind, setting in wish.evidence.as_settings().items():
         values[f"{kind}_evidence"] = setting.enabled

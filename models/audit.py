@@ -1,0 +1,166 @@
+"""Comparing the ledger with what Credly has: writing back the states that Credly tells."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.claiming import DueOrganization
+from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger import BadgeIssuance
+from models.planning import is_withdrawn
+from models.tables import table
+from rules.reasons import Reason
+from rules.states import IssuanceState
+
+connections = table(CredlyConnection)
+integrations = table(CredlyIntegration)
+issuances = table(BadgeIssuance)
+_ISSUED = issuances.c.state == IssuanceState.ISSUED
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownBadge:
+    """An issued badge in the ledger."""
+
+    issuance_id: int
+    credly_badge_id: str
+    credly_state: str | None = None
+
+
+async def organizations(connection: AsyncConnection, *, portal_id: str = "") -> list[DueOrganization]:
+    """Return the connected organizations (of one portal, if given), those that share a token as one."""
+    query = select(connections).order_by(connections.c.organization_id, connections.c.portal_id)
+    if portal_id:
+        query = query.where(connections.c.portal_id == portal_id)
+    grouped: dict[tuple[str, str, str], list[CredlyConnection]] = {}
+    for row in await connection.execute(query):
+        each = CredlyConnection(**row._mapping)
+        grouped.setdefault((each.organization_id, each.base_url, each.token_block), []).append(each)
+    return [
+        DueOrganization(
+            organization_id=organization_id,
+            base_url=base_url,
+            token_block=token_block,
+            calls_per_second=min(each.calls_per_second for each in members),
+            portal_ids=tuple(each.portal_id for each in members),
+            due=0,
+        )
+        for (organization_id, base_url, token_block), members in grouped.items()
+    ]
+
+
+async def known(connection: AsyncConnection, badge_ids: Sequence[str]) -> dict[str, KnownBadge]:
+    """Return those of Credly's badges that the ledger has, by their id."""
+    query = select(issuances.c.id, issuances.c.credly_badge_id, issuances.c.credly_state).where(
+        issuances.c.credly_badge_id.in_(badge_ids)
+    )
+    return {
+        row.credly_badge_id: KnownBadge(
+            issuance_id=row.id, credly_badge_id=row.credly_badge_id, credly_state=row.credly_state
+        )
+        for row in await connection.execute(query)
+    }
+
+
+async def note_states(connection: AsyncConnection, states: Mapping[str, str], *, now: datetime) -> None:
+    """Keep what Credly says of these badges, by badge id, and that they were looked at `now` (UTC)."""
+    if states:
+        statement = (
+            update(issuances)
+            .where(issuances.c.credly_badge_id == bindparam("badge_id"))
+            .values(credly_state=bindparam("told"), audited_at=now)
+        )
+        await connection.execute(statement, [{"badge_id": key, "told": state} for key, state in states.items()])
+
+
+async def not_seen(
+    connection: AsyncConnection, *, portal_ids: Sequence[str], since: datetime, recorded_before: datetime, limit: int
+) -> list[KnownBadge]:
+    """Return issued badges that were recorded before a moment and that no audit has seen since another."""
+    unseen = or_(issuances.c.audited_at.is_(None), issuances.c.audited_at < since)
+    old = and_(_ISSUED, issuances.c.portal_id.in_(portal_ids), issuances.c.recorded_at < recorded_before)
+    query = (
+        select(issuances.c.id, issuances.c.credly_badge_id, issuances.c.credly_state)
+        .where(old, unseen)
+        .order_by(issuances.c.id)
+        .limit(limit)
+    )
+    return [
+        KnownBadge(issuance_id=row.id, credly_badge_id=row.credly_badge_id, credly_state=row.credly_state)
+        for row in await connection.execute(query)
+    ]
+
+
+async def counts(connection: AsyncConnection, *, portal_ids: Sequence[str]) -> dict[str, int]:
+    """Count the issued badges of these portals by the state that Credly told last."""
+    query = (
+        select(func.coalesce(issuances.c.credly_state, "not asked yet").label("told"), func.count().label("n"))
+        .where(_ISSUED, issuances.c.portal_id.in_(portal_ids))
+        .group_by("told")
+        .order_by("told")
+    )
+    return {row.told: row.n for row in await connection.execute(query)}
+
+
+async def issued_without_award(connection: AsyncConnection, *, portal_ids: Sequence[str], limit: int) -> list[int]:
+    """Return issued badges whose award was withdrawn and that stand at Credly as far as is known."""
+    query = select(issuances.c.id).where(_stands_without_award(portal_ids)).order_by(issuances.c.id).limit(limit)
+    return list((await connection.execute(query)).scalars())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToBeRevoked:
+    """An issued badge whose award was withdrawn, where the integration says that it is then revoked."""
+
+    issuance_id: int
+    credly_badge_id: str
+    reason: str
+    silent: bool
+
+
+async def to_be_revoked(connection: AsyncConnection, *, portal_ids: Sequence[str], limit: int) -> list[ToBeRevoked]:
+    """Return badges to revoke, the oldest first."""
+    query = (
+        select(
+            issuances.c.id,
+            issuances.c.credly_badge_id,
+            integrations.c.revoke_reason,
+            integrations.c.suppress_notification,
+        )
+        .join(integrations, integrations.c.achievement_id == issuances.c.achievement_id)
+        .where(integrations.c.revoke_when_withdrawn, _stands_without_award(portal_ids))
+        .order_by(issuances.c.id)
+        .limit(limit)
+    )
+    return [
+        ToBeRevoked(
+            issuance_id=row.id,
+            credly_badge_id=row.credly_badge_id,
+            reason=row.revoke_reason,
+            silent=row.suppress_notification,
+        )
+        for row in await connection.execute(query)
+    ]
+
+
+async def put_revoked(connection: AsyncConnection, badge: ToBeRevoked, *, now: datetime) -> None:
+    """Take an issued badge back into the ledger as cancelled: a new award makes it due again."""
+    same = and_(issuances.c.id == badge.issuance_id, issuances.c.credly_badge_id == badge.credly_badge_id)
+    values = {
+        "state": IssuanceState.CANCELLED,
+        "reason": Reason.AWARD_WITHDRAWN,
+        "credly_badge_id": None,
+        "recorded_at": None,
+        "revoked_badge_id": badge.credly_badge_id,
+        "credly_state": "revoked",
+        "updated_at": now,
+    }
+    await connection.execute(update(issuances).where(same).values(**values))
+
+
+def _stands_without_award(portal_ids: Sequence[str]) -> ColumnElement[bool]:
+    standing = or_(issuances.c.credly_state.is_(None), issuances.c.credly_state.in_(["pending", "accepted"]))
+    return and_(_ISSUED, issuances.c.portal_id.in_(portal_ids), is_withdrawn(), standing)

@@ -1,0 +1,144 @@
+"""Comparing the ledger with Credly: what became of issued badges there. Nothing is changed at Credly."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from credly.errors import NotFound
+from credly.wire import Badge
+from models import audit
+from models.audit import KnownBadge
+from models.claiming import DueOrganization
+from rules.markup import code, plain, table
+from rules.told import Told, counted
+from tasks.people import asking, known_portal
+from tasks.resources import Organization, database, now, organization
+
+_PAGE = 50  # rows of Credly's lists for one call
+_SHOWN = 50
+_READ_AT_MOST = 500  # badges that the list does not show, read one by one
+LISTED_AFTER = timedelta(hours=1)  # by then a badge must be in Credly's lists
+GONE = "deleted"
+_STANDING = ("pending", "accepted")
+
+
+@dataclass
+class Audited:
+    """What the audit of one organization found."""
+
+    due: DueOrganization
+    badges: int = 0
+    unknown: list[str] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    without_award: list[int] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+async def audit_everything(portal: str) -> Told:
+    """Audit each organization, and tell what differs.
+
+    Raises:
+        Mistake: there is no such portal, or an organization cannot be asked; those before it are audited.
+    """
+    if portal:
+        await known_portal(portal)
+    async with database().reading() as connection:
+        organizations = await audit.organizations(connection, portal_id=portal)
+    found = []
+    for due in organizations:
+        async with asking(due):
+            found.append(await audit_organization(due))
+    return _told(found)
+
+
+@task(name="audit organization", cache_policy=NO_CACHE, persist_result=False)
+async def audit_organization(due: DueOrganization) -> Audited:
+    """Read every badge of the opened organization, and keep the state of those that the ledger knows."""
+    current, began = organization(), now()
+    result = Audited(due=due)
+    async for badges in _pages(current):
+        result.badges += len(badges)
+        await _note(result, {badge.id: badge.state or "" for badge in badges}, moment=began)
+    await _read_what_was_not_listed(current, result, began)
+    async with database().reading() as connection:
+        result.without_award = await audit.issued_without_award(connection, portal_ids=due.portal_ids, limit=_SHOWN + 1)
+        result.counts = await audit.counts(connection, portal_ids=due.portal_ids)
+    return result
+
+
+async def _pages(current: Organization) -> AsyncIterator[Sequence[Badge]]:
+    page: list[Badge] = []
+    await current.pace.turn()
+    async for badge in current.client.high_volume_badges():
+        page.append(badge)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+            await current.pace.turn()
+    yield page
+
+
+async def _note(result: Audited, states: dict[str, str], *, moment: datetime) -> None:
+    async with database().writing() as connection:
+        known = await audit.known(connection, list(states))
+        await audit.note_states(connection, {key: states[key] for key in known}, now=moment)
+    result.unknown += [key for key in states if key not in known]
+    result.ended += [each.issuance_id for key, each in known.items() if _has_ended(each, states[key])]
+
+
+def _has_ended(known: KnownBadge, told: str) -> bool:
+    return told not in _STANDING and told != known.credly_state
+
+
+async def _read_what_was_not_listed(current: Organization, result: Audited, began: datetime) -> None:
+    async with database().reading() as connection:
+        unseen = await audit.not_seen(
+            connection,
+            portal_ids=result.due.portal_ids,
+            since=began,
+            recorded_before=began - LISTED_AFTER,
+            limit=_READ_AT_MOST,
+        )
+    states = {}
+    for each in unseen:
+        await current.pace.turn()
+        try:
+            states[each.credly_badge_id] = (await current.client.badge(each.credly_badge_id)).state or ""
+        except NotFound:
+            states[each.credly_badge_id] = GONE
+    await _note(result, states, moment=began)
+
+
+def _told(found: Sequence[Audited]) -> Told:
+    ended, unknown = sum(len(each.ended) for each in found), sum(len(each.unknown) for each in found)
+    badges = counted(sum(each.badges for each in found), "badge")
+    parts = [f"{badges} at Credly compared with the ledger"]
+    parts += [f"{ended} revoked, rejected or deleted since the last audit"] if ended else []
+    parts += [f"{unknown} that Laurel did not issue"] if unknown else []
+    without = sum(len(each.without_award) for each in found)
+    parts += [f"{without if without <= _SHOWN else f'more than {_SHOWN}'} whose award was withdrawn"] if without else []
+    page = "\n\n".join(["# Audit", *(_section(each) for each in found)])
+    return Told(sentence=" · ".join(parts), page=page, needs_a_person=bool(ended or without))
+
+
+def _section(each: Audited) -> str:
+    rows = [(plain(state), str(count)) for state, count in each.counts.items()]
+    portals = ", ".join(code(portal) for portal in each.due.portal_ids)
+    lines = [
+        f"## {portals}",
+        f"Organization {code(each.due.organization_id)} has {counted(each.badges, 'badge')} at Credly.",
+        "Of the badges that the ledger holds as issued, Credly says:",
+        table(("state at Credly", "badges"), rows) if rows else "There are none.",
+    ]
+    for heading, ids in (
+        ("Revoked, rejected or deleted at Credly since the last audit (issuances)", each.ended),
+        ("The award was withdrawn, the badge still stands (issuances)", each.without_award),
+        ("At Credly, but not issued by Laurel (badge ids)", each.unknown),
+    ):
+        if ids:
+            more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+            lines += [f"**{heading}:** {', '.join(code(str(key)) for key in ids[:_SHOWN])}{more}"]
+    return "\n\n".join(lines)
