@@ -3,6 +3,7 @@
 import os
 import tempfile
 
+import hypothesis
 import pytest
 
 from settings import Settings
@@ -30,3 +31,8 @@ Settings.model_config["env_file"] = None  # a developer's .env is not the tests'
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     _PREFECT_HOME.cleanup()
+
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("laurel", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("laurel")

@@ -75,25 +75,28 @@ class Front:
         if not imitated:
             await self.app(scope, receive, send_marked)
             return
+        store: Store = self.app.state.store
+        resets = store.resets
         try:
             exchange = faults.Exchange(receive, send_marked, send)
             await faults.serve(self.app, scope, exchange, self.app.state)
         finally:
-            self._log(scope, status)
+            if store.resets == resets:  # else it began in a state that is forgotten
+                _log(store, scope, status)
 
-    def _log(self, scope: Scope, status: list[int]) -> None:
-        store: Store = self.app.state.store
-        store.put(
-            "requests",
-            {
-                "received_at": text_of(store.now()),
-                "method": scope["method"],
-                "path": scope["path"],
-                "query": scope["query_string"].decode(errors="replace"),
-                "status": status[0] if status else None,
-                "fields": ",".join(scope["state"].get("fields", ())),
-            },
-        )
+
+def _log(store: Store, scope: Scope, status: list[int]) -> None:
+    store.put(
+        "requests",
+        {
+            "received_at": text_of(store.now()),
+            "method": scope["method"],
+            "path": scope["path"],
+            "query": scope["query_string"].decode(errors="replace"),
+            "status": status[0] if status else None,
+            "fields": ",".join(scope["state"].get("fields", ())),
+        },
+    )
 
 
 def _tolerated(path: str) -> str:

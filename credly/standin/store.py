@@ -54,6 +54,7 @@ class Store:
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.executescript(_SCHEMA)
         self.clock_offset = timedelta()
+        self.resets = 0
 
     def close(self) -> None:
         """Close the database."""
@@ -68,6 +69,7 @@ class Store:
         for name in _TABLES:
             self._connection.execute(f"DELETE FROM {name}")  # noqa: S608 - our own names
         self.clock_offset = timedelta()
+        self.resets += 1
 
     def all(self, sql: str, *values: Any) -> list[Row]:
         """Return all rows of a query."""

@@ -29,11 +29,11 @@ def _allow_duplicates(standin: Standin) -> None:
 
 
 @pytest.fixture
-async def due(any_world: World) -> World:
+async def due(world: World) -> World:
     """Ada's award is due."""
-    await any_world.enable()
-    await any_world.award("ada")
-    return any_world
+    await world.enable()
+    await world.award("ada")
+    return world
 
 
 @pytest.fixture
@@ -85,13 +85,17 @@ async def test_killed_while_a_request_is_under_way(due: World, standin: Standin,
     assert row.adopted is processed
 
 
-async def test_killed_after_the_badge_is_made_and_before_the_reply(due: World, standin: Standin, start: Any) -> None:
+async def test_killed_after_the_badge_is_made_and_before_the_reply(
+    any_world: World, standin: Standin, start: Any
+) -> None:
+    await any_world.enable()
+    await any_world.award("ada")
     standin.fault("hold_after", **ISSUE)
     process: FlowProcess = start()
     await held(standin)
     process.kill()
 
-    (row,) = await recover(due, standin)
+    (row,) = await recover(any_world, standin)
 
     assert row.adopted
 
@@ -133,10 +137,10 @@ async def test_killed_once_the_result_is_written(due: World, standin: Standin, s
     assert (row.adopted, row.attempts) == (False, 1)
 
 
-async def test_killed_again_and_again_at_odd_moments(any_world: World, standin: Standin, start: Any) -> None:
-    await any_world.enable()
-    for user in await people(any_world, 30):
-        await any_world.award(user)
+async def test_killed_again_and_again_at_odd_moments(world: World, standin: Standin, start: Any) -> None:
+    await world.enable()
+    for user in await people(world, 30):
+        await world.award(user)
     standin.settings(latency_ms=20, fault_share=0.1)
     for made in (3, 9, 18):
         process: FlowProcess = start()
@@ -144,11 +148,11 @@ async def test_killed_again_and_again_at_odd_moments(any_world: World, standin: 
             until, lambda made=made: len(standin.badges()) >= made, what=f"{made} badges are made", within=120
         )
         process.kill()
-        await any_world.end_leases()
+        await world.end_leases()
 
     standin.settings(fault_share=0)
-    await recover(any_world, standin, badges=30)
-    await assert_nothing_was_sent_blindly(any_world)
+    await recover(world, standin, badges=30)
+    await assert_nothing_was_sent_blindly(world)
 
 
 async def test_two_workers_and_a_third_run_share_the_work(any_world: World, standin: Standin, start: Any) -> None:
