@@ -1,0 +1,365 @@
+"""What is read of an issuance just before it is sent, and for previews; each on SQLite and PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from models.by_hand import Request
+from models.database import Database
+from models.facts import facts_of, facts_of_latest_award, facts_of_owed, facts_of_wish
+from models.integrations import CredlyConnection, CredlyIntegration
+from models.planning import newly_owed
+from models.platform import AchievementAward, Company, User
+from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
+from rules.facts import BadgeOptions, Expiry, IssuanceFacts
+from tests.support.factories import (
+    ACHIEVEMENT,
+    AWARDED,
+    NOW,
+    PORTAL,
+    TEMPLATE,
+    USER,
+    a_company,
+    a_connection,
+    a_project,
+    a_user,
+    an_achievement,
+    an_award,
+    an_email,
+    an_integration,
+    an_issuance,
+    change,
+    remove,
+)
+from tests.support.plans import DAY, HOUR
+
+NO_EVIDENCE = {kind: EvidenceSetting() for kind in EvidenceKind}
+WISH = Request(achievement_id=ACHIEVEMENT, user_id=USER, portal_id=PORTAL, badge_template_id=TEMPLATE)
+
+
+async def found(database: Database, *ids: int) -> list[IssuanceFacts]:
+    async with database.reading() as connection:
+        return await facts_of(connection, ids)
+
+
+async def the_facts(database: Database, issuance: int) -> IssuanceFacts:
+    (facts,) = await found(database, issuance)
+    return facts
+
+
+async def wished(database: Database, wish: Request = WISH) -> IssuanceFacts:
+    async with database.reading() as connection:
+        return await facts_of_wish(connection, wish)
+
+
+async def latest(database: Database, achievement: str = ACHIEVEMENT) -> IssuanceFacts | None:
+    async with database.reading() as connection:
+        return await facts_of_latest_award(connection, achievement)
+
+
+async def owed(database: Database, *, limit: int = 10) -> Sequence[IssuanceFacts]:
+    async with database.reading() as connection:
+        return await facts_of_owed(connection, newly_owed(now=NOW), limit=limit)
+
+
+async def planned(database: Database, award: str | None = "award-1", **changes: Any) -> int:
+    """An issuance as planning enters it for an award."""
+    return await an_issuance(database, award_id=award, awarded_at=AWARDED, **changes)
+
+
+async def test_everything_that_is_known_of_an_award_comes_with_its_issuance(ready: Database) -> None:
+    await a_company(ready)
+    await a_project(ready)
+    await an_award(ready, "award-1", company_id="acme", project_id="bridge")
+    ledger: dict[str, Any] = {
+        "attempts": 2,
+        "request_fingerprint": "f" * 64,
+        "replaces_badge_id": "badge-0",
+        "unclear_at": NOW - HOUR,
+    }
+    issuance = await planned(ready, **ledger)
+
+    assert await the_facts(ready, issuance) == IssuanceFacts(
+        issuance_id=issuance,
+        achievement_id=ACHIEVEMENT,
+        user_id=USER,
+        portal_id=PORTAL,
+        badge_template_id=TEMPLATE,
+        award_id="award-1",
+        awarded_at=AWARDED,
+        first_name="Ada",
+        last_name="Muster",
+        email="ada@example.org",
+        sources={
+            EvidenceKind.USER: EvidenceSource(name="Ada Muster", link="https://example.org/people/ada"),
+            EvidenceKind.COMPANY: EvidenceSource(name="Acme", link="https://acme.example.org"),
+            EvidenceKind.PROJECT: EvidenceSource(name="Bridge", link="https://bridge.example.org"),
+            EvidenceKind.PORTAL: EvidenceSource(name="Northwind", link="https://northwind.example.org"),
+        },
+        options=BadgeOptions(evidence=NO_EVIDENCE),
+        **ledger,
+    )
+
+
+async def test_an_integration_s_settings_come_with_each_of_its_badges(database: Database) -> None:
+    await an_integration(
+        database,
+        suppress_notification=True,
+        locale="de",
+        expiry=Expiry.AFTER_DAYS,
+        expires_after_days=30,
+        company_evidence=True,
+        company_evidence_name="Employer",
+        company_evidence_description="Where it was earned",
+        portal_evidence=True,
+    )
+    await a_connection(database, missing_name="–")
+    await an_award(database, "award-1")
+
+    options = (await the_facts(database, await planned(database))).options
+
+    company = EvidenceSetting(enabled=True, static_name="Employer", static_description="Where it was earned")
+    portal = EvidenceSetting(enabled=True)
+    assert options == BadgeOptions(
+        evidence=NO_EVIDENCE | {EvidenceKind.COMPANY: company, EvidenceKind.PORTAL: portal},
+        suppress_notification=True,
+        locale="de",
+        expiry=Expiry.AFTER_DAYS,
+        expires_after=timedelta(days=30),
+        missing_name="–",
+    )
+
+
+# What is missing
+
+
+async def test_an_award_without_company_and_project_has_no_such_evidence(ready: Database) -> None:
+    await an_award(ready, "award-1")
+
+    sources = (await the_facts(ready, await planned(ready))).sources
+
+    assert (sources[EvidenceKind.COMPANY], sources[EvidenceKind.PROJECT]) == (None, None)
+
+
+async def test_what_has_no_link_or_no_name_is_still_on_the_award(ready: Database) -> None:
+    await a_user(ready, first_name=None, last_name=" ", profile_url=None)
+    await a_company(ready, url=None, name="")
+    await an_award(ready, "award-1", company_id="acme")
+
+    sources = (await the_facts(ready, await planned(ready))).sources
+
+    assert sources[EvidenceKind.USER] == EvidenceSource(name="", link=None)
+    assert sources[EvidenceKind.COMPANY] == EvidenceSource(name="", link=None)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "full"),
+    [("Ada", None, "Ada"), (None, "Muster", "Muster"), (" Ada ", "\tMuster\u200b", "Ada Muster")],
+)
+async def test_a_full_name_has_no_blanks_for_what_is_missing(
+    ready: Database, first: str | None, last: str | None, full: str
+) -> None:
+    await a_user(ready, first_name=first, last_name=last)
+    await an_award(ready, "award-1")
+
+    user = (await the_facts(ready, await planned(ready))).sources[EvidenceKind.USER]
+
+    assert user is not None
+    assert user.name == full
+
+
+async def test_only_the_primary_address_counts(ready: Database) -> None:
+    await a_user(ready, email=None)
+    await an_email(ready, address="second@example.org", is_primary=False)
+    issuance = await planned(ready)
+    assert (await the_facts(ready, issuance)).email is None
+
+    await an_email(ready, address="first@example.org")
+    assert (await the_facts(ready, issuance)).email == "first@example.org"
+
+
+async def test_a_badge_goes_out_once_even_if_the_platform_shows_two_primary_addresses(ready: Database) -> None:
+    """As a view of the platform can: no unique index holds there."""
+    await an_award(ready, "award-1")
+    issuance = await planned(ready)
+
+    async with ready.reading() as connection:  # which takes back all that is done to the tables
+        await connection.execute(text("DROP INDEX uq_user_emails_primary"))
+        await an_email(connection, address="another@example.org")
+        of_issuance = await facts_of(connection, [issuance])
+        of_award = await facts_of_latest_award(connection, ACHIEVEMENT)
+        of_wish = await facts_of_wish(connection, WISH)
+
+    assert [facts.issuance_id for facts in of_issuance] == [issuance]
+    assert of_award is not None
+    assert of_wish.email in ("ada@example.org", "another@example.org")
+
+
+async def test_a_user_who_is_gone_is_known_to_be_gone(ready: Database) -> None:
+    facts = await the_facts(ready, await planned(ready, award=None))
+
+    assert (facts.user_exists, facts.email, facts.first_name, facts.last_name) == (False, None, None, None)
+    assert facts.sources[EvidenceKind.USER] == EvidenceSource(name="", link=None)
+
+
+async def test_a_withdrawn_award_is_known_to_be_withdrawn(ready: Database) -> None:
+    await an_award(ready, "award-1", withdrawn_at=NOW)
+
+    assert (await the_facts(ready, await planned(ready))).award_withdrawn is True
+
+
+@pytest.mark.parametrize("template", ["another-template", None])
+async def test_an_integration_that_is_gone_or_has_another_template_is_not_there(
+    ready: Database, template: str | None
+) -> None:
+    await an_award(ready, "award-1")
+    if template is None:
+        await remove(ready, CredlyIntegration)
+    else:
+        await change(ready, CredlyIntegration, 1, badge_template_id=template)
+
+    facts = await the_facts(ready, await planned(ready))
+
+    assert (facts.integration_exists, facts.options) == (False, BadgeOptions())
+
+
+async def test_a_portal_without_connection_is_not_connected(ready: Database) -> None:
+    await remove(ready, CredlyConnection)
+
+    facts = await the_facts(ready, await planned(ready))
+
+    assert (facts.connected, facts.options.missing_name) == (False, "")
+
+
+async def test_the_moment_is_the_award_s_own_even_after_it_was_corrected(ready: Database) -> None:
+    await an_award(ready, "award-1")
+    issuance = await planned(ready)
+    await change(ready, AchievementAward, "award-1", awarded_at=AWARDED - DAY)
+
+    assert (await the_facts(ready, issuance)).awarded_at == AWARDED - DAY
+
+
+async def test_without_an_award_the_moment_company_and_project_are_those_of_the_request(ready: Database) -> None:
+    await a_user(ready)
+    await a_company(ready)
+    await a_project(ready)
+    issuance = await an_issuance(ready, awarded_at=NOW, company_id="acme", project_id="bridge")
+
+    facts = await the_facts(ready, issuance)
+
+    assert (facts.award_id, facts.awarded_at) == (None, NOW)
+    assert facts.sources[EvidenceKind.COMPANY] == EvidenceSource(name="Acme", link="https://acme.example.org")
+    assert facts.sources[EvidenceKind.PROJECT] == EvidenceSource(name="Bridge", link="https://bridge.example.org")
+
+
+async def test_an_award_s_company_goes_before_the_one_that_was_asked_for(ready: Database) -> None:
+    await a_company(ready, "acme")
+    await a_company(ready, "globex")
+    await an_award(ready, "award-1", company_id="acme")
+
+    company = (await the_facts(ready, await planned(ready, company_id="globex"))).sources[EvidenceKind.COMPANY]
+
+    assert company == EvidenceSource(name="Acme", link="https://acme.example.org")
+
+
+async def test_a_correction_made_before_sending_reaches_the_badge(ready: Database) -> None:
+    await a_company(ready)
+    await an_award(ready, "award-1", company_id="acme")
+    issuance = await planned(ready)
+    await change(ready, User, USER, first_name="Adelheid")
+    await change(ready, Company, "acme", url="https://acme.example.com")
+
+    facts = await the_facts(ready, issuance)
+
+    assert facts.first_name == "Adelheid"
+    assert facts.sources[EvidenceKind.COMPANY] == EvidenceSource(name="Acme", link="https://acme.example.com")
+
+
+async def test_many_issuances_are_read_in_one_statement_each_with_its_own_person_in_order(ready: Database) -> None:
+    async with ready.writing() as connection:
+        ids = []
+        for number in range(40):
+            award = await an_award(connection, user=f"user-{number}")
+            ids.append(await an_issuance(connection, user=f"user-{number}", award_id=award))
+    statements: list[str] = []
+    event.listen(ready.engine.sync_engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+
+    facts = await found(ready, *reversed(ids))
+
+    assert len([statement for statement in statements if statement.startswith("SELECT badge_issuances")]) == 1
+    assert [each.issuance_id for each in facts] == ids
+    assert [each.email for each in facts] == [f"user-{number}@example.org" for number in range(40)]
+    assert await found(ready) == []
+
+
+# Previews
+
+
+async def test_what_planning_would_enter_is_shown_with_what_is_known_of_it(ready: Database) -> None:
+    await a_company(ready)
+    await an_award(ready, "award-1", user="ada", company_id="acme")
+    await an_award(ready, "award-2", user="bob")
+    await an_award(ready, "award-3", user="eve")
+    await planned(ready, "award-3", user="eve")
+
+    ada, bob = await owed(ready)
+
+    assert (ada.issuance_id, ada.award_id, ada.awarded_at, ada.email) == (0, "award-1", AWARDED, "ada@example.org")
+    assert ada.sources[EvidenceKind.COMPANY] == EvidenceSource(name="Acme", link="https://acme.example.org")
+    assert (bob.award_id, bob.connected, bob.integration_exists) == ("award-2", True, True)
+    assert [each.award_id for each in await owed(ready, limit=1)] == ["award-1"]
+    assert await owed(ready, limit=0) == []
+
+
+async def test_an_example_is_the_latest_award_whether_or_not_it_has_its_badge(ready: Database) -> None:
+    assert await latest(ready) is None
+    await an_award(ready, "award-1", user="ada", awarded_at=AWARDED)
+    await an_award(ready, "award-2", user="bob", awarded_at=AWARDED + HOUR)
+    await an_award(ready, "award-3", user="eve", awarded_at=NOW, withdrawn_at=NOW)
+    await planned(ready, "award-2", user="bob")
+
+    example = await latest(ready)
+
+    assert example is not None
+    assert (example.issuance_id, example.award_id, example.email) == (0, "award-2", "bob@example.org")
+    await an_achievement(ready, "crane")
+    assert await latest(ready, "crane") is None
+
+
+async def test_a_wish_before_the_award_has_no_moment_yet(ready: Database) -> None:
+    await a_user(ready)
+    await a_company(ready)
+    wish = Request(**vars(WISH) | {"company_id": "acme"})
+
+    facts = await wished(ready, wish)
+
+    assert (facts.issuance_id, facts.award_id, facts.awarded_at, facts.email) == (0, None, None, "ada@example.org")
+    assert facts.sources[EvidenceKind.COMPANY] == EvidenceSource(name="Acme", link="https://acme.example.org")
+    assert facts.sources[EvidenceKind.PROJECT] is None
+    assert facts.integration_exists
+
+
+async def test_a_wish_for_an_awarded_user_has_the_first_award_that_stands(ready: Database) -> None:
+    await an_award(ready, "withdrawn", awarded_at=AWARDED - DAY, withdrawn_at=NOW)
+    await an_award(ready, "first", awarded_at=AWARDED)
+    await an_award(ready, "second", awarded_at=AWARDED + HOUR)
+
+    facts = await wished(ready)
+
+    assert (facts.award_id, facts.awarded_at, facts.award_withdrawn) == ("first", AWARDED, False)
+
+
+async def test_a_wish_is_shown_as_the_ledger_s_row_would_be_sent(ready: Database) -> None:
+    """The row has a later award, because that one replaces the badge; and a company that was asked for before."""
+    await a_company(ready)
+    await an_award(ready, "first", awarded_at=AWARDED)
+    await an_award(ready, "second", awarded_at=AWARDED + HOUR)
+    await planned(ready, "second", company_id="acme")
+
+    facts = await wished(ready)
+
+    assert (facts.award_id, facts.awarded_at) == ("second", AWARDED + HOUR)
+    assert facts.sources[EvidenceKind.COMPANY] == EvidenceSource(name="Acme", link="https://acme.example.org")
