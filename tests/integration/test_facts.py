@@ -24,6 +24,7 @@ from tests.support.factories import (
     USER,
     a_company,
     a_connection,
+    a_portal,
     a_project,
     a_user,
     an_achievement,
@@ -228,6 +229,8 @@ async def test_an_integration_that_is_gone_or_has_another_template_is_not_there(
 
 async def test_a_portal_without_connection_is_not_connected(ready: Database) -> None:
     await remove(ready, CredlyConnection)
+    await a_portal(ready, "another")
+    await a_connection(ready, portal="another", missing_name="–")
 
     facts = await the_facts(ready, await planned(ready))
 
