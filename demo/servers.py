@@ -8,12 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import psutil
 
@@ -34,13 +35,29 @@ class DemoError(Exception):
 
 
 def free_port(usual: int) -> int:
-    """Return the usual port, or any free one when it is taken."""
+    """Return the usual port, or any free one when it is taken, or promised to another that is just starting."""
     for port in (usual, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
+            if port:
+                _promise(port)
             return int(probe.getsockname()[1])
     raise DemoError("No port of 127.0.0.1 is free.")
+
+
+_promised: list[TextIO] = []
+
+
+def _promise(port: int) -> None:
+    """Hold the port's lock file until this process ends: a server takes seconds to listen. Raises OSError if held."""
+    lock = (Path(tempfile.gettempdir()) / f"laurel-port-{port}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise
+    _promised.append(lock)
 
 
 def ask(port: int, path: str, *, body: Mapping[str, Any] | None = None, timeout: float = 10) -> Any:

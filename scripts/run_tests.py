@@ -43,7 +43,7 @@ def scrubbed_environment(shell: Mapping[str, str], home: str) -> dict[str, str]:
 
 def run_pytest(arguments: Sequence[str]) -> int:
     """Run pytest on two processes, in random order, and return its exit code."""
-    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", "--cov", "--cov-branch"]
+    command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", "--cov", "--cov-branch"]
     with tempfile.TemporaryDirectory(prefix="laurel-prefect-", ignore_cleanup_errors=True) as home:
         environment = scrubbed_environment(os.environ, home)
         return subprocess.run([*command, *arguments], cwd=ROOT, env=environment, check=False).returncode

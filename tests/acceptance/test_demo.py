@@ -20,7 +20,6 @@ import pytest
 
 from tests.support.demo_checkout import retry, run_deployment, running_up
 
-pytestmark = pytest.mark.xdist_group("demo")
 EVIDENCE = ("user", "company", "project", "portal")
 PORTALS = {"portal:portal-northwind", "portal:portal-harbour", "portal:portal-meridian"}
 ISSUED = """
