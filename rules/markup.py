@@ -7,11 +7,14 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&:@/])")
 
 
 def plain(text: str, *, longest: int = 200) -> str:
-    """Return text that Markdown and HTML show as it is: on one line, shortened, its special characters escaped."""
+    """Return text that Markdown shows as it is: on one line, shortened, its special characters escaped.
+
+    With backslashes: Prefect's pages show an entity such as &#45; letter by letter.
+    """
     line = " ".join(text.split())
     if len(line) > longest:
         line = f"{line[: longest - 1]}…"
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[1])};", line)
+    return _SPECIAL.sub(r"\\\1", line)
 
 
 def code(text: str, *, longest: int = 200) -> str:

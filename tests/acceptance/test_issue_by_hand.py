@@ -201,7 +201,7 @@ async def test_a_preview_shows_what_would_be_sent_and_does_nothing(world: World,
     seen = await see(issue_badge, **form(preview=True, company="acme"))
 
     assert seen.message == "Preview: forklift would be issued to ada; nothing was done"
-    assert "| recipient_email | a…&#64;e… |" in seen.page
+    assert "| recipient_email | a…\\@e… |" in seen.page
     assert "| issued_at | 2026-11-02 08:15:42 UTC |" in seen.page
     assert "| expires_at | 2026-11-05 08:15 UTC |" in seen.page
     assert "| evidence: company | Acme → `https://acme.example.org`" in seen.page

@@ -19,7 +19,7 @@ from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, World
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 ODD = "A|B <img src=x> `c` [d](e) עברית 🏅"
-SHOWN = "A&#124;B &#60;img src=x&#62; &#96;c&#96; &#91;d&#93;&#40;e&#41; עברית 🏅"
+SHOWN = "A\\|B \\<img src=x\\> \\`c\\` \\[d\\]\\(e\\) עברית 🏅"
 
 
 async def test_each_portal_is_shown_with_what_its_achievements_issue(any_world: World, standin: Standin) -> None:
