@@ -15,6 +15,9 @@ from tests.support.databases import (
     sqlite_database,
 )
 from tests.support.factories import a_connection, an_integration
+from tests.support.small_standin import shared_standin, standin
+
+__all__ = ["shared_standin", "standin"]
 
 Opener = AbstractAsyncContextManager[Database]
 

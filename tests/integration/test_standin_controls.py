@@ -1,7 +1,6 @@
 """What a test or a person can do to the stand-in under /_standin/, and that its README tells of it."""
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, get_args
 
@@ -12,29 +11,8 @@ from fastapi.routing import APIRoute
 from credly.standin import controls, faults
 from credly.standin.settings import Assumptions
 from settings import ROOT
-from tests.support.standin import Standin, running_standin
-from tests.support.world import ORGANIZATION, SEED, TEMPLATE, TOKEN
-
-BADGE = {
-    "recipient_email": "ada@example.org",
-    "issued_to_first_name": "Ada",
-    "issued_to_last_name": "Lovelace",
-    "badge_template_id": TEMPLATE,
-    "issued_at": "2026-11-02T08:00:00Z",
-}
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Standin]:
-    with running_standin() as standin:
-        yield standin
-
-
-@pytest.fixture
-def standin(shared: Standin) -> Standin:
-    shared.control("POST", "reset")
-    shared.seed(**SEED)
-    return shared
+from tests.support.standin import Standin
+from tests.support.world import BADGE, ORGANIZATION, TEMPLATE, TOKEN
 
 
 def api(standin: Standin, method: str, path: str, *, token: str = TOKEN, **more: Any) -> httpx.Response:

@@ -2,35 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from tests.support.standin import Standin, running_standin
-from tests.support.world import ORGANIZATION, SEED, TEMPLATE, TOKEN
+from tests.support.standin import Standin
+from tests.support.world import BADGE, ORGANIZATION, SEED, TOKEN
 
 BADGES = f"/organizations/{ORGANIZATION}/badges"
-BADGE = {
-    "recipient_email": "ada@example.org",
-    "issued_to_first_name": "Ada",
-    "issued_to_last_name": "Lovelace",
-    "badge_template_id": TEMPLATE,
-    "issued_at": "2026-11-02T08:00:00Z",
-}
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Standin]:
-    with running_standin() as standin:
-        yield standin
-
-
-@pytest.fixture
-def standin(shared: Standin) -> Standin:
-    shared.control("POST", "reset")
-    shared.seed(**SEED)
-    return shared
 
 
 @pytest.fixture

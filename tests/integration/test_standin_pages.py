@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -12,22 +11,9 @@ import pytest
 
 from credly.standin.settings import Assumptions
 from settings import ROOT
-from tests.support.standin import Standin, running_standin
+from tests.support.standin import Standin
 from tests.support.waiting import until
 from tests.support.world import ORGANIZATION, SEED, TEMPLATE, TOKEN
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Standin]:
-    with running_standin() as standin:
-        yield standin
-
-
-@pytest.fixture
-def standin(shared: Standin) -> Standin:
-    shared.control("POST", "reset")
-    shared.seed(**SEED)
-    return shared
 
 
 def issue(standin: Standin, **changes: object) -> dict[str, str]:

@@ -16,8 +16,8 @@ from models.database import Database
 from settings import settings
 from tests.support.databases import sqlite_database
 from tests.support.prefect_server import running_prefect_server
-from tests.support.standin import Standin, running_standin
-from tests.support.world import SEED, World
+from tests.support.standin import Standin
+from tests.support.world import World
 
 
 @pytest.fixture(scope="session")
@@ -34,21 +34,6 @@ def prefect_server(prefect_api: str) -> Iterator[str]:
     """The address of a real Prefect server, which flows of this test report to."""
     with temporary_settings({PREFECT_API_URL: prefect_api}):
         yield prefect_api
-
-
-@pytest.fixture(scope="session")
-def shared_standin() -> Iterator[Standin]:
-    """One stand-in for all tests of a process."""
-    with running_standin() as running:
-        yield running
-
-
-@pytest.fixture
-def standin(shared_standin: Standin) -> Standin:
-    """A stand-in that knows the small world's organization, and nothing else."""
-    shared_standin.control("POST", "reset")
-    shared_standin.seed(**SEED)
-    return shared_standin
 
 
 @pytest.fixture

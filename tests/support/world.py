@@ -39,6 +39,14 @@ SEED: Mapping[str, Any] = {
     "templates": [{"id": TEMPLATE, "organization_id": ORGANIZATION, "name": "Forklift", "state": "active"}],
 }
 
+# What a person of that world would be sent, as it goes over the wire.
+BADGE: dict[str, Any] = {
+    "recipient_email": "ada@example.org",
+    "issued_to_first_name": "Ada",
+    "issued_to_last_name": "Lovelace",
+    "badge_template_id": TEMPLATE,
+    "issued_at": "2026-11-02T08:00:00Z",
+}
 _ADA: dict[str, Any] = {
     "recipient_email": "ada@example.org",
     "issued_to_first_name": "Ada",
