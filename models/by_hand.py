@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -62,11 +62,15 @@ async def standing_award(
 async def issuance_of(connection: AsyncConnection, request: Request) -> BadgeIssuance | None:
     """Return the ledger's row for the badge that is asked for, if there is one.
 
-    Where the achievement's template has changed since, that is the row of the earlier template whose badge was issued:
-    nobody gets a second badge for the same achievement.
+    Where the achievement's template has changed since, that is the row of the earlier template whose badge was issued,
+    even if it is to be replaced, and even beside a row of this template that never became a badge: nobody gets a second
+    badge for the same achievement.
     """
     asked_for = issuances.c.badge_template_id == request.badge_template_id
-    made = issuances.c.state.in_([IssuanceState.ISSUED, IssuanceState.ISSUING])
+    made = or_(
+        issuances.c.state.in_([IssuanceState.ISSUED, IssuanceState.ISSUING]),
+        issuances.c.replaces_badge_id.is_not(None),
+    )
     query = (
         select(issuances)
         .where(
@@ -74,7 +78,7 @@ async def issuance_of(connection: AsyncConnection, request: Request) -> BadgeIss
             issuances.c.user_id == request.user_id,
             or_(asked_for, made),
         )
-        .order_by(case((asked_for, 0), else_=1), issuances.c.id)
+        .order_by(case((and_(made, asked_for), 0), (made, 1), else_=2), issuances.c.id)
         .limit(1)
     )
     found = (await connection.execute(query)).one_or_none()
@@ -108,16 +112,37 @@ async def enter(connection: AsyncConnection, request: Request, *, now: datetime)
         new = dialect.insert(issuances).values(**_new_row(request, now=now) | asked)
         await connection.execute(new.on_conflict_do_nothing())  # somebody else asks for it at the same moment
     elif values := _values_for(IssuanceState(found.state), request, now=now):
-        unchanged = and_(issuances.c.id == found.id, issuances.c.state == found.state)
-        if found.badge_template_id != request.badge_template_id:
-            values |= {"badge_template_id": request.badge_template_id}
-        if award is None and found.award_id is not None:
-            values |= {"award_id": None, "origin": Origin.BY_HAND}  # its award was withdrawn; a person still wants it
-        await connection.execute(update(issuances).where(unchanged).values(**values | asked))
+        if award is None and found.award_id is not None:  # its award was withdrawn; a person still wants it
+            values |= {"award_id": None, "awarded_at": now, "origin": Origin.BY_HAND}
+        await _change(connection, found, request, values | asked)
     row = await issuance_of(connection, request)
     if row is None:
         raise AssertionError
     return row
+
+
+async def _change(connection: AsyncConnection, found: BadgeIssuance, request: Request, values: dict[str, Any]) -> None:
+    """Change the row, if it is still as it was found, and give it the template that is asked for.
+
+    Another row of the user with that template takes the earlier one in exchange; it never became a badge.
+    """
+    wanted, earlier = request.badge_template_id, found.badge_template_id
+    of_user = and_(issuances.c.achievement_id == found.achievement_id, issuances.c.user_id == found.user_id)
+    if wanted != earlier:
+        await _rename(connection, of_user, wanted, _ASIDE)
+    unchanged = and_(issuances.c.id == found.id, issuances.c.state == found.state)
+    changed = update(issuances).where(unchanged).values(**values, badge_template_id=wanted)
+    done = (await connection.execute(changed)).rowcount == 1
+    if wanted != earlier:
+        await _rename(connection, of_user, _ASIDE, earlier if done else wanted)
+
+
+async def _rename(connection: AsyncConnection, of_user: ColumnElement[bool], template: str, other: str) -> None:
+    rows = and_(of_user, issuances.c.badge_template_id == template)
+    await connection.execute(update(issuances).where(rows).values(badge_template_id=other))
+
+
+_ASIDE = ""  # no template's id: where a row stands while two exchange theirs
 
 
 def _values_for(state: IssuanceState, request: Request, *, now: datetime) -> dict[str, Any] | None:
