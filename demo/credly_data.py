@@ -72,6 +72,9 @@ INTEGRATIONS: tuple[tuple[str, str, Row], ...] = (
     ("achievement-lighting", "Stage Lighting", {"user_evidence": True}),
 )
 
+# Active at Credly, and the achievement has no integration: for trying out how one is enabled.
+NOT_ENABLED = ("achievement-welcome", "Welcome on Board")
+
 
 def invented_id(kind: str, key: str) -> str:
     """Return the id that Credly would have given, the same every time."""
@@ -111,7 +114,7 @@ def credly_seed(portal_of_achievement: dict[str, str]) -> dict[str, list[Row]]:
                 "state": "archived" if achievement == ARCHIVED else "active",
                 "allow_duplicate_badges": False,
             }
-            for achievement, name, _ in INTEGRATIONS
+            for achievement, name in (*(each[:2] for each in INTEGRATIONS), NOT_ENABLED)
             if portal_of_achievement[achievement] in ORGANIZATIONS
         ],
     }

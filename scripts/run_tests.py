@@ -29,9 +29,9 @@ FLOORS: tuple[tuple[str, float], ...] = (
 
 def scrubbed_environment(shell: Mapping[str, str], home: str) -> dict[str, str]:
     """Return the shell's environment without what would reach a real Prefect, Credly or database."""
-    sandbox = "LAUREL_SANDBOX_"  # which tests/contract asks, where somebody wants that
+    wanted = ("LAUREL_SANDBOX_", "LAUREL_CHROMIUM")  # which tests/contract and tests/browser use, if they are set
     ours = ("PREFECT_", "LAUREL_")
-    kept = {name: value for name, value in shell.items() if name.startswith(sandbox) or not name.startswith(ours)}
+    kept = {name: value for name, value in shell.items() if name.startswith(wanted) or not name.startswith(ours)}
     return kept | {
         "PREFECT_HOME": home,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

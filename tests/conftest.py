@@ -13,7 +13,8 @@ _PREFECT_HOME = tempfile.TemporaryDirectory(prefix="laurel-prefect-", ignore_cle
 
 def _scrub_environment() -> None:
     for name in [name for name in os.environ if name.startswith(("LAUREL_", "PREFECT_"))]:
-        if not name.startswith("LAUREL_SANDBOX_"):  # the contract tests' own, set on purpose
+        # The contract tests' own and the browser tests' own, set on purpose.
+        if not name.startswith(("LAUREL_SANDBOX_", "LAUREL_CHROMIUM")):
             del os.environ[name]
     os.environ |= {
         "PREFECT_HOME": _PREFECT_HOME.name,

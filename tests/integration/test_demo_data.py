@@ -107,7 +107,7 @@ def test_one_portal_is_not_connected_and_has_an_integration_that_is_awarded(rows
 
 def test_one_template_is_archived_at_credly_and_awarded(rows: dict[Any, list[Row]]) -> None:
     templates = Counter(template["state"] for template in demo_seed()["templates"])
-    assert templates == {"active": 7, "archived": 1}
+    assert templates == {"active": 8, "archived": 1}
     assert any(award["achievement_id"] == ARCHIVED for award in rows[AchievementAward])
 
 
