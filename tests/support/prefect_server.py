@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 
-
 _NOT_NEEDED = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
 # What no test looks at keeps the server busy; one task run at a time, the default, does so as well.
 _LIGHT = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _NOT_NEEDED} | {
@@ -26,13 +25,17 @@ def running_prefect_server(home: Path) -> Iterator[str]:
     """Start a server, wait until it answers, and give its API's address."""
     port = _free_port()
     address = f"http://127.0.0.1:{port}/api"
-    environment = os.environ | {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": address,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_ENABLED": "false",
-        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
-    } | _LIGHT
+    environment = (
+        os.environ
+        | {
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": address,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_UI_ENABLED": "false",
+            "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+        }
+        | _LIGHT
+    )
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (home / "server.log").open("wb") as log:
