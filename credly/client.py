@@ -1,7 +1,6 @@
 """How one talks to Credly: one call, one answer or one error of `credly.errors`.
 
-The only file that imports httpx. The client never retries and never sleeps: when to try again is decided
-where the ledger is.
+The only file that imports httpx. It never retries and never sleeps: that is decided where the ledger is.
 """
 
 import asyncio
@@ -11,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from ipaddress import ip_address
 from typing import Any, Self, TypeVar
 
@@ -31,7 +31,7 @@ _MOST_BULK_PAGES = 20_000
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _OK = frozenset({200})
 _ISSUED = frozenset({200, 201})
-
+_trusted_authorities = cache(partial(httpx.create_ssl_context, trust_env=False))  # reading them outlasts a call
 ReceivedT = TypeVar("ReceivedT", bound=Received)
 
 
@@ -93,7 +93,7 @@ class CredlyClient:
             ),
             follow_redirects=False,
             trust_env=False,
-            verify=True,
+            verify=_trusted_authorities(),
             transport=transport,
         )
 

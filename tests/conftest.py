@@ -2,13 +2,23 @@
 
 import os
 import tempfile
+from pathlib import Path
 
+import certifi
 import hypothesis
 import pytest
 
 from settings import Settings
 
 _PREFECT_HOME = tempfile.TemporaryDirectory(prefix="laurel-prefect-", ignore_cleanup_errors=True)
+
+
+def _one_authority(folder: Path) -> str:
+    """Return a file with one certificate: each of Prefect's clients reads all, for longer than a test's calls take."""
+    file = folder / "authority.pem"
+    end = "-----END CERTIFICATE-----\n"
+    file.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
+    return str(file)
 
 
 def _scrub_environment() -> None:
@@ -22,6 +32,7 @@ def _scrub_environment() -> None:
         "DO_NOT_TRACK": "1",
         # A task called by its .fn logs outside a run, which is no mistake here.
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_API_SSL_CERT_FILE": _one_authority(Path(_PREFECT_HOME.name)),
     }
 
 

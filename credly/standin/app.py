@@ -95,6 +95,8 @@ def _log(store: Store, scope: Scope, status: list[int]) -> None:
             "query": scope["query_string"].decode(errors="replace"),
             "status": status[0] if status else None,
             "fields": ",".join(scope["state"].get("fields", ())),
+            "earner": scope["state"].get("earner", ""),
+            "fault": scope["state"].get("fault"),
         },
     )
 

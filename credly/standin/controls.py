@@ -90,7 +90,7 @@ async def all_badges(request: Request) -> JSONResponse:
 
 @router.get("/requests")
 async def requests(request: Request) -> dict[str, Any]:
-    """Return the requests that were received, without values of their bodies."""
+    """Return the requests that were received: of their bodies the earner's id, and what went wrong on purpose."""
     return {"requests": _store(request).all("SELECT * FROM requests ORDER BY id")}
 
 

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from credly.standin.parsing import body_of
+from credly.standin.parsing import body_of, earner_in
 from credly.standin.settings import Assumptions
 from credly.standin.store import Store, text_of
 from credly.standin.wire import ApiError
@@ -151,6 +151,7 @@ async def serve(app: ASGIApp, scope: Scope, exchange: Exchange, state: Any) -> N
     faults: Faults = state.faults
     body = await exchange.whole_body()
     fault = faults.take(scope["method"], scope["path"], body, share=assumed.fault_share)
+    scope["state"] |= {"earner": earner_in(body), "fault": fault and fault.action}  # for the log of requests
     if assumed.latency_ms:
         await asyncio.sleep(assumed.latency_ms / 1000)
     if fault is None:

@@ -39,6 +39,15 @@ async def _fields_of(request: Request) -> dict[str, Any]:
     return fields | parsed
 
 
+def earner_in(body: bytes) -> str:
+    """Return who a request to issue is about: the issuer's own id of the earner; nothing for other requests."""
+    try:
+        fields = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        return ""
+    return text_in(fields.get("issuer_earner_id")) if isinstance(fields, dict) else ""
+
+
 def _json_of(text: str) -> Any:
     parsed = json.loads(text)
     # Python also reads NaN and halves of characters, which no reply could be written with.

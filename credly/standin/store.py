@@ -34,7 +34,7 @@ CREATE INDEX IF NOT EXISTS badges_email ON badges (email_key);
 CREATE INDEX IF NOT EXISTS badges_earner ON badges (issuer_earner_id);
 CREATE TABLE IF NOT EXISTS requests (
   id INTEGER PRIMARY KEY AUTOINCREMENT, received_at TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,
-  query TEXT NOT NULL, status INTEGER, fields TEXT NOT NULL);
+  query TEXT NOT NULL, status INTEGER, fields TEXT NOT NULL, earner TEXT NOT NULL, fault TEXT);
 CREATE TABLE IF NOT EXISTS outbox (
   id INTEGER PRIMARY KEY AUTOINCREMENT, sent_at TEXT NOT NULL, kind TEXT NOT NULL, recipient_email TEXT NOT NULL,
   badge_id TEXT NOT NULL, locale TEXT NOT NULL);

@@ -16,6 +16,8 @@ from sqlalchemy.pool import Pool
 from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.platform import User, UserEmail
 from models.tables import table
+from tasks.pacing import Pace
+from tests.support.light_run import Clock
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, TEMPLATE, TOKEN, World
@@ -363,10 +365,15 @@ async def test_what_its_lease_no_longer_covers_is_given_back(
 async def test_nothing_is_sent_after_the_lease_although_the_turn_came_late(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await world.change_connection(calls_per_second=1)
+    clock = Clock()
+
+    async def late(_pace: Pace) -> None:
+        clock.moved += timedelta(minutes=9)
+
+    monkeypatch.setattr("tasks.resources.datetime", clock)
+    monkeypatch.setattr(Pace, "turn", late)
     world.configure(monkeypatch, RETRIES="0")
     await a_due_badge(world)
-    monkeypatch.setattr("tasks.issue.LONGEST_CALL", timedelta(minutes=10) - timedelta(seconds=0.5))
 
     await run()
 

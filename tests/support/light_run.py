@@ -1,0 +1,127 @@
+"""Runs of Laurel without Prefect's engine: the same tasks, called directly, a hundred times as fast.
+
+Every part that decides, stores or speaks to Credly is the real one; what is left out are Prefect's flow and task runs.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+import pytest
+from prefect import State
+from prefect.logging import disable_run_logger
+from prefect.states import Completed
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.database import Database
+from rules.reasons import Reason
+from tasks import by_hand, drain, resources
+from tasks.by_hand import Asked, issue_by_hand
+from tasks.check import check_organization
+from tasks.dispatch import organizations_with_work
+from tasks.issue import issue_batch
+from tasks.plan import look_again_at_failed, plan_issuances
+from tasks.resources import TokenNotUsable, open_organization
+from tasks.retrying import TryAgain
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that it would still write is written."""
+
+
+class MortalDatabase(Database):
+    """A database whose user dies at one of its writes, before it or once it is committed; None: it lives."""
+
+    def __init__(self, url: str, *, writes_left: int | None = None, dies_after: bool = False) -> None:
+        super().__init__(url)
+        self._left, self._dies_after = writes_left, dies_after
+
+    @property
+    def dead(self) -> bool:
+        """Say whether its moment has come."""
+        return self._left is not None and self._left < 0
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Open a write transaction, unless this is the moment to die."""
+        last = self._left == 0
+        if self.dead or (last and not self._dies_after):
+            self._left = -1
+            raise Killed
+        if self._left is not None:
+            self._left -= 1
+        async with super().writing() as connection:
+            yield connection
+        if last:
+            raise Killed
+
+
+class Clock:
+    """Laurel's clock, which a test can move on."""
+
+    def __init__(self) -> None:
+        self.moved = timedelta()
+
+    def now(self, zone: tzinfo | None = None) -> datetime:
+        """Return the moment that Laurel takes for the present one."""
+        return datetime.now(zone) + self.moved
+
+
+@contextmanager
+def without_prefect(clock: Clock) -> Iterator[None]:
+    """Let task runs be plain calls, and let the clock be read where Laurel reads it."""
+    with pytest.MonkeyPatch.context() as patch, disable_run_logger():
+        patch.setattr(drain, "run_issue_batch", _issue_batch)
+        patch.setattr(by_hand, "run_issue_batch", _issue_batch)
+        patch.setattr(by_hand, "started_by", _somebody)
+        patch.setattr(resources, "datetime", clock)
+        yield
+
+
+async def _issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
+    with suppress(TryAgain):  # a later run takes it up
+        await issue_batch.fn(issuance_ids, title, by_hand=by_hand)
+    return Completed()
+
+
+async def _somebody() -> str:
+    return "the model"
+
+
+async def light_run(database: Database) -> None:
+    """Do what `reconcile` does, without Prefect."""
+    resources._database.set(database)
+    await plan_issuances.fn()
+    await look_again_at_failed.fn()
+    for due in await organizations_with_work.fn():
+        try:
+            async with open_organization(due):
+                await check_organization.fn()
+                await drain.drain(limit=None)
+                await drain.block_rest()
+        except TokenNotUsable:
+            await drain.block_everything(due, Reason.TOKEN_MISSING)
+
+
+async def light_issue(database: Database, asked: Asked) -> None:
+    """Do what `issue-badge` does, without Prefect."""
+    resources._database.set(database)
+    await issue_by_hand(asked)
+
+
+async def until_killed(work: Any) -> bool:
+    """Run it to its end or its death, with nothing left of it; return whether it died."""
+    before = asyncio.all_tasks()
+    try:
+        await asyncio.create_task(work)
+    except Killed:
+        killed = True
+    else:
+        killed = False
+    orphans = [task for task in asyncio.all_tasks() - before if not task.done()]
+    for task in orphans:
+        task.cancel()
+    await asyncio.gather(*orphans, return_exceptions=True)
+    return killed

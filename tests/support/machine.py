@@ -1,0 +1,432 @@
+"""A model of all that can happen to Laurel: hypothesis puts random steps together, and what must hold is checked.
+
+Laurel runs without Prefect's engine here, on a real database, against the stand-in over real HTTP.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from prefect.blocks.system import Secret
+
+from models.database import Database
+from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger import BadgeIssuance
+from models.platform import AchievementAward, User, UserEmail
+from rules.choices import EarnedAgain as Again
+from rules.choices import EvidenceChoices, IfBadgeExists, Locale, Mistake
+from rules.facts import Expiry
+from tasks import resources
+from tasks.by_hand import Asked
+from tasks.connecting import disconnect
+from tasks.enabling import Wish, disable, enable, pause
+from tests.support import factories
+from tests.support.light_run import Clock, MortalDatabase, light_issue, light_run, until_killed, without_prefect
+from tests.support.standin import Standin
+
+ORGANIZATIONS = {
+    "northwind": "0a0a0a0a-0000-4000-8000-000000000001",
+    "southwind": "0b0b0b0b-0000-4000-8000-000000000002",
+}
+TEMPLATES = {
+    "forklift": ("7e7e7e7e-0000-4000-8000-000000000001", "7e7e7e7e-0000-4000-8000-000000000002"),
+    "crane": ("7e7e7e7e-0000-4000-8000-000000000003", "7e7e7e7e-0000-4000-8000-000000000004"),
+}
+PORTAL_OF = {"forklift": "northwind", "crane": "southwind"}
+USERS = ("ada", "bob", "cy")
+HTML = "<html><body>Bad Gateway</body></html>"
+FAULTS: tuple[dict[str, Any], ...] = (
+    {"action": "drop"},
+    {"action": "drop_after"},
+    {"action": "cut_after"},
+    {"action": "answer", "status": 500},
+    {"action": "answer", "status": 503, "content": HTML},
+    {"action": "answer", "status": 429, "headers": {"Retry-After": "90"}},
+    {"action": "answer_after", "status": 502, "content": HTML},
+    {"action": "answer_after", "status": 201, "content": ""},
+    {"action": "answer_after", "status": 200, "content": '{"data": [], "metadata": {}}'},
+    {"action": "expire_tokens"},
+    {"action": "archive_templates"},
+)
+ISSUE, LOOK_UP = {"method": "POST", "path": "/badges$"}, {"method": "GET", "path": "/badges$"}
+CALLS: tuple[dict[str, str], ...] = (ISSUE, ISSUE, LOOK_UP, {"method": "GET"}, {})
+UNANSWERED = {"drop", "drop_after", "cut_after", "answer", "answer_after"}
+
+Pair = tuple[str, str]
+Change = tuple[str, dict[str, Any]]
+
+users = st.sampled_from(USERS)
+achievements = st.sampled_from(tuple(TEMPLATES))
+portals = st.sampled_from(tuple(ORGANIZATIONS))
+
+
+def a_change(name: str, **values: st.SearchStrategy[Any]) -> st.SearchStrategy[Change]:
+    """Return what draws a call of one of the machine's methods."""
+    return st.tuples(st.just(name), st.fixed_dictionaries(values))
+
+
+platform_changes = st.one_of(
+    a_change("award", user=users, achievement=achievements, days_ago=st.sampled_from([0, 2, -1])),
+    a_change("withdraw", which=st.integers(0, 20)),
+    a_change("change_a_name", user=users, first_name=st.sampled_from(["", "Ada", "Augusta"])),
+    a_change(
+        "change_an_address",
+        user=users,
+        address=st.sampled_from(["no address", "{}@example.org", "{}.new@example.org"]),
+    ),
+)
+peoples_changes = st.one_of(
+    a_change("enable", achievement=achievements, template=st.integers(0, 1), days=st.sampled_from([0, 3])),
+    a_change("disable", achievement=achievements),
+    a_change("pause_or_resume", achievement=achievements, paused=st.booleans()),
+    a_change("connect_or_disconnect", portal=portals, connected=st.booleans()),
+    a_change("issue_by_hand", user=users, achievement=achievements, replace=st.booleans()),
+    a_change("issue_by_hand", user=users, achievement=achievements, replace=st.just(False)),
+)
+changes_at_credly = st.one_of(
+    a_change("let_the_token_end", portal=portals),
+    a_change("mend_token", portal=portals),
+    a_change(
+        "change_a_template",
+        achievement=achievements,
+        template=st.integers(0, 1),
+        state=st.sampled_from(["active", "archived"]),
+    ),
+)
+newly_awarded = st.lists(st.tuples(users, achievements), max_size=4)
+troubles = st.lists(
+    st.builds(
+        lambda fault, call, skip, count: {**fault, **call, "skip": skip, "count": count},
+        st.sampled_from(FAULTS),
+        st.sampled_from(CALLS),
+        st.sampled_from([0, 0, 1, 3]),
+        st.integers(1, 3),
+    ),
+    max_size=3,
+)
+
+
+@dataclass
+class Surroundings:
+    """What sequences share: the stand-in, how a new database is opened, and counts of what was tried."""
+
+    standin: Standin
+    open_database: Callable[[], AbstractAsyncContextManager[Database]]
+    tried: Counter[str] = field(default_factory=Counter)
+
+
+class LaurelMachine(RuleBasedStateMachine):
+    """One sequence of steps. `surroundings` is set by a subclass."""
+
+    surroundings: ClassVar[Surroundings]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.standin, self.tried = self.surroundings.standin, self.surroundings.tried
+        self.clock, self.allowed = Clock(), set[Pair]()
+        self._stack, self._runner = ExitStack(), asyncio.Runner()
+        self._async_stack = AsyncExitStack()
+        self._stack.enter_context(without_prefect(self.clock))
+        self.database: Database = self.do(self._async_stack.enter_async_context(self.surroundings.open_database()))
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self._runner.run(work)
+
+    def teardown(self) -> None:
+        try:
+            if self.tried_anything:
+                self._settle()
+        finally:
+            self.do(self._async_stack.aclose())
+            self._runner.close()
+            self._stack.close()
+
+    tried_anything = False
+
+    # What there is in the beginning
+
+    @initialize(duplicates_allowed=st.booleans(), lag=st.sampled_from([0, 30]))
+    def begin(self, duplicates_allowed: bool, lag: float) -> None:
+        self.tried_anything = True
+        self.tried["sequences"] += 1
+        self.standin.control("POST", "reset")
+        for portal, organization in ORGANIZATIONS.items():
+            self.standin.seed(organizations=[{"id": organization, "name": portal}])
+            self.mend_token(portal)
+        for achievement, templates in TEMPLATES.items():
+            organization = ORGANIZATIONS[PORTAL_OF[achievement]]
+            rows = [{"id": template, "organization_id": organization, "name": achievement} for template in templates]
+            self.standin.seed(templates=[row | {"allow_duplicate_badges": duplicates_allowed} for row in rows])
+        self.standin.settings(list_lag_seconds=lag)
+        self.do(self._begin())
+
+    async def _begin(self) -> None:
+        for user in USERS:
+            await factories.a_user(self.database, user)
+        for achievement, portal in PORTAL_OF.items():
+            await factories.an_achievement(self.database, achievement, portal=portal)
+            await self._connect(portal)
+            await self._enable(achievement, TEMPLATES[achievement][0], days=0)
+
+    # What happens on the platform, what people do, and what happens at Credly
+
+    @rule(change=platform_changes)
+    def change_the_platform(self, change: Change) -> None:
+        self._do_change(change)
+
+    @rule(change=peoples_changes)
+    def let_a_person_do(self, change: Change) -> None:
+        self._do_change(change)
+
+    @rule(change=changes_at_credly)
+    def change_credly(self, change: Change) -> None:
+        self._do_change(change)
+
+    def _do_change(self, change: Change) -> None:
+        name, values = change
+        getattr(self, name)(**values)
+
+    def award(self, user: str, achievement: str, days_ago: int) -> None:
+        moment = self.now() - timedelta(days=days_ago)
+        self.do(factories.an_award(self.database, user=user, achievement=achievement, awarded_at=moment))
+
+    def withdraw(self, which: int) -> None:
+        standing = [row.id for row in self._rows(AchievementAward) if row.withdrawn_at is None]
+        if standing:
+            award = standing[which % len(standing)]
+            self.do(factories.change(self.database, AchievementAward, award, withdrawn_at=self.now()))
+
+    def change_a_name(self, user: str, first_name: str) -> None:
+        self.do(factories.change(self.database, User, user, first_name=first_name))
+
+    def change_an_address(self, user: str, address: str) -> None:
+        (row,) = [row for row in self._rows(UserEmail) if row.user_id == user]
+        self.do(factories.change(self.database, UserEmail, row.id, address=address.format(user)))
+
+    def enable(self, achievement: str, template: int, days: int) -> None:
+        self.do(self._enable(achievement, TEMPLATES[achievement][template], days=days))
+
+    def disable(self, achievement: str) -> None:
+        self.do(self._ask(lambda: disable(achievement)))
+
+    def pause_or_resume(self, achievement: str, paused: bool) -> None:
+        self.do(self._ask(lambda: pause(achievement, paused=paused)))
+
+    def connect_or_disconnect(self, portal: str, connected: bool) -> None:
+        there = any(row.portal_id == portal for row in self._rows(CredlyConnection))
+        if connected and not there:
+            self.do(self._connect(portal))
+        elif there and not connected:
+            self.do(self._ask(lambda: disconnect(portal)))
+
+    def issue_by_hand(self, user: str, achievement: str, replace: bool) -> None:
+        self._allow()
+        self.allowed.add((user, achievement))
+        self.tried["asked for by hand"] += 1
+        self.do(self._ask(lambda: light_issue(self.database, self._asked(user, achievement, replace=replace))))
+
+    def let_the_token_end(self, portal: str) -> None:
+        self._put_token(portal, expires_at="2020-01-01T00:00:00Z")
+
+    def mend_token(self, portal: str) -> None:
+        self._put_token(portal)
+
+    def change_a_template(self, achievement: str, template: int, state: str) -> None:
+        self.standin.template_state(TEMPLATES[achievement][template], state)
+
+    # What Laurel does
+
+    @rule(awards=newly_awarded, troubles=troubles)
+    def run(self, awards: list[Pair], troubles: list[dict[str, Any]]) -> None:
+        self._prepare(awards, troubles)
+        self.tried["runs"] += 1
+        self.do(light_run(self.database))
+
+    @rule(awards=newly_awarded, troubles=troubles, writes=st.integers(0, 12), after=st.booleans())
+    def run_and_die(self, awards: list[Pair], troubles: list[dict[str, Any]], writes: int, after: bool) -> None:
+        self._prepare(awards, troubles)
+        self.tried["crashes"] += self.do(self._mortal_run(writes, after=after))
+
+    @rule(awards=newly_awarded, troubles=troubles, by_hand=st.lists(st.tuples(users, achievements), max_size=2))
+    def several_at_once(self, awards: list[Pair], troubles: list[dict[str, Any]], by_hand: list[Pair]) -> None:
+        self._prepare(awards, troubles)
+        self.allowed |= set(by_hand)
+        asked = [partial(light_issue, self.database, self._asked(*pair)) for pair in by_hand * 2]
+        work = [light_run(self.database), light_run(self.database), *map(self._ask, asked)]
+        self.tried["at once"] += len(work)
+        self.do(_together(work))
+
+    @rule(minutes=st.sampled_from([1, 6, 15, 120, 1500]))
+    def let_time_pass(self, minutes: float) -> None:
+        self.clock.moved += timedelta(minutes=minutes)
+        self.standin.control("POST", "clock", {"seconds": self.clock.moved.total_seconds()})
+
+    # What must hold
+
+    @precondition(lambda self: self.tried_anything)
+    @invariant()
+    def nobody_has_a_badge_twice(self) -> None:
+        live = Counter((badge["issuer_earner_id"], badge["badge_template"]["id"]) for badge in self._live())
+        assert all(count == 1 for count in live.values()), live
+
+    def _settle(self) -> None:
+        """Let everything be well in the end, and check that each award has its badge or a true reason."""
+        self.tried.update({f"fault {name}": count for name, count in self.standin.faults()["happened"].items()})
+        self.standin.control("DELETE", "faults")
+        for portal in ORGANIZATIONS:
+            self.mend_token(portal)
+        for template in [template for templates in TEMPLATES.values() for template in templates]:
+            self.standin.template_state(template, "active")
+        for _ in range(4):
+            self.let_time_pass(1500)
+            self._allow()
+            self.do(light_run(self.database))
+        self.nobody_has_a_badge_twice()
+        self._check_the_end()
+        self._check_the_log()
+
+    def _check_the_end(self) -> None:
+        ledger, live = self._rows(BadgeIssuance), self._live()
+        self.tried["badges"] += len(live)
+        has_badge = {(badge["issuer_earner_id"], _achievement_of(badge)) for badge in live}
+        sendable, waits = self._sendable(), self._waits()
+        for pair in self._owed():
+            row_states = [(row.state, row.reason) for row in ledger if (row.user_id, row.achievement_id) == pair]
+            if pair[0] in sendable and pair[1] not in waits:
+                assert pair in has_badge, (pair, row_states)
+        made = {(badge["issuer_earner_id"], _achievement_of(badge)) for badge in self.standin.badges()}
+        assert made <= self.allowed, made - self.allowed
+        issued = {row.credly_badge_id for row in ledger if row.state == "issued"}
+        unclear = {(row.user_id, row.badge_template_id) for row in ledger if row.unclear_at is not None}
+        assert issued <= {badge["id"] for badge in live}, issued
+        for badge in live:
+            known = badge["id"] in issued or (badge["issuer_earner_id"], badge["badge_template"]["id"]) in unclear
+            assert known, badge
+        assert all(row.state != "issuing" for row in ledger)
+
+    def _check_the_log(self) -> None:
+        """Between two requests to issue to the same person, the first of which got no answer, somebody looked."""
+        in_doubt: dict[tuple[str, str], bool] = {}
+        for request in self.standin.requests():
+            organization = request["path"].split("/")[3]
+            if request["method"] in ("POST", "PUT"):
+                key = (request["earner"], organization)
+                assert not in_doubt.get(key), (key, self.standin.requests())
+                in_doubt[key] = request["fault"] in UNANSWERED and request["status"] != 429
+            else:
+                looked = [key for key in in_doubt if key[1] == organization and _asks_about(request, key[0])]
+                in_doubt |= dict.fromkeys(looked, False)
+
+    # Helpers
+
+    def now(self) -> datetime:
+        return self.clock.now(UTC)
+
+    def _rows(self, model: Any) -> list[Any]:
+        return list(self.do(factories.rows_of(self.database, model)))
+
+    def _live(self) -> list[dict[str, Any]]:
+        standing = [badge for badge in self.standin.badges() if not badge.get("replacement_badge_id")]
+        return [badge for badge in standing if badge["state"] in ("pending", "accepted")]
+
+    def _prepare(self, awards: list[Pair], troubles: list[dict[str, Any]]) -> None:
+        for user, achievement in awards:
+            self.award(user, achievement, 0)
+        for trouble in troubles:
+            self.standin.fault(**trouble)
+        self._allow()
+
+    def _allow(self) -> None:
+        """Remember who may be given a badge by what is to run now."""
+        self.allowed |= self._owed()
+
+    def _owed(self) -> set[Pair]:
+        since = {row.achievement_id: row.issue_since or row.enabled_at for row in self._rows(CredlyIntegration)}
+        return {
+            (award.user_id, award.achievement_id)
+            for award in self._rows(AchievementAward)
+            if award.withdrawn_at is None
+            and award.achievement_id in since
+            and since[award.achievement_id] <= award.awarded_at <= self.now()
+        }
+
+    def _sendable(self) -> set[str]:
+        nameless = {row.id for row in self._rows(User) if not row.first_name}
+        return {row.user_id for row in self._rows(UserEmail) if "@" in row.address} - nameless
+
+    def _waits(self) -> set[str]:
+        """Return the achievements that issue nothing now: paused, held, or of a portal that is not connected."""
+        connected = {row.portal_id for row in self._rows(CredlyConnection)}
+        stopped = {row.achievement_id for row in self._rows(CredlyIntegration) if row.paused_at or row.held_at}
+        return stopped | {name for name, portal in PORTAL_OF.items() if portal not in connected}
+
+    def _put_token(self, portal: str, **changes: Any) -> None:
+        self.standin.seed(tokens=[{"token": f"token-of-{portal}", "organization_id": ORGANIZATIONS[portal], **changes}])
+
+    def _asked(self, user: str, achievement: str, *, replace: bool = False) -> Asked:
+        wanted = IfBadgeExists.REPLACE if replace else IfBadgeExists.LEAVE
+        return Asked(user=user, achievement=achievement, if_badge_exists=wanted)
+
+    async def _ask(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Do what a person asks for; what is refused with a sentence changes nothing."""
+        resources._database.set(self.database)
+        try:
+            await work()
+        except Mistake:
+            self.tried["refused with a sentence"] += 1
+
+    async def _connect(self, portal: str) -> None:
+        await factories.a_connection(
+            self.database,
+            portal=portal,
+            organization_id=ORGANIZATIONS[portal],
+            token_block=f"model-{portal}",
+            base_url=self.standin.base_url,
+            calls_per_second=1000,
+        )
+
+    async def _enable(self, achievement: str, template: str, *, days: float) -> None:
+        wish = Wish(
+            badge_template_id=template,
+            evidence=EvidenceChoices(),
+            issue_since=self.now() - timedelta(days=days) if days else None,
+            suppress_notification=False,
+            expiry=Expiry.TEMPLATE_DEFAULT,
+            expires_after_days=0,
+            locale=Locale.TEMPLATE,
+            earned_again=Again.REFUSE,
+            cap=100,
+        )
+        await self._ask(lambda: enable(achievement, wish))
+
+    async def _mortal_run(self, writes: int, *, after: bool) -> bool:
+        database = MortalDatabase(self.database.url, writes_left=writes, dies_after=after)
+        try:
+            return await until_killed(light_run(database))
+        finally:
+            await database.dispose()
+
+
+async def save_tokens() -> None:
+    """Save the tokens that connections of the model name."""
+    for portal in ORGANIZATIONS:
+        await Secret(value=f"token-of-{portal}").asave(f"model-{portal}", overwrite=True)
+
+
+async def _together(work: list[Coroutine[Any, Any, Any]]) -> None:
+    await asyncio.gather(*work)
+
+
+def _achievement_of(badge: dict[str, Any]) -> str:
+    return next(name for name, templates in TEMPLATES.items() if badge["badge_template"]["id"] in templates)
+
+
+def _asks_about(request: dict[str, Any], earner: str) -> bool:
+    return f"issuer_earner_id%3A%3A{earner}" in request["query"] or request["path"].count("/") > 4
