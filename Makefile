@@ -36,6 +36,10 @@ up: $(INSTALLED) ## Start Prefect with its UI, the stand-in and a worker; runs u
 test: check ## Check, then run every test
 	$(BIN)/python -m scripts.run_tests
 
+.PHONY: soak
+soak: $(INSTALLED) ## Try to break the promise of one badge, for MINUTES=10 from a SEED
+	$(BIN)/python -m tests.support.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
 .PHONY: check
 check: $(INSTALLED) ## Lint, types, architecture, size budget
 	$(BIN)/ruff check .

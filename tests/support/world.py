@@ -135,6 +135,16 @@ class World:
         leased = table(BadgeIssuance).c.state == "issuing"
         await self._do(update(table(BadgeIssuance)).where(leased).values(lease_until=moment))
 
+    async def let_time_pass(self, span: timedelta) -> None:
+        """As when so much time has passed: whatever waits has waited that much longer."""
+        column = table(BadgeIssuance).c.not_before
+        for row in await self.ledger():
+            if row.state == "pending":
+                await self.change_row(row.id, **{column.name: row.not_before - span})
+
+    async def change_row(self, issuance_id: int, **changes: Any) -> None:
+        await self._do(update(table(BadgeIssuance)).where(table(BadgeIssuance).c.id == issuance_id).values(**changes))
+
     async def replace_elsewhere(self, badge_id: str) -> None:
         request = BadgeRequest(badge_template_id=TEMPLATE, issued_at=datetime.now(UTC), **_ADA)
         async with self._client() as client:
