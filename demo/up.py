@@ -46,6 +46,7 @@ def start_all(stack: ExitStack) -> list[Server]:
     console.print("Applying the deployments of prefect.yaml and starting a worker ...")
     make_work_pool(prefect_port)
     servers.run("deploy", ["prefect", "--no-prompt", "deploy", "--all"], environment)
+    servers.run("automations", ["automations"], environment)
     worker = servers.start_worker(stack, prefect_port)
     worker.wait_until(lambda: servers.worker_online(prefect_port))
     show_addresses(prefect_port, standin_port, filled=bool(stored))

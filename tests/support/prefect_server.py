@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,16 +13,21 @@ import httpx
 
 _NOT_NEEDED = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
 # What no test looks at keeps the server busy; one task run at a time, the default, does so as well.
-_LIGHT = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _NOT_NEEDED} | {
+_RECORDER = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
 }
 
 
+def _light(needed: Collection[str]) -> dict[str, str]:
+    off = [name for name in _NOT_NEEDED if name not in needed]
+    return _RECORDER | {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in off}
+
+
 @contextmanager
-def running_prefect_server(home: Path) -> Iterator[str]:
-    """Start a server, wait until it answers, and give its API's address."""
+def running_prefect_server(home: Path, *, needed: Collection[str] = (), **settings: str) -> Iterator[str]:
+    """Start a server, wait until it answers, and give its API's address; `needed` names services to leave on."""
     port = _free_port()
     address = f"http://127.0.0.1:{port}/api"
     environment = (
@@ -34,7 +39,8 @@ def running_prefect_server(home: Path) -> Iterator[str]:
             "PREFECT_SERVER_UI_ENABLED": "false",
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
         }
-        | _LIGHT
+        | _light(needed)
+        | settings
     )
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
