@@ -95,6 +95,9 @@ class World:
     async def change_connection(self, **changes: Any) -> None:
         await self._do(update(table(CredlyConnection)).values(**changes))
 
+    async def change_integration(self, **changes: Any) -> None:
+        await self._do(update(table(CredlyIntegration)).values(**changes))
+
     async def connection(self) -> Any:
         async with self.database.reading() as connection:
             return (await connection.execute(select(table(CredlyConnection)))).one()

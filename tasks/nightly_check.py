@@ -1,0 +1,146 @@
+"""Looking at everything that badges will need, before learners notice that something is missing."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from credly.errors import CredlyError, NotFound
+from models import setting_up
+from models.evidence_links import odd_links
+from models.integrations import CredlyConnection
+from models.overview import Configured, PortalOverview, overview
+from rules.choices import Mistake
+from rules.evidence import EvidenceKind, fault_of_link
+from rules.markup import code, plain, table
+from rules.reasons import Reason
+from rules.told import Told, counted
+from tasks.people import asking, known_portal, reach_of
+from tasks.resources import Organization, database, now
+from tasks.token_end import WARN_BEFORE, end_of_token, token_ending
+
+_LINKS_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is not as it should be. `advice` says what to do; `where` and `what` are Markdown."""
+
+    where: str
+    what: str
+    advice: str
+    needs_a_person: bool = True
+
+
+async def check_everything(portal: str) -> Told:
+    """Ask Credly about every connection and template, look at every link that may become evidence, and tell.
+
+    Changes nothing but the known end of a token.
+
+    Raises:
+        Mistake: there is no such portal.
+    """
+    if portal:
+        await known_portal(portal)
+    async with database().reading() as connection:
+        portals = [each for each in await overview(connection, portal_id=portal) if each.connection or each.configured]
+    findings = [finding for each in portals async for finding in _of_portal(each)]
+    if not portal:
+        findings += [finding async for finding in _of_links()]
+    wrong = [finding for finding in findings if finding.needs_a_person]
+    templates = sum(len(each.configured) for each in portals)
+    looked_at = f"{counted(len(portals), 'portal')}, {counted(templates, 'template')}"
+    sentence = f"{counted(len(wrong), 'thing')} to mend" if wrong else "All is as it should be"
+    sentence = f"{sentence}; looked at {looked_at}"
+    return Told(sentence=sentence, page=_page(sentence, findings), needs_a_person=bool(wrong))
+
+
+def _page(sentence: str, findings: list[Finding]) -> str:
+    wrong = [(each.where, each.what, each.advice) for each in findings if each.needs_a_person]
+    notes = [(each.where, each.what, each.advice) for each in findings if not each.needs_a_person]
+    parts = [f"# {plain(sentence)}"]
+    if wrong:
+        parts += [table(("where", "what is wrong", "what to do"), wrong)]
+    if notes:
+        parts += ["## Good to know", table(("where", "what", "what it means"), notes)]
+    return "\n\n".join(parts)
+
+
+async def _of_portal(portal: PortalOverview) -> AsyncIterator[Finding]:
+    where = f"{plain(portal.portal_name)} ({code(portal.portal_id)})"
+    if portal.connection is None:
+        reason = Reason.PORTAL_NOT_CONNECTED
+        yield Finding(where=where, what=plain(reason.sentence), advice=plain(reason.advice))
+        return
+    try:
+        async with asking(reach_of(portal.connection)) as organization:
+            await organization.pace.turn()
+            await organization.client.organization()
+            async for finding in _of_token(organization, portal.connection, where=where):
+                yield finding
+            for configured in portal.configured:
+                async for finding in _of_template(organization, configured):
+                    yield finding
+    except Mistake as mistake:
+        yield Finding(
+            where=where, what=plain(str(mistake), longest=1000), advice="Mend it, or run *connect-portal* anew."
+        )
+
+
+async def _of_token(
+    organization: Organization, connection: CredlyConnection, *, where: str
+) -> AsyncIterator[Finding]:
+    moment = now()
+    await organization.pace.turn()
+    ends_at = await end_of_token(organization)
+    if ends_at is None:
+        return
+    async with database().writing() as writing:
+        await setting_up.put_token_end(writing, [connection.portal_id], ends_at)
+    if ends_at - moment < WARN_BEFORE:
+        yield Finding(
+            where=where,
+            what=f"The token in {code(connection.token_block)}: {token_ending(ends_at, moment=moment)}",
+            advice="Make a new token at Credly and put it into that Secret block; nothing else is needed.",
+        )
+
+
+async def _of_template(organization: Organization, configured: Configured) -> AsyncIterator[Finding]:
+    template_id = configured.integration.badge_template_id
+    where = f"{plain(configured.achievement_name)} ({code(configured.achievement_id)}), template {code(template_id)}"
+    await organization.pace.turn()
+    try:
+        template = await organization.client.template(template_id)
+    except NotFound:
+        yield _because(Reason.TEMPLATE_NOT_FOUND, where=where)
+        return
+    except CredlyError as error:
+        yield Finding(where=where, what=plain(f"Credly did not answer ({error})."), advice="Wait for the next check.")
+        return
+    if template.state not in ("active", None):
+        yield _because(Reason.TEMPLATE_NOT_ACTIVE, where=where)
+    if template.allow_duplicate_badges:
+        yield Finding(
+            where=where,
+            what="The template allows duplicates.",
+            advice="Credly would let a person have this badge twice, so only Laurel's own look-ups prevent that. "
+            "Switch it off at Credly unless you need it.",
+            needs_a_person=False,
+        )
+
+
+def _because(reason: Reason, *, where: str) -> Finding:
+    return Finding(where=where, what=plain(reason.sentence), advice=plain(reason.advice))
+
+
+async def _of_links() -> AsyncIterator[Finding]:
+    for kind in EvidenceKind:
+        async with database().reading() as connection:
+            odd = await odd_links(connection, kind)
+        faulty = [(key, fault) for key, link in odd if (fault := fault_of_link(link.strip())) is not None]
+        for fault in sorted({fault for _key, fault in faulty}):
+            ids = [key for key, its_fault in faulty if its_fault is fault]
+            more = f" and {len(ids) - _LINKS_SHOWN} more" if len(ids) > _LINKS_SHOWN else ""
+            yield Finding(
+                where=f"Links of {counted(len(ids), kind.value)}",
+                what=f"{plain(fault.sentence)} {', '.join(code(each) for each in ids[:_LINKS_SHOWN])}{more}",
+                advice="Correct them on the platform; until then badges go out without this evidence.",
+            )

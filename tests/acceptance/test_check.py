@@ -1,0 +1,126 @@
+"""The nightly check finds what badges would stumble over, before they do."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flows.check import check
+from models.platform import Achievement, Company, Portal, Project, User
+from rules.evidence import EvidenceKind
+from tasks.nightly_check import odd_links
+from tests.support.factories import a_portal, an_achievement
+from tests.support.seen import refused, see
+from tests.support.standin import Standin
+from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, TOKEN, World
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+async def test_where_all_is_well_it_says_so(world: World) -> None:
+    await world.enable(user_evidence=True, portal_evidence=True)
+    await world.award("ada")
+
+    seen = await see(check)
+
+    assert (seen.name, seen.message) == ("Completed", "All is as it should be; looked at 1 portal, 1 template")
+    assert seen.page == "# All is as it should be; looked at 1 portal, 1 template"
+    assert (await world.connection()).token_ends_at is not None
+
+
+async def test_a_portal_that_is_named_is_looked_at_alone(world: World) -> None:
+    await a_portal(world.database, "southwind")
+    await an_achievement(world.database, "crane", portal="southwind")
+    await world.enable("crane")
+
+    assert (await see(check, portal="northwind")).name == "Completed"
+    seen = await see(check, portal="southwind")
+
+    assert (seen.name, seen.message) == ("Needs a person", "1 thing to mend; looked at 1 portal, 1 template")
+    assert "is not connected to Credly" in seen.page
+    assert "Did you mean north" in await refused(check, portal="northwynd")
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ({"expires_at": "2020-01-01T00:00:00Z"}, f"Credly refused the token in Secret block `{BLOCK}`"),
+        ({"write_enabled": False, "delete_enabled": False}, f"the token in `{BLOCK}` may only read"),
+        ({"expires_at": "{soon}"}, "**Replace it now.** It ends on"),
+    ],
+)
+async def test_a_token_that_will_not_do_is_told(
+    world: World, standin: Standin, token: dict[str, Any], said: str, soon: str
+) -> None:
+    filled = {key: soon if value == "{soon}" else value for key, value in token.items()}
+    standin.seed(tokens=[{"token": TOKEN, "organization_id": ORGANIZATION, **filled}])
+
+    seen = await see(check)
+
+    assert (seen.name, seen.message) == ("Needs a person", "1 thing to mend; looked at 1 portal, 0 templates")
+    assert said in seen.page.replace("\\", "")
+
+
+@pytest.fixture
+def soon() -> str:
+    return f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%dT%H:%M:%SZ}"
+
+
+async def test_an_organization_that_does_not_answer_is_told(world: World) -> None:
+    await world.change_connection(base_url="http://127.0.0.1:1/v1")
+
+    seen = await see(check)
+
+    assert seen.name == "Needs a person"
+    assert "could not be reached" in seen.page.replace("\\", "")
+
+
+async def test_templates_that_will_not_do_are_told_and_duplicates_are_noted(world: World, standin: Standin) -> None:
+    other = "7e7e7e7e-0000-4000-8000-00000000000"
+    standin.seed(
+        templates=[
+            {"id": f"{other}2", "organization_id": ORGANIZATION, "name": "Old", "state": "archived"},
+            {"id": f"{other}3", "organization_id": ORGANIZATION, "name": "Odd", "state": "active"},
+        ]
+    )
+    standin.allow_duplicates(TEMPLATE)
+    standin.fault("answer", method="GET", path=f"{other}3$", status=500)
+    await world.enable()
+    for name, template in (("crane", f"{other}2"), ("boat", f"{other}3"), ("lift", f"{other}9")):
+        await an_achievement(world.database, name)
+        await world.enable(name, badge_template_id=template)
+    await world.change(Achievement, "crane", name="<b>Crane</b>")
+
+    seen = await see(check)
+
+    assert (seen.name, seen.message) == ("Needs a person", "3 things to mend; looked at 1 portal, 4 templates")
+    wrong, notes = seen.page.replace("\\", "").split("## Good to know")
+    assert "`crane`), template" in wrong
+    assert "a draft or archived" in wrong
+    assert "Credly did not answer" in wrong
+    assert f"template `{other}9`" in wrong
+    assert "\\<b\\>Crane" in seen.page
+    assert TEMPLATE in notes
+    assert "allows duplicates" in notes
+
+
+async def test_links_that_cannot_become_evidence_are_told_where_they_would_be_sent(any_world: World) -> None:
+    await any_world.award("ada", company_id="acme", project_id="bridge")
+    await any_world.change(User, "ada", profile_url="ftp://example.org/ada")
+    await any_world.change(Company, "acme", url="https://user:secret@acme.example.org")
+    await any_world.change(Project, "bridge", url="https://bridge.example.org/a@b")
+    await any_world.change(Portal, "northwind", url="www.northwind.example.org")
+    await any_world.enable(company_evidence=True, project_evidence=True, portal_evidence=True)
+
+    seen = await see(check)
+
+    assert seen.message == "2 things to mend; looked at 1 portal, 1 template"
+    assert "`acme`" in seen.page
+    assert "`northwind`" in seen.page
+    assert "secret" not in seen.page
+    async with any_world.database.reading() as connection:
+        assert await odd_links(connection, EvidenceKind.USER) == []
+        assert [key for key, _ in await odd_links(connection, EvidenceKind.PROJECT)] == ["bridge"]
+    await any_world.change_integration(user_evidence=True)
+    async with any_world.database.reading() as connection:
+        assert await odd_links(connection, EvidenceKind.USER) == [("ada", "ftp://example.org/ada")]
