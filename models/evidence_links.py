@@ -31,7 +31,7 @@ async def odd_links(connection: AsyncConnection, kind: EvidenceKind) -> Sequence
     return [(row.id, row.url) for row in found]
 
 
-def _query(kind: EvidenceKind) -> Select[tuple[str, str]]:
+def _query(kind: EvidenceKind) -> Select[str, str]:
     match kind:
         case EvidenceKind.USER:
             return _odd(users.c.id, users.c.profile_url).where(_sent(integrations.c.user_evidence, user=True))
@@ -45,7 +45,7 @@ def _query(kind: EvidenceKind) -> Select[tuple[str, str]]:
             return _odd(portals.c.id, portals.c.url).where(_sent(integrations.c.portal_evidence, user=False))
 
 
-def _odd(key: ColumnElement[str], url: ColumnElement[str]) -> Select[tuple[str, str]]:
+def _odd(key: ColumnElement[str], url: ColumnElement[str]) -> Select[str, str]:
     web = or_(func.lower(url).like("http://_%"), func.lower(url).like("https://_%"))
     odd = or_(~web, url.like("% %"), url.like("%@%"))
     return select(key.label("id"), url.label("url")).where(url.is_not(None), url != "", odd).order_by(key)

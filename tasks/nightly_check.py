@@ -85,9 +85,7 @@ async def _of_portal(portal: PortalOverview) -> AsyncIterator[Finding]:
         )
 
 
-async def _of_token(
-    organization: Organization, connection: CredlyConnection, *, where: str
-) -> AsyncIterator[Finding]:
+async def _of_token(organization: Organization, connection: CredlyConnection, *, where: str) -> AsyncIterator[Finding]:
     moment = now()
     await organization.pace.turn()
     ends_at = await end_of_token(organization)

@@ -80,11 +80,14 @@ class Faults:
         self.held = 0
         self._released = asyncio.Event()
         self._drop_held = False
-        self._random = random.Random(0)  # noqa: S311 - the same mischief each time
+        self._seed: int | None = None
+        self._random = random.Random()  # noqa: S311 - mischief, no secret
 
-    def take(self, method: str, path: str, body: bytes, *, share: float) -> Fault | None:
+    def take(self, method: str, path: str, body: bytes, *, share: float, seed: int) -> Fault | None:
         """Return what is to happen to this request, and count it as done."""
         chosen = self._first(method, path, body)
+        if seed != self._seed:
+            self._seed, self._random = seed, random.Random(seed)  # noqa: S311
         if chosen is None and share and self._random.random() < share:
             chosen = self._random.choice(MISCHIEF)
         if chosen is not None:
@@ -150,7 +153,8 @@ async def serve(app: ASGIApp, scope: Scope, exchange: Exchange, state: Any) -> N
     assumed: Assumptions = state.assumed
     faults: Faults = state.faults
     body = await exchange.whole_body()
-    fault = faults.take(scope["method"], scope["path"], body, share=assumed.fault_share)
+    share, seed = assumed.fault_share, assumed.fault_seed
+    fault = faults.take(scope["method"], scope["path"], body, share=share, seed=seed)
     scope["state"] |= {"earner": earner_in(body), "fault": fault and fault.action}  # for the log of requests
     if assumed.latency_ms:
         await asyncio.sleep(assumed.latency_ms / 1000)

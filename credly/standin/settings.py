@@ -15,6 +15,7 @@ class Assumptions(BaseModel):
     fault_share: float = Field(
         default=0, ge=0, le=1, description="Share of requests that meet some fault of an ordinary day (8, 9)."
     )
+    fault_seed: int = Field(default=0, description="Which requests those are: the same ones for the same number.")
     list_lag_seconds: float = Field(
         default=0,
         ge=0,

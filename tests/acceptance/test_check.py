@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from flows.check import check
+from models.evidence_links import odd_links
 from models.platform import Achievement, Company, Portal, Project, User
 from rules.evidence import EvidenceKind
-from tasks.nightly_check import odd_links
 from tests.support.factories import a_portal, an_achievement
 from tests.support.seen import refused, see
 from tests.support.standin import Standin

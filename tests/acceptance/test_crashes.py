@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import text
 
 from models.ledger import IssuanceAttempt
-from models.platform import User, UserEmail
 from tests.support.processes import FlowProcess, reconcile_process
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
@@ -191,8 +190,7 @@ async def test_a_database_that_drops_every_connection_loses_nothing(
 async def people(world: World, count: int) -> list[str]:
     users = [f"user-{number}" for number in range(count)]
     for user in users:
-        await world.add(User, id=user, first_name="A", last_name="B")
-        await world.add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
+        await world.add_user(user)
     return users
 
 

@@ -25,7 +25,6 @@ from rich.table import Table
 
 from models.database import Database
 from models.ledger import IssuanceAttempt
-from models.platform import User, UserEmail
 from tests.support.databases import (
     migrated_postgresql,
     migrated_postgresql_database,
@@ -123,10 +122,9 @@ class Soak:
         await world.enable()
         for number in range(AWARDS):
             user = f"user-{number}"
-            await world.add(User, id=user, first_name="A", last_name="B")
-            await world.add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
+            await world.add_user(user)
             await world.award(user)
-        self.standin.settings(latency_ms=30, fault_share=0.1)
+        self.standin.settings(latency_ms=30, fault_share=0.1, fault_seed=self.chance.getrandbits(30))
         for _ in range(3):
             await asyncio.to_thread(self._some_running)
             await world.end_leases()

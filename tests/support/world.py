@@ -75,6 +75,10 @@ class World:
         await self.put_token()
         await self.connect()
 
+    async def add_user(self, user: str) -> None:
+        await self.add(User, id=user, first_name="A", last_name="B")
+        await self.add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
+
     async def put_token(self, value: str = TOKEN) -> None:
         await Secret(value=value).asave(BLOCK, overwrite=True)
 
