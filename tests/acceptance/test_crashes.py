@@ -9,9 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import text
 
+from models.database import BUSY_TIMEOUT_SECONDS
 from models.ledger import IssuanceAttempt
+from tests.support.databases import restart_postgresql
+from tests.support.prefect_server import free_port, running_prefect_server
 from tests.support.processes import FlowProcess, reconcile_process
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
@@ -185,6 +189,57 @@ async def test_a_database_that_drops_every_connection_loses_nothing(
     await asyncio.to_thread(process.finish)
 
     await recover(any_world, standin)
+
+
+@pytest.mark.parametrize("_migrated", ["postgresql"], indirect=True)
+async def test_a_database_that_is_restarted_in_mid_run_loses_nothing(
+    any_world: World, standin: Standin, start: Any
+) -> None:
+    await any_world.enable()
+    for user in await people(any_world, 12):
+        await any_world.award(user)
+    standin.fault("hold_after", **ISSUE, skip=4, count=None)
+    process: FlowProcess = start()
+    await held(standin)
+    await asyncio.to_thread(restart_postgresql)
+    standin.control("DELETE", "faults")
+    await asyncio.to_thread(process.finish)
+
+    await recover(any_world, standin, badges=12)
+    await assert_nothing_was_sent_blindly(any_world)
+
+
+async def test_a_database_that_another_writer_holds_for_long_is_waited_for(
+    due: World, standin: Standin, start: Any
+) -> None:
+    assert BUSY_TIMEOUT_SECONDS > 30
+    async with locked(due):
+        process: FlowProcess = start()
+        await asyncio.to_thread(until, lambda: "Beginning flow run" in process.log.read_text(), what="it runs")
+    assert await asyncio.to_thread(process.finish) == 0, process.log.read_text()
+
+    await recover(due, standin)
+
+
+async def test_prefects_server_stopped_and_started_in_mid_run_loses_nothing(
+    due: World, standin: Standin, tmp_path: Path
+) -> None:
+    port = free_port()
+    with ExitStack() as stack:
+        with running_prefect_server(tmp_path / "prefect", port=port) as address:
+            with temporary_settings({PREFECT_API_URL: address}):
+                await due.put_token()
+            process = stack.enter_context(reconcile_process(address, tmp_path))
+            standin.fault("hold_after", **ISSUE)
+            await held(standin)
+        standin.control("POST", "release", {})
+        await asyncio.to_thread(until, lambda: standin.requests()[-1]["status"] == 201, what="the reply is sent")
+        with running_prefect_server(tmp_path / "prefect", port=port):
+            await asyncio.to_thread(process.finish)
+
+    (row,) = await recover(due, standin)
+
+    assert not row.adopted  # the answer came into the ledger although Prefect could not be told
 
 
 async def people(world: World, count: int) -> list[str]:

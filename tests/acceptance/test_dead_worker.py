@@ -34,7 +34,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that also watches for automations, where reconcile is deployed."""
     home = tmp_path_factory.mktemp("watching-prefect")
     settings = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES, "PREFECT_HOME": str(home)}
-    with running_prefect_server(home, needed=("TRIGGERS",), **settings) as address:
+    with running_prefect_server(home, needed=("TRIGGERS",), settings=settings) as address:
         environment = os.environ | {"PREFECT_API_URL": address, "LAUREL_ROOT": str(ROOT)}
         prefect(["work-pool", "create", "badges", "--type", "process"], environment)
         prefect(["--no-prompt", "deploy", "--name", "reconcile"], environment)

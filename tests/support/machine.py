@@ -100,6 +100,16 @@ changes_at_credly = st.one_of(
         state=st.sampled_from(["active", "archived"]),
     ),
 )
+assumptions = st.fixed_dictionaries(
+    {
+        "list_lag_seconds": st.sampled_from([0, 30]),
+        "filters_are_ignored": st.booleans(),
+        "extra_fields": st.booleans(),
+        "next_page_prefix": st.sampled_from(["/v1", "/api/v1"]),
+        "rejected_blocks": st.booleans(),
+        "expired_blocks": st.booleans(),
+    }
+)
 newly_awarded = st.lists(st.tuples(users, achievements), max_size=4)
 troubles = st.lists(
     st.builds(
@@ -152,8 +162,8 @@ class LaurelMachine(RuleBasedStateMachine):
 
     # What there is in the beginning
 
-    @initialize(duplicates_allowed=st.booleans(), lag=st.sampled_from([0, 30]))
-    def begin(self, duplicates_allowed: bool, lag: float) -> None:
+    @initialize(duplicates_allowed=st.booleans(), assumed=assumptions)
+    def begin(self, duplicates_allowed: bool, assumed: dict[str, Any]) -> None:
         self.tried_anything = True
         self.tried["sequences"] += 1
         self.standin.control("POST", "reset")
@@ -164,7 +174,7 @@ class LaurelMachine(RuleBasedStateMachine):
             organization = ORGANIZATIONS[PORTAL_OF[achievement]]
             rows = [{"id": template, "organization_id": organization, "name": achievement} for template in templates]
             self.standin.seed(templates=[row | {"allow_duplicate_badges": duplicates_allowed} for row in rows])
-        self.standin.settings(list_lag_seconds=lag)
+        self.standin.settings(**assumed)
         self.do(self._begin())
 
     async def _begin(self) -> None:

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import httpx
 
 _NOT_NEEDED = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
 # What no test looks at keeps the server busy; one task run at a time, the default, does so as well.
+_NONE: Mapping[str, str] = {}
 _RECORDER = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
@@ -26,9 +27,11 @@ def _light(needed: Collection[str]) -> dict[str, str]:
 
 
 @contextmanager
-def running_prefect_server(home: Path, *, needed: Collection[str] = (), **settings: str) -> Iterator[str]:
+def running_prefect_server(
+    home: Path, *, port: int = 0, needed: Collection[str] = (), settings: Mapping[str, str] = _NONE
+) -> Iterator[str]:
     """Start a server, wait until it answers, and give its API's address; `needed` names services to leave on."""
-    port = _free_port()
+    port = port or free_port()
     address = f"http://127.0.0.1:{port}/api"
     environment = (
         os.environ
@@ -40,7 +43,7 @@ def running_prefect_server(home: Path, *, needed: Collection[str] = (), **settin
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
         }
         | _light(needed)
-        | settings
+        | dict(settings)
     )
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -72,7 +75,7 @@ def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], *, log_file: 
     raise RuntimeError(f"Prefect's server does not answer:\n{log_file.read_text()[-2000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
