@@ -13,7 +13,7 @@ export PYTHONUNBUFFERED := 1
 
 .PHONY: help
 help: ## Show what can be done
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 .PHONY: install
 install: $(INSTALLED) ## Set up .venv from requirements.lock
@@ -39,6 +39,10 @@ test: check ## Check, then run every test
 .PHONY: soak
 soak: $(INSTALLED) ## Try to break the promise of one badge, for MINUTES=10 from a SEED
 	$(BIN)/python -m tests.support.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+.PHONY: audit-dependencies
+audit-dependencies: $(INSTALLED) ## Compare requirements.lock with known vulnerabilities (needs the internet)
+	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 .PHONY: check
 check: $(INSTALLED) ## Lint, types, architecture, size budget
