@@ -77,6 +77,15 @@ async def user_exists(connection: AsyncConnection, user_id: str) -> bool:
     return await connection.scalar(select(users.c.id).where(users.c.id == user_id)) is not None
 
 
+async def near_user_ids(connection: AsyncConnection, typed: str, *, limit: int = 200) -> list[str]:
+    """Return ids of users that begin as what was typed does, the longest common beginning first; ids only."""
+    for length in range(len(typed), 0, -1):
+        query = select(users.c.id).where(users.c.id.startswith(typed[:length], autoescape=True)).limit(limit)
+        if found := list((await connection.execute(query.order_by(users.c.id))).scalars()):
+            return found
+    return []
+
+
 async def users_with_primary_address(connection: AsyncConnection, address: str) -> list[str]:
     """Return the ids of users whose primary e-mail address this is, upper and lower case counting as equal."""
     typed, stored = address.strip(), func.trim(emails.c.address)

@@ -15,9 +15,9 @@ from rules.choices import EarnedAgain, EvidenceChoices, Locale, Mistake, in_the_
 from rules.evidence import EvidenceKind
 from rules.facts import Expiry, IssuanceFacts
 from rules.markup import code, plain, table
-from rules.masking import mask_email, mask_name
 from rules.near import did_you_mean
 from rules.reasons import Reason
+from rules.sent import fields_of
 from rules.states import IssuanceState
 from rules.text import tidy
 from rules.told import Told, counted
@@ -78,7 +78,7 @@ class _Stored:
         if self.before is None:
             return []
         old, new = settings_of(self.before), settings_of(self.after)
-        return [(name, _shown(old[name]), _shown(new[name])) for name in new if old[name] != new[name]]
+        return [(name, shown(old[name]), shown(new[name])) for name in new if old[name] != new[name]]
 
 
 async def _store(place: Place, values: dict[str, Any], *, cap: int, moment: datetime) -> _Stored:
@@ -126,7 +126,7 @@ def _enabled_page(place: Place, template: BadgeTemplate, stored: _Stored, *, sen
         *([f"{moved} will be issued with the new template."] if stored.moved else []),
         *(["## What changed", table(("setting", "before", "now"), difference)] if difference else []),
         "## Settings",
-        table(("setting", "value"), [(name, _shown(value)) for name, value in settings_of(stored.after).items()]),
+        table(("setting", "value"), [(name, shown(value)) for name, value in settings_of(stored.after).items()]),
         "## What would be sent for the latest award",
         _example(stored.example, moment),
         PUBLIC,
@@ -270,7 +270,8 @@ def _reaches(integration: CredlyIntegration) -> datetime:
     return integration.issue_since or integration.enabled_at
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a setting's value as Markdown."""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
     return plain(str(value)) if value not in (None, "") else "–"
@@ -316,22 +317,5 @@ def _example(example: IssuanceFacts | None, moment: datetime) -> str:
 
 def sent_page(user_id: str, prepared: Prepared) -> str:
     """Return a table of exactly what would be sent, personal values masked."""
-    request = prepared.request
-    rows: list[tuple[str, ...]] = [
-        ("user", code(user_id)),
-        ("recipient_email", plain(mask_email(request.recipient_email))),
-        ("issued_to_first_name", plain(mask_name(request.issued_to_first_name))),
-        ("issued_to_last_name", plain(mask_name(request.issued_to_last_name))),
-        ("badge_template_id", code(request.badge_template_id)),
-        ("issued_at", f"{request.issued_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("expires_at", "never" if request.expires_at is False else _shown(request.expires_at)),
-        ("locale", request.locale or "–"),
-        ("Credly's e-mail", "suppressed" if request.suppress_badge_notification_email else "sent"),
-    ]
-    for kind, item in zip(prepared.kinds, request.evidence, strict=True):
-        hidden = kind is EvidenceKind.USER
-        name = mask_name(item.name) if hidden else item.name
-        link = "a link to the user's profile" if hidden else code(item.value)
-        rows.append((f"evidence: {kind}", f"{plain(name)} → {link} {plain(item.description)}"))
-    rows += [(f"left out: {kind}", why.sentence) for kind, why in prepared.left_out]
-    return table(("field", "what is sent"), rows)
+    rows = [(name, plain(value, longest=700)) for name, value in fields_of(prepared)]
+    return table(("field", "what is sent"), [("user", code(user_id)), *rows])

@@ -17,6 +17,7 @@ from models.ledger import BadgeIssuance
 from models.platform import Achievement, Company, UserEmail
 from models.setting_up import put_integration
 from rules.choices import EvidenceChoice, EvidenceChoices
+from rules.markup import plain
 from tests.support.factories import a_user, an_achievement, rows_of, the_row_of
 from tests.support.seen import refused, see
 from tests.support.standin import Standin
@@ -98,13 +99,13 @@ async def test_the_page_shows_what_would_be_sent_masked_and_reminds_that_it_is_p
     assert "| recipient_email | a…\\@e… |" in seen.page
     assert "| issued_to_first_name | A… |" in seen.page
     assert "| issued_to_last_name | L… |" in seen.page
-    assert f"| badge_template_id | `{TEMPLATE}` |" in seen.page
-    assert "| issued_at | 2026-11-02 08:15:42 UTC |" in seen.page
+    assert f"| badge_template_id | {plain(TEMPLATE)} |" in seen.page
+    assert f"| issued_at | {plain('2026-11-02 08:15:42 UTC')} |" in seen.page
     assert "| expires_at | never |" in seen.page
-    assert "| evidence: user | A… → a link to the user's profile  |" in seen.page
-    assert "→ `https://acme.example.org` Our customer |" in seen.page
-    assert "→ `https://northwind.example.org`" in seen.page
-    assert "| left out: project | The award has none. |" in seen.page
+    assert "| evidence: user | A… → a link to the user's profile |" in seen.page
+    assert f"→ {plain('https://acme.example.org')} Our customer |" in seen.page
+    assert f"→ {plain('https://northwind.example.org')}" in seen.page
+    assert "| left out: project | The award has none\\. |" in seen.page
     assert "Evidence is **public**: everyone who sees the badge sees it." in seen.page
     assert "reconcile* runs every 15 minutes" in seen.page
     assert "<script>" not in seen.page

@@ -17,6 +17,7 @@ from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform import AchievementAward, UserEmail
 from rules.choices import EarnedAgain
+from rules.markup import plain
 from rules.states import IssuanceState
 from tests.support.factories import an_achievement, an_issuance, change, rows_of, the_row_of
 from tests.support.seen import refused, see
@@ -202,8 +203,8 @@ async def test_a_preview_shows_what_would_be_sent_and_does_nothing(world: World,
 
     assert seen.message == "Preview: forklift would be issued to ada; nothing was done"
     assert "| recipient_email | a…\\@e… |" in seen.page
-    assert "| issued_at | 2026-11-02 08:15:42 UTC |" in seen.page
-    assert "| expires_at | 2026-11-05 08:15 UTC |" in seen.page
+    assert f"| issued_at | {plain('2026-11-02 08:15:42 UTC')} |" in seen.page
+    assert f"| expires_at | {plain('2026-11-05 08:15:42 UTC')} |" in seen.page
     assert "| evidence: company | Acme → `https://acme.example.org`" in seen.page
     assert "Evidence is **public**" in seen.page
     assert "Lovelace" not in seen.page

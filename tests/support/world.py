@@ -114,6 +114,12 @@ class World:
         )
         await self.add(CredlyIntegration, **plain.model_dump(exclude={"id"}) | changes)
 
+    async def forget(self, achievement_id: str) -> None:
+        """As when the platform deletes an achievement and its awards, and nobody has disabled Credly before."""
+        awards, achievements = table(AchievementAward), table(Achievement)
+        await self._do(delete(awards).where(awards.c.achievement_id == achievement_id))
+        await self._do(delete(achievements).where(achievements.c.id == achievement_id))
+
     async def disable(self) -> None:
         await self._do(delete(table(CredlyIntegration)))
 

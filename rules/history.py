@@ -1,0 +1,148 @@
+"""What is known of one user and one achievement, from the platform and from the ledger. Ids only, no person."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rules.reasons import Reason
+from rules.states import IssuanceState, Origin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Award:
+    """An award on the platform."""
+
+    award_id: str
+    awarded_at: datetime
+    withdrawn_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call made to Credly, as the ledger kept it. `kind` and `outcome` are those of the ledger's attempts."""
+
+    kind: str
+    outcome: str
+    started_at: datetime
+    duration: timedelta
+    status: int | None = None
+    code: str | None = None
+    credly_message: str | None = None
+    request_id: str | None = None
+    request_fingerprint: str | None = None
+    field_names: str = ""
+    flow_run_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerRow:
+    """An issuance as the ledger holds it, with the calls made for it, the oldest first."""
+
+    issuance_id: int
+    badge_template_id: str
+    origin: Origin
+    state: IssuanceState
+    not_before: datetime
+    planned_at: datetime
+    updated_at: datetime
+    reason: Reason | None = None
+    awarded_at: datetime | None = None
+    credly_message: str | None = None
+    lease_until: datetime | None = None
+    unclear_at: datetime | None = None
+    attempts: int = 0
+    credly_badge_id: str | None = None
+    replaces_badge_id: str | None = None
+    revoked_badge_id: str | None = None
+    badge_url: str | None = None
+    adopted: bool = False
+    credly_state: str | None = None
+    audited_at: datetime | None = None
+    issued_at: datetime | None = None
+    recorded_at: datetime | None = None
+    request_fingerprint: str | None = None
+    evidence_sent: str = ""
+    evidence_left_out: str = ""
+    requested_by: str = ""
+    request_reason: str = ""
+    flow_run_id: str | None = None
+    calls: tuple[Call, ...] = ()
+
+    @property
+    def sent_fingerprint(self) -> str | None:
+        """The fingerprint of the last request that was sent, or None if none was."""
+        return next((call.request_fingerprint for call in reversed(self.calls) if call.request_fingerprint), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Integration:
+    """How Credly is enabled on the achievement now. Earlier settings are not kept."""
+
+    badge_template_id: str
+    enabled_at: datetime
+    issue_since: datetime | None = None
+    paused_at: datetime | None = None
+    held_at: datetime | None = None
+
+    @property
+    def covers_from(self) -> datetime:
+        """From which moment on awards are covered."""
+        return self.issue_since or self.enabled_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Everything known of one user and one achievement.
+
+    `cannot_be_sent` says why a badge could not be sent with the user's present data; `present_fingerprint` is that of
+    the request that would be sent, if one can be.
+    """
+
+    user_id: str
+    achievement_id: str
+    portal_id: str = ""
+    user_exists: bool = True
+    connected_at: datetime | None = None
+    integration: Integration | None = None
+    awards: tuple[Award, ...] = ()
+    rows: tuple[LedgerRow, ...] = ()
+    cannot_be_sent: Reason | None = None
+    present_fingerprint: str | None = None
+
+    @property
+    def would_differ(self) -> bool:
+        """Whether something can be sent, and it is not what the ledger's row was refused with."""
+        last = self.row.request_fingerprint if self.row else None
+        return self.present_fingerprint not in (None, last)
+
+    @property
+    def standing_awards(self) -> tuple[Award, ...]:
+        """The awards that were not withdrawn, the oldest first."""
+        return tuple(award for award in self.awards if award.withdrawn_at is None)
+
+    @property
+    def covered_awards(self) -> tuple[Award, ...]:
+        """The standing awards that the present integration covers."""
+        if self.integration is None:
+            return ()
+        return tuple(each for each in self.standing_awards if each.awarded_at >= self.integration.covers_from)
+
+    @property
+    def row(self) -> LedgerRow | None:
+        """The row that answers for the user: one with a badge, else of the present template, else the latest."""
+        return max(self.rows, key=self._weight, default=None)
+
+    def _weight(self, row: LedgerRow) -> tuple[bool, bool, bool, int]:
+        present = self.integration is not None and row.badge_template_id == self.integration.badge_template_id
+        made = row.state is IssuanceState.ISSUED or row.replaces_badge_id is not None
+        return (made, row.state is IssuanceState.ISSUING, present, row.issuance_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer to "why has she no badge?": where it stands, what comes next by itself, what a person can do."""
+
+    cause: str
+    sentence: str
+    next: str
+    advice: str = ""
+    when: datetime | None = None

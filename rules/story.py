@@ -1,0 +1,315 @@
+"""Why a user has the badge of an achievement, or has it not: decided from what is known, and said in words."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from rules.history import Answer, History, LedgerRow
+from rules.reasons import Reason
+from rules.states import IssuanceState, Origin
+
+NEXT_RUN = "The next run of reconcile"
+STANDING = (None, "pending", "accepted")
+
+
+class Cause(StrEnum):
+    """Where it hangs. Each has its test."""
+
+    HAS_BADGE = "has_badge"
+    BADGE_ENDED = "badge_ended"
+    AWARD_GONE = "award_gone"
+    UNDER_WAY = "under_way"
+    LEFT_BEHIND = "left_behind"
+    PAUSED = "paused"
+    HELD = "held"
+    FUTURE = "future"
+    WAITS = "waits"
+    DUE = "due"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    CORRECTED = "corrected"
+    CANCELLED = "cancelled"
+    TAKEN_UP = "taken_up"
+    TO_BE_CANCELLED = "to_be_cancelled"
+    NO_AWARD = "no_award"
+    WITHDRAWN = "withdrawn"
+    NO_INTEGRATION = "no_integration"
+    BEFORE_COVERAGE = "before_coverage"
+    NOT_CONNECTED = "not_connected"
+    NOT_ENTERED = "not_entered"
+
+
+def answer(history: History, *, now: datetime) -> Answer:
+    """Return why the user has the badge or not, what happens next, and what a person can do. `now` is UTC."""
+    row = history.row
+    if row is None:
+        return _not_in_the_ledger(history, now)
+    match row.state:
+        case IssuanceState.ISSUED:
+            return _issued(history, row)
+        case IssuanceState.ISSUING:
+            return _issuing(row, now)
+        case IssuanceState.CANCELLED:
+            return _cancelled(history, row, now)
+        case IssuanceState.FAILED:
+            return _no_longer_owed(history, row) or _failed(history, row)
+        case IssuanceState.BLOCKED:
+            return _no_longer_owed(history, row) or _blocked(history, row)
+        case _:
+            return _no_longer_owed(history, row) or _pending(history, row, now)
+
+
+def moment(at: datetime | None) -> str:
+    """Return a moment in words: `2026-11-02 08:15:42 UTC`."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "an unknown moment"
+
+
+def _issued(history: History, row: LedgerRow) -> Answer:
+    who = f"{history.user_id} has the badge of {history.achievement_id} since {moment(row.recorded_at)}"
+    if row.credly_state not in STANDING:
+        return Answer(
+            cause=Cause.BADGE_ENDED,
+            sentence=f"The badge was issued at {moment(row.recorded_at)}, but Credly now says: {row.credly_state}.",
+            next="Nothing: a badge that ended at Credly is not issued again by itself.",
+            advice="If it is owed nevertheless, run issue-badge with “replace”.",
+        )
+    if row.origin is Origin.AWARD and not history.standing_awards:
+        return Answer(
+            cause=Cause.AWARD_GONE,
+            sentence=f"{who}, but the award was withdrawn afterwards.",
+            next="revoke-withdrawn revokes it tonight if the achievement was enabled so; otherwise it stays.",
+            advice="Revoke it at Credly by hand if it must go.",
+        )
+    claimed = {"accepted": " Credly says that it was accepted.", "pending": " It was not accepted yet."}
+    return Answer(
+        cause=Cause.HAS_BADGE,
+        sentence=f"{who}.{claimed.get(row.credly_state or '', '')}",
+        next="Nothing: it is done.",
+        advice="If it is not seen at Credly: it goes to the primary e-mail address, and may wait there to be accepted.",
+    )
+
+
+def _issuing(row: LedgerRow, now: datetime) -> Answer:
+    if row.lease_until is not None and row.lease_until <= now:
+        return Answer(
+            cause=Cause.LEFT_BEHIND,
+            sentence=f"A run began to issue it and ended before it could say how; its claim ended at "
+            f"{moment(row.lease_until)}.",
+            next=f"{NEXT_RUN} asks Credly whether the badge exists, and issues it only if it does not.",
+        )
+    return Answer(
+        cause=Cause.UNDER_WAY,
+        sentence="A run is issuing it at this moment.",
+        next=f"The run finishes; if it cannot, another one takes over after {moment(row.lease_until)}.",
+    )
+
+
+def _no_longer_owed(history: History, row: LedgerRow) -> Answer | None:
+    """What waits although nobody owes it any more: the next run sees that."""
+    then = "lets the badge that was to be replaced stand" if row.replaces_badge_id else "cancels it"
+    if row.origin is Origin.AWARD and not history.standing_awards:
+        return Answer(
+            cause=Cause.TO_BE_CANCELLED,
+            sentence=Reason.AWARD_WITHDRAWN.sentence,
+            next=f"{NEXT_RUN} {then}.",
+            advice=Reason.AWARD_WITHDRAWN.advice,
+        )
+    if row.state is not IssuanceState.FAILED and not _is_present(history, row):
+        return Answer(
+            cause=Cause.TO_BE_CANCELLED,
+            sentence=Reason.INTEGRATION_REMOVED.sentence,
+            next=f"{NEXT_RUN} {then}.",
+            advice=Reason.INTEGRATION_REMOVED.advice,
+        )
+    return None
+
+
+def _pending(history: History, row: LedgerRow, now: datetime) -> Answer:
+    if stopped := _stopped(history):
+        return stopped
+    if row.not_before > now:
+        future = row.reason is Reason.AWARDED_IN_FUTURE
+        why = row.reason.sentence if row.reason else "It is to be issued later."
+        return Answer(
+            cause=Cause.FUTURE if future else Cause.WAITS,
+            sentence=f"{why} It is tried from {moment(row.not_before)} on.",
+            next=f"The first run of reconcile after {moment(row.not_before)} takes it up{_asking_first(row)}.",
+            advice=row.reason.advice if row.reason else "",
+            when=row.not_before,
+        )
+    return _would_fail(history) or Answer(
+        cause=Cause.DUE,
+        sentence=f"It is due since {moment(row.not_before)} and waits for a run.",
+        next=f"{NEXT_RUN} issues it{_asking_first(row)}.",
+        advice="If runs come and go and it stays due, look at their logs.",
+    )
+
+
+def _asking_first(row: LedgerRow) -> str:
+    return "; Credly is asked first whether it exists" if row.unclear_at else ""
+
+
+def _stopped(history: History) -> Answer | None:
+    """Why nothing of this achievement goes out at present, whoever it is for."""
+    integration, achievement = history.integration, history.achievement_id
+    if history.connected_at is None:
+        return Answer(
+            cause=Cause.NOT_CONNECTED,
+            sentence=Reason.PORTAL_NOT_CONNECTED.sentence,
+            next="It goes out by itself with the first run of reconcile after the portal is connected.",
+            advice=Reason.PORTAL_NOT_CONNECTED.advice,
+        )
+    if integration and integration.paused_at:
+        return Answer(
+            cause=Cause.PAUSED,
+            sentence=f"Credly is paused on {achievement} since {moment(integration.paused_at)}.",
+            next="It waits until a person resumes it.",
+            advice="Run resume-credly.",
+        )
+    if integration and integration.held_at:
+        return Answer(
+            cause=Cause.HELD,
+            sentence=f"The badges of {achievement} are held since {moment(integration.held_at)}, because many would "
+            "go out at once.",
+            next="It waits until a person releases them.",
+            advice="Look at reconcile with its preview, then run release-credly; issue-badge lets this one go alone.",
+        )
+    return None
+
+
+def _would_fail(history: History) -> Answer | None:
+    reason = history.cannot_be_sent
+    if reason is None:
+        return None
+    return Answer(
+        cause=Cause.DUE,
+        sentence=f"It is due, but cannot be sent as the data is now: {reason.sentence}",
+        next=f"{NEXT_RUN} notes that it failed, unless the data is corrected before.",
+        advice=reason.advice,
+    )
+
+
+def _blocked(history: History, row: LedgerRow) -> Answer:
+    reason = row.reason or Reason.PORTAL_NOT_CONNECTED
+    if reason is Reason.PORTAL_NOT_CONNECTED:
+        return _stopped(history) or Answer(
+            cause=Cause.TAKEN_UP,
+            sentence=f"It waited for its portal, which is connected since {moment(history.connected_at)}.",
+            next=f"{NEXT_RUN} issues it.",
+        )
+    return Answer(
+        cause=Cause.BLOCKED,
+        sentence=f"{reason.sentence} It waits since {moment(row.updated_at)}.",
+        next="Each run of reconcile asks Credly again; once it is mended the badge goes out by itself.",
+        advice=reason.advice,
+    )
+
+
+def _failed(history: History, row: LedgerRow) -> Answer:
+    if history.would_differ:
+        return Answer(
+            cause=Cause.CORRECTED,
+            sentence="It had failed; since then the data or the settings have changed, so that something else would "
+            "be sent.",
+            next=f"{NEXT_RUN} takes it up again (of many failed ones, 500 in each run).",
+        )
+    reason = history.cannot_be_sent or row.reason or Reason.REFUSED_BY_CREDLY
+    said = f" Credly's message: {row.credly_message}" if row.credly_message else ""
+    return Answer(
+        cause=Cause.FAILED,
+        sentence=f"{reason.sentence}{said}",
+        next="Nothing until a person acts; then the next run takes it up.",
+        advice=reason.advice,
+    )
+
+
+def _cancelled(history: History, row: LedgerRow, now: datetime) -> Answer:
+    if history.covered_awards:
+        return _stopped(history) or Answer(
+            cause=Cause.TAKEN_UP,
+            sentence=f"It was cancelled at {moment(row.updated_at)}, and is owed again.",
+            next=_when_it_goes(history, now),
+        )
+    reason = row.reason or Reason.INTEGRATION_REMOVED
+    revoked = " The badge that was issued before was revoked." if row.revoked_badge_id else ""
+    return Answer(
+        cause=Cause.CANCELLED,
+        sentence=f"{reason.sentence}{revoked}",
+        next="Nothing: it is not owed any more.",
+        advice=_why_not_covered(history) or reason.advice,
+    )
+
+
+def _not_in_the_ledger(history: History, now: datetime) -> Answer:
+    if not history.standing_awards:
+        return _not_awarded(history)
+    if history.integration is None:
+        return Answer(
+            cause=Cause.NO_INTEGRATION,
+            sentence=f"Credly is not enabled on {history.achievement_id}, so it issues no badges.",
+            next="Nothing.",
+            advice=f"{_ENABLE} For awards made before, give issue_since.",
+        )
+    if not history.covered_awards:
+        return Answer(
+            cause=Cause.BEFORE_COVERAGE,
+            sentence=f"The award is of {moment(history.standing_awards[-1].awarded_at)}, and {history.achievement_id} "
+            f"issues badges for awards from {moment(history.integration.covers_from)} on.",
+            next="Nothing.",
+            advice="Issue it by hand with issue-badge, or run enable-credly with an earlier issue_since.",
+        )
+    return _stopped(history) or _not_entered(history, now)
+
+
+def _not_awarded(history: History) -> Answer:
+    if history.awards:
+        return Answer(
+            cause=Cause.WITHDRAWN,
+            sentence=f"The award was withdrawn at {moment(history.awards[-1].withdrawn_at)}, before a badge was due.",
+            next="Nothing.",
+            advice=Reason.AWARD_WITHDRAWN.advice,
+        )
+    return Answer(
+        cause=Cause.NO_AWARD,
+        sentence=f"{history.user_id} was not awarded {history.achievement_id}.",
+        next="Nothing until it is awarded.",
+        advice="Look whether the platform has the award. issue-badge issues a badge without one.",
+    )
+
+
+def _not_entered(history: History, now: datetime) -> Answer:
+    first = history.covered_awards[0].awarded_at
+    if first > now:
+        return Answer(
+            cause=Cause.FUTURE,
+            sentence=f"{Reason.AWARDED_IN_FUTURE.sentence} That is {moment(first)}.",
+            next=_when_it_goes(history, now),
+            advice=Reason.AWARDED_IN_FUTURE.advice,
+            when=first,
+        )
+    return _would_fail(history) or Answer(
+        cause=Cause.NOT_ENTERED,
+        sentence=f"It is owed since {moment(first)}, and no run has looked since the platform has the award.",
+        next=_when_it_goes(history, now),
+        advice="reconcile runs every 15 minutes. If it did meanwhile, look at its last runs; if it did not, nothing "
+        "runs: start a worker.",
+    )
+
+
+def _when_it_goes(history: History, now: datetime) -> str:
+    first = history.covered_awards[0].awarded_at
+    return f"The first run of reconcile after {moment(first)} issues it." if first > now else f"{NEXT_RUN} issues it."
+
+
+def _why_not_covered(history: History) -> str:
+    if history.integration is None and history.standing_awards:
+        return f"{_ENABLE} For awards made before, give issue_since; or issue it by hand."
+    if history.standing_awards:
+        return "The award is older than what is covered: issue it by hand, or give an earlier issue_since."
+    return ""
+
+
+def _is_present(history: History, row: LedgerRow) -> bool:
+    return history.integration is not None and history.integration.badge_template_id == row.badge_template_id
+
+
+_ENABLE = "Run enable-credly on the achievement."
