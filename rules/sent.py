@@ -5,6 +5,7 @@ from datetime import datetime
 from rules.badge_request import Prepared
 from rules.evidence import EvidenceKind
 from rules.masking import mask_email, mask_name
+from rules.told import moment
 
 
 def fields_of(prepared: Prepared, *, masked: bool = True) -> list[tuple[str, str]]:
@@ -19,7 +20,7 @@ def fields_of(prepared: Prepared, *, masked: bool = True) -> list[tuple[str, str
         ("issued_to_first_name", name(request.issued_to_first_name)),
         ("issued_to_last_name", name(request.issued_to_last_name)),
         ("badge_template_id", request.badge_template_id),
-        ("issued_at", _moment(request.issued_at)),
+        ("issued_at", moment(request.issued_at)),
         ("expires_at", _expiry(request.expires_at)),
         ("locale", request.locale or "–"),
         ("Credly's e-mail", "suppressed" if request.suppress_badge_notification_email else "sent"),
@@ -34,9 +35,5 @@ def fields_of(prepared: Prepared, *, masked: bool = True) -> list[tuple[str, str
 
 def _expiry(expires_at: datetime | bool | None) -> str:
     if isinstance(expires_at, datetime):
-        return _moment(expires_at)
+        return moment(expires_at)
     return "as the template says" if expires_at is None else "never"
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

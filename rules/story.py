@@ -6,6 +6,7 @@ from enum import StrEnum
 from rules.history import Answer, History, LedgerRow
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
+from rules.told import moment
 
 NEXT_RUN = "The next run of reconcile"
 STANDING = (None, "pending", "accepted")
@@ -56,11 +57,6 @@ def answer(history: History, *, now: datetime) -> Answer:
             return _no_longer_owed(history, row) or _blocked(history, row)
         case _:
             return _no_longer_owed(history, row) or _pending(history, row, now)
-
-
-def moment(at: datetime | None) -> str:
-    """Return a moment in words: `2026-11-02 08:15:42 UTC`."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at else "an unknown moment"
 
 
 def _issued(history: History, row: LedgerRow) -> Answer:

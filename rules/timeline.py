@@ -6,7 +6,8 @@ from datetime import datetime
 
 from rules.history import Call, History, LedgerRow
 from rules.states import IssuanceState, Origin
-from rules.story import STANDING, moment
+from rules.story import STANDING
+from rules.told import moment
 
 CALLS = {
     "issue": "Sent the badge to Credly",
@@ -100,5 +101,6 @@ def _ledger(row: LedgerRow) -> Iterator[Event]:
         why = f": {row.reason.sentence}" if row.reason else "."
         yield Event(at=row.updated_at, what=f"{name} was put to {row.state}{why}", flow_run_id=row.flow_run_id)
     if row.audited_at:
+        told = row.credly_state or "not known"
         ended = "" if row.credly_state in STANDING else " That is no standing badge."
-        yield Event(at=row.audited_at, what=f"The audit asked Credly: the badge is {row.credly_state}.{ended}")
+        yield Event(at=row.audited_at, what=f"The audit asked Credly: the badge is {told}.{ended}")

@@ -1,11 +1,17 @@
 """What a flow tells the person who started it."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 
 def counted(count: int, noun: str) -> str:
     """Return the count with its noun: `1 badge`, `2 badges`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def moment(at: datetime | None) -> str:
+    """Return an aware moment in words: `2026-11-02 08:15:42 UTC`."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "an unknown moment"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,179 @@
+"""Why has she no badge? Each cause, with what comes next and what a person can do."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rules.history import Answer, Award, History, Integration, LedgerRow
+from rules.reasons import Reason
+from rules.states import IssuanceState, Origin
+from rules.story import Cause, answer
+from tests.support.facts import AWARDED, NOW
+from tests.support.histories import row
+
+ENABLED = AWARDED - timedelta(days=30)
+LATER = NOW + timedelta(hours=2)
+AWARD = Award(award_id="a-1", awarded_at=AWARDED)
+GONE = Award(award_id="a-1", awarded_at=AWARDED, withdrawn_at=NOW - timedelta(hours=1))
+HERE = Integration(badge_template_id="t-1", enabled_at=ENABLED)
+
+
+def told(*rows: LedgerRow, **changes: Any) -> Answer:
+    values: dict[str, Any] = {
+        "portal_id": "northwind",
+        "connected_at": ENABLED,
+        "integration": HERE,
+        "awards": (AWARD,),
+        "present_fingerprint": "f-1",
+    }
+    return answer(History(user_id="ada", achievement_id="forklift", rows=rows, **values | changes), now=NOW)
+
+
+ISSUED, FAILED = IssuanceState.ISSUED, IssuanceState.FAILED
+BLOCKED, CANCELLED, ISSUING = IssuanceState.BLOCKED, IssuanceState.CANCELLED, IssuanceState.ISSUING
+REFUSED = {"reason": Reason.REFUSED_BY_CREDLY, "request_fingerprint": "f-1"}
+REMOVED = {"reason": Reason.INTEGRATION_REMOVED}
+PAUSED = Integration(badge_template_id="t-1", enabled_at=ENABLED, paused_at=NOW)
+HELD = Integration(badge_template_id="t-1", enabled_at=ENABLED, held_at=NOW)
+OTHER = Integration(badge_template_id="t-2", enabled_at=ENABLED)
+LATE = Integration(badge_template_id="t-1", enabled_at=NOW)
+REACHING = Integration(badge_template_id="t-1", enabled_at=NOW, issue_since=ENABLED)
+NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "cause", "words"),
+    [
+        # not in the ledger
+        ((), {"awards": ()}, Cause.NO_AWARD, "ada was not awarded forklift."),
+        ((), {"awards": (GONE,)}, Cause.WITHDRAWN, "The award was withdrawn at "),
+        ((), {"integration": None}, Cause.NO_INTEGRATION, "Credly is not enabled on forklift"),
+        ((), {"integration": LATE}, Cause.BEFORE_COVERAGE, "issues badges for awards from "),
+        ((), {"integration": REACHING}, Cause.NOT_ENTERED, "no run has looked"),
+        ((), {"connected_at": None}, Cause.NOT_CONNECTED, "is not connected to Credly."),
+        ((), {"integration": PAUSED}, Cause.PAUSED, "Credly is paused on forklift since "),
+        ((), {"integration": HELD}, Cause.HELD, "are held since "),
+        ((), {"awards": (NEXT_WEEK,)}, Cause.FUTURE, "The award is dated in the future"),
+        ((), {}, Cause.NOT_ENTERED, "It is owed since "),
+        ((), {"cannot_be_sent": Reason.NO_PRIMARY_EMAIL}, Cause.DUE, "The user has no primary e-mail address."),
+        # pending
+        ((row(),), {}, Cause.DUE, "It is due since "),
+        ((row(),), {"cannot_be_sent": Reason.NAME_MISSING}, Cause.DUE, "cannot be sent as the data is now"),
+        ((row(),), {"connected_at": None}, Cause.NOT_CONNECTED, "is not connected to Credly."),
+        ((row(),), {"integration": PAUSED}, Cause.PAUSED, "is paused"),
+        ((row(),), {"integration": HELD}, Cause.HELD, "are held"),
+        ((row(),), {"awards": (GONE,)}, Cause.TO_BE_CANCELLED, "The award was withdrawn"),
+        ((row(),), {"integration": None}, Cause.TO_BE_CANCELLED, "Credly was disabled"),
+        ((row(),), {"integration": OTHER}, Cause.TO_BE_CANCELLED, "Credly was disabled"),
+        ((row(origin=Origin.BY_HAND),), {"awards": ()}, Cause.DUE, "It is due since "),
+        ((row(not_before=LATER, reason=Reason.THROTTLED),), {}, Cause.WAITS, "Credly asked for fewer calls"),
+        ((row(not_before=LATER, reason=Reason.AWARDED_IN_FUTURE),), {}, Cause.FUTURE, "dated in the future"),
+        ((row(not_before=LATER),), {}, Cause.WAITS, "It is to be issued later. It is tried from "),
+        # issuing
+        ((row(ISSUING, lease_until=LATER),), {}, Cause.UNDER_WAY, "A run is issuing it at this moment."),
+        ((row(ISSUING, lease_until=NOW),), {}, Cause.LEFT_BEHIND, "ended before it could say how"),
+        # issued
+        ((row(ISSUED),), {}, Cause.HAS_BADGE, "ada has the badge of forklift since "),
+        ((row(ISSUED, credly_state="accepted"),), {}, Cause.HAS_BADGE, "Credly says that it was accepted."),
+        ((row(ISSUED, credly_state="pending"),), {}, Cause.HAS_BADGE, "It was not accepted yet."),
+        ((row(ISSUED, credly_state="revoked"),), {}, Cause.BADGE_ENDED, "Credly now says: revoked."),
+        ((row(ISSUED),), {"awards": (GONE,)}, Cause.AWARD_GONE, "but the award was withdrawn afterwards."),
+        ((row(ISSUED, origin=Origin.BY_HAND),), {"awards": ()}, Cause.HAS_BADGE, "ada has the badge"),
+        ((row(ISSUED),), {"integration": OTHER}, Cause.HAS_BADGE, "ada has the badge"),
+        # blocked
+        ((row(BLOCKED, reason=Reason.TOKEN_REFUSED),), {}, Cause.BLOCKED, "Credly refused the portal's token"),
+        ((row(BLOCKED, reason=Reason.PORTAL_NOT_CONNECTED),), {}, Cause.TAKEN_UP, "which is connected since "),
+        (
+            (row(BLOCKED, reason=Reason.PORTAL_NOT_CONNECTED),),
+            {"connected_at": None},
+            Cause.NOT_CONNECTED,
+            "is not connected",
+        ),
+        ((row(BLOCKED, reason=Reason.TOKEN_REFUSED),), {"integration": None}, Cause.TO_BE_CANCELLED, "disabled"),
+        # failed
+        ((row(FAILED, **REFUSED, credly_message="No."),), {}, Cause.FAILED, "Credly's message: No."),
+        ((row(FAILED, **REFUSED),), {"present_fingerprint": "f-2"}, Cause.CORRECTED, "It had failed; since then"),
+        (
+            (row(FAILED, reason=Reason.NO_PRIMARY_EMAIL),),
+            {"present_fingerprint": None, "cannot_be_sent": Reason.EMAIL_MALFORMED},
+            Cause.FAILED,
+            "is not an address.",
+        ),
+        ((row(FAILED, **REFUSED),), {"awards": (GONE,)}, Cause.TO_BE_CANCELLED, "The award was withdrawn"),
+        # cancelled
+        ((row(CANCELLED, **REMOVED),), {"integration": None}, Cause.CANCELLED, "Credly was disabled"),
+        ((row(CANCELLED, **REMOVED),), {"integration": LATE}, Cause.CANCELLED, "Credly was disabled"),
+        ((row(CANCELLED, **REMOVED),), {}, Cause.TAKEN_UP, "and is owed again."),
+        ((row(CANCELLED, **REMOVED),), {"integration": PAUSED}, Cause.PAUSED, "is paused"),
+        (
+            (row(CANCELLED, reason=Reason.AWARD_WITHDRAWN, revoked_badge_id="b-1"),),
+            {"awards": (GONE,)},
+            Cause.CANCELLED,
+            "The badge that was issued before was revoked.",
+        ),
+    ],
+)
+def test_each_cause_is_named_in_words(
+    rows: tuple[LedgerRow, ...], changes: dict[str, Any], cause: Cause, words: str
+) -> None:
+    found = told(*rows, **changes)
+
+    assert found.cause == cause
+    assert words in found.sentence
+    assert found.next.endswith(".")
+
+
+def test_every_cause_has_been_named_above() -> None:
+    (parameters,) = (mark.args[1] for mark in test_each_cause_is_named_in_words.pytestmark)
+
+    assert {cause for _, _, cause, _ in parameters} == set(Cause)
+
+
+def test_what_waits_says_until_when_and_that_credly_is_asked_first() -> None:
+    found = told(row(not_before=LATER, reason=Reason.ANSWER_UNCLEAR, unclear_at=NOW))
+
+    assert found.when == LATER
+    assert f"after {LATER:%Y-%m-%d %H:%M:%S} UTC takes it up; Credly is asked first" in found.next
+
+
+def test_what_replaces_a_badge_stands_again_where_it_is_no_longer_owed() -> None:
+    found = told(row(replaces_badge_id="b-1"), awards=(GONE,))
+
+    assert found.next == "The next run of reconcile lets the badge that was to be replaced stand."
+
+
+def test_a_later_award_says_when_it_goes_out() -> None:
+    moment = f"{NEXT_WEEK.awarded_at:%Y-%m-%d %H:%M:%S} UTC"
+
+    assert told(awards=(NEXT_WEEK,)).next == f"The first run of reconcile after {moment} issues it."
+    assert told(row(CANCELLED, **REMOVED), awards=(NEXT_WEEK,)).next.startswith("The first run of reconcile after ")
+
+
+@pytest.mark.parametrize(
+    ("integration", "advice"),
+    [
+        (None, "Run enable-credly on the achievement. For awards made before, give issue_since; or issue it by hand."),
+        (LATE, "The award is older than what is covered: issue it by hand, or give an earlier issue_since."),
+    ],
+)
+def test_what_was_cancelled_says_how_it_is_owed_again(integration: Integration | None, advice: str) -> None:
+    assert told(row(CANCELLED, **REMOVED), integration=integration).advice == advice
+
+
+def test_of_several_rows_the_badge_answers_then_the_one_under_way_then_the_present_template() -> None:
+    of_old_template = row(ISSUED, issuance_id=1, badge_template_id="t-0")
+    waiting, replacing = row(issuance_id=3), row(issuance_id=2, badge_template_id="t-0", replaces_badge_id="b-0")
+    under_way = row(ISSUING, issuance_id=1, badge_template_id="t-0", lease_until=LATER)
+    cancelled = row(CANCELLED, issuance_id=4, badge_template_id="t-0", **REMOVED)
+
+    def chosen(*rows: LedgerRow, integration: Integration | None = HERE) -> int:
+        found = History(user_id="ada", achievement_id="forklift", integration=integration, rows=rows).row
+        assert found is not None
+        return found.issuance_id
+
+    assert chosen(of_old_template, waiting) == 1
+    assert chosen(replacing, waiting) == 2
+    assert chosen(under_way, waiting) == 1
+    assert chosen(waiting, cancelled) == 3
+    assert chosen(waiting, cancelled, integration=None) == 4
