@@ -34,6 +34,7 @@ up: $(INSTALLED) ## Start Prefect with its UI, the stand-in and a worker; runs u
 
 .PHONY: test
 test: check ## Check, then run every test
+	@scripts/chromium.sh
 	$(BIN)/python -m scripts.run_tests
 
 .PHONY: soak

@@ -28,9 +28,17 @@ def _light(needed: Collection[str]) -> dict[str, str]:
 
 @contextmanager
 def running_prefect_server(
-    home: Path, *, port: int = 0, needed: Collection[str] = (), settings: Mapping[str, str] = _NONE
+    home: Path,
+    *,
+    port: int = 0,
+    with_ui: bool = False,
+    needed: Collection[str] = (),
+    settings: Mapping[str, str] = _NONE,
 ) -> Iterator[str]:
-    """Start a server, wait until it answers, and give its API's address; `needed` names services to leave on."""
+    """Start a server, with its pages if wanted, wait until it answers, and give its API's address.
+
+    `needed` names services to leave on that most tests can do without.
+    """
     port = port or free_port()
     address = f"http://127.0.0.1:{port}/api"
     environment = (
@@ -39,7 +47,9 @@ def running_prefect_server(
             "PREFECT_HOME": str(home),
             "PREFECT_API_URL": address,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_SERVER_UI_ENABLED": "false",
+            "PREFECT_SERVER_UI_ENABLED": str(with_ui).lower(),
+            "PREFECT_SERVER_UI_API_URL": address,
+            "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),  # else servers at once overwrite each other's pages
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
         }
         | _light(needed)
