@@ -18,6 +18,8 @@ ORGANIZATIONS = {
     "portal-harbour": "Harbour Skills",
     "portal-meridian": "Méridien",
 }
+# Known to Credly, and no portal is connected to it: for trying out how one is connected.
+TO_CONNECT = {"portal-lumen": "Lumen Campus"}
 ENABLED_BEFORE = timedelta(days=31)
 CALLS_PER_SECOND = 1000.0  # the stand-in is on this machine; Credly is asked far less often
 ARCHIVED = "achievement-archive-skills"
@@ -86,24 +88,30 @@ def token_block(portal_id: str) -> str:
     return f"credly-{portal_id.removeprefix('portal-')}"
 
 
+def invented_token(portal_id: str) -> str:
+    """Return the token of the portal's organization at the stand-in."""
+    return f"invented-token-{portal_id.removeprefix('portal-')}"
+
+
 def tokens() -> dict[str, str]:
-    """Return the invented tokens by the name of their Secret block."""
-    return {token_block(portal): f"invented-token-{portal.removeprefix('portal-')}" for portal in ORGANIZATIONS}
+    """Return the invented tokens of connected portals by the name of their Secret block."""
+    return {token_block(portal): invented_token(portal) for portal in ORGANIZATIONS}
 
 
 def credly_seed(portal_of_achievement: dict[str, str]) -> dict[str, list[Row]]:
     """Return what the stand-in starts with, in the form of its seed file."""
+    organizations = ORGANIZATIONS | TO_CONNECT
     return {
-        "organizations": [{"id": invented_id("organization", p), "name": name} for p, name in ORGANIZATIONS.items()],
+        "organizations": [{"id": invented_id("organization", p), "name": name} for p, name in organizations.items()],
         "tokens": [
             {
-                "token": tokens()[token_block(portal)],
+                "token": invented_token(portal),
                 "organization_id": invented_id("organization", portal),
                 "read_enabled": True,
                 "write_enabled": True,
                 "delete_enabled": False,
             }
-            for portal in ORGANIZATIONS
+            for portal in organizations
         ],
         "templates": [
             {
@@ -115,7 +123,7 @@ def credly_seed(portal_of_achievement: dict[str, str]) -> dict[str, list[Row]]:
                 "allow_duplicate_badges": False,
             }
             for achievement, name in (*(each[:2] for each in INTEGRATIONS), NOT_ENABLED)
-            if portal_of_achievement[achievement] in ORGANIZATIONS
+            if portal_of_achievement[achievement] in organizations
         ],
     }
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import insert, select, update
 
-from demo.credly_data import credly_seed, settings_rows, tokens
+from demo.credly_data import TO_CONNECT, credly_seed, settings_rows, token_block, tokens
 from demo.platform_data import ACHIEVEMENTS, Row, platform_rows
 from models.database import Database
 from models.integrations import CredlyConnection
@@ -39,6 +39,7 @@ async def demo_base_url(database: Database) -> str | None:
 
 async def point_demo_at(database: Database, *, base_url: str) -> None:
     """Let the demo's connections point at the stand-in's present address, and no other connection."""
-    of_demo = connections.c.token_block.in_(tokens()) & connections.c.base_url.startswith("http://127.0.0.1:")
+    blocks = [*tokens(), *(token_block(portal) for portal in TO_CONNECT)]  # a person may have connected these since
+    of_demo = connections.c.token_block.in_(blocks) & connections.c.base_url.startswith("http://127.0.0.1:")
     async with database.writing() as connection:
         await connection.execute(update(connections).where(of_demo).values(base_url=base_url))

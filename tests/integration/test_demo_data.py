@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from demo.credly_data import ARCHIVED, INTEGRATIONS, settings_rows, tokens
+from demo.credly_data import ARCHIVED, INTEGRATIONS, invented_id, settings_rows, token_block, tokens
 from demo.fill import demo_base_url, demo_seed, fill, point_demo_at
 from demo.platform_data import DOMAINS, NOT_CONNECTED, platform_rows
 from models.database import Database
@@ -107,7 +107,7 @@ def test_one_portal_is_not_connected_and_has_an_integration_that_is_awarded(rows
 
 def test_one_template_is_archived_at_credly_and_awarded(rows: dict[Any, list[Row]]) -> None:
     templates = Counter(template["state"] for template in demo_seed()["templates"])
-    assert templates == {"active": 8, "archived": 1}
+    assert templates == {"active": 9, "archived": 1}
     assert any(award["achievement_id"] == ARCHIVED for award in rows[AchievementAward])
 
 
@@ -123,10 +123,10 @@ def test_evidence_settings_go_from_none_to_all_four_with_static_texts() -> None:
 def test_every_connection_and_template_is_known_to_the_stand_in(rows: dict[Any, list[Row]]) -> None:
     seed = demo_seed()
     organizations = {row["id"] for row in seed["organizations"]}
-    assert {row["organization_id"] for row in rows[CredlyConnection]} == organizations
+    connected = {row["organization_id"] for row in rows[CredlyConnection]}
+    assert organizations - connected == {invented_id("organization", NOT_CONNECTED)}
     assert {row["token_block"] for row in rows[CredlyConnection]} == set(tokens())
-    known = {row["id"] for row in seed["templates"]}
-    assert sum(row["badge_template_id"] not in known for row in rows[CredlyIntegration]) == 1
+    assert {row["badge_template_id"] for row in rows[CredlyIntegration]} <= {row["id"] for row in seed["templates"]}
 
 
 async def test_the_platform_fits_into_the_tables(rows: dict[Any, list[Row]], tmp_path: Path) -> None:
@@ -154,6 +154,13 @@ async def test_only_the_demos_connections_follow_the_stand_in_to_another_port(tm
         async with database.reading() as connection:
             own = select(connections.c.base_url).where(connections.c.token_block == "own")
             assert (await connection.execute(own)).scalar_one() == BASE_URL
+        by_hand = connections.update().where(connections.c.token_block == "own")
+        async with database.writing() as connection:
+            await connection.execute(by_hand.values(token_block=token_block(NOT_CONNECTED)))
+        await point_demo_at(database, base_url="http://127.0.0.1:9998/v1")
+        async with database.reading() as connection:
+            found = (await connection.execute(select(connections.c.base_url).distinct())).scalars().all()
+            assert found == ["http://127.0.0.1:9998/v1"]
     finally:
         await database.dispose()
 
