@@ -1,0 +1,13 @@
+"""How large the measures are: environment variables, so that `make bench ROWS=10000000` works."""
+
+import os
+
+
+def number(name: str, default: int) -> int:
+    """Return a whole number from the environment."""
+    return int(os.environ.get(name) or default)
+
+
+def words(name: str, default: str) -> list[str]:
+    """Return the words of a list with commas from the environment."""
+    return [word for word in (os.environ.get(name) or default).split(",") if word]

@@ -1,0 +1,65 @@
+"""Laurel's run in a process of its own: what it costs in time, CPU, memory and statements.
+
+Prints one line of JSON. `drain` is what the badges take, without the flow runs around them.
+"""
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+from prefect.blocks.system import Secret
+from pydantic import SecretStr
+from sqlalchemy import Engine, event
+
+import flows.issue_organization
+from bench.rows import block, token
+from bench.spent import cpu_seconds, peak_megabytes
+from flows.reconcile import reconcile
+from tasks import drain as drain_module
+
+statements: Counter[str] = Counter()
+spent: dict[str, float] = {"seconds": 0.0, "cpu": 0.0}
+
+
+def count_statement(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    """Count a statement by its verb and table."""
+    verb, *_ = statement.split(maxsplit=1)
+    place = re.search(r"(?:INSERT INTO|UPDATE|FROM) (\w+)", statement)
+    statements[f"{verb} {place[1]}" if place else verb] += 1
+
+
+async def timed_drain(**arguments: Any) -> None:
+    """Drain as the flow does, and note what it took."""
+    before, began, counted = cpu_seconds(), time.perf_counter(), statements.copy()
+    await drain_module.drain(**arguments)
+    spent["seconds"] = max(spent["seconds"], time.perf_counter() - began)
+    spent["cpu"] += cpu_seconds() - before
+    statements.subtract(counted)
+
+
+async def run(organizations: int) -> dict[str, Any]:
+    """Save the tokens, run the flow, and return what it took."""
+    for number in range(organizations):
+        await Secret(value=SecretStr(token(number))).asave(block(number), overwrite=True)
+    vars(flows.issue_organization)["drain"] = timed_drain
+    event.listen(Engine, "before_cursor_execute", count_statement)
+    began, before = time.perf_counter(), cpu_seconds()
+    state = await reconcile(return_state=True)
+    return {
+        "state": state.message,
+        "ended_at": time.time(),
+        "run_seconds": time.perf_counter() - began,
+        "run_cpu": cpu_seconds() - before,
+        "drain_seconds": spent["seconds"],
+        "drain_cpu": spent["cpu"],
+        "peak_megabytes": peak_megabytes(),
+        "statements": dict(statements.most_common()),
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n" + json.dumps(asyncio.run(run(int(sys.argv[1])))) + "\n")
