@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from typing import Any
 
 import httpx
 from prefect import flow, task, unmapped
@@ -36,6 +37,6 @@ _base_url, _prefix, _calls, _slots = sys.argv[1:] if len(sys.argv) == 5 else (""
 _address = f"{_base_url}/organizations/{invented_id('organization', 0)}/badges"
 
 if __name__ == "__main__":
-    runner: ThreadPoolTaskRunner[int] = ThreadPoolTaskRunner(max_workers=int(_slots))
+    runner: Any = ThreadPoolTaskRunner(max_workers=int(_slots))
     took = mapped.with_options(task_runner=runner)(_prefix, int(_calls))
     sys.stdout.write("\n" + json.dumps(took) + "\n")
