@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-NOT_IMPORTABLE = {"tests", "migrations", "docs", "bench"}
+NOT_IMPORTABLE = {"tests", "migrations", "docs"}
 
 needs_documents = pytest.mark.skipif(not README.exists(), reason="README.md is not written yet")
 
