@@ -36,13 +36,13 @@ async def tell(work: Awaitable[Told], *, key: str) -> State[None]:
         told = await work
     except Mistake as mistake:
         get_run_logger().error("%s", mistake)
-        await acreate_markdown_artifact(
-            key=key, markdown=f"# Not done\n\n{plain(str(mistake), longest=2000)}", description=str(mistake)
-        )
+        said = plain(str(mistake), longest=2000)
+        await acreate_markdown_artifact(key=key, markdown=f"# Not done\n\n{said}", description=said)
         return Failed(message=str(mistake))
-    await acreate_markdown_artifact(key=key, markdown=told.page or plain(told.sentence), description=told.sentence)
+    said = plain(told.sentence, longest=2000)  # Prefect's pages read a description as Markdown, too
+    await acreate_markdown_artifact(key=key, markdown=told.page or said, description=said)
     if told.badge_url:
-        await acreate_link_artifact(key=f"{key}-link", link=told.badge_url, description=told.sentence)
+        await acreate_link_artifact(key=f"{key}-link", link=told.badge_url, description=said)
     return Completed(name=NEEDS_A_PERSON if told.needs_a_person else "Completed", message=told.sentence)
 
 

@@ -13,6 +13,7 @@ from prefect.states import Completed, Failed
 from models.claiming import DueOrganization
 from models.planning import PlanCounts
 from models.standing import standing
+from rules.markup import plain
 from rules.reasons import Reason
 from rules.tally import Counts, Tally
 from tasks.resources import database
@@ -67,7 +68,7 @@ async def tell_run(
     ending = await tokens_that_end_soon([portal] if portal else None)
     sentence = f"{total.sentence}. {ending}" if ending else total.sentence
     page = _page(plan, tallies, total, warning=ending)
-    await acreate_markdown_artifact(key="reconcile", markdown=page, description=sentence)
+    await acreate_markdown_artifact(key="reconcile", markdown=page, description=plain(sentence, longest=2000))
     if failures:
         return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
     return Completed(name=NEEDS_A_PERSON if total.needs_a_person or ending else "Completed", message=sentence)

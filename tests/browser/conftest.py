@@ -1,18 +1,29 @@
-"""A real Prefect with its pages, a worker, the stand-in and a browser: as a portal administrator has them."""
+"""A real Prefect with its pages, a worker, the stand-in and a browser: as a portal administrator has them.
 
-from collections.abc import Iterator
+All of a module's tests share them. The browser's event loop is gone before other modules start theirs.
+"""
+
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage
+from playwright.sync_api import Browser
 
 from demo.fill import demo_seed
 from models.database import Database
+from settings import ROOT
 from tests.support.academy import Academy
 from tests.support.background import Background, background
 from tests.support.chromium import chromium_path, running_chromium
 from tests.support.office import Office, running_office
 from tests.support.prefect_ui import PrefectUi
 from tests.support.standin import Standin, running_standin
+
+TALL = 900
+Picture = Callable[..., None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", action="store_true", help="write docs/pictures on the way")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +39,7 @@ def standin(browser: Browser) -> Iterator[Standin]:
 
 
 @pytest.fixture(scope="module")
-def now() -> Iterator[Background]:
+def now(browser: Browser) -> Iterator[Background]:
     """Runs what is asynchronous to its end: `now(academy.award(…))`."""
     with background() as running:
         yield running
@@ -53,17 +64,22 @@ def office(academy: Academy, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture
 def ui(browser: Browser, office: Office) -> Iterator[PrefectUi]:
     """A browser window of this test's own."""
-    with browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="UTC") as context:
-        page = context.new_page()
-        troubles: list[str] = []
-        page.on("console", lambda said: troubles.extend(trouble_in(said)))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        yield PrefectUi(page, office.address)
-        assert troubles == []
+    with browser.new_context(viewport={"width": 1280, "height": TALL}, locale="en-GB", timezone_id="UTC") as context:
+        window = PrefectUi(context.new_page(), office.address)
+        yield window
+        assert window.troubles == []
 
 
-def trouble_in(said: ConsoleMessage) -> list[str]:
-    """Return what the console says of an error, but for two pictures that Prefect's own pages lack."""
-    address = said.location["url"]
-    ours = said.type == "error" and not address.endswith(("/favicon.ico", "/ico/undefined.svg"))
-    return [f"{said.text} ({address})"] if ours else []
+@pytest.fixture
+def picture(ui: PrefectUi, request: pytest.FixtureRequest) -> Picture:
+    """Takes a picture of what the window shows, for docs/how-to.md, if pytest was asked to."""
+
+    def take(name: str, *, height: int = TALL) -> None:
+        if request.config.getoption("--pictures", default=False):
+            ui.page.set_viewport_size({"width": 1280, "height": height})
+            ui.page.evaluate("document.activeElement?.blur()")
+            ui.page.wait_for_load_state("networkidle")
+            ui.page.screenshot(path=ROOT / "docs" / "pictures" / f"{name}.png", animations="disabled")
+            ui.page.set_viewport_size({"width": 1280, "height": TALL})
+
+    return take

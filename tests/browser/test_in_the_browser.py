@@ -1,43 +1,311 @@
 """What portal administrators do, in a real browser on Prefect's pages."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from demo.credly_data import invented_id, invented_token, token_block
+from models.platform import Achievement
 from tests.support.academy import Academy, template_of
 from tests.support.background import Background
+from tests.support.office import Office
 from tests.support.prefect_ui import PrefectUi
 from tests.support.standin import Standin
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]  # starting everything is in the first test's time
+Picture = Callable[..., None]
+LUMEN = "portal-lumen"
+ODD = "<b>First</b> [aid](javascript:alert(1)) | <script>alert(1)</script> ![x](/x.png) https://e.example.org **x**"
 
 
-def evidence_on_badge(ui: PrefectUi, standin: Standin, organization: str, badge: str) -> list[str]:
-    """Go to the badge's page at the stand-in by its links, as at Credly, and return the evidence that it shows."""
-    ui.page.goto(standin.root_url)
-    ui.page.get_by_role("link", name=organization).click()
-    ui.page.get_by_role("link", name=badge).first.click()
+def evidence_on_badge(ui: PrefectUi) -> list[str]:
+    """Return the evidence that the badge's page at the stand-in shows."""
     ui.page.get_by_role("heading", name="Evidence").wait_for()
     return [" ".join(each.split()) for each in ui.page.locator("ul.evidence > li").all_inner_texts()]
 
 
-def test_an_achievement_is_enabled_with_two_kinds_of_evidence_and_its_badge_shows_exactly_those(
-    ui: PrefectUi, academy: Academy, standin: Standin, now: Background
+def open_badge(ui: PrefectUi, standin: Standin, *, organization: str, badge: str) -> None:
+    """Go to the badge's page at the stand-in by its links, as at Credly."""
+    ui.page.goto(standin.root_url)
+    ui.page.get_by_role("link", name=organization).click()
+    ui.page.get_by_role("link", name=badge).first.click()
+
+
+def badges_of(standin: Standin, achievement: str) -> list[dict[str, Any]]:
+    return standin.badges(badge_template_id=template_of(achievement))
+
+
+def test_a_portal_is_connected_with_a_token_from_a_secret_block(
+    ui: PrefectUi, standin: Standin, picture: Picture
 ) -> None:
+    ui.secret_block(token_block(LUMEN), invented_token(LUMEN), before_creating=lambda: picture("secret-block"))
+    ui.form("connect-portal")
+    ui.fill(portal=LUMEN, organization_id=invented_id("organization", LUMEN), token_block=token_block(LUMEN))
+    ui.choose("other", "environment")
+    ui.fill(base_url=standin.base_url)
+    picture("connect-portal-form", height=1400)
+
+    seen = ui.outcome(ui.submit())
+    picture("connect-portal-result", height=700)
+
+    assert (seen.state, seen.message) == (
+        "Completed",
+        "Portal portal-lumen connected: Credly organization Lumen Campus",
+    )
+    assert f"accepted; read from Secret block {token_block(LUMEN)}" in seen.page
+    assert invented_token(LUMEN) not in ui.page.content()
+
+
+def test_an_achievement_is_enabled_with_two_kinds_of_evidence_and_its_badge_shows_exactly_those(
+    ui: PrefectUi, academy: Academy, standin: Standin, now: Background, picture: Picture
+) -> None:
+    now(academy.award("user-0002", achievement_id="achievement-welcome", company_id="company-atlas"))
     ui.form("enable-credly")
     ui.fill(achievement="achievement-welcome", badge_template_id=template_of("achievement-welcome"))
     ui.switch_on("evidence", "Company", "On")
     ui.switch_on("evidence", "Portal", "On")
     ui.type("Where it was learned", "evidence", "Portal", "Static Name")
+    picture("enable-credly-form", height=1960)
     enabled = ui.outcome(ui.submit())
+    picture("enable-credly-result", height=1700)
     award = {"company_id": "company-atlas", "project_id": "project-depot", "awarded_at": datetime.now(UTC)}
     now(academy.award("user-0001", achievement_id="achievement-welcome", **award))
     reconciled = ui.outcome(ui.quick_run("reconcile"))
+    picture("reconcile-result", height=800)
 
-    assert (enabled.state, reconciled.state) == ("Completed", "Completed")
-    assert enabled.message == "Credly enabled on achievement-welcome; 0 badges due at once"
+    assert (enabled.state, enabled.message) == (
+        "Completed",
+        "Credly enabled on achievement-welcome; 0 badges due at once",
+    )
     assert "portal evidence\ton, name “Where it was learned”" in enabled.page
     assert "Evidence is public" in enabled.page
-    assert "1 issued" in reconciled.message
-    shown = evidence_on_badge(ui, standin, "Northwind Academy", "Welcome on Board")
-    assert shown == ["Atlas Freight & Sons", "Where it was learned"]
+    assert (reconciled.state, " issued" in reconciled.message) == ("Completed", True)
+    open_badge(ui, standin, organization="Northwind Academy", badge="Welcome on Board")
+    picture("badge", height=620)
+    assert evidence_on_badge(ui) == ["Atlas Freight & Sons", "Where it was learned"]
+
+
+def test_what_was_issued_by_hand_is_not_issued_again_for_a_later_award(
+    ui: PrefectUi, academy: Academy, standin: Standin, now: Background, picture: Picture
+) -> None:
+    crane, person = "achievement-crane", "user-0003"
+    now(academy.enable(crane))
+    disabled = ui.outcome(ui.start("disable-credly", achievement=crane))
+    ui.form("enable-credly")
+    ui.fill(achievement=crane, badge_template_id=template_of(crane))
+    ui.switch_on("evidence", "Project", "On")
+    enabled = ui.outcome(ui.submit())
+    ui.form("issue-badge")
+    ui.fill(user=person, achievement=crane, project="project-depot", reason="Passed before the platform was there")
+    picture("issue-badge-form", height=1400)
+    by_hand = ui.outcome(ui.submit())
+    picture("issue-badge-result", height=700)
+    ui.page.goto(ui.page.get_by_role("link", name="Open the badge").get_attribute("href") or "")
+    evidence = evidence_on_badge(ui)
+    now(academy.award(person, achievement_id=crane, awarded_at=datetime.now(UTC)))
+    reconciled = ui.outcome(ui.quick_run("reconcile"))
+
+    assert disabled.message == f"Credly disabled on {crane}; 0 waiting badges cancelled, 0 issued badges kept"
+    assert enabled.message == f"Credly enabled on {crane}; 0 badges due at once"
+    assert by_hand.message.startswith(f"Issued {crane} to {person}: {standin.root_url}/badges/")
+    assert evidence == ["Depot 7: zero accidents"]
+    assert reconciled.state == "Completed"
+    (badge,) = badges_of(standin, crane)
+    assert len([mail for mail in standin.mails() if mail["badge_id"] == badge["id"]]) == 1
+
+
+def test_badges_that_are_many_at_once_are_held_until_a_person_releases_them(
+    ui: PrefectUi, academy: Academy, standin: Standin, now: Background, picture: Picture
+) -> None:
+    mentoring = "achievement-mentoring"
+    for user in ("user-0004", "user-0005"):
+        now(academy.award(user, achievement_id=mentoring))
+    ui.form("enable-credly")
+    ui.fill(achievement=mentoring, badge_template_id=template_of(mentoring), hold_above="1")
+    ui.pick(datetime.now(UTC) - timedelta(days=30), "issue_since")
+    ui.field("issue_since").scroll_into_view_if_needed()
+    picture("issue-since")
+    held = ui.outcome(ui.submit())
+    picture("held", height=700)
+    released = ui.outcome(ui.start("release-credly", achievement=mentoring))
+
+    assert held.state == "Needs a person"
+    assert held.message == (
+        f"Credly enabled on {mentoring}; HELD: 2 badges would go out at once, more than 1. Run release-credly to let "
+        "go what is held"
+    )
+    assert released.message == f"{mentoring} released; 2 badges due with the next run of reconcile"
+    assert badges_of(standin, mentoring) == []
+
+
+def test_an_achievement_is_paused_another_resumed_and_a_badge_previewed(
+    ui: PrefectUi, academy: Academy, standin: Standin, now: Background, picture: Picture
+) -> None:
+    paused, resumed, person = "achievement-forklift", "achievement-data-stories", "user-0009"
+    now(academy.enable(paused, user_evidence=True))
+    now(academy.enable(resumed, paused_at=datetime.now(UTC)))
+    ui.form("issue-badge")
+    ui.fill(user=person, achievement=paused)
+    ui.switch_on("preview")
+    preview = ui.submit()
+    resume = ui.start("resume-credly", achievement=resumed)
+    previewed = ui.outcome(preview)
+    picture("issue-badge-preview", height=1000)
+    told = [ui.outcome(run).message for run in (ui.start("pause-credly", achievement=paused), resume)]
+
+    assert previewed.message == f"Preview: {paused} would be issued to {person}; nothing was done"
+    assert "recipient_email\t" in previewed.page
+    assert told == [
+        f"{paused} paused; 0 badges waiting, and what comes due waits too",
+        f"{resumed} resumed; 0 waiting badges due with the next run of reconcile",
+    ]
+    assert badges_of(standin, paused) == []
+
+
+def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(
+    ui: PrefectUi, academy: Academy, standin: Standin, now: Background, picture: Picture
+) -> None:
+    customs = "achievement-customs"
+    now(academy.enable(customs, company_evidence=True))
+    ui.form("issue-badges")
+    ui.fill(rows=f"user,achievement\nuser-0006,{customs}\nuser-9999,{customs}\nuser-0007,{customs}")
+    picture("issue-badges-form")
+    issued = ui.outcome(ui.submit())
+    picture("issue-badges-result", height=700)
+    listed = ui.outcome(ui.quick_run("list-integrations"))
+    picture("list-integrations-result", height=1100)
+
+    assert issued.message == "2 of 3 rows issued, now or before · 0 not issued · 1 skipped"
+    assert "Skipped: user: there is no user `user-9999`" in issued.page
+    assert len(badges_of(standin, customs)) == 2
+    (row,) = [line for line in listed.page.splitlines() if customs in line]
+    assert row.split("\t")[:7] == [
+        f"Customs & Documents ({customs})",
+        template_of(customs),
+        "company",
+        "2",
+        "0",
+        "0",
+        "0",
+    ]
+
+
+LEAD = "achievement-warehouse-lead"
+MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
+    "an achievement that is nearly right": (
+        "enable-credly",
+        {"achievement": "achievement-warehouse-leed", "badge_template_id": template_of(LEAD)},
+        f"achievement: there is no achievement `achievement-warehouse-leed`. Did you mean {LEAD} (Warehouse Team Lead)",
+    ),
+    "a template's id that is none": (
+        "enable-credly",
+        {"achievement": LEAD, "badge_template_id": "Warehouse Team Lead"},
+        "badge_template_id: `Warehouse Team Lead` is not an id of Credly. Those look like 1a2b3c4d-",
+    ),
+    "a template of another organization": (
+        "enable-credly",
+        {"achievement": LEAD, "badge_template_id": template_of("achievement-crane")},
+        f"badge_template_id: organization `{invented_id('organization', 'portal-northwind')}` has no template "
+        f"`{template_of('achievement-crane')}`. Active templates are: First Aid at Work (",
+    ),
+    "a Secret block that is not there": (
+        "connect-portal",
+        {
+            "portal": "portal-northwind",
+            "organization_id": invented_id("organization", "portal-northwind"),
+            "token_block": "credly-northwinds",
+        },
+        "token_block: there is no Secret block named `credly-northwinds`. Create it in Prefect under Blocks (type "
+        "Secret), with Credly's authorization token as its value.",
+    ),
+    "a user who does not exist": (
+        "issue-badge",
+        {"user": "user-9999", "achievement": "achievement-archive-skills"},
+        "user: there is no user `user-9999`. Give the user's id on the platform; ",
+    ),
+    "an achievement without Credly": (
+        "pause-credly",
+        {"achievement": LEAD},
+        f"achievement: `{LEAD}` has no Credly integration. Run enable-credly first.",
+    ),
+}
+
+
+def test_a_mistake_in_a_form_is_named_with_what_to_do(
+    ui: PrefectUi, academy: Academy, now: Background, picture: Picture
+) -> None:
+    now(academy.enable("achievement-archive-skills"))
+    runs = {}
+    for mistake, (deployment, fields, _) in MISTAKES.items():  # all of them first: runs take turns anyhow
+        runs[mistake] = ui.start(deployment, **fields)
+    ui.form("enable-credly")
+    ui.fill(achievement=LEAD, badge_template_id=template_of(LEAD))
+    ui.pick(datetime.now(UTC) + timedelta(days=3), "issue_since")
+    future = ui.submit()
+
+    seen = {mistake: ui.outcome(run) for mistake, run in runs.items()}
+    in_future = ui.outcome(future)
+
+    assert {each.state for each in (*seen.values(), in_future)} == {"Failed"}
+    said = {mistake: each.message[: len(MISTAKES[mistake][2])] for mistake, each in seen.items()}
+    assert said == {mistake: beginning for mistake, (_, _, beginning) in MISTAKES.items()}
+    assert all(each.message in each.page for each in seen.values())
+    assert in_future.message.endswith(" is in the future; give a moment in the past.")
+    ui.outcome(runs["an achievement that is nearly right"])
+    picture("mistake", height=560)
+
+
+def test_an_address_of_a_person_is_refused_before_there_is_a_run(
+    ui: PrefectUi, office: Office, picture: Picture
+) -> None:
+    notices = []
+    for fields in (
+        {"user": "ada@example.org", "achievement": LEAD},
+        {"user": "user-0001", "achievement": LEAD, "reason": "asked by ada@example.org"},
+    ):
+        ui.form("issue-badge")
+        ui.fill(**fields)
+        ui.press_submit()
+        notices.append(ui.notice())
+    picture("address-refused")
+    ui.form("enable-credly")
+    ui.press_submit()
+    ui.page.get_by_text("'achievement' is a required property").wait_for()
+
+    assert "Validation failed for field 'user'" in notices[0]
+    assert "Validation failed for field 'reason'" in notices[1]
+    assert "ada@example.org" not in office.everything_stored()
+
+
+def test_names_with_markup_are_shown_as_text(
+    ui: PrefectUi, academy: Academy, standin: Standin, now: Background
+) -> None:
+    aid = "achievement-first-aid"
+    now(academy.change(Achievement, aid, name=ODD))
+    now(academy.award("user-0008", achievement_id=aid, company_id="company-atlas"))
+    ui.form("enable-credly")
+    ui.fill(achievement=aid, badge_template_id=template_of(aid))
+    ui.switch_on("evidence", "Company", "On")
+    ui.type(ODD, "evidence", "Company", "Static Name")
+    ui.type(ODD, "evidence", "Company", "Static Description")
+    enabled = ui.submit()
+    mistaken = ui.start("disable-credly", achievement="achievement-first-aide")
+
+    seen = ui.outcome(enabled)
+    made_of_markup = markup_in(ui)
+    mistake = ui.outcome(mistaken)
+    made_of_markup += markup_in(ui)
+
+    assert seen.page.count(ODD) == 4  # the achievement's name, the setting, name and description of the evidence
+    assert mistake.message.startswith("achievement: there is no achievement `achievement-first-aide`. Did you mean ")
+    assert "<b>First</b> [aid](javascript:alert(1)) |" in mistake.message
+    assert made_of_markup == []
+
+
+def markup_in(ui: PrefectUi) -> list[str]:
+    """Return what an artifact's page has of elements that our pages never have."""
+    links = ui.page.locator(".artifact-description a, .artifact-data-view a")
+    others = ui.page.locator(":is(.artifact-description, .artifact-data-view) :is(b, img, script, iframe)")
+    return [*links.all_inner_texts(), *others.all_inner_texts()]

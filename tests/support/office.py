@@ -26,6 +26,11 @@ class Office:
         """Where its pages are."""
         return self.api.removesuffix("/api")
 
+    def everything_stored(self) -> str:
+        """Return what Prefect's database holds, as text."""
+        home = Path(self.environment["PREFECT_HOME"])
+        return "".join(file.read_bytes().decode(errors="replace") for file in home.glob("prefect.db*"))
+
     def command(self, words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         """Run a command line of Prefect's as a person does in the checkout."""
         return subprocess.run(
@@ -37,13 +42,16 @@ class Office:
 def running_office(folder: Path, *, database_url: str) -> Iterator[Office]:
     """Start everything; it is gone when the block ends."""
     with running_prefect_server(folder / "prefect", with_ui=True) as api:
-        office = Office(api=api, environment=os.environ | _environment(folder, api=api, database_url=database_url))
+        shell = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # it slows each run
+        office = Office(api=api, environment=shell | _environment(folder, api=api, database_url=database_url))
         _make_work_pool(api)
-        with _started(office, folder / "tokens.log", "demo.save_tokens") as tokens:
+        with (
+            _started(office, folder / "worker.log", "prefect", "worker", "start", "--pool", "badges"),
+            _started(office, folder / "tokens.log", "demo.save_tokens") as tokens,
+        ):
             deployed = office.command(["prefect", "--no-prompt", "deploy", "--all"])
             assert deployed.returncode == 0, deployed.stdout + deployed.stderr
             assert tokens.wait(timeout=60) == 0, (folder / "tokens.log").read_text()
-        with _started(office, folder / "worker.log", "prefect", "worker", "start", "--pool", "badges"):
             yield office
 
 

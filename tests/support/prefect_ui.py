@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import httpx
-from playwright.sync_api import ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, expect
 
 from tests.support.waiting import until
 
 SECONDS = 1000.0
 expect.set_options(timeout=60 * SECONDS)
 _OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-_BUSY = "Something went wrong trying to create a flow run"
+_LEFT_TOO_EARLY = "Cannot read properties of null (reading 'position')"  # Prefect's picture of a run says so
 _NOT_OURS = re.compile(
     r"/favicon\.ico$"  # Prefect's server has none
     r"|/ico/undefined\.svg$"  # nor this one, which its page of a run asks for
@@ -39,11 +39,15 @@ class PrefectUi:
         self.troubles: list[str] = []
         self._address = address
         page.on("console", self._listen)
-        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("pageerror", self._note)
 
     def _listen(self, said: ConsoleMessage) -> None:
         if said.type == "error" and not _NOT_OURS.search(said.location["url"]):
             self.troubles.append(f"{said.text} ({said.location['url']})")
+
+    def _note(self, error: Error) -> None:
+        if error.message != _LEFT_TOO_EARLY:
+            self.troubles.append(error.message)
 
     def deployment(self, name: str) -> None:
         """Look the deployment up by its name, and open it."""
@@ -51,17 +55,20 @@ class PrefectUi:
         self.page.get_by_placeholder("Search deployments").fill(name)
         link = self.page.locator("a[href*='/deployments/deployment/']").get_by_text(name, exact=True)
         self.page.goto(self._address + (link.get_attribute("href") or ""))  # a click may miss it while the list shrinks
-        self.page.get_by_role("button", name="Run", exact=True).click()
 
     def quick_run(self, name: str) -> str:
         """Start the deployment as it is, and return the address of its run."""
         self.deployment(name)
-        return self._started(self.page.get_by_text("Quick run", exact=True).click)
+        return self._started(lambda: self._choose_run("Quick run"))
+
+    def _choose_run(self, kind: str) -> None:
+        self.page.get_by_role("button", name="Run", exact=True).click()
+        self.page.get_by_text(kind, exact=True).click()
 
     def form(self, name: str) -> None:
         """Open the deployment's form."""
         self.deployment(name)
-        self.page.get_by_text("Custom run", exact=True).click()
+        self._choose_run("Custom run")
         expect(self.page.get_by_role("heading", name="Parameters")).to_be_visible()
 
     def field(self, *path: str) -> Locator:
@@ -104,6 +111,12 @@ class PrefectUi:
         self.page.locator("input[type=time]").fill(f"{moment:%H:%M}")
         self.page.get_by_role("button", name="Apply").click()
 
+    def start(self, name: str, **fields: str) -> str:
+        """Fill the deployment's form, submit it, and return the address of the run."""
+        self.form(name)
+        self.fill(**fields)
+        return self.submit()
+
     def submit(self) -> str:
         """Submit the form, and return the address of the run that it starts."""
         return self._started(self.press_submit)
@@ -119,38 +132,32 @@ class PrefectUi:
         return shown.inner_text()
 
     def _started(self, start: Callable[[], None]) -> str:
-        """Start a run, again where Prefect's server was too busy to take it, and open its page."""
-        view, busy = self.page.get_by_role("button", name="View run"), self.page.get_by_text(_BUSY)
-        for _ in range(5):
-            start()
-            expect(view.or_(busy).first).to_be_visible()
-            if view.count():
+        """Start a run, again while Prefect's database is too busy to take it, and return the run's address."""
+        for _ in range(10):
+            with self.page.expect_response("**/create_flow_run") as reply:
+                start()
+            if reply.value.status != 503:
                 break
-            self.page.locator(".p-toast").filter(has_text=_BUSY).get_by_role("button").click()
-        view.last.dispatch_event("click")  # it slides in
-        self.page.wait_for_url("**/runs/flow-run/*")
-        return self.page.url
+        self.page.get_by_role("button", name="View run").last.wait_for()
+        return f"{self._address}/runs/flow-run/{reply.value.json()['id']}"
 
     def outcome(self, run: str) -> Outcome:
         """Wait until the run is over, open its page, and read it with the run's state and message."""
         self.until_over(run)
         self.page.goto(run)
         state = self.page.get_by_role("banner").locator(".state-badge").inner_text()
-        self.tab("Artifacts").get_by_role("link", name="markdown").click()
+        self.page.get_by_role("listitem").get_by_text("Artifacts", exact=True).click()
+        pages = self.page.get_by_role("tabpanel", name="Artifacts").get_by_role("link", name="markdown")
+        pages.filter(has_not_text="-link").click()  # Prefect keeps a link as Markdown, too
         shown = self.page.locator(".artifact-data-markdown")
         expect(shown).to_be_visible()
         return Outcome(state=state, message=self._message(), page=shown.inner_text())
 
     def until_over(self, run: str) -> None:
         """Ask Prefect until the run is over; its page notices seconds later."""
-        of_run = f"{self._address}/api/flow_runs/{run.partition('/flow-run/')[2].partition('?')[0]}"
+        of_run = f"{self._address}/api/flow_runs/{run.rpartition('/')[2]}"
         with httpx.Client(timeout=30) as http:
             until(lambda: http.get(of_run).json()["state_type"] in _OVER, what=f"{run} is over", within=180)
-
-    def tab(self, name: str) -> Locator:
-        """Open a tab of the run's page."""
-        self.page.get_by_role("listitem").get_by_text(name, exact=True).click()
-        return self.page.get_by_role("tabpanel", name=name)
 
     def _message(self) -> str:
         value = self.page.locator(".p-key-value").filter(has_text="State Message").locator(".p-key-value__value")
@@ -158,13 +165,14 @@ class PrefectUi:
         more = value.get_by_text("See More")
         if more.is_visible():
             more.click()
-        return value.inner_text()
+        return value.inner_text().removesuffix("See Less").strip()
 
-    def secret_block(self, name: str, value: str) -> None:
+    def secret_block(self, name: str, value: str, *, before_creating: Callable[[], None]) -> None:
         """Create a block of the type Secret."""
         self.page.goto(f"{self._address}/blocks/catalog/secret/create")
         form = self.page.locator("form")
         form.locator("input[type=text]").fill(name)
         form.locator("textarea").fill(value)
+        before_creating()
         self.page.get_by_role("button", name="Create", exact=True).click()
         self.page.wait_for_url("**/blocks/block/*")
