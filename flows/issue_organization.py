@@ -8,7 +8,7 @@ from tasks.check import check_organization
 from tasks.dispatch import organizations_with_work
 from tasks.drain import block_everything, block_rest, drain
 from tasks.resources import TokenNotUsable, open_database, open_organization
-from tasks.tell import final_state, name_run, what_is_open
+from tasks.tell import final_state, name_run, tag_run, what_is_open
 
 
 @flow(name="issue-organization", persist_result=False)
@@ -25,15 +25,17 @@ async def issue_organization(portals: list[str], limit: int = 0) -> State[Tally]
     async with open_database():
         work = await organizations_with_work(portals)
         await name_run(f"issue · {', '.join(portals)} · {sum(each.due for each in work)} due")
-        total, stopped = Tally(), None
+        total = Tally()
         for due in work:
             try:
                 async with open_organization(due) as organization:
                     await check_organization()
                     await drain(limit=limit or None)
                     await block_rest()
-                    total, stopped = total + organization.tally, organization.stopped
+                    total += organization.tally
             except TokenNotUsable as unusable:
                 get_run_logger().error("%s", unusable)
                 await block_everything(due, Reason.TOKEN_MISSING)
-        return final_state(total + await what_is_open(portals), stopped=stopped)
+                total += Tally(stopped=Reason.TOKEN_MISSING)
+        await tag_run(f"achievement:{achievement}" for _, achievement, _ in total.details.cells)
+        return final_state(total + await what_is_open(portals))

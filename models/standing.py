@@ -2,16 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.ledger import BadgeIssuance
+from models.integrations import CredlyIntegration
+from models.ledger import AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
 from rules.reasons import Reason
+from rules.run_page import Pending
 from rules.states import WAITING, IssuanceState
 
 issuances = table(BadgeIssuance)
+attempts = table(IssuanceAttempt)
+integrations = table(CredlyIntegration)
+_LOOKED_AT = 2000  # of the latest attempts: enough for many weeks where few badges go out, and cheap everywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,3 +45,31 @@ async def standing(connection: AsyncConnection, *, portal_ids: Sequence[str] | N
         Standing(portal_id=row.portal_id, state=row.state, reason=row.reason, count=row.issuances)
         for row in await connection.execute(query)
     ]
+
+
+async def waiting(connection: AsyncConnection, *, portal_ids: Sequence[str] | None = None) -> list[Pending]:
+    """Count what is pending, by portal and by what it waits for, with the first moment at which it is tried."""
+    paused, held = integrations.c.paused_at.is_not(None), integrations.c.held_at.is_not(None)
+    stop = case((paused, literal("paused")), (held, literal("held")), else_=literal("")).label("stop")
+    columns = (issuances.c.portal_id, issuances.c.reason, stop)
+    query = (
+        select(*columns, func.count().label("issuances"), func.min(issuances.c.not_before).label("next_at"))
+        .outerjoin(integrations, integrations.c.achievement_id == issuances.c.achievement_id)
+        .where(issuances.c.state == IssuanceState.PENDING)
+        .group_by(*columns)
+        .order_by(*columns)
+    )
+    if portal_ids is not None:
+        query = query.where(issuances.c.portal_id.in_(portal_ids))
+    return [
+        Pending(portal_id=row.portal_id, reason=row.reason, stop=row.stop, count=row.issuances, next_at=row.next_at)
+        for row in await connection.execute(query)
+    ]
+
+
+async def last_issued(connection: AsyncConnection) -> list[datetime]:
+    """Return when the latest badges were issued, the latest first, from the latest attempts only: in UTC."""
+    newest = await connection.scalar(select(func.max(attempts.c.id))) or 0
+    recent = and_(attempts.c.id > newest - _LOOKED_AT, attempts.c.outcome == AttemptOutcome.ISSUED)
+    query = select(attempts.c.started_at).where(recent).order_by(attempts.c.id.desc())
+    return list((await connection.execute(query)).scalars())

@@ -18,9 +18,8 @@ from rules.badge_request import Prepared, prepare_request
 from rules.facts import IssuanceFacts
 from rules.outcome import Outcome
 from rules.reasons import Reason
-from rules.tally import Tally
 from settings import settings
-from tasks.one_badge import LONGEST_CALL, Calls, issue_one
+from tasks.one_badge import LONGEST_CALL, Calls, issue_one, slow_call
 from tasks.resources import database, now, organization, run_ids, wait_policy
 from tasks.retrying import JITTER, TryAgain, may_pass
 
@@ -51,10 +50,12 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
             await _give_back(batch, from_place=place)
             break
         result = await _issue_and_record(facts, batch)
+        if result is None:  # another run has taken it over, and tells what became of it
+            continue
         may_pass = result.reason in _MAY_PASS
         left_over += may_pass
         if last_try or not may_pass or organization().stopped:
-            organization().tally += Tally.of([result])
+            organization().count(facts, result)
     if left_over and not organization().stopped:
         raise TryAgain(f"{left_over} of {len(batch.facts)} met what may pass")
 
@@ -101,7 +102,7 @@ async def _claim(issuance_ids: Sequence[int], *, ignore_wait: bool) -> _Batch:
     return _Batch(token=token, facts=facts, send_by=claimed_at + lease - LONGEST_CALL)
 
 
-async def _issue_and_record(facts: IssuanceFacts, batch: _Batch) -> Outcome:
+async def _issue_and_record(facts: IssuanceFacts, batch: _Batch) -> Outcome | None:
     configured = settings()
     prepared = prepare_request(facts, now=now())
     if isinstance(prepared, Reason):
@@ -115,12 +116,13 @@ async def _issue_and_record(facts: IssuanceFacts, batch: _Batch) -> Outcome:
         send_by=batch.send_by,
     )
     result = await issue_one(calls)
+    organization().details.note_calls(slow_call(call) for call in calls.made)
     return await _record(facts, result, batch, calls=calls.made, sent=_sent(prepared))
 
 
 async def _record(
     facts: IssuanceFacts, result: Outcome, batch: _Batch, *, calls: Sequence[Attempt] = (), sent: Sent | None = None
-) -> Outcome:
+) -> Outcome | None:
     async with database().writing() as connection:
         recorded = await claiming.record(
             connection,
@@ -134,7 +136,7 @@ async def _record(
         )
     if recorded is None:
         get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)
-    return recorded or result
+    return recorded
 
 
 async def _give_back(batch: _Batch, *, from_place: int) -> None:

@@ -25,6 +25,7 @@ from models.claiming import Attempt
 from models.ledger import AttemptKind, AttemptOutcome
 from rules import outcome
 from rules.badge_request import can_be_looked_up
+from rules.details import SlowCall
 from rules.facts import IssuanceFacts
 from rules.outcome import LIVE_STATES, Outcome, WaitPolicy
 from rules.reasons import Reason
@@ -159,6 +160,11 @@ class Calls:
                 field_names=",".join(self.request.field_names()) if sending else "",
             )
         )
+
+
+def slow_call(attempt: Attempt) -> SlowCall:
+    """Return a call as it is shown among the slowest ones."""
+    return SlowCall(attempt.duration, attempt.issuance_id, attempt.kind.value, attempt.outcome.value)
 
 
 async def issue_one(calls: Calls) -> Outcome:

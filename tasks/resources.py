@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from prefect.blocks.system import Secret
@@ -17,7 +17,9 @@ from pydantic import SecretStr
 from credly.client import CredlyClient, Timeouts
 from models.claiming import DueOrganization, RunIds
 from models.database import Database
-from rules.outcome import WaitPolicy
+from rules.details import Details
+from rules.facts import IssuanceFacts
+from rules.outcome import Outcome, WaitPolicy
 from rules.reasons import Reason
 from rules.tally import Tally
 from settings import Settings, settings
@@ -38,11 +40,22 @@ class Organization:
     client: CredlyClient
     pace: Pace
     token: SecretStr
-    tally: Tally = field(default_factory=Tally)
+    done: Tally = field(default_factory=Tally)
+    details: Details = field(default_factory=Details)
     stopped: Reason | None = None
     in_a_row: int = field(default=0, repr=False)
     retired: list[CredlyClient] = field(default_factory=list, repr=False)
     renewing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    def count(self, facts: IssuanceFacts, outcome: Outcome) -> None:
+        """Count what became of one issuance in this run."""
+        self.done += Tally.of([outcome])
+        self.details.note(facts, outcome)
+
+    @property
+    def tally(self) -> Tally:
+        """What this run did for the organization so far."""
+        return replace(self.done, details=self.details, stopped=self.stopped)
 
     def stop(self, reason: Reason) -> None:
         """Make no further calls in this run; the first reason stands."""

@@ -1,0 +1,156 @@
+"""The page of a run: what it did, what was not issued and why, what still waits and until when. Ids only."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from rules.details import NAMED, Details, Named
+from rules.markup import code, plain, table
+from rules.reasons import Reason
+from rules.states import IssuanceState
+from rules.tally import Tally
+from rules.timeline import ANSWERS, CALLS
+from rules.told import counted, moment
+
+_SHOWN = (
+    IssuanceState.ISSUED,
+    IssuanceState.FAILED,
+    IssuanceState.BLOCKED,
+    IssuanceState.PENDING,
+    IssuanceState.CANCELLED,
+)
+_HEADS = ("portal", "achievement", "issued", "failed", "blocked", "to be tried again", "cancelled")
+_LONGEST_KEY = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pending:
+    """What is pending of one portal for one reason; `stop` is `paused` or `held` where a person did that."""
+
+    portal_id: str
+    reason: Reason | None
+    stop: str
+    count: int
+    next_at: datetime
+
+
+def run_page(
+    total: Tally,
+    *,
+    planned: str,
+    organizations: Mapping[str, Tally],
+    pending: Sequence[Pending],
+    warning: str = "",
+    now: datetime,
+) -> str:
+    """Return the page in Markdown. `planned` says in a sentence what planning did; `now` is UTC."""
+    parts = ["# What this run did", f"**{plain(total.sentence, longest=500)}**"]
+    if warning:
+        parts.append(f"**{plain(warning, longest=500)}**: afterwards nothing is issued. docs/how-to.md says how.")
+    parts.append(planned)
+    if total.details.cells:
+        parts += ["## By portal and achievement", table(_HEADS, _achievements(total.details))]
+    if total.details.named:
+        parts += ["## Not issued in this run, and what to do", *_not_issued(total)]
+    if total.open:
+        parts += ["## What stands open now, from this run and earlier ones", table(_OPEN, _reasons(total))]
+    if pending:
+        parts += ["## What waits, and when it is tried next", table(_WAITS, [_waits(each, now) for each in pending])]
+    if total.details.slowest:
+        parts += ["## Slowest calls", table(_CALLS, _slowest(total.details))]
+    if organizations:
+        rows = [(code(each), plain(tally.sentence, longest=500)) for each, tally in organizations.items()]
+        parts += ["## By organization", table(("organization", "what happened"), rows)]
+    return "\n\n".join(parts)
+
+
+def run_table(details: Details) -> list[dict[str, str | int]]:
+    """Return the rows by portal and achievement, for a table that can be sorted."""
+    return [
+        dict(zip(_HEADS, (portal, achievement, *(counts.get(state, 0) for state in _SHOWN)), strict=True))
+        for portal, achievement, counts in details.by_achievement()
+    ]
+
+
+def series_key(name: str, subject: str) -> str:
+    """Return an artifact key for a series of one subject: small letters, digits and dashes, different for each."""
+    slug = re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")[:_LONGEST_KEY]
+    if slug != subject or not slug:
+        slug = f"{slug}-{sha256(subject.encode()).hexdigest()[:8]}".strip("-")
+    return f"{name}-{slug}"
+
+
+def by_portal(details: Details) -> dict[str, tuple[str, list[dict[str, str | int]]]]:
+    """Return for each portal a sentence and its rows: what one run did there."""
+    found: dict[str, list[dict[str, str | int]]] = {}
+    for row in run_table(details):
+        found.setdefault(str(row["portal"]), []).append(row)
+    return {portal: (_in_portal(portal, rows), rows) for portal, rows in found.items()}
+
+
+def _in_portal(portal: str, rows: Sequence[Mapping[str, str | int]]) -> str:
+    sums = {head: sum(int(row[head]) for row in rows) for head in _HEADS[2:]}
+    return f"{portal}: {' · '.join(f'{count} {head}' for head, count in sums.items() if count)}"
+
+
+def _achievements(details: Details) -> list[tuple[str, ...]]:
+    return [
+        (code(portal), code(achievement), *(str(counts.get(state, 0)) for state in _SHOWN))
+        for portal, achievement, counts in details.by_achievement()
+    ]
+
+
+def _not_issued(total: Tally) -> list[str]:
+    parts = []
+    for (state, reason), names in sorted(total.details.named.items()):
+        count = total.done[state, reason]
+        more = f" and {count - NAMED} more" if count > NAMED else ""
+        shown = ", ".join(_name(each) for each in names)
+        parts += [
+            f"### {counted(count, 'badge')} {state}: {plain(reason.sentence, longest=400)}",
+            f"**What to do:** {plain(reason.advice, longest=400)}",
+            f"{shown}{more}",
+        ]
+    return [*parts, "Each is named by issuance, achievement and user; the deployment *explain* tells its story."]
+
+
+def _name(each: Named) -> str:
+    return f"{each.issuance_id} ({code(each.achievement_id)} to {code(each.user_id)})"
+
+
+def _reasons(total: Tally) -> list[tuple[str, ...]]:
+    return [
+        (str(count), state, code(reason), reason.sentence, reason.advice)
+        if reason
+        else (str(count), state, "", state.sentence, "")
+        for (state, reason), count in total.open.most_common()
+    ]
+
+
+def _waits(each: Pending, now: datetime) -> tuple[str, ...]:
+    why = each.reason.sentence if each.reason else "It is due."
+    if each.stop:
+        why = f"Credly is {each.stop} on the achievement."
+        when = "when a person lets it go"
+    else:
+        when = "by the next run" if each.next_at <= now else f"by the first run after {moment(each.next_at)}"
+    return (code(each.portal_id), str(each.count), why, when)
+
+
+def _slowest(details: Details) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{each.duration.total_seconds():.1f} s",
+            str(each.issuance_id),
+            CALLS.get(each.kind, each.kind),
+            ANSWERS.get(each.outcome, each.outcome),
+        )
+        for each in details.slowest
+    ]
+
+
+_OPEN = ("badges", "state", "reason", "what it means", "what to do")
+_WAITS = ("portal", "badges", "why", "tried next")
+_CALLS = ("took", "issuance", "call", "answer")

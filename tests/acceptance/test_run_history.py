@@ -1,0 +1,161 @@
+"""What a run leaves in Prefect's UI: its page, its table, its series and tags. The numbers are counted anew in SQL."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun
+from sqlalchemy import text
+
+from models.platform import UserEmail
+from tests.support.factories import a_portal, a_user, an_achievement
+from tests.support.running import run_reconcile
+from tests.support.standin import Standin
+from tests.support.world import World
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+SLUG = "13846a33"  # of the portal whose id is no artifact key
+SECOND = "7e7e7e7e-0000-4000-8000-000000000002"
+DONE = """
+SELECT portal_id, achievement_id, state, count(*) AS n FROM badge_issuances
+WHERE flow_run_id IS NOT NULL GROUP BY portal_id, achievement_id, state
+"""
+OPEN = """
+SELECT state, reason, count(*) AS n FROM badge_issuances
+WHERE state IN ('pending', 'issuing', 'blocked', 'failed') GROUP BY state, reason
+"""
+
+
+def run_id_of(state: State[Any]) -> UUID:
+    assert state.state_details.flow_run_id is not None
+    return state.state_details.flow_run_id
+
+
+async def artifacts_of(state: State[Any]) -> dict[str, Artifact]:
+    async with get_client() as client:
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=[run_id_of(state)]))
+        return {str(each.key): each for each in await client.read_artifacts(flow_run_filter=wanted)}
+
+
+async def tagged(*tags: str) -> list[FlowRun]:
+    async with get_client() as client:
+        return await client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=list(tags))))
+
+
+async def counted(world: World, query: str) -> list[Any]:
+    async with world.database.reading() as connection:
+        return list(await connection.execute(text(query)))
+
+
+async def a_mixed_day(world: World, standin: Standin) -> None:
+    """Two portals: some badges are issued, some refused, some blocked; some wait for a person or for their moment."""
+    standin.seed(templates=[{"id": SECOND, "organization_id": "0a0a0a0a-0000-4000-8000-000000000001"}])
+    await a_portal(world.database, "South West")
+    for achievement, portal in (("crane", "South West"), ("boat", "northwind"), ("lost", "northwind")):
+        await an_achievement(world.database, achievement, portal=portal)
+    await world.connect("South West")
+    await world.enable()
+    await world.enable("crane", badge_template_id=SECOND)
+    await world.enable("boat", badge_template_id=SECOND, paused_at=datetime.now(UTC))
+    await world.enable("lost", badge_template_id="00000000-0000-4000-8000-00000000dead")
+    for number in range(3):
+        await a_user(world.database, f"person-{number}")
+        await world.award(f"person-{number}")
+    await world.award("ada")
+    await world.award("ada", achievement_id="crane")
+    await world.award("bob", achievement_id="crane")
+    await world.award("ada", achievement_id="boat")
+    await world.award("ada", achievement_id="lost")
+    await world.award("bob", awarded_at=datetime.now(UTC) + timedelta(days=2))
+    await world.change(UserEmail, "bob", is_primary=False)
+
+
+async def test_the_numbers_of_a_run_are_those_of_the_ledger(any_world: World, standin: Standin) -> None:
+    await a_mixed_day(any_world, standin)
+
+    state = await run_reconcile()
+
+    artifacts = await artifacts_of(state)
+    assert set(artifacts) == {"reconcile", "reconcile-table", "issued-northwind", f"issued-south-west-{SLUG}"}
+    page, rows = str(artifacts["reconcile"].data), json.loads(str(artifacts["reconcile-table"].data))
+    done = {(row.portal_id, row.achievement_id, row.state): row.n for row in await counted(any_world, DONE)}
+    assert done == {
+        ("northwind", "forklift", "issued"): 4,
+        ("South West", "crane", "issued"): 1,
+        ("South West", "crane", "failed"): 1,
+    }
+    heads = {"issued": "issued", "failed": "failed", "blocked": "blocked"}
+    told = {
+        (row["portal"], row["achievement"], state): row[head]
+        for row in rows
+        for state, head in heads.items()
+        if row[head]
+    }
+    assert told == done
+    assert state.message == "5 issued · 1 failed · now 1 blocked, 2 waiting"
+    assert len(standin.badges()) == 5
+    for row in await counted(any_world, OPEN):
+        assert f"| {row.n} | {row.state} | {f'`{row.reason}`' if row.reason else ''} |" in page
+    issued = Counter(row["portal"] for row in rows for _ in range(row["issued"]))
+    assert issued == {"northwind": 4, "South West": 1}
+    assert artifacts["issued-northwind"].description == "northwind: 4 issued"
+    assert artifacts[f"issued-south-west-{SLUG}"].description == "South West: 1 issued · 1 failed"
+    assert json.loads(str(artifacts["issued-northwind"].data)) == [row for row in rows if row["portal"] == "northwind"]
+
+
+async def test_the_page_says_what_to_do_and_what_waits_until_when(world: World, standin: Standin) -> None:
+    await a_mixed_day(world, standin)
+    standin.fault("answer", method="POST", status=429, headers={"Retry-After": "7200"})
+
+    state = await run_reconcile()
+
+    page = str((await artifacts_of(state))["reconcile"].data)
+    (failed,) = [row for row in await world.ledger() if row.state == "failed"]
+    assert f"{failed.id} (`crane` to `bob`)" in page
+    assert "### 1 badge failed: The user has no primary e\\-mail address" in page
+    assert "**What to do:** Correct the user's data on the platform" in page
+    assert "Credly is paused on the achievement. | when a person lets it go |" in page
+    assert "Credly asked for fewer calls; nothing was made. | by the first run after " in page
+    waits = [row for row in await world.ledger() if row.reason == "awarded_in_future"]
+    assert f"by the first run after {waits[0].not_before:%Y-%m-%d %H:%M:%S} UTC |" in page
+    assert "## Slowest calls" in page
+    assert [word for word in ("example.org", "Lovelace", "Babbage") if word in page] == []
+
+
+async def test_runs_are_found_by_portal_and_by_achievement(world: World, standin: Standin) -> None:
+    await a_mixed_day(world, standin)
+    before = {run.id for run in await tagged("achievement:crane")}
+
+    await run_reconcile()
+
+    (found,) = [run for run in await tagged("achievement:crane", "portal:South West") if run.id not in before]
+    assert found.name.startswith("issue · ")
+    calls = await counted(world, "SELECT DISTINCT flow_run_id FROM issuance_attempts")
+    assert [row.flow_run_id for row in calls] == [str(found.id)]
+
+
+async def test_runs_of_two_days_stand_in_one_series(world: World) -> None:
+    await world.enable()
+    await world.award("ada")
+    first = await run_reconcile()
+    await world.award("bob")
+    second = await run_reconcile()
+    quiet = await run_reconcile()
+
+    async with get_client() as client:
+        key = ArtifactFilter(key=ArtifactFilterKey(any_=["issued-northwind"]))
+        series = {each.flow_run_id: each.description for each in await client.read_artifacts(artifact_filter=key)}
+    assert [series[run_id_of(each)] for each in (first, second)] == ["northwind: 1 issued"] * 2
+    assert run_id_of(quiet) not in series

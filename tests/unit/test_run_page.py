@@ -1,0 +1,97 @@
+"""The page of a run."""
+
+import re
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from rules import outcome
+from rules.details import NAMED, Details, SlowCall
+from rules.reasons import Reason
+from rules.run_page import Pending, by_portal, run_page, run_table, series_key
+from rules.states import IssuanceState
+from rules.tally import Tally
+from tests.support.facts import NOW, facts
+
+KEY = (IssuanceState.FAILED, Reason.REFUSED_BY_CREDLY)
+
+
+def page(total: Tally, *pending: Pending, warning: str = "", organizations: dict[str, Tally] | None = None) -> str:
+    return run_page(
+        total, planned="Planned.", organizations=organizations or {}, pending=pending, warning=warning, now=NOW
+    )
+
+
+def a_pending(**changes: object) -> Pending:
+    values = {"portal_id": "northwind", "reason": Reason.THROTTLED, "stop": "", "count": 3, "next_at": NOW}
+    return Pending(**values | changes)  # type: ignore[arg-type]
+
+
+def refused(count: int) -> Details:
+    details = Details()
+    for number in range(count):
+        details.note(facts(issuance_id=number + 1), outcome.failed(Reason.REFUSED_BY_CREDLY))
+    return details
+
+
+def test_a_run_that_did_nothing_has_a_short_page() -> None:
+    assert page(Tally()) == "# What this run did\n\n**0 issued**\n\nPlanned."
+
+
+def test_failures_are_grouped_with_advice_and_ids_and_the_rest_is_counted() -> None:
+    text = page(Tally(done=Counter({KEY: NAMED + 7}), details=refused(NAMED + 7)))
+
+    assert f"### {NAMED + 7} badges failed: Credly refused this badge; its message is beside this reason" in text
+    assert "**What to do:** Act on Credly's message" in text
+    assert "1 (`forklift` to `person-0042`), 2 (" in text
+    assert "`person-0042`) and 7 more" in text
+    assert f"{NAMED + 1} (" not in text
+    assert "more" not in page(Tally(done=Counter({KEY: 1}), details=refused(1)))
+
+
+@pytest.mark.parametrize(
+    ("pending", "told"),
+    [
+        (a_pending(), "| `northwind` | 3 | Credly asked for fewer calls; nothing was made. | by the next run |"),
+        (a_pending(reason=None), "It is due. | by the next run |"),
+        (a_pending(next_at=NOW + timedelta(hours=1)), "| by the first run after 2026-11-10 13:00:00 UTC |"),
+        (a_pending(stop="held"), "Credly is held on the achievement. | when a person lets it go |"),
+    ],
+)
+def test_what_waits_says_why_and_until_when(pending: Pending, told: str) -> None:
+    assert told in page(Tally(), pending)
+
+
+def test_everything_else_has_its_part() -> None:
+    details = refused(1)
+    details.note_calls([SlowCall(timedelta(seconds=2.5), 1, "issue", "unclear")])
+    opened = Counter({(IssuanceState.BLOCKED, Reason.TOKEN_REFUSED): 2, (IssuanceState.PENDING, None): 1})
+    total = Tally(open=opened, details=details)
+
+    text = page(total, warning="Replace the token", organizations={"org-1": total})
+
+    assert "**Replace the token**: afterwards nothing is issued." in text
+    assert "| 2.5 s | 1 | Sent the badge to Credly | the answer got lost, so the badge may exist |" in text
+    assert "| 2 | blocked | `token_refused` | Credly refused the portal's token" in text
+    assert "| 1 | pending |  | To be issued from its not_before moment on. |  |" in text
+    assert "| `org-1` | 0 issued · now 2 blocked, 1 waiting |" in text
+    assert "| `northwind` | `forklift` | 0 | 1 | 0 | 0 | 0 |" in text
+
+
+def test_the_table_and_the_series_have_the_same_numbers() -> None:
+    row = {"portal": "northwind", "achievement": "forklift", "issued": 0, "failed": 2, "blocked": 0}
+    row |= {"to be tried again": 0, "cancelled": 0}
+
+    assert run_table(refused(2)) == [row]
+    assert by_portal(refused(2)) == {"northwind": ("northwind: 2 failed", [row])}
+
+
+def test_each_portal_has_a_key_of_its_own_that_prefect_takes() -> None:
+    names = ["north-wind", "North-Wind", "north_wind", "north wind", "42", "Ж", "", "x" * 200]
+
+    keys = [series_key("issued", name) for name in names]
+
+    assert keys[0] == "issued-north-wind"
+    assert len(set(keys)) == len(names)
+    assert [key for key in keys if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key)] == []
