@@ -78,6 +78,10 @@ class Settings(BaseSettings):
         default=timedelta(seconds=30), description="How long Credly may take to answer one call."
     )
 
+    progress_every: Seconds = Field(
+        default=timedelta(seconds=5), description="How often a long run shows in Prefect how far it is."
+    )
+
     @field_validator("database_url")
     @classmethod
     def _with_an_async_driver(cls, url: str) -> str:

@@ -7,6 +7,7 @@ from rules.tally import Tally
 from tasks.check import check_organization
 from tasks.dispatch import organizations_with_work
 from tasks.drain import block_everything, block_rest, drain
+from tasks.progress import shown_progress
 from tasks.resources import TokenNotUsable, open_database, open_organization
 from tasks.tell import final_state, name_run, tag_run, what_is_open
 
@@ -30,7 +31,8 @@ async def issue_organization(portals: list[str], limit: int = 0) -> State[Tally]
             try:
                 async with open_organization(due) as organization:
                     await check_organization()
-                    await drain(limit=limit or None)
+                    async with shown_progress(min(due.due, limit or due.due)):
+                        await drain(limit=limit or None)
                     await block_rest()
                     total += organization.tally
             except TokenNotUsable as unusable:

@@ -205,7 +205,7 @@ async def test_a_preview_shows_what_would_be_sent_and_does_nothing(world: World,
     assert "| recipient_email | a…\\@e… |" in seen.page
     assert f"| issued_at | {plain('2026-11-02 08:15:42 UTC')} |" in seen.page
     assert f"| expires_at | {plain('2026-11-05 08:15:42 UTC')} |" in seen.page
-    assert "| evidence: company | Acme → `https://acme.example.org`" in seen.page
+    assert f"| evidence: company | Acme → {plain('https://acme.example.org')}" in seen.page
     assert "Evidence is **public**" in seen.page
     assert "Lovelace" not in seen.page
     assert (await rows_of(world.database, BadgeIssuance), standin.requests()) == ([], [])

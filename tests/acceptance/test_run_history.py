@@ -1,5 +1,6 @@
 """What a run leaves in Prefect's UI: its page, its table, its series and tags. The numbers are counted anew in SQL."""
 
+import asyncio
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -159,3 +160,53 @@ async def test_runs_of_two_days_stand_in_one_series(world: World) -> None:
         series = {each.flow_run_id: each.description for each in await client.read_artifacts(artifact_filter=key)}
     assert [series[run_id_of(each)] for each in (first, second)] == ["northwind: 1 issued"] * 2
     assert run_id_of(quiet) not in series
+
+
+async def progress_of(portal: str) -> list[Artifact]:
+    async with get_client() as client:
+        of_run = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"portal:{portal}"]))
+        found = await client.read_artifacts(flow_run_filter=of_run)
+    return [each for each in found if str(each.key).startswith("progress-")]
+
+
+async def until_shown(portal: str) -> list[Artifact]:
+    while True:
+        if shown := await progress_of(portal):
+            return shown
+        await asyncio.sleep(0.05)
+
+
+async def test_a_long_run_shows_how_far_it_is(world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.configure(monkeypatch, PROGRESS_EVERY="0.05")
+    await a_portal(world.database, "long")
+    await an_achievement(world.database, "march", portal="long")
+    await world.connect("long")
+    await world.enable("march")
+    for user in ("ada", "bob"):
+        await world.award(user, achievement_id="march")
+    standin.fault("hold", method="POST", path="/badges$")
+
+    running = asyncio.create_task(run_reconcile(portal="long"))
+    async with asyncio.timeout(60):
+        shown = await until_shown("long")
+    assert float(str(shown[0].data)) < 100
+    assert str(shown[0].description).startswith(("0 of 2 badges · ", "1 of 2 badges · "))
+    standin.control("DELETE", "faults")
+    await running
+
+    (shown_at_last,) = await progress_of("long")
+    assert float(str(shown_at_last.data)) == 100
+    assert str(shown_at_last.description).startswith("2 of 2 badges · ")
+
+
+async def test_a_tiny_run_shows_no_progress(world: World) -> None:
+    await a_portal(world.database, "short")
+    await an_achievement(world.database, "step", portal="short")
+    await world.connect("short")
+    await world.enable("step")
+    await world.award("ada", achievement_id="step")
+
+    await run_reconcile(portal="short")
+
+    assert len(await tagged("portal:short")) == 1
+    assert await progress_of("short") == []

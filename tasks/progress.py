@@ -1,0 +1,51 @@
+"""Showing how far a long run is, in a progress artifact. A run that is over before the first look has none."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+
+from rules.progress import percent, progress_sentence
+from rules.run_page import series_key
+from settings import settings
+from tasks.resources import now, organization
+
+
+@asynccontextmanager
+async def shown_progress(total: int) -> AsyncIterator[None]:
+    """Show every few seconds how many of `total` badges the opened organization has behind it."""
+    shown = _Shown(total)
+    watching = asyncio.create_task(shown.watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)  # it only shows: its trouble is not the run's
+    await shown.finish()
+
+
+class _Shown:
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.began = now()
+        self.artifact_id: UUID | None = None
+
+    async def watch(self) -> None:
+        while True:
+            await asyncio.sleep(settings().progress_every.total_seconds())
+            await self._show()
+
+    async def finish(self) -> None:
+        if self.artifact_id is not None:
+            await self._show()
+
+    async def _show(self) -> None:
+        done = sum(organization().done.done.values())
+        sentence = progress_sentence(done, self.total, elapsed=now() - self.began)
+        if self.artifact_id is None:
+            key = series_key("progress", organization().due.organization_id)
+            self.artifact_id = await acreate_progress_artifact(percent(done, self.total), key, sentence)
+        else:
+            await aupdate_progress_artifact(self.artifact_id, percent(done, self.total), sentence)
