@@ -1,4 +1,4 @@
-"""Writes docs/reasons.md and docs/settings.md from the enums and the settings: `python -m scripts.write_reference`."""
+"""Writes the generated pages of docs/ from the code: `python -m scripts.write_reference`."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from rules.evidence import LeftOut
 from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, Reason
 from rules.states import IssuanceState, Origin
+from scripts.data_dictionary import data_dictionary_page
 from settings import Settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -57,7 +58,7 @@ def _default(name: str, value: object) -> str:
     return f"`{value}`"
 
 
-PAGES = {"reasons.md": reasons_page, "settings.md": settings_page}
+PAGES = {"reasons.md": reasons_page, "settings.md": settings_page, "data-dictionary.md": data_dictionary_page}
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from models.base import laurel_metadata
 from models.database import Database
 from models.migrate import ROOT, create_platform_tables, migrate
 from models.platform import platform_metadata
+from models.views import view_statements, views_metadata
 
 VERSIONS = "laurel_alembic_version"
 OURS = set(laurel_metadata.tables)
@@ -27,6 +28,17 @@ def alembic_config(connection: Connection | None = None) -> Config:
 async def tables_of(database: Database) -> set[str]:
     async with database.reading() as connection:
         return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+
+
+async def views_of(database: Database) -> dict[str, str]:
+    """What each view is defined as, in the database's own words."""
+
+    def definitions(connection: Connection) -> dict[str, str]:
+        found = inspect(connection)
+        return {name: str(found.get_view_definition(name)) for name in found.get_view_names()}
+
+    async with database.reading() as connection:
+        return await connection.run_sync(definitions)
 
 
 async def differences(database: Database) -> list[Any]:
@@ -73,6 +85,31 @@ async def test_the_migrations_make_the_constraints_of_the_models(empty_database:
     assert migrated == from_models
 
 
+async def test_the_migrations_make_the_views_of_the_models(empty_database: Database) -> None:
+    await migrate(empty_database)
+    migrated = await views_of(empty_database)
+    async with empty_database.writing() as connection:
+        await connection.run_sync(laurel_metadata.drop_all)
+        assert await connection.run_sync(lambda sync: inspect(sync).get_view_names()) == []
+        await connection.run_sync(laurel_metadata.create_all)
+
+    assert set(migrated) == set(view_statements("sqlite")) == set(views_metadata.tables)
+    assert await views_of(empty_database) == migrated
+
+
+async def test_the_views_have_the_columns_that_python_reads(empty_database: Database) -> None:
+    await migrate(empty_database)
+
+    def columns(connection: Connection) -> dict[str, list[str]]:
+        found = inspect(connection)
+        return {name: [str(column["name"]) for column in found.get_columns(name)] for name in found.get_view_names()}
+
+    async with empty_database.reading() as connection:
+        made = await connection.run_sync(columns)
+    read = {name: [column.name for column in view.columns] for name, view in views_metadata.tables.items()}
+    assert made == read
+
+
 async def test_migrating_twice_changes_nothing(empty_database: Database) -> None:
     await migrate(empty_database)
     await migrate(empty_database)
@@ -87,6 +124,7 @@ async def test_going_back_to_the_beginning_leaves_nothing_of_ours(empty_database
         await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
 
     assert await tables_of(empty_database) == {VERSIONS}
+    assert await views_of(empty_database) == {}
 
 
 async def test_going_back_and_forth_ends_where_it_began(empty_database: Database) -> None:

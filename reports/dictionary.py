@@ -1,0 +1,171 @@
+"""The columns of every data set: their pandas dtypes and what they mean. docs/data-dictionary.md is written from it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models.ledger import AttemptKind, AttemptOutcome
+from rules.datasets import Dataset, Group
+from rules.reasons import Reason
+from rules.states import IssuanceState, Origin
+
+TEXT, KEY, WHOLE, YES_NO, MOMENT = "string", "category", "Int64", "boolean", "datetime64[us, UTC]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One column. `choices` are the values that it can have, where they are known; `nullable`: it can be empty."""
+
+    name: str
+    dtype: str
+    meaning: str
+    nullable: bool = True
+    choices: tuple[str, ...] = ()
+
+
+def _always(name: str, dtype: str, meaning: str) -> Field:
+    return Field(name=name, dtype=dtype, meaning=meaning, nullable=False)
+
+
+def _maybe(name: str, dtype: str, meaning: str) -> Field:
+    return Field(name=name, dtype=dtype, meaning=meaning)
+
+
+def _one_of(name: str, choices: type[StrEnum], meaning: str, *, nullable: bool = False) -> Field:
+    values = tuple(member.value for member in choices)
+    return Field(name=name, dtype=KEY, meaning=meaning, nullable=nullable, choices=values)
+
+
+_PORTAL = (
+    _always("portal_id", KEY, "The portal's key on the platform."),
+    _maybe("portal_name", KEY, "The portal's present name; empty if the platform has the portal no more."),
+)
+_ACHIEVEMENT = (
+    _always("achievement_id", KEY, "The achievement's key on the platform."),
+    _maybe("achievement_name", KEY, "The achievement's present name; empty if the platform has it no more."),
+    _always("badge_template_id", KEY, "The badge template's id at Credly."),
+    _always("user_id", TEXT, "The user's key on the platform. No name, no address."),
+)
+_RUN = (
+    _maybe("flow_run_id", TEXT, "The Prefect flow run (issue-organization, issue-badge, …); empty outside a run."),
+    _maybe("task_run_id", TEXT, "The Prefect task run."),
+)
+
+_ISSUANCES = (
+    _always("issuance_id", WHOLE, "The key of the row in the ledger; attempts refer to it."),
+    *_PORTAL,
+    *_ACHIEVEMENT,
+    _maybe("award_id", TEXT, "The award's key on the platform; empty if issued by hand without an award."),
+    _one_of("origin", Origin, "What asked for the badge."),
+    _one_of("state", IssuanceState, "Where it stands now."),
+    _one_of("reason", Reason, "Why it waits, failed or was cancelled; docs/reasons.md explains each.", nullable=True),
+    _maybe("credly_message", TEXT, "What Credly said when it refused, with everything personal masked."),
+    _always("attempts", WHOLE, "How many tries were used up."),
+    _maybe("awarded_at", MOMENT, "When the achievement was awarded."),
+    _always("entered_at", MOMENT, "When Laurel entered it into the ledger: from then on the badge was owed."),
+    _always("not_before", MOMENT, "The moment from which a run takes it up."),
+    _always("changed_at", MOMENT, "When its state changed last."),
+    _maybe("recorded_at", MOMENT, "When Laurel wrote down that Credly has the badge. Only of issued ones."),
+    _maybe("issued_at", MOMENT, "The date on the badge: as a rule the moment of the award."),
+    _maybe("seconds_to_badge", WHOLE, "Whole seconds from awarded_at to recorded_at; empty if it was issued before."),
+    _maybe("credly_badge_id", TEXT, "The badge's id at Credly. Only of issued ones."),
+    _always("adopted", YES_NO, "Whether the badge was found at Credly, made by an earlier call whose answer got lost."),
+    _maybe("credly_state", KEY, "What Credly said of the badge in the last audit: pending, accepted, rejected, …"),
+    _maybe("audited_at", MOMENT, "When the audit asked last."),
+    _maybe(
+        "claimed", YES_NO, "Whether the earner accepted the badge; empty until an audit has asked about this badge."
+    ),
+    _maybe("company_id", TEXT, "The company that the award names."),
+    _maybe("project_id", TEXT, "The project that the award names."),
+    _always("evidence_sent", TEXT, "The kinds of evidence on the badge, with commas."),
+    _always("evidence_left_out", TEXT, "What was left out, as kind:why; docs/reasons.md explains each."),
+    *_RUN,
+)
+PERSONAL = (
+    _maybe("first_name", TEXT, "The user's present first name. Personal data."),
+    _maybe("last_name", TEXT, "The user's present last name. Personal data."),
+    _maybe("email", TEXT, "The user's present primary e-mail address. Personal data."),
+    _maybe("badge_url", TEXT, "The badge's public page, which shows the name. Personal data."),
+    _always("requested_by", TEXT, "Who asked for it by hand, as Prefect knows them. Personal data."),
+    _always("request_reason", TEXT, "Why it was asked for by hand, as that person put it. Personal data."),
+)
+_ATTEMPTS = (
+    _always("attempt_id", WHOLE, "The key of the attempt."),
+    _always("issuance_id", WHOLE, "The issuance that the call was made for."),
+    *_PORTAL,
+    *_ACHIEVEMENT,
+    _one_of("kind", AttemptKind, "Which call it was."),
+    _one_of("outcome", AttemptOutcome, "What the call told."),
+    _always("started_at", MOMENT, "When the call began."),
+    _always("duration_ms", WHOLE, "How long it took, in milliseconds."),
+    _maybe("status", WHOLE, "The HTTP status of Credly's answer; empty if there was none."),
+    _maybe("code", TEXT, "The kind of error, if there was one."),
+    _maybe("credly_message", TEXT, "What Credly said, with everything personal masked."),
+    _maybe("request_id", TEXT, "Credly's id of the request, for its support."),
+    _maybe("request_fingerprint", TEXT, "Equal for equal requests; holds nothing of what was sent."),
+    _always("field_names", TEXT, "Which fields were sent, not their values."),
+    *_RUN,
+)
+_RUNS = (
+    _maybe("flow_run_id", TEXT, "The Prefect flow run that made the calls; empty for calls outside a run."),
+    *_PORTAL,
+    _always("first_call_at", MOMENT, "When its first call for this portal began."),
+    _always("last_call_at", MOMENT, "When its last call for this portal began."),
+    _always("issuances", WHOLE, "For how many issuances it made calls."),
+    _always("calls", WHOLE, "How many calls it made; the columns that follow count them by outcome."),
+    *(_always(outcome.value, WHOLE, f"Calls with the outcome {outcome.value}.") for outcome in AttemptOutcome),
+    _always("slowest_ms", WHOLE, "Its slowest call, in milliseconds."),
+)
+_DAILY = (
+    _always("day", MOMENT, "The day in UTC: the moment at which it began. Days without any row are there, with zeros."),
+    _always("awarded", WHOLE, "Issuances whose award is of this day."),
+    _always("entered", WHOLE, "Issuances that were entered into the ledger on this day."),
+    _always("issued", WHOLE, "Badges that were recorded as issued on this day."),
+    _always("failed", WHOLE, "Issuances that failed on this day and are still failed."),
+    _always("cancelled", WHOLE, "Issuances that were cancelled on this day and are still cancelled."),
+    _always(
+        "waiting", WHOLE, "Issuances that waited when the day ended: entered, and not issued, failed or cancelled."
+    ),
+)
+_TIME_TO_BADGE = (
+    _always("badges", WHOLE, "Badges recorded in the period that have a time from award to badge."),
+    _always("fastest_seconds", WHOLE, "The shortest time from award to badge."),
+    _always("median_seconds", WHOLE, "Half of the badges took no longer (by nearest rank)."),
+    _always("p95_seconds", WHOLE, "95 of 100 badges took no longer (by nearest rank)."),
+    _always("slowest_seconds", WHOLE, "The longest time."),
+)
+_REASONS = (
+    _one_of("state", IssuanceState, "Where the issuances stand now: every state but issued."),
+    _one_of("reason", Reason, "Why; empty for what has not been tried yet.", nullable=True),
+    _always("issuances", WHOLE, "How many."),
+)
+_FUNNEL = (
+    _always("entered", WHOLE, "Issuances that were entered into the ledger in the period: what was owed."),
+    _always("issued", WHOLE, "Of these, how many are issued now, whenever that was."),
+    _always("claim_known", WHOLE, "Of the issued ones, how many an audit has asked about."),
+    _always("claimed", WHOLE, "Of these, how many the earner has accepted."),
+    _always("waiting", WHOLE, "How many wait now (pending, issuing, blocked)."),
+    _always("failed", WHOLE, "How many are failed now."),
+    _always("cancelled", WHOLE, "How many are cancelled now."),
+)
+
+FIELDS: dict[Dataset, tuple[Field, ...]] = {
+    Dataset.ISSUANCES: _ISSUANCES,
+    Dataset.ATTEMPTS: _ATTEMPTS,
+    Dataset.RUNS: _RUNS,
+    Dataset.DAILY: _DAILY,
+    Dataset.TIME_TO_BADGE: _TIME_TO_BADGE,
+    Dataset.REASONS: _REASONS,
+    Dataset.FUNNEL: _FUNNEL,
+}
+_GROUPED = {
+    Group.PORTAL: _always("portal_id", KEY, "The portal, where counts are grouped by it."),
+    Group.ACHIEVEMENT: _always("achievement_id", KEY, "The achievement, where counts are grouped by it."),
+    Group.TEMPLATE: _always("badge_template_id", KEY, "The badge template, where counts are grouped by it."),
+    Group.RUN: _maybe("flow_run_id", KEY, "The run that wrote the latest result, where counts are grouped by it."),
+}
+
+
+def fields(dataset: Dataset, *, by: tuple[Group, ...] = (), personal_data: bool = False) -> tuple[Field, ...]:
+    """Return the columns of a data set: of counts, those that they are grouped by come first."""
+    extra = PERSONAL if personal_data and dataset is Dataset.ISSUANCES else ()
+    return (*(_GROUPED[group] for group in by), *FIELDS[dataset], *extra)

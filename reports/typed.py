@@ -1,0 +1,53 @@
+"""From the database's rows to a frame with the dictionary's columns and dtypes, and to one frame from many."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+from pandas.api.types import union_categoricals
+
+from reports.dictionary import KEY, MOMENT, Field
+
+
+def typed(rows: Iterable[Sequence[Any]], fields: Sequence[Field]) -> pd.DataFrame:
+    """Return a frame of the rows, whose values are in the order of the fields."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(fields)
+    return pd.DataFrame({field.name: _column(values, field) for field, values in zip(fields, columns, strict=True)})
+
+
+def shaped(frame: pd.DataFrame, fields: Sequence[Field]) -> pd.DataFrame:
+    """Return the frame with exactly these columns, in their order and with their dtypes."""
+    return pd.DataFrame({field.name: _column(frame[field.name], field) for field in fields})
+
+
+def joined(frames: Sequence[pd.DataFrame], fields: Sequence[Field]) -> pd.DataFrame:
+    """Return the frames as one, with the categories of all of them."""
+    if not frames:
+        return typed([], fields)
+    return pd.DataFrame(
+        {
+            field.name: _joined_column([frame[field.name] for frame in frames], field).reset_index(drop=True)
+            for field in fields
+        }
+    )
+
+
+def _joined_column(parts: Sequence["pd.Series[Any]"], field: Field) -> "pd.Series[Any]":
+    if field.dtype == KEY:
+        return pd.Series(union_categoricals(list(parts), sort_categories=not field.choices))
+    whole: pd.Series[Any] = pd.concat(list(parts))
+    return whole
+
+
+def _column(values: Any, field: Field) -> "pd.Series[Any]":
+    if field.dtype == KEY:
+        return pd.Series(_categories(values, field))
+    if field.dtype == MOMENT:
+        return pd.Series(pd.to_datetime(pd.Series(values, dtype=object), utc=True).dt.as_unit("us"))
+    return pd.Series(values, dtype=field.dtype)
+
+
+def _categories(values: Any, field: Field) -> pd.Categorical:
+    if field.choices:
+        return pd.Categorical(list(values), categories=list(field.choices))
+    return pd.Categorical(pd.array(list(values), dtype="string"))

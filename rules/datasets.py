@@ -1,0 +1,84 @@
+"""What analysts can ask for: the data sets, how they are grouped, and the forms they are exported in."""
+
+from enum import StrEnum
+
+
+class Dataset(StrEnum):
+    """A table of what happened; docs/data-dictionary.md has its columns."""
+
+    ISSUANCES = "issuances"
+    ATTEMPTS = "attempts"
+    RUNS = "runs"
+    DAILY = "daily"
+    TIME_TO_BADGE = "time_to_badge"
+    REASONS = "reasons"
+    FUNNEL = "funnel"
+
+    @property
+    def is_log(self) -> bool:
+        """Whether it has a row for each thing that happened, rather than counts."""
+        return self in (Dataset.ISSUANCES, Dataset.ATTEMPTS, Dataset.RUNS)
+
+
+class Group(StrEnum):
+    """What counts are grouped by."""
+
+    PORTAL = "portal"
+    ACHIEVEMENT = "achievement"
+    TEMPLATE = "template"
+    RUN = "run"
+
+    @property
+    def column(self) -> str:
+        """The column that the group is known by."""
+        return _COLUMNS[self]
+
+
+_COLUMNS = {
+    Group.PORTAL: "portal_id",
+    Group.ACHIEVEMENT: "achievement_id",
+    Group.TEMPLATE: "badge_template_id",
+    Group.RUN: "flow_run_id",
+}
+
+
+class Moment(StrEnum):
+    """Which moment of an issuance has to be in the period."""
+
+    ENTERED = "entered_at"
+    AWARDED = "awarded_at"
+    RECORDED = "recorded_at"
+    CHANGED = "changed_at"
+
+
+class FileFormat(StrEnum):
+    """The form of an exported file; its value is the file's ending."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    EXCEL = "xlsx"
+
+
+# Upper bound in seconds, not included, and what an analyst reads.
+TIME_BUCKETS: tuple[tuple[int | None, str], ...] = (
+    (60, "under 1 min"),
+    (5 * 60, "1–5 min"),
+    (15 * 60, "5–15 min"),
+    (30 * 60, "15–30 min"),
+    (3600, "30–60 min"),
+    (3 * 3600, "1–3 h"),
+    (12 * 3600, "3–12 h"),
+    (24 * 3600, "12–24 h"),
+    (3 * 86400, "1–3 days"),
+    (7 * 86400, "3–7 days"),
+    (30 * 86400, "7–30 days"),
+    (None, "30 days or more"),
+)
+
+
+def bucket_of(seconds: int) -> int:
+    """Return the number of the bucket that holds this time."""
+    for number, (bound, _words) in enumerate(TIME_BUCKETS):
+        if bound is None or seconds < bound:
+            return number
+    raise AssertionError("the last bucket has no bound")

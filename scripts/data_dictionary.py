@@ -1,0 +1,134 @@
+"""The page docs/data-dictionary.md: the views, and the columns of every frame and export."""
+
+from collections.abc import Iterable
+from itertools import chain
+
+from models.views import views_metadata
+from reports.dictionary import FIELDS, PERSONAL, Field
+from rules.datasets import Dataset, Group, Moment
+
+_INTRO = """\
+What Laurel keeps of its work, as analysts read it: as SQL views in the platform's database, as pandas frames, as
+exported files and as a report. All of them show the same rows under the same names. Every moment is in UTC, and a day
+is a day in UTC: it begins at midnight UTC wherever you are, and has 24 hours on every date.
+
+The ledger keeps the **latest state** of each issuance, and every call made to Credly. It does not keep each change of
+state: "failed on Monday" counts what failed on Monday *and is still failed*; what was mended since then counts as
+issued on the day on which it was."""
+
+_SQL = """\
+`alembic upgrade head` creates the views, on SQLite and PostgreSQL alike. They hold ids and no names: join them with the
+platform's own `portals`, `achievements` and `users` where you may. Prefect's runs are not in this database:
+`laurel_runs` is put together from the calls that each flow run made, so a run that made no call is not in it. A run can
+work for several portals and has one row for each; the columns can be added up over them.
+
+| view | one row is | key |
+|---|---|---|
+| `laurel_issuances` | one badge owed to one user, as it stands now | `issuance_id` |
+| `laurel_attempts` | one call made to Credly | `attempt_id`; `issuance_id` leads to the issuance |
+| `laurel_runs` | the calls of one flow run for one portal | `flow_run_id`, `portal_id` |
+
+    -- yesterday's refusals with Credly's own words, on PostgreSQL
+    SELECT issuance_id, user_id, achievement_id, credly_message
+    FROM laurel_attempts
+    WHERE outcome = 'refused' AND started_at >= date_trunc('day', now() AT TIME ZONE 'UTC') - interval '1 day';
+
+The columns are those of the frames of the same name below, without `portal_name` and `achievement_name`. On SQLite,
+moments are text that sorts by time (`2026-11-02 08:00:00.000000`, in UTC)."""
+
+_FRAMES = """\
+    import asyncio
+    from models.database import Database
+    from reports import frames
+    from rules.datasets import Group
+    from rules.period import period_of
+    from settings import settings
+
+    async def look() -> None:
+        database = Database(settings().database_url)
+        november = period_of("2026-11-01", "2026-11-30")          # both days included
+        print(await frames.issuances(database, november, portal="portal-northwind"))
+        print(await frames.daily(database, november, by=(Group.PORTAL,)))
+        await database.dispose()
+
+    asyncio.run(look())                                           # in a notebook: await look()
+
+Counts take `by=`, any of {groups}; these columns then come first. dtypes are pandas's nullable ones; `category` columns
+with known values have all of them as categories, in the order given here."""
+
+_EXPORTS = """\
+`python -m reports.export issuances --from 2026-11-01 --until 2026-11-30 --format parquet` and the flow `export` write
+the same columns to a file. Which moment has to be in the period: {moments}. For issuances it can be chosen: {choices}.
+
+- **CSV**: UTF-8; an empty cell is nothing, `""` is empty text. A text that a spreadsheet would take for a formula (it
+  begins with `=`, `+`, `-`, `@` or a tab) has an apostrophe in front.
+- **Parquet**: `pandas.read_parquet(file, dtype_backend="numpy_nullable")` gives the frame back.
+- **Excel**: at most 1 048 575 rows; moments are without a zone, in UTC, because Excel knows none.
+- **Names and addresses** are in an export of issuances only where it was asked for them (`--personal-data`). The file's
+  name then says so, a note lies beside it, and nobody but its owner may read it. The columns are listed below."""
+
+_ONE_ROW = {
+    Dataset.ISSUANCES: "One row is one badge owed to one user, as it stands now.",
+    Dataset.ATTEMPTS: "One row is one call made to Credly.",
+    Dataset.RUNS: "One row is what one flow run did for one portal. Put together from its calls.",
+    Dataset.DAILY: "One row is one day (of one group).",
+    Dataset.TIME_TO_BADGE: "One row is one group; without `by`, there is one row, or none if there is no badge.",
+    Dataset.REASONS: "One row is one state and reason (of one group): of all that is not issued.",
+    Dataset.FUNNEL: "One row is one group: what was entered in the period, and what became of it until now.",
+}
+PERIOD = {
+    Dataset.ISSUANCES: "entered_at",
+    Dataset.ATTEMPTS: "started_at",
+    Dataset.RUNS: "first_call_at",
+    Dataset.DAILY: "the moment that each column counts",
+    Dataset.TIME_TO_BADGE: "recorded_at",
+    Dataset.REASONS: "changed_at",
+    Dataset.FUNNEL: "entered_at",
+}
+
+
+def data_dictionary_page() -> str:
+    """Return the page."""
+    generated = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
+    groups = ", ".join(f"`Group.{group.name}`" for group in Group)
+    moments = ", ".join(f"{dataset} {_quoted(PERIOD[dataset])}" for dataset in Dataset)
+    choices = ", ".join(f"`{moment}`" for moment in Moment)
+    parts = [
+        "# Data dictionary",
+        generated,
+        _INTRO,
+        "## In SQL",
+        _SQL,
+        "## In Python",
+        _FRAMES.format(groups=groups),
+        "## As files",
+        _EXPORTS.format(moments=moments, choices=choices),
+        *chain.from_iterable(_section(dataset) for dataset in Dataset),
+        "## Personal data",
+        "Only where it is asked for, and only of issuances.",
+        _table(PERSONAL),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(dataset: Dataset) -> list[str]:
+    view = f"laurel_{dataset}"
+    where = f"`frames.{dataset}`" + (f", view `{view}`" if view in views_metadata.tables else "")
+    return [f"## {dataset}", f"{where}. {_ONE_ROW[dataset]}", _table(FIELDS[dataset])]
+
+
+def _quoted(words: str) -> str:
+    return f"by `{words}`" if "_" in words else f"by {words}"
+
+
+def _table(fields: Iterable[Field]) -> str:
+    rows = [
+        f"| `{field.name}` | `{field.dtype}` | {'yes' if field.nullable else ''} | {_meaning(field)} |"
+        for field in fields
+    ]
+    return "\n".join(["| column | dtype | can be empty | what it means |", "|---|---|---|---|", *rows])
+
+
+def _meaning(field: Field) -> str:
+    values = ", ".join(f"`{choice}`" for choice in field.choices)
+    return f"{field.meaning} One of {values}." if values else field.meaning
