@@ -1,6 +1,14 @@
-"""Look at everything that badges will need, before learners notice that something is missing."""
+"""Look at everything that badges will need, before learners notice that something is missing.
+
+`python -m flows.check` does the same without a run, and prints what it found.
+"""
+
+import asyncio
+import sys
 
 from prefect import State, flow
+from rich.console import Console
+from rich.markdown import Markdown
 
 from rules.choices import PlatformId
 from tasks.nightly_check import check_everything
@@ -10,7 +18,7 @@ from tasks.resources import open_database
 
 @flow(name="check", persist_result=False)
 async def check(portal: PlatformId = "") -> State[None]:
-    """Look at every connection, token, badge template and evidence link, and say what will not work.
+    """Look at the database, every connection, token, template and evidence link, and say what will not work.
 
     Asks Credly, issues nothing and changes nothing.
 
@@ -19,3 +27,14 @@ async def check(portal: PlatformId = "") -> State[None]:
     """
     async with open_database():
         return await tell(check_everything(portal), key="check")
+
+
+async def _print() -> int:
+    async with open_database():
+        told = await check_everything("")
+    Console().print(Markdown(told.page))
+    return 1 if told.needs_a_person else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(_print()))

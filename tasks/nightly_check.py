@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from credly.errors import CredlyError, NotFound
 from models import setting_up
 from models.evidence_links import odd_links
+from models.examine import Lack, lacks_of
 from models.integrations import CredlyConnection
 from models.overview import Configured, PortalOverview, overview
 from rules.choices import Mistake
@@ -31,13 +32,18 @@ class Finding:
 
 
 async def check_everything(portal: str) -> Told:
-    """Ask Credly about every connection and template, look at every link that may become evidence, and tell.
+    """Look at the database, ask Credly about every connection and template, look at every evidence link, and tell.
 
     Changes nothing but the known end of a token.
 
     Raises:
         Mistake: there is no such portal.
     """
+    async with database().reading() as connection:
+        lacks = [_of_database(lack) for lack in await lacks_of(connection)]
+    if lacks:
+        sentence = f"{counted(len(lacks), 'thing')} to mend in the database; nothing else was looked at"
+        return Told(sentence=sentence, page=_page(sentence, lacks), needs_a_person=True)
     if portal:
         await known_portal(portal)
     async with database().reading() as connection:
@@ -51,6 +57,10 @@ async def check_everything(portal: str) -> Told:
     sentence = f"{counted(len(wrong), 'thing')} to mend" if wrong else "All is as it should be"
     sentence = f"{sentence}; looked at {looked_at}"
     return Told(sentence=sentence, page=_page(sentence, findings), needs_a_person=bool(wrong))
+
+
+def _of_database(lack: Lack) -> Finding:
+    return Finding(where=code(lack.where), what=plain(lack.what, longest=500), advice=plain(lack.advice, longest=500))
 
 
 def _page(sentence: str, findings: list[Finding]) -> str:
