@@ -24,6 +24,7 @@ issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
+_KEPT_BACK = or_(integrations.c.paused_at.is_not(None), integrations.c.held_at.is_not(None))
 
 LONGEST_URL = 500  # what the ledger has room for
 
@@ -85,7 +86,7 @@ def is_due(*, now: datetime) -> ColumnElement[bool]:
         and_(issuances.c.state == IssuanceState.PENDING, issuances.c.not_before <= now),
         and_(issuances.c.state == IssuanceState.ISSUING, issuances.c.lease_until <= now),
     )
-    return and_(come, ~_integration_is(or_(integrations.c.paused_at.is_not(None), integrations.c.held_at.is_not(None))))
+    return and_(come, ~_integration_is(_KEPT_BACK))
 
 
 def _integration_is(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -154,6 +155,15 @@ async def due_issuances(
         .limit(limit)
     )
     return [(row.id, row.achievement_id) for row in await connection.execute(query)]
+
+
+async def kept_back(connection: AsyncConnection, *, portal_id: str | None, now: datetime, limit: int) -> list[int]:
+    """Return the ids of issuances that would be due, were their integrations not paused or held by a person."""
+    come = and_(issuances.c.state == IssuanceState.PENDING, issuances.c.not_before <= now)
+    query = select(issuances.c.id).where(come, _integration_is(_KEPT_BACK)).order_by(issuances.c.id).limit(limit)
+    if portal_id is not None:
+        query = query.where(issuances.c.portal_id == portal_id)
+    return [row.id for row in await connection.execute(query)]
 
 
 async def claim(

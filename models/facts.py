@@ -181,6 +181,8 @@ def _facts(row: Any) -> IssuanceFacts:
         awarded_at=row.award_moment,
         integration_exists=row.i_id is not None,
         award_withdrawn=row.withdrawn_at is not None,
+        held=row.i_held_at is not None,
+        paused=row.i_paused_at is not None,
         user_exists=row.found_user_id is not None,
         first_name=row.first_name,
         last_name=row.last_name,

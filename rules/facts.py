@@ -46,6 +46,8 @@ class IssuanceFacts:
     awarded_at: datetime | None = None
     integration_exists: bool = True
     award_withdrawn: bool = False
+    held: bool = False
+    paused: bool = False
     user_exists: bool = True
     first_name: str | None = field(default=None, repr=False)
     last_name: str | None = field(default=None, repr=False)

@@ -33,21 +33,27 @@ def preview(facts: IssuanceFacts, *, now: datetime) -> Preview:
     prepared = prepare_request(facts, now=now)
     if isinstance(prepared, Reason):
         return _withheld(facts, f"{not_sendable(prepared).state}: {prepared.sentence}")
-    return _sent(facts, prepared)
+    return _sent(facts, prepared, verdict=_verdict(facts))
+
+
+def _verdict(facts: IssuanceFacts) -> str:
+    if facts.held:
+        return "hold: Until release-credly is run."
+    return "wait: Until resume-credly is run." if facts.paused else "issue"
 
 
 def _withheld(facts: IssuanceFacts, verdict: str) -> Preview:
     return Preview(achievement_id=facts.achievement_id, user_id=facts.user_id, award_id=facts.award_id, verdict=verdict)
 
 
-def _sent(facts: IssuanceFacts, prepared: Prepared) -> Preview:
+def _sent(facts: IssuanceFacts, prepared: Prepared, *, verdict: str) -> Preview:
     request = prepared.request
     names = f"{mask_name(request.issued_to_first_name)} {mask_name(request.issued_to_last_name)}"
     return Preview(
         achievement_id=facts.achievement_id,
         user_id=facts.user_id,
         award_id=facts.award_id,
-        verdict="issue",
+        verdict=verdict,
         recipient=f"{names} {mask_email(request.recipient_email)}",
         issued_at=request.issued_at,
         evidence=", ".join(prepared.kinds),

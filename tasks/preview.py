@@ -31,7 +31,7 @@ async def preview_run(portal: str = "", limit: int = 0) -> str:
 
 
 async def _would_do(portal_id: str | None, *, limit: int) -> list[Preview]:
-    """Look first at what the ledger has due, then at what planning would enter."""
+    """Look first at what the ledger has due or a person keeps back, then at what planning would enter."""
     moment: datetime = now()
     async with database().reading() as connection:
         organizations = await claiming.due_organizations(
@@ -39,7 +39,8 @@ async def _would_do(portal_id: str | None, *, limit: int) -> list[Preview]:
         )
         portals = [portal for organization in organizations for portal in organization.portal_ids]
         due = await claiming.due_issuances(connection, portal_ids=portals, now=moment, limit=limit)
-        facts = await facts_of(connection, [issuance_id for issuance_id, _ in due])
+        back = await claiming.kept_back(connection, portal_id=portal_id, now=moment, limit=limit - len(due))
+        facts = await facts_of(connection, [*(issuance_id for issuance_id, _ in due), *back])
         owed = newly_owed(now=moment, portal_id=portal_id)
         facts += await facts_of_owed(connection, owed, limit=limit - len(facts))
     return [preview(each, now=moment) for each in facts]

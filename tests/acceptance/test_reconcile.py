@@ -328,6 +328,17 @@ async def test_a_preview_writes_nothing_and_does_not_call_credly(world: World, s
     assert state.message == "Preview, nothing was done: 1 issue · 1 wait"
 
 
+async def test_a_preview_shows_what_is_held_before_and_after_a_run_has_entered_it(world: World) -> None:
+    await world.enable(held_at=datetime.now(UTC))
+    await world.award("ada")
+
+    before = await run(preview=True)
+    await run()
+    after = await run(preview=True)
+
+    assert before.message == after.message == "Preview, nothing was done: 1 hold"
+
+
 async def test_a_correction_between_planning_and_sending_reaches_the_badge(world: World, standin: Standin) -> None:
     await world.enable()
     await world.award("ada")

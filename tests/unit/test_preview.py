@@ -24,6 +24,13 @@ def test_an_award_in_the_future_waits_to_the_second() -> None:
     assert preview(facts(awarded_at=NOW + timedelta(seconds=1)), now=NOW).verdict.startswith("wait: ")
 
 
+def test_what_a_person_keeps_back_is_shown_with_what_lets_it_go() -> None:
+    held, paused = preview(facts(held=True, paused=True), now=NOW), preview(facts(paused=True), now=NOW)
+
+    assert (held.verdict, bool(held.recipient)) == ("hold: Until release-credly is run.", True)
+    assert (paused.verdict, bool(paused.recipient)) == ("wait: Until resume-credly is run.", True)
+
+
 def test_an_unconnected_portal_blocks() -> None:
     found = preview(facts(connected=False), now=NOW)
 
