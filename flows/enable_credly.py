@@ -37,7 +37,7 @@ async def enable_credly(
         achievement: The achievement's id on the platform.
         badge_template_id: The id of the badge template at Credly (a long id with dashes).
         evidence: Which evidence goes on the badge; each kind is left out where it does not apply to an award.
-        issue_since: Also issue badges for awards made since this moment. Leave empty to cover awards from now on.
+        issue_since: None covers awards made from now on. A date-time also covers awards made since then.
         suppress_credly_email: Do not let Credly mail the earner. Then it sends no reminders either.
         expiry: When badges expire: as the template says, never, or after a number of days.
         expires_after_days: Only for the expiry after_days.

@@ -125,7 +125,8 @@ def _told(row: BadgeIssuance, *, stood_before: bool) -> Told:
     issued = row.state is IssuanceState.ISSUED
     sentence = _sentence(row, stood_before=stood_before)
     link = [f"[Open the badge]({row.badge_url})"] if issued and row.badge_url else []
-    page = "\n\n".join([f"# {plain(sentence)}", table(("what", "value"), facts), *link])
+    title = "# Issued already" if issued and stood_before else "# Issued" if issued else "# Not issued"
+    page = "\n\n".join([title, *link, plain(sentence, longest=500), table(("what", "value"), facts)])
     return Told(
         sentence=sentence,
         page=page,

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from rules.choices import Mistake, UserId
-from rules.markup import code, plain, table
+from rules.markup import code, plain
 from rules.text import tidy
 from rules.told import Told, counted
 from tasks.by_hand import Asked, issue_by_hand, preview_by_hand
@@ -48,8 +48,7 @@ async def issue_list(*, rows: str, path: str, reason: str, preview: bool) -> Tol
         f"{'can be issued or are already' if preview else 'issued, now or before'} · "
         f"{counts['not done']} not issued · {counts['skipped']} skipped"
     )
-    shown = [(str(line.number), *_ids(line), plain(result.text, longest=700)) for line, result in results]
-    page = f"# {plain(sentence)}\n\n{table(('line', 'user', 'achievement', 'result'), shown)}"
+    page = "\n".join([f"# {'Preview' if preview else 'Row by row'}", "", f"{plain(sentence)}.", "", *_told(results)])
     return Told(sentence=sentence, page=page, needs_a_person=counts["done"] < len(lines))
 
 
@@ -70,8 +69,11 @@ async def _one(line: Line, *, reason: str, preview: bool) -> _Result:
     return _Result(kind="done" if told.done else "not done", text=told.sentence)
 
 
-def _ids(line: Line) -> tuple[str, str]:
-    return plain(line.user), plain(line.achievement)
+def _told(results: list[tuple[Line, _Result]]) -> Iterator[str]:
+    """Yield a list, not a table: Prefect's pages cut the long lines of a table off."""
+    for line, result in results:
+        ids = f"{plain(line.user)} · {plain(line.achievement)}: " if line.user else ""
+        yield f"- line **{line.number}** · {ids}{plain(result.text, longest=700)}"
 
 
 def _text(rows: str, path: str) -> str:

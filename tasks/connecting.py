@@ -70,13 +70,14 @@ def _connected(
         ("Portal", f"{plain(name)} ({code(portal)})"),
         ("Credly organization", f"{plain(organization_name)} ({code(reach.organization_id)})"),
         ("Address", code(reach.base_url)),
-        ("Token", f"accepted; read from Secret block {code(reach.token_block)}. {ending}"),
+        ("Token", f"accepted; read from Secret block {code(reach.token_block)}"),
         ("Pace", f"{reach.calls_per_second:g} calls a second"),
     ]
     page = "\n\n".join(
         [
             f"# Portal {verb}",
             table(("what", "value"), facts),
+            f"**Token:** {ending}",
             "**Next:** enable Credly on an achievement with *enable-credly*. Awards that were waiting for this "
             "connection go out with the next run of *reconcile*.",
         ]

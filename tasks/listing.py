@@ -4,7 +4,7 @@ from models.overview import Configured, PortalOverview, overview
 from rules.evidence import EvidenceKind
 from rules.markup import code, plain, table
 from rules.states import IssuanceState
-from rules.told import Told
+from rules.told import Told, counted
 from tasks.people import known_portal
 from tasks.resources import database, now
 from tasks.token_end import token_ending
@@ -24,8 +24,12 @@ async def list_everything(portal: str) -> Told:
         found = await overview(connection, portal_id=portal)
     connected = sum(each.connection is not None for each in found)
     achievements = sum(len(each.configured) for each in found)
-    sentence = f"{connected} of {len(found)} portals connected · {achievements} achievements with Credly"
-    return Told(sentence=sentence, page="\n\n".join([f"# {sentence}", *(_portal(each) for each in found)]))
+    sentence = (
+        f"{connected} of {counted(len(found), 'portal')} connected · {counted(achievements, 'achievement')} with Credly"
+    )
+    return Told(
+        sentence=sentence, page="\n\n".join(["# What is configured", sentence, *(_portal(each) for each in found)])
+    )
 
 
 def _portal(each: PortalOverview) -> str:
@@ -41,7 +45,8 @@ def _portal(each: PortalOverview) -> str:
         )
     if not each.configured:
         return f"{head}\n\n{how}\n\nNo achievement has Credly enabled."
-    columns = ("achievement", "template", "evidence", *_COUNTED, "last issued (UTC)", "")
+    # What matters first: Prefect's pages cut a wide table off at the right.
+    columns = ("achievement", *_COUNTED, "", "evidence", "last issued (UTC)", "template")
     return f"{head}\n\n{how}\n\n{table(columns, [_row(one) for one in each.configured])}"
 
 
@@ -52,9 +57,9 @@ def _row(one: Configured) -> tuple[str, ...]:
     standing = "**held**" if integration.held_at else "paused" if integration.paused_at else ""
     return (
         f"{plain(one.achievement_name)} ({code(one.achievement_id)})",
-        code(integration.badge_template_id),
-        evidence or "none",
         *(str(one.counts.get(state, 0)) for state in _COUNTED),
-        last,
         standing,
+        evidence or "none",
+        last,
+        code(integration.badge_template_id),
     )

@@ -50,16 +50,16 @@ async def test_good_rows_are_issued_bad_ones_reported_and_running_again_issues_n
         "2 of 9 rows issued, now or before · 0 not issued · 7 skipped",
     )
     assert again.message == seen.message
-    results = {line.split(" | ")[0].strip("| "): line for line in seen.page.splitlines() if line.startswith("| ")}
-    assert results["2"].startswith("| 2 | ada | forklift | Issued forklift to ada\\: http")
+    results = {line.split("**")[1]: line for line in seen.page.splitlines() if line.startswith("- ")}
+    assert results["2"].startswith("- line **2** · ada · forklift: Issued forklift to ada\\: http")
     assert "Skipped\\: the row stands above already\\." in results["4"]
     assert "there is no user \\`nobody\\`" in results["5"]
     assert "there is no achievement \\`forklft\\`\\. Did you mean forklift" in results["6"]
     assert "has no Credly integration" in results["7"]
-    assert results["8"].startswith("| 8 | bob | forklift | Issued ")
-    assert results["9"] == "| 9 |  |  | Skipped\\: a row needs a user id and an achievement id\\. |"
+    assert results["8"].startswith("- line **8** · bob · forklift: Issued ")
+    assert results["9"] == "- line **9** · Skipped\\: a row needs a user id and an achievement id\\."
     assert "must be a user's id, and no name or e\\-mail address" in results["10"]
-    assert results["11"].startswith("| 11 | eve | \\<img src=x\\> \\| \\`x\\` | Skipped\\: ")
+    assert results["11"].startswith("- line **11** · eve · \\<img src=x\\> \\| \\`x\\`: Skipped\\: ")
     assert "Lovelace" not in seen.page
     assert "Not issued again\\: ada has the badge of forklift already" in again.page
     rows = await rows_of(any_world.database, BadgeIssuance)
@@ -73,7 +73,7 @@ async def test_a_row_that_credly_cannot_be_given_is_not_called_done(world: World
 
     preview = await see(issue_badges, rows=rows, preview=True)
     assert preview.message == "Preview: 1 of 2 rows can be issued or are already · 1 not issued · 0 skipped"
-    assert "bob | forklift | Preview\\: forklift would be issued to bob; nothing was done" in preview.page
+    assert "bob · forklift: Preview\\: forklift would be issued to bob; nothing was done" in preview.page
     assert (await rows_of(world.database, BadgeIssuance), standin.requests()) == ([], [])
 
     seen = await see(issue_badges, rows=rows)

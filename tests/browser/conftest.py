@@ -6,7 +6,7 @@ All of a module's tests share them. The browser's event loop is gone before othe
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Locator
 
 from demo.fill import demo_seed
 from models.database import Database
@@ -20,6 +20,12 @@ from tests.support.standin import Standin, running_standin
 
 TALL = 900
 Picture = Callable[..., None]
+_NO_ORNAMENT = "*:not(input) { background-image: none !important }"
+_FOR_PAPER = """() => {
+    document.querySelectorAll(".dark").forEach((dark) => dark.classList.replace("dark", "light"))
+    document.querySelectorAll("*").forEach((scrolled) => { scrolled.scrollTop = 0 })
+    document.activeElement?.blur()
+}"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,12 +80,15 @@ def ui(browser: Browser, office: Office) -> Iterator[PrefectUi]:
 def picture(ui: PrefectUi, request: pytest.FixtureRequest) -> Picture:
     """Takes a picture of what the window shows, for docs/how-to.md, if pytest was asked to."""
 
-    def take(name: str, *, height: int = TALL) -> None:
+    def take(name: str, *, height: int = TALL, at: Locator | None = None) -> None:
         if request.config.getoption("--pictures", default=False):
             ui.page.set_viewport_size({"width": 1280, "height": height})
-            ui.page.evaluate("document.activeElement?.blur()")
+            ui.page.evaluate(_FOR_PAPER)
+            if at is not None:
+                at.scroll_into_view_if_needed()
             ui.page.wait_for_load_state("networkidle")
-            ui.page.screenshot(path=ROOT / "docs" / "pictures" / f"{name}.png", animations="disabled")
+            file = ROOT / "docs" / "pictures" / f"{name}.png"
+            ui.page.screenshot(path=file, animations="disabled", style=_NO_ORNAMENT)
             ui.page.set_viewport_size({"width": 1280, "height": TALL})
 
     return take

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from demo.credly_data import invented_id, invented_token, token_block
 from models.platform import Achievement
 from tests.support.academy import Academy, template_of
 from tests.support.background import Background
+from tests.support.how_to import commands, deployment_and_parameters
 from tests.support.office import Office
 from tests.support.prefect_ui import PrefectUi
 from tests.support.standin import Standin
@@ -59,17 +61,21 @@ def test_a_portal_is_connected_with_a_token_from_a_secret_block(
 
 
 def test_an_achievement_is_enabled_with_two_kinds_of_evidence_and_its_badge_shows_exactly_those(
-    ui: PrefectUi, academy: Academy, standin: Standin, now: Background, picture: Picture
+    ui: PrefectUi, office: Office, academy: Academy, standin: Standin, now: Background, picture: Picture
 ) -> None:
     now(academy.award("user-0002", achievement_id="achievement-welcome", company_id="company-atlas"))
     ui.form("enable-credly")
     ui.fill(achievement="achievement-welcome", badge_template_id=template_of("achievement-welcome"))
+    ui.switch_on("evidence", "User", "On")
+    ui.type("Profile on the platform", "evidence", "User", "Static Name")
     ui.switch_on("evidence", "Company", "On")
-    ui.switch_on("evidence", "Portal", "On")
-    ui.type("Where it was learned", "evidence", "Portal", "Static Name")
-    picture("enable-credly-form", height=1960)
+    picture("enable-credly-form", height=1200)
     enabled = ui.outcome(ui.submit())
-    picture("enable-credly-result", height=1700)
+    picture("enable-credly-result", height=800, at=ui.page.get_by_text("Evidence is "))
+    (same,) = [
+        words for words in commands() if "enable-credly/enable-credly" in words and "-p evidence" in " ".join(words)
+    ]
+    by_command = ui.outcome(ui.run_page(office.started(same)))
     award = {"company_id": "company-atlas", "project_id": "project-depot", "awarded_at": datetime.now(UTC)}
     now(academy.award("user-0001", achievement_id="achievement-welcome", **award))
     reconciled = ui.outcome(ui.quick_run("reconcile"))
@@ -79,12 +85,13 @@ def test_an_achievement_is_enabled_with_two_kinds_of_evidence_and_its_badge_show
         "Completed",
         "Credly enabled on achievement-welcome; 0 badges due at once",
     )
-    assert "portal evidence\ton, name “Where it was learned”" in enabled.page
+    assert by_command.message == "achievement-welcome: no change; 0 badges due at once"
+    assert "user evidence\ton, name “Profile on the platform”" in enabled.page
     assert "Evidence is public" in enabled.page
     assert (reconciled.state, " issued" in reconciled.message) == ("Completed", True)
     open_badge(ui, standin, organization="Northwind Academy", badge="Welcome on Board")
     picture("badge", height=620)
-    assert evidence_on_badge(ui) == ["Atlas Freight & Sons", "Where it was learned"]
+    assert evidence_on_badge(ui) == ["Profile on the platform", "Atlas Freight & Sons"]
 
 
 def test_what_was_issued_by_hand_is_not_issued_again_for_a_later_award(
@@ -99,7 +106,7 @@ def test_what_was_issued_by_hand_is_not_issued_again_for_a_later_award(
     enabled = ui.outcome(ui.submit())
     ui.form("issue-badge")
     ui.fill(user=person, achievement=crane, project="project-depot", reason="Passed before the platform was there")
-    picture("issue-badge-form", height=1400)
+    picture("issue-badge-form", height=1200)
     by_hand = ui.outcome(ui.submit())
     picture("issue-badge-result", height=700)
     ui.page.goto(ui.page.get_by_role("link", name="Open the badge").get_attribute("href") or "")
@@ -125,10 +132,9 @@ def test_badges_that_are_many_at_once_are_held_until_a_person_releases_them(
     ui.form("enable-credly")
     ui.fill(achievement=mentoring, badge_template_id=template_of(mentoring), hold_above="1")
     ui.pick(datetime.now(UTC) - timedelta(days=30), "issue_since")
-    ui.field("issue_since").scroll_into_view_if_needed()
-    picture("issue-since")
+    picture("issue-since", height=500, at=ui.field("issue_since"))
     held = ui.outcome(ui.submit())
-    picture("held", height=700)
+    picture("held", height=560)
     released = ui.outcome(ui.start("release-credly", achievement=mentoring))
 
     assert held.state == "Needs a person"
@@ -152,7 +158,7 @@ def test_an_achievement_is_paused_another_resumed_and_a_badge_previewed(
     preview = ui.submit()
     resume = ui.start("resume-credly", achievement=resumed)
     previewed = ui.outcome(preview)
-    picture("issue-badge-preview", height=1000)
+    picture("issue-badge-preview", height=860)
     told = [ui.outcome(run).message for run in (ui.start("pause-credly", achievement=paused), resume)]
 
     assert previewed.message == f"Preview: {paused} would be issued to {person}; nothing was done"
@@ -171,25 +177,17 @@ def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(
     now(academy.enable(customs, company_evidence=True))
     ui.form("issue-badges")
     ui.fill(rows=f"user,achievement\nuser-0006,{customs}\nuser-9999,{customs}\nuser-0007,{customs}")
-    picture("issue-badges-form")
+    picture("issue-badges-form", height=1000)
     issued = ui.outcome(ui.submit())
     picture("issue-badges-result", height=700)
     listed = ui.outcome(ui.quick_run("list-integrations"))
-    picture("list-integrations-result", height=1100)
+    picture("list-integrations-result", height=700)
 
     assert issued.message == "2 of 3 rows issued, now or before · 0 not issued · 1 skipped"
     assert "Skipped: user: there is no user `user-9999`" in issued.page
     assert len(badges_of(standin, customs)) == 2
     (row,) = [line for line in listed.page.splitlines() if customs in line]
-    assert row.split("\t")[:7] == [
-        f"Customs & Documents ({customs})",
-        template_of(customs),
-        "company",
-        "2",
-        "0",
-        "0",
-        "0",
-    ]
+    assert row.split("\t")[:5] == [f"Customs & Documents ({customs})", "2", "0", "0", "0"]
 
 
 LEAD = "achievement-warehouse-lead"
@@ -257,9 +255,7 @@ def test_a_mistake_in_a_form_is_named_with_what_to_do(
     picture("mistake", height=560)
 
 
-def test_an_address_of_a_person_is_refused_before_there_is_a_run(
-    ui: PrefectUi, office: Office, picture: Picture
-) -> None:
+def test_an_address_of_a_person_is_refused_before_there_is_a_run(ui: PrefectUi, office: Office) -> None:
     notices = []
     for fields in (
         {"user": "ada@example.org", "achievement": LEAD},
@@ -269,7 +265,6 @@ def test_an_address_of_a_person_is_refused_before_there_is_a_run(
         ui.fill(**fields)
         ui.press_submit()
         notices.append(ui.notice())
-    picture("address-refused")
     ui.form("enable-credly")
     ui.press_submit()
     ui.page.get_by_text("'achievement' is a required property").wait_for()
@@ -277,6 +272,17 @@ def test_an_address_of_a_person_is_refused_before_there_is_a_run(
     assert "Validation failed for field 'user'" in notices[0]
     assert "Validation failed for field 'reason'" in notices[1]
     assert "ada@example.org" not in office.everything_stored()
+
+
+def test_commands_of_the_how_to_are_taken_as_they_stand_there(office: Office) -> None:
+    shown = [words for words in commands() if words[-1] == "preview=true" or 'user="4711"' in words]
+
+    stored = [
+        httpx.get(f"{office.api}/flow_runs/{office.started(words)}", timeout=30).json()["parameters"] for words in shown
+    ]
+
+    assert stored == [deployment_and_parameters(words)[1] for words in shown]
+    assert {"user": "4711", "achievement": "achievement-crane"} in stored
 
 
 def test_names_with_markup_are_shown_as_text(

@@ -1,6 +1,7 @@
 """What `make up` starts, for tests: Prefect's server with its pages, the deployments of prefect.yaml, and a worker."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,13 @@ class Office:
         """Return what Prefect's database holds, as text."""
         home = Path(self.environment["PREFECT_HOME"])
         return "".join(file.read_bytes().decode(errors="replace") for file in home.glob("prefect.db*"))
+
+    def started(self, words: Sequence[str]) -> str:
+        """Run a command line that starts a run, and return the run's id."""
+        done = self.command(words)
+        found = re.search(r"UUID: ([0-9a-f-]{36})", done.stdout)
+        assert found, done.stdout + done.stderr
+        return found[1]
 
     def command(self, words: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         """Run a command line of Prefect's as a person does in the checkout."""

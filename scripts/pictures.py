@@ -1,0 +1,8 @@
+"""Takes docs/pictures anew, while the browser tests run: `python -m scripts.pictures`. Needs a Chromium."""
+
+import sys
+
+from scripts.run_tests import run_pytest
+
+if __name__ == "__main__":
+    sys.exit(run_pytest(["-n", "0", "--no-cov", "--pictures", "tests/browser"]))
