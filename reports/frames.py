@@ -5,15 +5,22 @@ frame = await frames.issuances(database, period_of("2026-11-01", "2026-11-30"), 
 """
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from models import counting
+from models.counting import Which
 from models.database import Database
 from models.reporting import BATCH, Chosen, batches, snapshot
+from reports.daily import daily_of
 from reports.dictionary import fields
 from reports.typed import joined, typed
-from rules.datasets import Dataset, Moment
+from rules.datasets import Dataset, Group, Moment
 from rules.period import ALWAYS, Period
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 
 async def issuances(
@@ -39,6 +46,36 @@ async def runs(database: Database, period: Period = ALWAYS, *, portal: str = "")
     return await _whole(database, Dataset.RUNS, Chosen(period=period, portal_id=portal))
 
 
+async def daily(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return what happened on each day in UTC; every day of the period is there, with zeros where nothing happened."""
+    which = Which(period=period, portal_id=portal, by=by)
+    async with snapshot(database) as connection:
+        return await daily_of(connection, which)
+
+
+async def time_to_badge(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return how long it took from award to badge, of badges that were recorded in the period."""
+    return await _counts(database, Dataset.TIME_TO_BADGE, Which(period=period, portal_id=portal, by=by))
+
+
+async def reasons(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return why what is not issued is not; of issuances whose state changed last in the period."""
+    return await _counts(database, Dataset.REASONS, Which(period=period, portal_id=portal, by=by))
+
+
+async def funnel(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return what became of the issuances that were entered in the period."""
+    return await _counts(database, Dataset.FUNNEL, Which(period=period, portal_id=portal, by=by))
+
+
 async def in_batches(
     database: Database, dataset: Dataset, chosen: Chosen, *, personal_data: bool = False, size: int = BATCH
 ) -> AsyncIterator[pd.DataFrame]:
@@ -53,3 +90,22 @@ async def in_batches(
 async def _whole(database: Database, dataset: Dataset, chosen: Chosen, *, personal_data: bool = False) -> pd.DataFrame:
     parts = [part async for part in in_batches(database, dataset, chosen, personal_data=personal_data)]
     return joined(parts, fields(dataset, personal_data=personal_data))
+
+
+_COUNTED = {
+    Dataset.TIME_TO_BADGE: counting.times_to_badge,
+    Dataset.REASONS: counting.reasons,
+    Dataset.FUNNEL: counting.funnel,
+}
+
+
+async def counts_of(connection: "AsyncConnection", dataset: Dataset, which: Which) -> pd.DataFrame:
+    """Return counts that are made in an open transaction."""
+    if dataset is Dataset.DAILY:
+        return await daily_of(connection, which)
+    return typed(await _COUNTED[dataset](connection, which), fields(dataset, by=which.by))
+
+
+async def _counts(database: Database, dataset: Dataset, which: Which) -> pd.DataFrame:
+    async with snapshot(database) as connection:
+        return await counts_of(connection, dataset, which)
