@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     progress_every: Seconds = Field(
         default=timedelta(seconds=5), description="How often a long run shows in Prefect how far it is."
     )
+    reports_folder: Path = Field(
+        default=Path(".laurel/reports"),
+        description="Where reports and exports are written; a relative folder is in the checkout.",
+    )
 
     @field_validator("database_url")
     @classmethod

@@ -114,3 +114,8 @@ _PERSONAL: dict[str, ColumnElement[Any]] = {
     "requested_by": ledger.c.requested_by,
     "request_reason": ledger.c.request_reason,
 }
+
+
+async def portals_in_ledger(connection: AsyncConnection) -> set[str]:
+    """Return the portals that have issuances, also those that the platform has no more."""
+    return set((await connection.execute(select(ledger.c.portal_id).distinct())).scalars())

@@ -1,0 +1,53 @@
+"""Export what happened as a file."""
+
+from datetime import date
+
+from prefect import State, flow
+
+from rules.choices import PlatformId
+from rules.datasets import Dataset, FileFormat, Group, Moment
+from tasks.people import tell
+from tasks.reporting import export_file
+from tasks.resources import open_database
+
+
+@flow(name="export", flow_run_name="export {what}", persist_result=False)
+async def export(
+    what: Dataset = Dataset.ISSUANCES,
+    file_format: FileFormat = FileFormat.CSV,
+    from_day: date | None = None,
+    until_day: date | None = None,
+    portal: PlatformId = "",
+    moment: Moment = Moment.ENTERED,
+    by: tuple[Group, ...] = (),
+    personal_data: bool = False,
+    folder: str = "",
+) -> State[None]:
+    """Write issuances, calls to Credly, runs or counts to a file, for a period and a portal.
+
+    The file is on the machine of the worker. docs/data-dictionary.md explains every column.
+
+    Args:
+        what: Single issuances, attempts (calls) or runs; or counts: daily, time_to_badge, reasons, funnel.
+        file_format: csv, parquet or xlsx (Excel, at most 1 048 575 rows).
+        from_day: The first day, in UTC. Leave empty for everything before.
+        until_day: The last day, in UTC, included. Leave empty for everything since.
+        portal: Only this portal (its id). Leave empty for all.
+        moment: Only for issuances: which of their moments has to be in the period.
+        by: Only for counts: what they are grouped by. Leave empty for one count of everything.
+        personal_data: Only for issuances: with names and e-mail addresses. The file then says so, and only its owner
+            can read it.
+        folder: Where to write. Leave empty for the folder of the setting LAUREL_REPORTS_FOLDER.
+    """
+    async with open_database():
+        work = export_file(
+            dataset=what,
+            file_format=file_format,
+            days=(from_day, until_day),
+            portal=portal,
+            moment=moment,
+            by=by,
+            personal_data=personal_data,
+            folder=folder,
+        )
+        return await tell(work, key="export")

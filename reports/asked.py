@@ -1,0 +1,23 @@
+"""Checks of what people ask for."""
+
+from models import directory
+from models.database import Database
+from models.reporting import portals_in_ledger
+from rules.choices import Mistake
+from rules.markup import code
+from rules.near import did_you_mean
+
+
+async def check_portal(database: Database, portal: str) -> None:
+    """Do nothing if no portal is named, or one that the platform or the ledger has.
+
+    Raises:
+        Mistake: there is no such portal; names near ones.
+    """
+    if not portal:
+        return
+    async with database.reading() as connection:
+        names = await directory.portal_names(connection)
+        if portal in names or portal in await portals_in_ledger(connection):
+            return
+    raise Mistake(f"portal: there is no portal {code(portal)}.{did_you_mean(portal, names)}")

@@ -1,0 +1,49 @@
+"""Files that are whole or not there: written under another name and moved when complete."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from settings import ROOT
+
+_OWNER_ONLY = 0o600
+_LONGEST = 60
+
+
+def folder_of(folder: str, *, default: Path) -> Path:
+    """Return the folder to write to; a relative one is in the checkout."""
+    return ROOT / Path(folder).expanduser() if folder.strip() else ROOT / default
+
+
+def part_of_name(text: str) -> str:
+    """Return text as part of a file's name: plain characters only, and different for different texts."""
+    fit = re.sub(r"[^A-Za-z0-9._-]", "_", text)[:_LONGEST]
+    return fit if fit == text else f"{fit}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+@contextmanager
+def whole_file(target: Path, *, owner_only: bool = False) -> Iterator[Path]:
+    """Give a path to write to; at the end the file is moved to the target, on an error it is removed.
+
+    Nobody but its owner may read the file while it is written, and with `owner_only` afterwards.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{uuid4().hex[:8]}.unfinished")
+    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _OWNER_ONLY))
+    try:
+        yield unfinished
+        if not owner_only:
+            unfinished.chmod(0o666 & ~_umask())
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    before = os.umask(0o077)
+    os.umask(before)
+    return before

@@ -1,0 +1,147 @@
+"""CSV, Parquet and Excel, written part by part."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+from openpyxl import Workbook
+from openpyxl.cell import WriteOnlyCell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+from reports.dictionary import KEY, MOMENT, TEXT, WHOLE, YES_NO, Field
+from rules.choices import Mistake
+from rules.datasets import FileFormat
+
+EXCEL_ROWS = 1_048_575  # beside the heading
+_FORMULA = "^\\s*[=+\\-@＝＋－＠]|^[\\t\\r\\n]"
+_TEXT = pa.string()
+_ARROW = {
+    TEXT: _TEXT,
+    KEY: pa.dictionary(pa.int32(), _TEXT),
+    WHOLE: pa.int64(),
+    YES_NO: pa.bool_(),
+    MOMENT: pa.timestamp("us", tz="UTC"),
+}
+Write = Callable[[pd.DataFrame], None]
+
+
+def too_many_for_excel(rows: int) -> Mistake:
+    """Return what to say to somebody who wants more in an Excel file than fits."""
+    return Mistake(
+        f"file_format: an Excel sheet holds {EXCEL_ROWS:,} rows, and these are {rows:,}. "
+        "Choose CSV or Parquet, or a shorter period."
+    )
+
+
+def opened(
+    path: Path, form: FileFormat, fields: Sequence[Field], about: Sequence[str]
+) -> AbstractContextManager[Write]:
+    """Open a file of this form for frames with these fields; what is given writes one frame after the other.
+
+    `about` goes on a sheet of its own in an Excel file; the other forms have no place for it.
+    """
+    match form:
+        case FileFormat.CSV:
+            return _csv(path, fields)
+        case FileFormat.PARQUET:
+            return _parquet(path, fields)
+        case FileFormat.EXCEL:
+            return _excel(path, fields, about)
+
+
+@contextmanager
+def _csv(path: Path, fields: Sequence[Field]) -> Iterator[Write]:
+    schema = pa.schema([(field.name, _in_csv(field)) for field in fields])
+
+    def write(frame: pd.DataFrame) -> None:
+        columns = [_safe(column.cast(kind)) for column, kind in zip(_arrays(frame, fields), schema.types, strict=True)]
+        writer.write_table(pa.table(columns, schema=schema))
+
+    with pyarrow.csv.CSVWriter(path, schema) as writer:
+        yield write
+
+
+def _in_csv(field: Field) -> pa.DataType:
+    if field.name == "day":
+        return pa.date32()
+    return _TEXT if field.dtype == KEY else _ARROW[field.dtype]
+
+
+def _safe(column: pa.Array) -> pa.Array:
+    """Put an apostrophe before text that a spreadsheet would run as a formula."""
+    if column.type != _TEXT:
+        return column
+    formula = pc.match_substring_regex(column, _FORMULA)
+    return pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
+
+
+@contextmanager
+def _parquet(path: Path, fields: Sequence[Field]) -> Iterator[Write]:
+    schema = pa.schema([pa.field(field.name, _ARROW[field.dtype], metadata=_meaning(field)) for field in fields])
+
+    def write(frame: pd.DataFrame) -> None:
+        writer.write_table(pa.table(_arrays(frame, fields), schema=schema))
+
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        yield write
+
+
+def _meaning(field: Field) -> dict[str, str]:
+    return {"meaning": field.meaning}
+
+
+def _arrays(frame: pd.DataFrame, fields: Sequence[Field]) -> list[pa.Array]:
+    return [_array(frame[field.name], field) for field in fields]
+
+
+def _array(column: "pd.Series[Any]", field: Field) -> pa.Array:
+    if field.dtype == KEY:
+        return _whole(pa.array(column.astype("string"), type=_TEXT)).dictionary_encode()
+    return _whole(pa.array(column, type=_ARROW[field.dtype]))
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+@contextmanager
+def _excel(path: Path, fields: Sequence[Field], about: Sequence[str]) -> Iterator[Write]:
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet("data")
+    sheet.freeze_panes = "A2"
+    sheet.append([field.name for field in fields])
+    written = 0
+
+    def write(frame: pd.DataFrame) -> None:
+        nonlocal written
+        written += len(frame)
+        if written > EXCEL_ROWS:
+            raise too_many_for_excel(written)
+        for row in frame.itertuples(index=False, name=None):
+            sheet.append([_cell(sheet, value) for value in row])
+
+    try:
+        yield write
+        notes = book.create_sheet("about")
+        for line in about:
+            notes.append([_cell(notes, line)])
+        book.save(path)
+    finally:
+        book.close()
+
+
+def _cell(sheet: Any, value: Any) -> Any:
+    """Return what openpyxl is to write: no zones, which Excel does not know, and no formulas."""
+    if isinstance(value, str):
+        cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", value))
+        cell.data_type = "s"
+        return cell
+    if pd.isna(value):
+        return None
+    return value.tz_localize(None).to_pydatetime() if isinstance(value, pd.Timestamp) else value
