@@ -86,6 +86,20 @@ class Settings(BaseSettings):
         description="Where reports and exports are written; a relative folder is in the checkout.",
     )
 
+    alert_failed_share: float = Field(
+        default=0.2, ge=0, le=1, description="People are told when more than this share of a run's badges is refused."
+    )
+    alert_backlog_runs: int = Field(
+        default=4, ge=1, description="People are told when the backlog grew in each of so many runs."
+    )
+    alert_quiet_after: Seconds = Field(
+        default=timedelta(days=3),
+        description="People are told when no badge was issued for this long, and for twice the longest pause before.",
+    )
+    alert_no_run_for: Seconds = Field(
+        default=timedelta(hours=1), description="People are told when no run of reconcile ended for this long."
+    )
+
     @field_validator("database_url")
     @classmethod
     def _with_an_async_driver(cls, url: str) -> str:

@@ -1,13 +1,20 @@
-"""Applies the automations to Prefect's server: `python -m automations`. Safe to run again; it changes what is there."""
+"""Applies the automations to Prefect's server: `python -m automations [BLOCK]`. Safe to run again.
+
+With the name of a notification block, such as `slack-webhook/operators`, messages about what is wrong go there.
+"""
 
 import asyncio
 import sys
+from uuid import UUID
 
 from prefect.automations import Automation
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 
+from automations.alerts import WATCH_BEGAN, Alerts
 from automations.dead_runs import dead_runs
+from settings import settings
 
 
 async def apply(automation: Automation) -> None:
@@ -21,17 +28,46 @@ async def apply(automation: Automation) -> None:
         await automation.acreate()
 
 
-async def main() -> int:
-    """Apply all of them and return the exit code."""
+async def main(block: str = "") -> int:
+    """Apply all of them, those that send messages only with a notification block; return the exit code."""
     async with get_client() as client:
         try:
             reconcile = await client.read_deployment_by_name("reconcile/reconcile")
         except ObjectNotFound:
-            print("There is no deployment reconcile: run `prefect --no-prompt deploy --all` first.", file=sys.stderr)
-            return 1
+            return _complain("There is no deployment reconcile: run `prefect --no-prompt deploy --all` first.")
+        blocks = await notification_blocks(client) if block else {}
+    wanted = [key for name, key in blocks.items() if block in (name, name.partition("/")[2])]
+    if block and len(wanted) != 1:
+        names = ", ".join(sorted(blocks)) or "none"
+        return _complain(f"{block} does not name one notification block. Name it as type/name; there are: {names}.")
     await apply(dead_runs(reconcile.id))
+    for block_id in wanted:
+        for automation in Alerts(block=block_id, reconcile=reconcile.id, no_run_for=settings().alert_no_run_for).all():
+            await apply(automation)
+        begin_watch(reconcile.id)
     return 0
 
 
+async def notification_blocks(client: PrefectClient) -> dict[str, UUID]:
+    """Return all notification blocks as `type/name` with their ids."""
+    documents = await client.read_block_documents(include_secrets=False)
+    return {
+        f"{each.block_type.slug}/{each.name}": each.id
+        for each in documents
+        if each.block_type and each.block_schema and "notify" in each.block_schema.capabilities
+    }
+
+
+def begin_watch(reconcile: UUID) -> None:
+    """Start watching for silence at once, not with the end of the first run."""
+    resource = {"prefect.resource.id": f"prefect.deployment.{reconcile}"}
+    emit_event(WATCH_BEGAN, resource=resource, related=[resource | {"prefect.resource.role": "deployment"}])
+
+
+def _complain(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 1
+
+
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    sys.exit(asyncio.run(main(*sys.argv[1:2])))

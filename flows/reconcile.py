@@ -36,7 +36,7 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False) -> 
         organizations = await organizations_with_work([portal] if portal else None)
         await name_run(_title(organizations))
         parts = await asyncio.gather(*(_issue(each, share) for each, share in shares(organizations, limit=limit)))
-        return await tell_run(plan, organizations, parts, portal=portal)
+        return await tell_run(plan, organizations, parts, portal=portal, limit=limit)
 
 
 async def _issue(organization: DueOrganization, limit: int) -> State[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, case, func, literal, select
+from sqlalchemy import case, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyIntegration
@@ -68,8 +68,13 @@ async def waiting(connection: AsyncConnection, *, portal_ids: Sequence[str] | No
 
 
 async def last_issued(connection: AsyncConnection) -> list[datetime]:
-    """Return when the latest badges were issued, the latest first, from the latest attempts only: in UTC."""
+    """Return when the latest badges were issued, in UTC, the latest first; from the latest attempts only.
+
+    Where none of those issued a badge, the first of them: no badge was issued since.
+    """
     newest = await connection.scalar(select(func.max(attempts.c.id))) or 0
-    recent = and_(attempts.c.id > newest - _LOOKED_AT, attempts.c.outcome == AttemptOutcome.ISSUED)
-    query = select(attempts.c.started_at).where(recent).order_by(attempts.c.id.desc())
-    return list((await connection.execute(query)).scalars())
+    query = select(attempts.c.started_at, attempts.c.outcome).where(attempts.c.id > newest - _LOOKED_AT)
+    rows = list(await connection.execute(query.order_by(attempts.c.id.desc())))
+    return [row.started_at for row in rows if row.outcome is AttemptOutcome.ISSUED] or [
+        row.started_at for row in rows[-1:]
+    ]

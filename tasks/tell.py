@@ -18,6 +18,7 @@ from rules.markup import plain
 from rules.reasons import Reason
 from rules.run_page import by_portal, run_page, run_table, series_key
 from rules.tally import Counts, Tally
+from tasks.health import tell_events
 from tasks.resources import database, now
 from tasks.token_end import tokens_that_end_soon
 
@@ -70,9 +71,18 @@ async def what_is_open(portals: Sequence[str] | None = None) -> Tally:
 
 
 async def tell_run(
-    plan: PlanCounts, organizations: Sequence[DueOrganization], parts: Sequence[State[Any]], *, portal: str = ""
+    plan: PlanCounts,
+    organizations: Sequence[DueOrganization],
+    parts: Sequence[State[Any]],
+    *,
+    portal: str = "",
+    limit: int = 0,
 ) -> State[None]:
-    """Write the run's pages and return its final state: failed if an organization's part could not do its work."""
+    """Write the run's pages, tell what is wrong or well again, and return the run's final state.
+
+    Failed if an organization's part could not do its work. A run of one portal or with a limit says nothing about the
+    whole: it leaves no finding for later runs to compare with.
+    """
     tallies = {each.organization_id: await _tally(part) for each, part in zip(organizations, parts, strict=False)}
     done = sum(tallies.values(), start=Tally())
     total = replace(done, open=(await what_is_open([portal] if portal else None)).open)
@@ -80,6 +90,7 @@ async def tell_run(
     ending = await tokens_that_end_soon([portal] if portal else None)
     sentence = f"{total.sentence}. {ending}" if ending else total.sentence
     await _write_pages(plan, tallies, total, sentence=sentence, warning=ending, portal=portal)
+    await tell_events(total, tallies, whole=not portal and not limit)
     if failures:
         return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
     return Completed(name=NEEDS_A_PERSON if total.needs_a_person or ending else "Completed", message=sentence)

@@ -21,6 +21,7 @@ from prefect.client.schemas.objects import Artifact, FlowRun
 from sqlalchemy import text
 
 from models.platform import UserEmail
+from rules.markup import plain
 from tests.support.factories import a_portal, a_user, an_achievement
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
@@ -89,7 +90,13 @@ async def test_the_numbers_of_a_run_are_those_of_the_ledger(any_world: World, st
     state = await run_reconcile()
 
     artifacts = await artifacts_of(state)
-    assert set(artifacts) == {"reconcile", "reconcile-table", "issued-northwind", f"issued-south-west-{SLUG}"}
+    assert set(artifacts) == {
+        "reconcile",
+        "reconcile-table",
+        "issued-northwind",
+        f"issued-south-west-{SLUG}",
+        "health",
+    }
     page, rows = str(artifacts["reconcile"].data), json.loads(str(artifacts["reconcile-table"].data))
     done = {(row.portal_id, row.achievement_id, row.state): row.n for row in await counted(any_world, DONE)}
     assert done == {
@@ -111,8 +118,8 @@ async def test_the_numbers_of_a_run_are_those_of_the_ledger(any_world: World, st
         assert f"| {row.n} | {row.state} | {f'`{row.reason}`' if row.reason else ''} |" in page
     issued = Counter(row["portal"] for row in rows for _ in range(row["issued"]))
     assert issued == {"northwind": 4, "South West": 1}
-    assert artifacts["issued-northwind"].description == "northwind: 4 issued"
-    assert artifacts[f"issued-south-west-{SLUG}"].description == "South West: 1 issued · 1 failed"
+    assert artifacts["issued-northwind"].description == plain("northwind: 4 issued")
+    assert artifacts[f"issued-south-west-{SLUG}"].description == plain("South West: 1 issued · 1 failed")
     assert json.loads(str(artifacts["issued-northwind"].data)) == [row for row in rows if row["portal"] == "northwind"]
 
 
@@ -158,7 +165,7 @@ async def test_runs_of_two_days_stand_in_one_series(world: World) -> None:
     async with get_client() as client:
         key = ArtifactFilter(key=ArtifactFilterKey(any_=["issued-northwind"]))
         series = {each.flow_run_id: each.description for each in await client.read_artifacts(artifact_filter=key)}
-    assert [series[run_id_of(each)] for each in (first, second)] == ["northwind: 1 issued"] * 2
+    assert [series[run_id_of(each)] for each in (first, second)] == [plain("northwind: 1 issued")] * 2
     assert run_id_of(quiet) not in series
 
 

@@ -1,0 +1,164 @@
+"""Telling in events what is wrong and what is well again; automations turn them into messages. Ids only."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from prefect.artifacts import acreate_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.events import emit_event
+from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
+
+from models import setting_up
+from models.standing import last_issued, waiting
+from rules.alarms import BADGE_REFUSED, RUNS_RESUMED, Alarm, Found, Health, Limits, Raised, alarms, over, slept
+from rules.details import Named
+from rules.markup import plain
+from rules.reasons import Reason
+from rules.states import IssuanceState
+from rules.tally import Tally
+from rules.told import counted
+from settings import Settings, settings
+from tasks.resources import database, now
+from tasks.token_end import WARN_BEFORE
+
+KEY = "health"
+_LEDGER = "laurel.ledger"
+_RESOURCES = {Alarm.ORGANIZATION_STOPPED: "laurel.organization", Alarm.TOKEN_ENDS: "laurel.portal"}
+
+
+async def tell_events(total: Tally, organizations: Mapping[str, Tally], *, whole: bool) -> None:
+    """Emit events of refused badges, of what is wrong, and of what is well again since the run before.
+
+    Args:
+        total: what the run did and left.
+        organizations: what it did by organization.
+        whole: whether it worked on everything; only then it is compared with earlier runs.
+    """
+    _tell_refused(total)
+    stopped = {key: tally.stopped for key, tally in organizations.items() if tally.stopped is not None}
+    if not whole:
+        for raised in alarms(Found(now=now(), issued=0, failed=0, backlog=0, stopped=stopped), (), limits=limits()):
+            _emit(raised.alarm.event, raised)
+        return
+    earlier = await _earlier(limits().backlog_runs)
+    found = await _found(total, stopped)
+    raised_now = alarms(found, earlier, limits=limits())
+    for raised in raised_now:
+        _emit(raised.alarm.event, raised)
+    for ended in over(raised_now, earlier):
+        _emit(ended.alarm.over_event, ended)
+    if (silence := slept(found, earlier, limits=limits())) is not None:
+        minutes = counted(round(silence.total_seconds() / 60), "minute")
+        _send(RUNS_RESUMED, _LEDGER, f"reconcile runs again, after {minutes} without a run.")
+    await _keep(found, raised_now)
+
+
+def limits() -> Limits:
+    """Return from the settings when something is worth an alarm."""
+    configured: Settings = settings()
+    return Limits(
+        failed_share=configured.alert_failed_share,
+        backlog_runs=configured.alert_backlog_runs,
+        quiet_after=configured.alert_quiet_after,
+        no_run_for=configured.alert_no_run_for,
+    )
+
+
+async def _found(total: Tally, stopped: Mapping[str, Reason]) -> Found:
+    moment = now()
+    async with database().reading() as connection:
+        pending = await waiting(connection)
+        issued_at = await last_issued(connection)
+        ending = await setting_up.tokens_ending(connection, before=moment + WARN_BEFORE)
+    blocked = sum(count for (state, _), count in total.open.items() if state is IssuanceState.BLOCKED)
+    due = sum(each.count for each in pending if not each.stop and each.reason is not Reason.AWARDED_IN_FUTURE)
+    return Found(
+        now=moment,
+        issued=total.issued,
+        failed=total.failed,
+        backlog=due + blocked,
+        stopped=stopped,
+        tokens_ending=dict(ending),
+        last_issued=issued_at,
+    )
+
+
+def _tell_refused(total: Tally) -> None:
+    """One event for each refused badge, up to the number that the run keeps by their ids."""
+    for (state, reason), names in total.details.named.items():
+        if state is IssuanceState.FAILED:
+            for each in names:
+                _tell_badge(each, reason)
+
+
+def _tell_badge(each: Named, reason: Reason) -> None:
+    sentence = f"Issuance {each.issuance_id} ({each.achievement_id} to {each.user_id}) was refused: {reason.sentence}"
+    ids = {"issuance": each.issuance_id, "achievement": each.achievement_id, "user": each.user_id}
+    _send(
+        BADGE_REFUSED,
+        f"laurel.issuance.{each.issuance_id}",
+        sentence,
+        advice=reason.advice,
+        related=[{"prefect.resource.id": f"laurel.portal.{each.portal_id}", "prefect.resource.role": "portal"}],
+        **ids,
+        portal=each.portal_id,
+        reason=reason.value,
+    )
+
+
+def _emit(event: str, raised: Raised) -> None:
+    kind = _RESOURCES.get(raised.alarm)
+    resource = f"{kind}.{raised.subject}" if kind else _LEDGER
+    _send(event, resource, raised.sentence, advice=raised.alarm.advice)
+
+
+def _send(
+    event: str,
+    resource: str,
+    sentence: str,
+    *,
+    advice: str = "",
+    related: list[dict[str, str]] | None = None,
+    **ids: Any,
+) -> None:
+    payload = {"sentence": sentence, "advice": advice, "run": _address(), **ids}
+    emit_event(event, resource={"prefect.resource.id": resource}, related=related, payload=payload)
+
+
+def _address() -> str:
+    return url_for("flow-run", obj_id=str(flow_run.id)) or str(flow_run.id)
+
+
+async def _keep(found: Found, raised: Sequence[Raised]) -> None:
+    row = {
+        "at": found.now.isoformat(timespec="seconds"),
+        "issued": found.issued,
+        "failed": found.failed,
+        "backlog": found.backlog,
+        "alarms": ", ".join(each.key for each in raised),
+    }
+    words = "; ".join(each.sentence for each in raised) or "Nothing is wrong."
+    await acreate_table_artifact(key=KEY, table=[row], description=plain(words, longest=2000))
+
+
+async def _earlier(count: int) -> list[Health]:
+    """Return what earlier whole runs found, the latest first; what cannot be read is left out."""
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[KEY]))
+    async with get_client() as client:
+        kept = await client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=count)
+    return [_health(json.loads(str(each.data))[0]) for each in kept]
+
+
+def _health(row: Mapping[str, Any]) -> Health:
+    return Health(
+        at=datetime.fromisoformat(row["at"]),
+        issued=row["issued"],
+        failed=row["failed"],
+        backlog=row["backlog"],
+        alarms=tuple(filter(None, str(row["alarms"]).split(", "))),
+    )

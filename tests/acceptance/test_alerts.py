@@ -1,0 +1,157 @@
+"""Real runs make a real Prefect server send messages to a local receiver: what is wrong, and that it is well again."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from prefect import Flow
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import get_client
+from prefect.events.worker import EventsWorker
+from prefect.flow_engine import run_flow_async
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Failed
+
+from automations.__main__ import apply
+from automations.__main__ import main as set_up
+from automations.alerts import Alerts
+from flows.reconcile import reconcile
+from tests.support.factories import a_user
+from tests.support.prefect_server import running_prefect_server
+from tests.support.receiver import Receiver, running_receiver
+from tests.support.standin import Standin
+from tests.support.world import ORGANIZATION, World
+
+PERSONAL = ("Lovelace", "Babbage", "example.org", "invented-token")
+STOPPED = "Laurel: Badges of a Credly organization are stopped"
+BLOCK = "custom-webhook/operators"
+
+
+@pytest.fixture(scope="module")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that watches for automations, and looks every second whether something is missing."""
+    granularity = {"PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S"}
+    home = tmp_path_factory.mktemp("alerting-prefect")
+    with (
+        running_prefect_server(home, needed=("TRIGGERS",), settings=granularity) as address,
+        temporary_settings({PREFECT_API_URL: address}),
+    ):
+        yield address
+        for worker in (APILogWorker, EventsWorker):
+            worker.drain_all()
+
+
+@pytest.fixture(scope="module")
+def deployment(prefect_api: str) -> UUID:
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow_from_name("reconcile")
+        return client.create_deployment(flow_id, "reconcile", tags=["credly", "scheduled"])
+
+
+@pytest.fixture(scope="module")
+def set_up_receiver(deployment: UUID) -> Iterator[Receiver]:
+    """What receives the messages; set up by the documented command, twice as people do."""
+
+    async def prepare(url: str) -> None:
+        message = {"subject": "{{subject}}", "body": "{{body}}"}
+        block = CustomWebhookNotificationBlock(name="operators", url=url, json_data=message)
+        await block.asave("operators", overwrite=True)
+        assert (await set_up(BLOCK), await set_up("operators")) == (0, 0)
+
+    with running_receiver() as running:
+        asyncio.run(prepare(running.url))
+        yield running
+
+
+@pytest.fixture
+def receiver(set_up_receiver: Receiver) -> Receiver:
+    set_up_receiver.messages.clear()
+    return set_up_receiver
+
+
+async def run(deployment: UUID) -> None:
+    """Run `reconcile` as its deployment does."""
+    async with get_client() as client:
+        flow_run = await client.create_flow_run_from_deployment(deployment)
+    await run_flow_async(cast("Flow[..., Any]", reconcile), flow_run=flow_run, parameters={}, return_type="state")
+
+
+async def received(receiver: Receiver, subject: str) -> str:
+    return await asyncio.to_thread(receiver.until_received, subject)
+
+
+async def test_a_refused_token_is_told_once_with_what_to_do_and_again_when_it_is_well(
+    world: World, standin: Standin, deployment: UUID, receiver: Receiver
+) -> None:
+    await world.enable()
+    await world.award("ada")
+    await world.put_token("a-token-that-nobody-made")
+    await run(deployment)
+    body = await received(receiver, STOPPED)
+    assert body.startswith(f"Organization {ORGANIZATION}: Credly refused the portal's token")
+    assert "Put a valid token with write permission into the connection's Secret block." in body
+    assert "/runs/flow-run/" in body
+
+    await run(deployment)
+    await world.put_token()
+    await run(deployment)
+
+    assert ORGANIZATION in await received(receiver, "Laurel: Badges of a Credly organization go out again")
+    assert receiver.subjects().count(STOPPED) == 1
+    assert len(standin.badges()) == 1
+    assert [word for word in PERSONAL for message in receiver.messages if word in str(message)] == []
+
+
+async def test_refused_badges_beyond_a_share_are_told(
+    world: World, standin: Standin, deployment: UUID, receiver: Receiver
+) -> None:
+    await world.enable()
+    for number in range(5):
+        await a_user(world.database, f"person-{number}", email=None)
+        await world.award(f"person-{number}")
+    await run(deployment)
+
+    body = await received(receiver, "Laurel: Many badges are refused")
+    assert body.startswith("5 of 5 badges of this run were refused (100%).")
+
+    await world.award("ada")
+    await run(deployment)
+    await received(receiver, "Laurel: Badges are no longer refused in numbers")
+
+
+async def test_a_failed_run_and_silence_are_told_and_that_runs_end_again(
+    world: World, deployment: UUID, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with get_client() as client:
+        block = await client.read_block_document_by_name("operators", "custom-webhook")
+        for automation in Alerts(block=block.id, reconcile=deployment, no_run_for=timedelta(seconds=10)).all():
+            await apply(automation)
+        failing = await client.create_flow_run_from_deployment(deployment, name="a run that fails")
+        await client.set_flow_run_state(failing.id, Failed(message="Credly is away"), force=True)
+    body = await received(receiver, "Laurel: A scheduled run failed")
+    assert body.startswith("a run that fails ended as Failed: Credly is away\nWhat to do: ")
+
+    await run(deployment)
+    await received(receiver, "Laurel: reconcile works again")
+
+    body = await received(receiver, "Laurel: Nothing has run")
+    assert "look whether a worker of the pool “badges” is running" in body
+    world.configure(monkeypatch, ALERT_NO_RUN_FOR="1")
+    await run(deployment)
+    assert "reconcile runs again" in await received(receiver, "Laurel: Runs end again")
+
+
+async def test_setting_up_twice_makes_no_doubles_and_a_wrong_name_says_which_there_are(
+    receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with get_client() as client:
+        names = [automation.name for automation in await client.read_automations()]
+    assert len(names) == len(set(names)) == 15
+    assert "Laurel: a run died" in names
+
+    assert await set_up("slack-webhook/nobody") == 1
+    assert f"there are: {BLOCK}." in capsys.readouterr().err

@@ -1,0 +1,136 @@
+"""When people are told, and when they are told that it is well again."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rules.alarms import Alarm, Found, Health, Limits, Raised, alarms, over, slept
+from rules.reasons import Reason
+from tests.support.facts import NOW
+
+LIMITS = Limits(failed_share=0.2, backlog_runs=3, quiet_after=timedelta(days=3), no_run_for=timedelta(hours=1))
+MANY = Health(at=NOW, issued=0, failed=9, backlog=0, alarms=("many_failures:",))
+
+
+def found(**changes: Any) -> Found:
+    values: dict[str, Any] = {"now": NOW, "issued": 0, "failed": 0, "backlog": 0}
+    return Found(**values | changes)
+
+
+def runs(*backlogs: int) -> list[Health]:
+    """Earlier runs, the latest first, a quarter of an hour apart."""
+    return [
+        Health(at=NOW - timedelta(minutes=15) * number, issued=0, failed=0, backlog=backlog)
+        for number, backlog in enumerate(backlogs, start=1)
+    ]
+
+
+def raised(*earlier: Health, **changes: Any) -> list[Raised]:
+    return alarms(found(**changes), earlier, limits=LIMITS)
+
+
+def names(told: Sequence[Raised]) -> list[Alarm]:
+    return [each.alarm for each in told]
+
+
+def test_nothing_is_wrong_in_a_run_that_did_nothing() -> None:
+    assert raised() == []
+
+
+def test_each_alarm_has_words_and_two_events() -> None:
+    events = [name for alarm in Alarm for name in (alarm.event, alarm.over_event)]
+
+    assert len(set(events)) == 2 * len(Alarm)
+    assert all(name.startswith("laurel.") for name in events)
+    assert all(alarm.heading and alarm.over_heading and alarm.advice.endswith(".") for alarm in Alarm)
+
+
+def test_a_stopped_organization_is_named_with_its_reason_and_what_to_do() -> None:
+    (told,) = raised(stopped={"org-1": Reason.TOKEN_REFUSED})
+
+    assert (told.alarm, told.subject, told.key) == (Alarm.ORGANIZATION_STOPPED, "org-1", "organization_stopped:org-1")
+    assert told.sentence == f"Organization org-1: {Reason.TOKEN_REFUSED.sentence} {Reason.TOKEN_REFUSED.advice}"
+
+
+def test_a_token_that_ends_is_named_with_its_end() -> None:
+    (told,) = raised(tokens_ending={"northwind": NOW})
+
+    assert told.sentence == "The Credly token of portal northwind ends at 2026-11-10 12:00:00 UTC."
+
+
+@pytest.mark.parametrize(
+    ("now", "earlier", "told"),
+    [
+        (40, (30, 20, 10), True),
+        (40, (30, 20, 10, 500), True),  # only so many runs count
+        (40, (30, 20), False),  # too few runs to say
+        (40, (40, 20, 10), False),  # did not grow in each
+        (19, (15, 12, 10), False),  # grew, but by little
+        (20, (15, 12, 10), True),
+        (0, (30, 20, 10), False),
+    ],
+)
+def test_a_backlog_that_grows_from_run_to_run_is_told(now: int, earlier: tuple[int, ...], told: bool) -> None:
+    assert names(raised(*runs(*earlier), backlog=now)) == ([Alarm.BACKLOG_GROWS] if told else [])
+
+
+def test_the_growth_is_told_in_numbers() -> None:
+    (told,) = raised(*runs(30, 20, 10), backlog=40)
+
+    assert told.sentence == "The backlog grew in each of the last 3 runs: from 10 to 40 badges."
+
+
+@pytest.mark.parametrize(
+    ("issued", "failed", "told"), [(0, 5, True), (20, 5, False), (19, 5, True), (0, 4, False), (1000, 200, False)]
+)
+def test_more_than_a_share_of_refused_badges_is_told(issued: int, failed: int, told: bool) -> None:
+    assert names(raised(issued=issued, failed=failed)) == ([Alarm.MANY_FAILURES] if told else [])
+
+
+def test_what_was_said_of_failures_stands_until_badges_are_tried_again() -> None:
+    assert names(raised(MANY)) == [Alarm.MANY_FAILURES]
+    assert names(raised(MANY, issued=9)) == []
+    assert names(raised(*runs(0))) == []
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "told"),
+    [
+        ((), False),
+        ((2.9,), False),
+        ((3.1,), True),
+        ((3.1, 4, 5), True),
+        ((3.1, 7), False),  # pauses of four days are usual here
+        ((8.1, 12), True),
+    ],
+)
+def test_a_pause_that_is_longer_than_usual_is_told(days_ago: tuple[float, ...], told: bool) -> None:
+    moments = [NOW - timedelta(days=days) for days in days_ago]
+
+    assert names(raised(last_issued=moments)) == ([Alarm.QUIET] if told else [])
+
+
+def test_what_is_no_longer_raised_is_over_once() -> None:
+    keys = ("organization_stopped:org-1", "organization_stopped:org-2", "backlog_grows:", "of_an_earlier_release:")
+    before = Health(at=NOW, issued=0, failed=0, backlog=0, alarms=keys)
+    still = Raised(alarm=Alarm.ORGANIZATION_STOPPED, subject="org-1")
+
+    told = over([still], [before, MANY])
+
+    assert [(each.alarm, each.subject) for each in told] == [
+        (Alarm.ORGANIZATION_STOPPED, "org-2"),
+        (Alarm.BACKLOG_GROWS, ""),
+    ]
+    assert told[0].sentence == "Badges of a Credly organization go out again: org-2."
+    assert told[1].sentence == "The backlog of badges does not grow any more."
+    assert over([], []) == []
+
+
+def test_the_first_run_after_a_long_silence_says_how_long_it_was() -> None:
+    late = Health(at=NOW - timedelta(hours=2), issued=0, failed=0, backlog=0)
+
+    assert slept(found(), [late], limits=LIMITS) == timedelta(hours=2)
+    assert slept(found(), runs(0), limits=LIMITS) is None
+    assert slept(found(), [], limits=LIMITS) is None
