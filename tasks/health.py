@@ -14,11 +14,12 @@ from prefect.runtime import flow_run
 from prefect.utilities.urls import url_for
 
 from models import setting_up
-from models.standing import last_issued, waiting
+from models.standing import last_issued
 from rules.alarms import BADGE_REFUSED, RUNS_RESUMED, Alarm, Found, Health, Limits, Raised, alarms, over, slept
 from rules.details import Named
 from rules.markup import plain
 from rules.reasons import Reason
+from rules.run_page import Pending
 from rules.states import IssuanceState
 from rules.tally import Tally
 from rules.told import counted
@@ -31,12 +32,15 @@ _LEDGER = "laurel.ledger"
 _RESOURCES = {Alarm.ORGANIZATION_STOPPED: "laurel.organization", Alarm.TOKEN_ENDS: "laurel.portal"}
 
 
-async def tell_events(total: Tally, organizations: Mapping[str, Tally], *, whole: bool) -> None:
+async def tell_events(
+    total: Tally, organizations: Mapping[str, Tally], pending: Sequence[Pending], *, whole: bool
+) -> None:
     """Emit events of refused badges, of what is wrong, and of what is well again since the run before.
 
     Args:
         total: what the run did and left.
         organizations: what it did by organization.
+        pending: what is pending after it.
         whole: whether it worked on everything; only then it is compared with earlier runs.
     """
     _tell_refused(total)
@@ -46,7 +50,7 @@ async def tell_events(total: Tally, organizations: Mapping[str, Tally], *, whole
             _emit(raised.alarm.event, raised)
         return
     earlier = await _earlier(limits().backlog_runs)
-    found = await _found(total, stopped)
+    found = await _found(total, stopped, pending)
     raised_now = alarms(found, earlier, limits=limits())
     for raised in raised_now:
         _emit(raised.alarm.event, raised)
@@ -69,10 +73,9 @@ def limits() -> Limits:
     )
 
 
-async def _found(total: Tally, stopped: Mapping[str, Reason]) -> Found:
+async def _found(total: Tally, stopped: Mapping[str, Reason], pending: Sequence[Pending]) -> Found:
     moment = now()
     async with database().reading() as connection:
-        pending = await waiting(connection)
         issued_at = await last_issued(connection)
         ending = await setting_up.tokens_ending(connection, before=moment + WARN_BEFORE)
     blocked = sum(count for (state, _), count in total.open.items() if state is IssuanceState.BLOCKED)

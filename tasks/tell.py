@@ -1,7 +1,7 @@
 """Telling people what a run did: the final state's words, and a page in the run's artifacts. Ids only."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -89,8 +89,11 @@ async def tell_run(
     failures = [part for part in parts if not part.is_completed()]
     ending = await tokens_that_end_soon([portal] if portal else None)
     sentence = f"{total.sentence}. {ending}" if ending else total.sentence
-    await _write_pages(plan, tallies, total, sentence=sentence, warning=ending, portal=portal)
-    await tell_events(total, tallies, whole=not portal and not limit)
+    async with database().reading() as connection:
+        pending = await waiting(connection, portal_ids=[portal] if portal else None)
+    page = run_page(total, planned=_planned(plan), organizations=tallies, pending=pending, warning=ending, now=now())
+    await _write_pages(page, total, sentence=sentence)
+    await tell_events(total, tallies, pending, whole=not portal and not limit)
     if failures:
         return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
     return Completed(name=NEEDS_A_PERSON if total.needs_a_person or ending else "Completed", message=sentence)
@@ -101,12 +104,7 @@ async def _tally(part: State[Any]) -> Tally:
     return result if isinstance(result, Tally) else Tally()
 
 
-async def _write_pages(
-    plan: PlanCounts, tallies: Mapping[str, Tally], total: Tally, *, sentence: str, warning: str, portal: str
-) -> None:
-    async with database().reading() as connection:
-        pending = await waiting(connection, portal_ids=[portal] if portal else None)
-    page = run_page(total, planned=_planned(plan), organizations=tallies, pending=pending, warning=warning, now=now())
+async def _write_pages(page: str, total: Tally, *, sentence: str) -> None:
     told = plain(sentence, longest=2000)  # Prefect's pages read it as Markdown
     await acreate_markdown_artifact(key="reconcile", markdown=page, description=told)
     if total.details.cells:

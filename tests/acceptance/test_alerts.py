@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,6 +10,8 @@ import pytest
 from prefect import Flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
+from prefect.events import Event
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.events.worker import EventsWorker
 from prefect.flow_engine import run_flow_async
 from prefect.logging.handlers import APILogWorker
@@ -20,6 +22,7 @@ from automations.__main__ import apply
 from automations.__main__ import main as set_up
 from automations.alerts import Alerts
 from flows.reconcile import reconcile
+from rules.alarms import BADGE_REFUSED, Alarm
 from tests.support.factories import a_user
 from tests.support.prefect_server import running_prefect_server
 from tests.support.receiver import Receiver, running_receiver
@@ -80,6 +83,17 @@ async def run(deployment: UUID) -> None:
     await run_flow_async(cast("Flow[..., Any]", reconcile), flow_run=flow_run, parameters={}, return_type="state")
 
 
+async def events_of(name: str, *, count: int) -> list[Event]:
+    """Return the events of this name, once the server has as many."""
+    wanted = EventFilter(event=EventNameFilter(name=[name]))
+    async with get_client() as client, asyncio.timeout(60):
+        while True:
+            found = (await client.read_events(wanted, limit=50)).events
+            if len(found) >= count:
+                return list(found)
+            await asyncio.sleep(0.1)
+
+
 async def received(receiver: Receiver, subject: str) -> str:
     return await asyncio.to_thread(receiver.until_received, subject)
 
@@ -118,9 +132,21 @@ async def test_refused_badges_beyond_a_share_are_told(
     body = await received(receiver, "Laurel: Many badges are refused")
     assert body.startswith("5 of 5 badges of this run were refused (100%).")
 
+    refused = await events_of(BADGE_REFUSED, count=5)
+    ids = sorted(row.id for row in await world.ledger())
+    assert sorted(event.payload["issuance"] for event in refused) == ids
+    assert {(event.payload["reason"], event.payload["achievement"]) for event in refused} == {
+        ("no_primary_email", "forklift")
+    }
+    assert "laurel.portal.northwind" in {each.id for event in refused for each in event.related}
+
     await world.award("ada")
+    await world.change_connection(token_ends_at=datetime.now(UTC) + timedelta(days=3))
     await run(deployment)
     await received(receiver, "Laurel: Badges are no longer refused in numbers")
+    assert "portal northwind ends at " in await received(receiver, "Laurel: A Credly token ends soon")
+    (ending,) = await events_of("laurel.token.ending", count=1)
+    assert (ending.resource.id, ending.payload["advice"]) == ("laurel.portal.northwind", Alarm.TOKEN_ENDS.advice)
 
 
 async def test_a_failed_run_and_silence_are_told_and_that_runs_end_again(

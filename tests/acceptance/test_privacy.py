@@ -16,6 +16,7 @@ from flows.connect_portal import connect_portal
 from flows.disable_credly import disable_credly
 from flows.disconnect_portal import disconnect_portal
 from flows.enable_credly import enable_credly
+from flows.explain import explain
 from flows.issue_badge import issue_badge
 from flows.issue_badges import issue_badges
 from flows.list_integrations import list_integrations
@@ -72,6 +73,7 @@ async def everything(world: World, standin: Standin, list_file: Path) -> list[Se
         await see(issue_badges, path=str(list_file)),
         await see(issue_badge, **FORM, if_badge_exists="replace", reason="By letter"),
         await see(list_integrations),
+        await see(explain, **FORM),
         await see(disable_credly, **one_achievement),
         await see(disconnect_portal, portal="northwind"),
     ]
