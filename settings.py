@@ -68,6 +68,17 @@ class Settings(BaseSettings):
         default=timedelta(minutes=5),
         description="First wait before a later run takes up what could not be issued; doubles up to a day.",
     )
+    recent_awards: Seconds = Field(
+        default=timedelta(days=7),
+        description="How far back a run looks at awards whose moment an earlier run has passed, the newest 5 000 of "
+        "them: what is written down late. Older ones come in with the sweep.",
+    )
+    sweep_rows: int = Field(
+        default=50_000,
+        ge=1_000,
+        description="How many awards, and how many open issuances, a run goes through besides, for what arrived late "
+        "or back-dated. More where all of them would otherwise take longer than a day.",
+    )
     attempts_limit: int = Field(
         default=40,
         ge=1,

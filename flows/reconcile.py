@@ -9,14 +9,14 @@ from flows.issue_organization import issue_organization
 from models.claiming import DueOrganization
 from rules.told import counted
 from tasks.dispatch import organizations_with_work, shares
-from tasks.plan import look_again_at_failed, plan_issuances
+from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
 from tasks.preview import preview_run
 from tasks.resources import open_database
 from tasks.tell import name_run, say, tell_run
 
 
 @flow(name="reconcile", persist_result=False)
-async def reconcile(portal: str = "", limit: int = 0, preview: bool = False) -> State[None]:
+async def reconcile(portal: str = "", limit: int = 0, preview: bool = False, full: bool = False) -> State[None]:
     """Issue the Credly badge of every achievement that was awarded and has none yet.
 
     Safe to start at any time and to retry: what has its badge is not issued again.
@@ -25,6 +25,8 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False) -> 
         portal: Work on this portal only (its id). Leave empty for all.
         limit: Issue at most this many badges. 0 is all.
         preview: Show what would be issued and with which evidence. Writes nothing and does not call Credly.
+        full: Go through every award and everything that is open now, for what was written down late. Otherwise a run
+            looks at what is new and at a part of the rest, so that everything has its turn within a day.
     """
     async with open_database():
         if preview:
@@ -32,6 +34,7 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False) -> 
             return say(await preview_run(portal=portal, limit=limit))
 
         plan = await plan_issuances(portal=portal)
+        plan += await sweep_everything(portal=portal, full=full)
         await look_again_at_failed()
         organizations = await organizations_with_work([portal] if portal else None)
         await name_run(_title(organizations))

@@ -1,5 +1,5 @@
 """What is stored. Importing this package fills both MetaData."""
 
-from models import integrations, ledger, platform, views
+from models import integrations, ledger, platform, progress, views
 
-__all__ = ["integrations", "ledger", "platform", "views"]
+__all__ = ["integrations", "ledger", "platform", "progress", "views"]

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.claiming import DueOrganization
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.planning import is_withdrawn
 from models.tables import table
+from models.waiting import is_withdrawn
 from rules.reasons import Reason
 from rules.states import IssuanceState
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ledger import BadgeIssuance
-from models.planning import to_be_replaced
+from models.owed import to_be_replaced
 from models.platform import AchievementAward
 from models.tables import table
 from rules.states import IssuanceState, Origin

@@ -9,7 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    union,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,7 +31,7 @@ from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
 from rules.outcome import Outcome, failed
-from rules.reasons import Reason
+from rules.reasons import BLOCKED_REASONS, Reason
 from rules.states import IssuanceState
 
 issuances = table(BadgeIssuance)
@@ -86,7 +100,16 @@ def is_due(*, now: datetime) -> ColumnElement[bool]:
         and_(issuances.c.state == IssuanceState.PENDING, issuances.c.not_before <= now),
         and_(issuances.c.state == IssuanceState.ISSUING, issuances.c.lease_until <= now),
     )
-    return and_(come, ~_integration_is(_KEPT_BACK))
+    return and_(_is_in(IssuanceState.PENDING, IssuanceState.ISSUING), come, ~_integration_is(_KEPT_BACK))
+
+
+def _is_in(*states: IssuanceState) -> ColumnElement[bool]:
+    """The condition with the states written out, so that both engines see which partial index it means."""
+    return issuances.c.state.in_(bindparam(None, states, expanding=True, literal_execute=True))
+
+
+def _is_mendable() -> ColumnElement[bool]:
+    return and_(_is_in(IssuanceState.BLOCKED), issuances.c.reason.in_(_MENDABLE))
 
 
 def _integration_is(condition: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -100,13 +123,15 @@ async def due_organizations(
 
     Portals that share an organization and its token are taken together: the rate limit is theirs in common.
     """
-    due = is_due(now=now)
-    mendable = and_(issuances.c.state == IssuanceState.BLOCKED, issuances.c.reason != Reason.PORTAL_NOT_CONNECTED)
+    one, none = literal(1), literal(0)
+    work = union_all(
+        select(issuances.c.portal_id, one.label("due"), none.label("blocked")).where(is_due(now=now)),
+        select(issuances.c.portal_id, none.label("due"), one.label("blocked")).where(_is_mendable()),
+    ).subquery()
     own = [connections.c[name] for name in _CONNECTION_COLUMNS]
     query = (
-        select(*own, func.sum(case((due, 1), else_=0)).label("due"), func.count().label("work"))
-        .join(issuances, issuances.c.portal_id == connections.c.portal_id)
-        .where(or_(due, mendable))
+        select(*own, func.sum(work.c.due).label("due"), func.sum(work.c.blocked).label("blocked"))
+        .join(work, work.c.portal_id == connections.c.portal_id)
         .group_by(*own)
         .order_by(connections.c.organization_id, connections.c.portal_id)
     )
@@ -123,7 +148,7 @@ async def due_organizations(
             calls_per_second=min(row.calls_per_second for row in rows),
             portal_ids=tuple(row.portal_id for row in rows),
             due=sum(row.due for row in rows),
-            blocked=sum(row.work - row.due for row in rows),
+            blocked=sum(row.blocked for row in rows),
         )
         for (organization_id, base_url, token_block), rows in grouped.items()
     ]
@@ -131,16 +156,12 @@ async def due_organizations(
 
 async def templates_with_work(connection: AsyncConnection, *, portal_ids: Sequence[str], now: datetime) -> list[str]:
     """Return the badge templates of what these portals have due or blocked by its template."""
-    blocked = and_(issuances.c.state == IssuanceState.BLOCKED, issuances.c.reason != Reason.PORTAL_NOT_CONNECTED)
-    query = (
-        select(issuances.c.badge_template_id)
-        .where(issuances.c.portal_id.in_(portal_ids), or_(is_due(now=now), blocked))
-        .distinct()
-        .order_by(issuances.c.badge_template_id)
-    )
-    return list((await connection.execute(query)).scalars())
+    of_portals = select(issuances.c.badge_template_id).where(issuances.c.portal_id.in_(portal_ids))
+    query = union(of_portals.where(is_due(now=now)), of_portals.where(_is_mendable()))
+    return sorted((await connection.execute(query)).scalars())
 
 
+_MENDABLE = sorted(BLOCKED_REASONS - {Reason.PORTAL_NOT_CONNECTED})
 _CONNECTION_COLUMNS = ("organization_id", "base_url", "token_block", "portal_id", "calls_per_second")
 
 

@@ -29,6 +29,7 @@ class CredlyConnection(LaurelTable, table=True):
     calls_per_second: float = 3.0
     missing_name: str = Field(default="", max_length=100)
     connected_at: datetime = Field(sa_type=UtcDateTime)
+    planned_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class CredlyIntegration(LaurelTable, table=True):
@@ -45,6 +46,7 @@ class CredlyIntegration(LaurelTable, table=True):
     badge_template_id: str = Field(max_length=64)
     enabled_at: datetime = Field(sa_type=UtcDateTime)
     issue_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    planned_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     paused_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     held_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     earned_again: EarnedAgain = Field(

@@ -1,364 +1,221 @@
-"""Planning: a few set-based statements that bring the ledger up to what the platform says is owed.
+"""Planning: bringing the ledger up to what the platform says is owed, at a cost that follows what is new.
 
-There is no watermark: an award is new until the ledger has it, however late or back-dated its row arrives.
+An award is looked at when its moment has come, when its integration is new or has changed, and in rounds through
+everything, a bounded part in each run: so a row that arrives late or back-dated is found within a day, and in the very
+next run where the platform is small (docs/decisions/0005-recent-awards-and-rounds.md).
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    CursorResult,
-    Select,
-    and_,
-    case,
-    exists,
-    func,
-    literal,
-    null,
-    or_,
-    select,
-    update,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Table, and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.integrations import CredlyConnection, CredlyIntegration
+from models.database import Database
+from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, AchievementAward
+from models.owed import Slice, after, awards, is_owed, slice_of, take_up
+from models.platform import Achievement
+from models.progress import Place, Round, place_of, put_place
 from models.tables import table
-from rules.choices import EarnedAgain
-from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
+from models.waiting import OPEN, restore_cancelled_replacements, settle, settle_newly_connected, to_be_settled
+from rules.rounds import rows_for_run
 
 issuances = table(BadgeIssuance)
-awards = table(AchievementAward)
-achievements = table(Achievement)
 integrations = table(CredlyIntegration)
-connections = table(CredlyConnection)
+achievements = table(Achievement)
+
+AT_A_TIME = 10_000  # rows of a round that are looked at in one statement
+_BY_ID = "INDEXED BY ix_badge_issuances_open"
+_SETTINGS = ("badge_template_id", "enabled_at", "issue_since", "earned_again")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanCounts:
-    """How many issuances the planning step entered, took up again, cancelled and unblocked."""
+    """How many issuances planning entered, took up again, cancelled and unblocked."""
 
     entered: int = 0
     taken_up_again: int = 0
     cancelled: int = 0
     unblocked: int = 0
 
+    def __add__(self, other: "PlanCounts") -> "PlanCounts":
+        return PlanCounts(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """What one run goes through: at the moment `now` (UTC), of one portal or all; everything if `full`."""
+
+    now: datetime
+    portal_id: str | None = None
+    at_least: int = 50_000
+    recent: timedelta = timedelta(days=7)
+    full: bool = False
+
 
 async def plan(connection: AsyncConnection, *, now: datetime, portal_id: str | None = None) -> PlanCounts:
-    """Enter every owed award that the ledger lacks, and cancel, revive or unblock what changed since.
+    """Enter the awards whose moment has come since the last run, and settle what waited for a new connection.
 
-    Runs in the caller's write transaction. `now` is UTC. Safe to run at any time and by several at once:
-    the ledger's unique constraint decides.
+    Runs in the caller's write transaction. `now` is UTC. Safe to run at any time and by several at once: the ledger's
+    unique constraint decides. A plan of one portal leaves the place of all where it is.
     """
-    await _restore_replaced(connection, now, portal_id)
-    cancelled = await _cancel_withdrawn(connection, now, portal_id)
-    cancelled += await _cancel_without_integration(connection, now, portal_id)
-    revived = await _revive_cancelled(connection, now, portal_id)
-    unblocked = await _unblock_connected(connection, now, portal_id)
-    revived += await _replace_earned_again(connection, now, portal_id)
-    await _block_unconnected(connection, now, portal_id)
-    entered = await _enter_new(connection, now, portal_id)
-    return PlanCounts(entered=entered, taken_up_again=revived, cancelled=cancelled, unblocked=unblocked)
+    await restore_cancelled_replacements(connection, now=now, portal_id=portal_id)
+    settled = await settle_newly_connected(connection, now=now, portal_id=portal_id)
+    place = await place_of(connection, Round.RECENT)
+    newer = slice_of(awards.c.awarded_at > min(place.moved_at or now, now), awards.c.awarded_at <= now)
+    counts = PlanCounts(cancelled=settled.cancelled, unblocked=settled.unblocked)
+    counts += await _taken_up(connection, Slice(awards=newer, now=now, portal_id=portal_id))
+    if portal_id is None:
+        await put_place(connection, Round.RECENT, place, now=now)
+    return counts
 
 
-def newly_owed(*, now: datetime, portal_id: str | None = None) -> Select[Any]:
-    """Return the query for awards that an integration covers and the ledger lacks: the first of each user.
+async def sweep(database: Database, wanted: Sweep) -> PlanCounts:
+    """Look for what `plan` cannot see: what changed settings make owed, and what was written down late.
 
-    Its columns are those of the ledger row that each becomes.
+    Goes through integrations that are new or changed, the newest awards of the last days, and a bounded part of
+    everything, reading only; where something is owed, a short transaction writes it. What is done stays done where
+    something fails, and the next run goes on behind it.
     """
-    ranked = _ranked_awards(portal_id).subquery()
-    first = ranked.c.place == 1
-    future = ranked.c.awarded_at > now
-    state = case(
-        (ranked.c.connection_id.is_(None), _state(IssuanceState.BLOCKED)),
-        else_=_state(IssuanceState.PENDING),
+    counts = PlanCounts()
+    for achievement_id in await _changed_integrations(database, wanted):
+        counts += await _sweep_integration(database, achievement_id, wanted)
+    counts += await _go_on(database, Round.OPEN, wanted)
+    recent = slice_of(
+        awards.c.awarded_at > wanted.now - wanted.recent, awards.c.awarded_at <= wanted.now, newest=wanted.at_least
     )
-    reason = case(
-        (ranked.c.connection_id.is_(None), _reason(Reason.PORTAL_NOT_CONNECTED)),
-        (future, _reason(Reason.AWARDED_IN_FUTURE)),
-        else_=null(),
-    )
-    moment = literal(now, type_=issuances.c.planned_at.type)
-    return select(
-        ranked.c.achievement_id,
-        ranked.c.user_id,
-        ranked.c.badge_template_id,
-        ranked.c.portal_id,
-        ranked.c.award_id,
-        ranked.c.awarded_at,
-        literal(Origin.AWARD, type_=issuances.c.origin.type).label("origin"),
-        state.label("state"),
-        reason.label("reason"),
-        case((future, ranked.c.awarded_at), else_=moment).label("not_before"),
-        literal(0, type_=issuances.c.attempts.type).label("attempts"),
-        literal(False, type_=issuances.c.adopted.type).label("adopted"),
-        literal("", type_=issuances.c.evidence_sent.type).label("evidence_sent"),
-        literal("", type_=issuances.c.evidence_left_out.type).label("evidence_left_out"),
-        moment.label("looked_again_at"),
-        moment.label("planned_at"),
-        moment.label("updated_at"),
-    ).where(first)
+    counts += await _found_owed(database, Slice(awards=recent, now=wanted.now, portal_id=wanted.portal_id))
+    return counts + await _go_on(database, Round.AWARDS, wanted)
 
 
-def _ranked_awards(portal_id: str | None) -> Select[Any]:
-    """Covered awards without a ledger row, numbered per achievement and user by their moment."""
-    place = func.row_number().over(
-        partition_by=(awards.c.achievement_id, awards.c.user_id), order_by=(awards.c.awarded_at, awards.c.id)
-    )
-    query = (
-        select(
-            awards.c.id.label("award_id"),
-            awards.c.achievement_id,
-            awards.c.user_id,
-            awards.c.awarded_at,
-            achievements.c.portal_id,
-            integrations.c.badge_template_id,
-            connections.c.id.label("connection_id"),
-            place.label("place"),
-        )
-        .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
-        .join(achievements, achievements.c.id == awards.c.achievement_id)
-        .outerjoin(connections, connections.c.portal_id == achievements.c.portal_id)
-        .outerjoin(
-            issuances,
-            and_(
-                issuances.c.achievement_id == awards.c.achievement_id,
-                issuances.c.user_id == awards.c.user_id,
-                _stands_in_the_way(),
-            ),
-        )
-        .where(issuances.c.id.is_(None), covered())
-    )
-    return query if portal_id is None else query.where(achievements.c.portal_id == portal_id)
+async def _taken_up(connection: AsyncConnection, part: Slice) -> PlanCounts:
+    if not await is_owed(connection, part):
+        return PlanCounts()
+    entered, again = await take_up(connection, part)
+    return PlanCounts(entered=entered, taken_up_again=again)
 
 
-def _stands_in_the_way() -> ColumnElement[bool]:
-    """A user's row for this template, or a badge of an earlier template of this achievement.
-
-    A change of template is for those who come after it: nobody gets a second badge for the same achievement.
-    """
-    return or_(
-        issuances.c.badge_template_id == integrations.c.badge_template_id,
-        issuances.c.state != IssuanceState.CANCELLED,
-    )
-
-
-def covered() -> ColumnElement[bool]:
-    """An integration covers awards from the moment it was enabled; `issue_since` reaches further back."""
-    since = func.coalesce(integrations.c.issue_since, integrations.c.enabled_at)
-    return and_(awards.c.awarded_at >= since, awards.c.withdrawn_at.is_(None))
+async def _found_owed(database: Database, part: Slice) -> PlanCounts:
+    """Look without the write lock, and take up what is owed if anything is."""
+    async with database.reading() as connection:
+        owed = await is_owed(connection, part)
+    if not owed:
+        return PlanCounts()
+    async with database.writing() as connection:
+        return await _taken_up(connection, part)
 
 
-async def _enter_new(connection: AsyncConnection, now: datetime, portal_id: str | None) -> int:
-    owed = newly_owed(now=now, portal_id=portal_id)
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(issuances).from_select(list(owed.selected_columns.keys()), owed)
-    return _rows(await connection.execute(insert.on_conflict_do_nothing()))
+async def _found_contradicted(database: Database, wanted: Sweep, *among: Any, hint: str = "") -> PlanCounts:
+    """Look without the write lock, and settle what has to be."""
+    if wanted.portal_id is not None:
+        among = (*among, issuances.c.portal_id == wanted.portal_id)
+    async with database.reading() as connection:
+        ids = await to_be_settled(connection, *among, hint=hint)
+    if not ids:
+        return PlanCounts()
+    async with database.writing() as connection:
+        settled = await settle(connection, ids, now=wanted.now)
+    return PlanCounts(cancelled=settled.cancelled, unblocked=settled.unblocked)
 
 
-async def _cancel_without_integration(connection: AsyncConnection, now: datetime, portal_id: str | None) -> int:
-    waiting = issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED])
-    return await _move(
-        connection,
-        and_(waiting, ~_integration_of_issuance()),
-        portal_id,
-        state=IssuanceState.CANCELLED,
-        reason=Reason.INTEGRATION_REMOVED,
-        updated_at=now,
-    )
+async def _changed_integrations(database: Database, wanted: Sweep) -> list[str]:
+    query = select(integrations.c.achievement_id).where(integrations.c.planned_at.is_(None))
+    if wanted.portal_id is not None:
+        query = query.join(achievements, achievements.c.id == integrations.c.achievement_id)
+        query = query.where(achievements.c.portal_id == wanted.portal_id)
+    async with database.reading() as connection:
+        return list((await connection.execute(query.order_by(integrations.c.achievement_id))).scalars())
 
 
-async def _cancel_withdrawn(connection: AsyncConnection, now: datetime, portal_id: str | None) -> int:
-    """Cancel what waits for an award that is withdrawn, unless the user holds the achievement by another."""
-    waiting = issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
-    return await _move(
-        connection,
-        and_(waiting, is_withdrawn()),
-        portal_id,
-        state=IssuanceState.CANCELLED,
-        reason=Reason.AWARD_WITHDRAWN,
-        updated_at=now,
-    )
+async def _sweep_integration(database: Database, achievement_id: str, wanted: Sweep) -> PlanCounts:
+    """Look at all awards of one achievement, and note that this was done unless it was changed meanwhile."""
+    mine = integrations.c.achievement_id == achievement_id
+    async with database.reading() as connection:
+        before = (await connection.execute(select(integrations).where(mine))).one_or_none()
+    counts = await _found_contradicted(database, wanted, issuances.c.achievement_id == achievement_id)
+    step: Step | None = None
+    while step is None or step.following is not None:
+        place = Place(after_achievement=achievement_id) if step is None else step.following
+        step = await _next_awards(database, place or Place(), within=achievement_id)
+        counts += await _found_owed(database, Slice(awards=slice_of(step.part), now=wanted.now))
+    same = [] if before is None else [integrations.c[n].is_not_distinct_from(getattr(before, n)) for n in _SETTINGS]
+    async with database.writing() as connection:
+        await connection.execute(update(integrations).where(mine, *same).values(planned_at=wanted.now))
+    return counts
 
 
-async def _revive_cancelled(connection: AsyncConnection, now: datetime, portal_id: str | None) -> int:
-    """Take up cancelled issuances whose user holds an award that the present integration covers.
-
-    Not where another template's badge of the achievement stands: it was issued while this one was cancelled.
-    """
-    owed_award = (
-        select(awards.c.id)
-        .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
-        .where(
-            awards.c.achievement_id == issuances.c.achievement_id,
-            awards.c.user_id == issuances.c.user_id,
-            integrations.c.badge_template_id == issuances.c.badge_template_id,
-            covered(),
-        )
-        .order_by(awards.c.awarded_at, awards.c.id)
-        .limit(1)
-        .correlate(issuances)
-        .scalar_subquery()
-    )
-    moment_of_award = select(awards.c.awarded_at).where(awards.c.id == owed_award).scalar_subquery()
-    another = issuances.alias()
-    has_another = exists().where(
-        another.c.achievement_id == issuances.c.achievement_id,
-        another.c.user_id == issuances.c.user_id,
-        another.c.state != IssuanceState.CANCELLED,
-    )
-    return await _move(
-        connection,
-        and_(issuances.c.state == IssuanceState.CANCELLED, owed_award.is_not(None), ~has_another),
-        portal_id,
-        state=IssuanceState.PENDING,
-        reason=_reason_to_wait(moment_of_award, now),
-        origin=Origin.AWARD,
-        award_id=owed_award,
-        awarded_at=moment_of_award,
-        not_before=moment_of_award,
-        updated_at=now,
-    )
+async def _go_on(database: Database, which: Round, wanted: Sweep) -> PlanCounts:
+    """Go on with a round for as many rows as this run has; one of a single portal begins anew and is not kept."""
+    place, kept = Place(), wanted.portal_id is None
+    if kept:
+        async with database.reading() as connection:
+            place = await place_of(connection, which)
+    left = _rows_for_run(place, wanted)
+    if wanted.full:
+        place = Place(last_round=place.last_round)
+    counts, ended = PlanCounts(), False
+    while not ended and (left > 0 or wanted.full):
+        if which is Round.OPEN:
+            step = await _next_issuances(database, place)
+            counts += await _found_contradicted(database, wanted, step.part, hint=_BY_ID)
+        else:
+            step = await _next_awards(database, place)
+            part = Slice(awards=slice_of(step.part), now=wanted.now, portal_id=wanted.portal_id)
+            counts += await _found_owed(database, part)
+        ended, left = step.following is None, left - step.rows
+        place = step.following or place.moved(rows=step.rows, after=None)
+        if kept:
+            async with database.writing() as connection:
+                await put_place(connection, which, place, now=wanted.now)
+    return counts
 
 
-async def _replace_earned_again(connection: AsyncConnection, now: datetime, portal_id: str | None) -> int:
-    """Where the integration says so, a later award of the same achievement replaces the badge."""
-    later = (
-        select(awards.c.id)
-        .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
-        .where(
-            awards.c.achievement_id == issuances.c.achievement_id,
-            awards.c.user_id == issuances.c.user_id,
-            integrations.c.badge_template_id == issuances.c.badge_template_id,
-            integrations.c.earned_again == EarnedAgain.REPLACE,
-            awards.c.awarded_at > issuances.c.awarded_at,
-            awards.c.awarded_at <= now,
-            covered(),
-        )
-        .order_by(awards.c.awarded_at.desc(), awards.c.id)
-        .limit(1)
-        .correlate(issuances)
-        .scalar_subquery()
-    )
-    moment_of_award = select(awards.c.awarded_at).where(awards.c.id == later).scalar_subquery()
-    some_replace = exists().where(
-        integrations.c.achievement_id == issuances.c.achievement_id,
-        integrations.c.earned_again == EarnedAgain.REPLACE,
-    )
-    return await _move(
-        connection,
-        and_(issuances.c.state == IssuanceState.ISSUED, some_replace, later.is_not(None)),
-        portal_id,
-        award_id=later,
-        awarded_at=moment_of_award,
-        **to_be_replaced(now=now),
-    )
+def _rows_for_run(place: Place, wanted: Sweep) -> int:
+    since = None if place.moved_at is None else wanted.now - place.moved_at
+    of_round = max(place.last_round, place.rows_looked_through)
+    return rows_for_run(of_round=of_round, since=since, at_least=wanted.at_least)
 
 
-def to_be_replaced(*, now: datetime) -> dict[str, Any]:
-    """Return what makes an issued row due again, to be issued in place of the badge that it has."""
-    return {
-        "state": IssuanceState.PENDING,
-        "replaces_badge_id": issuances.c.credly_badge_id,
-        "credly_badge_id": None,
-        "recorded_at": None,
-        "attempts": 0,
-        "not_before": now,
-        "updated_at": now,
-    }
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The next rows of a round: which, how many, and the place behind them; None where the round ends."""
+
+    part: ColumnElement[bool]
+    rows: int
+    following: Place | None
 
 
-async def _restore_replaced(connection: AsyncConnection, now: datetime, portal_id: str | None) -> None:
-    """A badge that was to be replaced stands as it was where its integration or its award went away first."""
-    waiting = issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
-    no_longer_owed = or_(
-        issuances.c.state == IssuanceState.CANCELLED,
-        and_(waiting, or_(~_integration_of_issuance(), is_withdrawn())),
-    )
-    await _move(
-        connection,
-        and_(issuances.c.replaces_badge_id.is_not(None), no_longer_owed),
-        portal_id,
-        state=IssuanceState.ISSUED,
-        reason=None,
-        credly_badge_id=issuances.c.replaces_badge_id,
-        replaces_badge_id=None,
-        recorded_at=now,
-        updated_at=now,
-    )
+async def _next_awards(database: Database, place: Place, *, within: str | None = None) -> Step:
+    """Return the next awards in the order of achievement and user."""
+    order = (awards.c.achievement_id, awards.c.user_id)
+    behind = after(place.after_achievement, place.after_user)
+    if within is not None:
+        behind = and_(awards.c.achievement_id == within, awards.c.user_id > place.after_user)
+    query = select(*order).where(behind).order_by(*order).offset(AT_A_TIME - 1).limit(1)
+    async with database.reading() as connection:
+        last = (await connection.execute(query)).one_or_none()
+        if last is None:
+            return Step(part=behind, rows=await _count(connection, awards, behind), following=None)
+    reached = {"after_achievement": last.achievement_id, "after_user": last.user_id}
+    upto = and_(behind, ~after(last.achievement_id, last.user_id))
+    return Step(part=upto, rows=AT_A_TIME, following=place.moved(rows=AT_A_TIME, after=reached))
 
 
-async def _unblock_connected(connection: AsyncConnection, now: datetime, portal_id: str | None) -> int:
-    return await _move(
-        connection,
-        and_(
-            issuances.c.state == IssuanceState.BLOCKED,
-            issuances.c.reason == Reason.PORTAL_NOT_CONNECTED,
-            _is_connected(),
-        ),
-        portal_id,
-        state=IssuanceState.PENDING,
-        reason=_reason_to_wait(issuances.c.awarded_at, now),
-        updated_at=now,
-    )
+async def _next_issuances(database: Database, place: Place) -> Step:
+    """Return the next open issuances in the order of their ids."""
+    behind = and_(issuances.c.id > place.after_id, OPEN)
+    query = select(issuances.c.id).where(behind).order_by(issuances.c.id).offset(AT_A_TIME - 1).limit(1)
+    async with database.reading() as connection:
+        last = await connection.scalar(query.with_hint(issuances, _BY_ID, "sqlite"))
+        if last is None:
+            return Step(part=behind, rows=await _count(connection, issuances, behind), following=None)
+    upto = and_(behind, issuances.c.id <= last)
+    return Step(part=upto, rows=AT_A_TIME, following=place.moved(rows=AT_A_TIME, after={"after_id": last}))
 
 
-async def _block_unconnected(connection: AsyncConnection, now: datetime, portal_id: str | None) -> None:
-    """What became pending while its portal has no connection says so, instead of waiting without a word."""
-    await _move(
-        connection,
-        and_(issuances.c.state == IssuanceState.PENDING, ~_is_connected()),
-        portal_id,
-        state=IssuanceState.BLOCKED,
-        reason=Reason.PORTAL_NOT_CONNECTED,
-        updated_at=now,
-    )
-
-
-async def _move(
-    connection: AsyncConnection, condition: ColumnElement[bool], portal_id: str | None, **values: Any
-) -> int:
-    wanted = or_(literal(portal_id is None), issuances.c.portal_id == (portal_id or ""))
-    return _rows(await connection.execute(update(issuances).where(condition, wanted).values(**values)))
-
-
-def _integration_of_issuance() -> ColumnElement[bool]:
-    return exists().where(
-        integrations.c.achievement_id == issuances.c.achievement_id,
-        integrations.c.badge_template_id == issuances.c.badge_template_id,
-    )
-
-
-def _is_connected() -> ColumnElement[bool]:
-    return exists().where(connections.c.portal_id == issuances.c.portal_id)
-
-
-def is_withdrawn() -> ColumnElement[bool]:
-    """Return the condition: it was entered for an award, and the user holds the achievement by none any more."""
-    still_held = exists().where(
-        awards.c.achievement_id == issuances.c.achievement_id,
-        awards.c.user_id == issuances.c.user_id,
-        awards.c.withdrawn_at.is_(None),
-    )
-    return and_(issuances.c.origin == Origin.AWARD, ~still_held)
-
-
-def _reason_to_wait(awarded_at: ColumnElement[Any], now: datetime) -> ColumnElement[Any]:
-    return case((awarded_at > now, _reason(Reason.AWARDED_IN_FUTURE)), else_=null())
-
-
-def _state(state: IssuanceState) -> ColumnElement[Any]:
-    return literal(state, type_=issuances.c.state.type)
-
-
-def _reason(reason: Reason) -> ColumnElement[Any]:
-    return literal(reason, type_=issuances.c.reason.type)
-
-
-def _rows(result: CursorResult[Any]) -> int:
-    return max(result.rowcount, 0)
+async def _count(connection: AsyncConnection, of: Table, condition: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(of).where(condition)
+    hinted = query.with_hint(issuances, _BY_ID, "sqlite") if of is issuances else query
+    return int(await connection.scalar(hinted) or 0)

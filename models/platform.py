@@ -95,6 +95,7 @@ class AchievementAward(PlatformTable, table=True):
     __tablename__ = "achievement_awards"
     __table_args__ = (
         Index("ix_achievement_awards_covering", "achievement_id", "user_id", "awarded_at", "withdrawn_at"),
+        Index("ix_achievement_awards_recent", "awarded_at", "achievement_id", "user_id", "withdrawn_at"),
         Index("ix_achievement_awards_user", "user_id"),
     )
     id: str = Field(primary_key=True, max_length=64)

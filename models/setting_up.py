@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.planning import covered
+from models.owed import covered
 from models.platform import AchievementAward
 from models.tables import table
 from rules.reasons import Reason
@@ -20,11 +20,12 @@ connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
 awards = table(AchievementAward)
+_CHANGED = {"planned_at": None}  # the next run looks at all that belongs to it
 
 
 async def put_connection(connection: AsyncConnection, portal_id: str, values: Mapping[str, Any]) -> None:
     """Connect a portal, or change its connection. The portal has exactly this connection afterwards."""
-    await _put(connection, connections.c.portal_id, portal_id, values)
+    await _put(connection, connections.c.portal_id, portal_id, dict(values) | _CHANGED)
 
 
 async def remove_connection(connection: AsyncConnection, portal_id: str, *, now: datetime) -> int:
@@ -39,7 +40,7 @@ async def remove_connection(connection: AsyncConnection, portal_id: str, *, now:
 
 async def put_integration(connection: AsyncConnection, achievement_id: str, values: Mapping[str, Any]) -> None:
     """Enable an achievement, or change its integration. It has exactly this integration afterwards."""
-    await _put(connection, integrations.c.achievement_id, achievement_id, values)
+    await _put(connection, integrations.c.achievement_id, achievement_id, dict(values) | _CHANGED)
 
 
 async def remove_integration(connection: AsyncConnection, achievement_id: str, *, now: datetime) -> int:

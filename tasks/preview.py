@@ -9,7 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 from models import claiming
 from models.facts import facts_of, facts_of_owed
-from models.planning import newly_owed
+from models.owed import newly_owed
 from rules.preview import Preview, preview
 from tasks.resources import database, now
 

@@ -142,6 +142,34 @@ def upgrade() -> None:
             sqlite_where=sa.text("state = 'issuing'"),
             postgresql_where=sa.text("state = 'issuing'"),
         )
+        batch_op.create_index(
+            "ix_badge_issuances_work",
+            ["portal_id", "id"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('pending', 'issuing')"),
+            postgresql_where=sa.text("state IN ('pending', 'issuing')"),
+        )
+        batch_op.create_index(
+            "ix_badge_issuances_open",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("state NOT IN ('issued', 'issuing', 'cancelled')"),
+            postgresql_where=sa.text("state NOT IN ('issued', 'issuing', 'cancelled')"),
+        )
+        batch_op.create_index(
+            "ix_badge_issuances_cancelled",
+            ["achievement_id", "user_id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'cancelled'"),
+            postgresql_where=sa.text("state = 'cancelled'"),
+        )
+        batch_op.create_index(
+            "ix_badge_issuances_replacing",
+            ["replaces_badge_id"],
+            unique=False,
+            sqlite_where=sa.text("replaces_badge_id IS NOT NULL"),
+            postgresql_where=sa.text("replaces_badge_id IS NOT NULL"),
+        )
         batch_op.create_index("ix_badge_issuances_state", ["state", "reason", "portal_id"], unique=False)
         batch_op.create_index("ix_badge_issuances_user", ["user_id"], unique=False)
 
@@ -156,6 +184,7 @@ def upgrade() -> None:
         sa.Column("calls_per_second", sa.Float(), nullable=False),
         sa.Column("missing_name", sa.String(length=100), nullable=False),
         sa.Column("connected_at", UtcDateTime(), nullable=False),
+        sa.Column("planned_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint("organization_id <> ''", name=op.f("ck_credly_connections_organization")),
         sa.CheckConstraint("token_block <> ''", name=op.f("ck_credly_connections_token_block")),
         sa.CheckConstraint(
@@ -171,6 +200,7 @@ def upgrade() -> None:
         sa.Column("badge_template_id", sa.String(length=64), nullable=False),
         sa.Column("enabled_at", UtcDateTime(), nullable=False),
         sa.Column("issue_since", UtcDateTime(), nullable=True),
+        sa.Column("planned_at", UtcDateTime(), nullable=True),
         sa.Column("paused_at", UtcDateTime(), nullable=True),
         sa.Column("held_at", UtcDateTime(), nullable=True),
         sa.Column(
@@ -219,6 +249,23 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_credly_integrations")),
         sa.UniqueConstraint("achievement_id", name=op.f("uq_credly_integrations_achievement_id")),
+    )
+    op.create_table(
+        "planning_progress",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "round",
+            sa.Enum("recent", "awards", "open", name="round", native_enum=False, create_constraint=True, length=40),
+            nullable=False,
+        ),
+        sa.Column("after_achievement", sa.String(length=64), nullable=False),
+        sa.Column("after_user", sa.String(length=64), nullable=False),
+        sa.Column("after_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("rows_looked_through", sa.Integer(), nullable=False),
+        sa.Column("last_round", sa.Integer(), nullable=False),
+        sa.Column("moved_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_planning_progress")),
+        sa.UniqueConstraint("round", name=op.f("uq_planning_progress_round")),
     )
     op.create_table(
         "issuance_attempts",
@@ -279,11 +326,32 @@ def downgrade() -> None:
         batch_op.drop_index("ix_issuance_attempts_issuance")
 
     op.drop_table("issuance_attempts")
+    op.drop_table("planning_progress")
     op.drop_table("credly_integrations")
     op.drop_table("credly_connections")
     with op.batch_alter_table("badge_issuances", schema=None) as batch_op:
         batch_op.drop_index("ix_badge_issuances_user")
         batch_op.drop_index("ix_badge_issuances_state")
+        batch_op.drop_index(
+            "ix_badge_issuances_work",
+            sqlite_where=sa.text("state IN ('pending', 'issuing')"),
+            postgresql_where=sa.text("state IN ('pending', 'issuing')"),
+        )
+        batch_op.drop_index(
+            "ix_badge_issuances_open",
+            sqlite_where=sa.text("state NOT IN ('issued', 'issuing', 'cancelled')"),
+            postgresql_where=sa.text("state NOT IN ('issued', 'issuing', 'cancelled')"),
+        )
+        batch_op.drop_index(
+            "ix_badge_issuances_cancelled",
+            sqlite_where=sa.text("state = 'cancelled'"),
+            postgresql_where=sa.text("state = 'cancelled'"),
+        )
+        batch_op.drop_index(
+            "ix_badge_issuances_replacing",
+            sqlite_where=sa.text("replaces_badge_id IS NOT NULL"),
+            postgresql_where=sa.text("replaces_badge_id IS NOT NULL"),
+        )
         batch_op.drop_index(
             "ix_badge_issuances_leases",
             sqlite_where=sa.text("state = 'issuing'"),

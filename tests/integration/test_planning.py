@@ -7,7 +7,8 @@ import pytest
 
 from models.database import Database
 from models.integrations import CredlyConnection
-from models.planning import PlanCounts, newly_owed
+from models.owed import newly_owed
+from models.planning import PlanCounts
 from rules.reasons import Reason
 from rules.states import Origin
 from tests.support.factories import (

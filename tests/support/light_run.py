@@ -22,7 +22,7 @@ from tasks.by_hand import Asked, issue_by_hand
 from tasks.check import check_organization
 from tasks.dispatch import organizations_with_work
 from tasks.issue import issue_batch
-from tasks.plan import look_again_at_failed, plan_issuances
+from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
 from tasks.resources import TokenNotUsable, open_organization
 from tasks.retrying import TryAgain
 
@@ -94,6 +94,7 @@ async def light_run(database: Database) -> None:
     """Do what `reconcile` does, without Prefect."""
     resources._database.set(database)
     await plan_issuances.fn()
+    await sweep_everything.fn()
     await look_again_at_failed.fn()
     for due in await organizations_with_work.fn():
         try:

@@ -1,0 +1,78 @@
+"""How far planning has come: up to which moment awards were looked at, and the place that each round has reached."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import Field
+
+from models.base import LaurelTable
+from models.columns import UtcDateTime, enum_by_value, own_id
+from models.tables import table
+
+
+class Round(StrEnum):
+    """What is gone through: awards whose moment has come, every award, every issuance that is open."""
+
+    RECENT = "recent"
+    AWARDS = "awards"
+    OPEN = "open"
+
+
+class PlanningProgress(LaurelTable, table=True):
+    """The place of one round. `rows_looked_through` so far, `last_round` in the whole round before, `moved_at` when."""
+
+    __tablename__ = "planning_progress"
+    id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
+    round: Round = Field(sa_type=enum_by_value(Round, name="round"), unique=True)
+    after_achievement: str = Field(default="", max_length=64)
+    after_user: str = Field(default="", max_length=64)
+    after_id: int = Field(default=0, sa_type=own_id())
+    rows_looked_through: int = 0
+    last_round: int = 0
+    moved_at: datetime = Field(sa_type=UtcDateTime)
+
+
+rounds = table(PlanningProgress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a round goes on: after this achievement and user, or after this issuance."""
+
+    after_achievement: str = ""
+    after_user: str = ""
+    after_id: int = 0
+    rows_looked_through: int = 0
+    last_round: int = 0
+    moved_at: datetime | None = None
+
+    def moved(self, *, rows: int, after: dict[str, Any] | None) -> "Place":
+        """Return the place after so many rows more; without `after` the round has ended and begins anew."""
+        so_far = self.rows_looked_through + rows
+        if after is None:
+            return Place(last_round=so_far)
+        return Place(**after, rows_looked_through=so_far, last_round=self.last_round)
+
+
+async def place_of(connection: AsyncConnection, which: Round) -> Place:
+    """Return where a round stands, and hold it until the transaction ends, so that two runs share a round's work."""
+    query = select(rounds).where(rounds.c.round == which).with_for_update()
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return Place()
+    return Place(**{name: getattr(row, name) for name in Place.__dataclass_fields__})
+
+
+async def put_place(connection: AsyncConnection, which: Round, place: Place, *, now: datetime) -> None:
+    """Keep where a round stands at this moment."""
+    values = {name: getattr(place, name) for name in Place.__dataclass_fields__} | {"moved_at": now}
+    changed = await connection.execute(update(rounds).where(rounds.c.round == which).values(**values))
+    if not changed.rowcount:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        made = dialect.insert(rounds).values(round=which, **values)
+        await connection.execute(made.on_conflict_do_update(index_elements=[rounds.c.round], set_=values))

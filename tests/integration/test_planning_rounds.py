@@ -1,0 +1,288 @@
+"""What a run looks at where the platform is large: what is new at once, everything else in its turn."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from models import planning
+from models.database import Database
+from models.integrations import CredlyIntegration
+from models.ledger import BadgeIssuance
+from models.owed import is_owed
+from models.planning import PlanCounts, Sweep, plan, sweep
+from models.platform import AchievementAward
+from models.progress import PlanningProgress, Round
+from rules.reasons import Reason
+from rules.states import IssuanceState
+from tests.support.factories import (
+    ENABLED,
+    NOW,
+    a_connection,
+    an_achievement,
+    an_award,
+    an_integration,
+    an_issuance,
+    change,
+    remove,
+    rows_of,
+)
+from tests.support.plans import BLOCKED, CANCELLED, DAY, FAILED, HOUR, NOTHING, PENDING, ledger, planned
+
+LONG_AGO = NOW - 20 * DAY  # covered, and not among the recent ones
+USERS = 12
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of a round has two rows, so that few rows make many steps."""
+    monkeypatch.setattr(planning, "AT_A_TIME", 2)
+
+
+@pytest.fixture
+async def large(ready: Database) -> Database:
+    """Everything was planned: the ledger has a row for each award."""
+    async with ready.writing() as connection:
+        for number in range(USERS):
+            await an_award(connection, f"award-{number:02}", user=f"user-{number:02}", awarded_at=LONG_AGO)
+    await planned(ready)
+    return ready
+
+
+async def only_planned(database: Database, *, now: datetime, portal_id: str | None = None) -> PlanCounts:
+    async with database.writing() as connection:
+        return await plan(connection, now=now, portal_id=portal_id)
+
+
+async def planned_and_killed(database: Database, *, now: datetime) -> None:
+    async with database.writing() as connection:
+        await plan(connection, now=now)
+        raise RuntimeError("killed")
+
+
+async def swept(database: Database, *, now: datetime, at_least: int = 4, **wanted: Any) -> PlanCounts:
+    return await sweep(database, Sweep(now=now, at_least=at_least, **wanted))
+
+
+async def place(database: Database, which: Round) -> Any:
+    (found,) = [row for row in await rows_of(database, PlanningProgress) if row.round is which]
+    return found
+
+
+# What is new
+
+
+async def test_an_award_whose_moment_has_come_since_the_last_run_is_entered_without_a_sweep(large: Database) -> None:
+    await an_award(large, user="new", awarded_at=NOW + HOUR)
+
+    assert await only_planned(large, now=NOW + HOUR / 2) == NOTHING
+    assert await only_planned(large, now=NOW + HOUR) == PlanCounts(entered=1)
+    assert await only_planned(large, now=NOW + 2 * HOUR) == NOTHING
+
+
+async def test_a_plan_that_is_rolled_back_looks_again_at_the_same_awards(large: Database) -> None:
+    await an_award(large, user="new", awarded_at=NOW + HOUR)
+    with pytest.raises(RuntimeError, match="killed"):
+        await planned_and_killed(large, now=NOW + HOUR)
+
+    assert await only_planned(large, now=NOW + 2 * HOUR) == PlanCounts(entered=1)
+
+
+async def test_a_plan_of_one_portal_does_not_move_the_place_of_all(large: Database) -> None:
+    await an_achievement(large, "crane", portal="other")
+    await an_integration(large, achievement="crane")
+    await an_award(large, user="new", achievement="crane", awarded_at=NOW + HOUR)
+
+    assert await only_planned(large, now=NOW + 2 * HOUR, portal_id="northwind") == NOTHING
+    assert await only_planned(large, now=NOW + 3 * HOUR) == PlanCounts(entered=1)
+
+
+async def test_a_clock_that_was_set_back_loses_nothing(large: Database) -> None:
+    await only_planned(large, now=NOW + DAY)
+    await an_award(large, user="new", awarded_at=NOW + HOUR)
+
+    await only_planned(large, now=NOW)
+
+    assert await only_planned(large, now=NOW + 2 * HOUR) == PlanCounts(entered=1)
+
+
+async def test_a_row_written_down_days_late_is_found_by_the_next_run(large: Database) -> None:
+    await an_award(large, user="zoe", awarded_at=NOW - 3 * DAY)
+
+    assert await only_planned(large, now=NOW + HOUR) == NOTHING
+    assert await swept(large, now=NOW + HOUR) == PlanCounts(entered=1)
+
+
+# Rounds
+
+
+async def test_a_row_with_an_old_date_is_found_once_the_round_comes_to_it(large: Database) -> None:
+    await an_award(large, "late", user="user-06-late", awarded_at=LONG_AGO)
+
+    found = [(await swept(large, now=NOW + hour * HOUR / 4)).entered for hour in range(1, 5)]
+
+    assert found == [0, 1, 0, 0]
+
+
+async def test_each_run_looks_at_so_many_and_no_more(large: Database) -> None:
+    looked_at = []
+    for run in range(1, 5):
+        await swept(large, now=NOW + run * HOUR / 4)
+        looked_at.append((await place(large, Round.AWARDS)).rows_looked_through)
+
+    assert looked_at == [4, 8, 12, 0]
+    assert (await place(large, Round.AWARDS)).last_round == USERS
+
+
+async def test_where_a_day_would_not_do_a_run_looks_at_more(large: Database) -> None:
+    await swept(large, now=NOW + HOUR, at_least=2, full=True)
+
+    await swept(large, now=NOW + 11 * HOUR, at_least=2)
+
+    assert (await place(large, Round.AWARDS)).rows_looked_through == USERS / 2
+
+
+async def test_a_full_sweep_looks_at_everything_at_once(large: Database) -> None:
+    await swept(large, now=NOW + HOUR)
+    await an_award(large, "first", user="a-late", awarded_at=LONG_AGO)
+    await an_award(large, "last", user="z-late", awarded_at=LONG_AGO)
+
+    assert await swept(large, now=NOW + 2 * HOUR, full=True) == PlanCounts(entered=2)
+
+
+async def test_what_one_step_has_found_stays_where_the_next_one_fails(
+    large: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await an_award(large, "first", user="user-00-late", awarded_at=LONG_AGO)
+    await an_award(large, "last", user="user-05-late", awarded_at=LONG_AGO)
+    steps = []
+
+    async def killed(*arguments: Any, **more: Any) -> Any:
+        steps.append(1)
+        if len(steps) == 3:
+            raise RuntimeError("killed")
+        return await next_awards(*arguments, **more)
+
+    next_awards = planning._next_awards
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(planning, "_next_awards", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            await swept(large, now=NOW + HOUR, at_least=100)
+
+    assert (await place(large, Round.AWARDS)).rows_looked_through == 4
+    assert [row.award_id for row in await ledger(large) if row.award_id == "first"] == ["first"]
+    assert await swept(large, now=NOW + HOUR, at_least=100) == PlanCounts(entered=1)
+
+
+async def test_of_a_user_s_awards_the_first_stands_though_a_later_one_was_found(large: Database) -> None:
+    await an_award(large, "later", user="zoe", awarded_at=NOW - HOUR)
+    await an_award(large, "first", user="zoe", awarded_at=LONG_AGO)
+
+    await swept(large, now=NOW)
+
+    assert [row.award_id for row in await ledger(large) if row.user_id == "zoe"] == ["first"]
+
+
+# Settings that change
+
+
+@pytest.mark.parametrize("how", ["new", "changed"])
+async def test_all_awards_of_a_new_or_changed_integration_are_looked_at_at_once(large: Database, how: str) -> None:
+    await an_achievement(large, "crane")
+    for number in range(7):
+        await an_award(large, user=f"crane-{number}", achievement="crane", awarded_at=ENABLED - DAY)
+    integration = await an_integration(large, achievement="crane")
+    if how == "changed":
+        await swept(large, now=NOW, at_least=100)
+    await change(large, CredlyIntegration, integration, issue_since=ENABLED - 2 * DAY, planned_at=None)
+
+    assert await swept(large, now=NOW + HOUR, at_least=1) == PlanCounts(entered=7)
+    assert all(row.planned_at == NOW + HOUR for row in await rows_of(large, CredlyIntegration) if row.id == integration)
+
+
+async def test_an_integration_that_changes_while_its_awards_are_looked_at_is_looked_at_again(
+    large: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    integration = await an_integration(large, achievement="crane")
+
+    async def changed_meanwhile(*arguments: Any) -> bool:
+        monkeypatch.setattr("models.planning.is_owed", is_owed)
+        await change(large, CredlyIntegration, integration, issue_since=ENABLED - DAY)
+        return await is_owed(*arguments)
+
+    monkeypatch.setattr("models.planning.is_owed", changed_meanwhile)
+    await swept(large, now=NOW)
+
+    assert [row.planned_at for row in await rows_of(large, CredlyIntegration)][-1] is None
+
+
+async def test_what_waits_for_a_portal_goes_out_at_once_when_it_is_connected(database: Database) -> None:
+    await an_integration(database)
+    for number in range(5):
+        await an_award(database, user=f"user-{number}", awarded_at=LONG_AGO)
+    await planned(database)
+
+    await a_connection(database)
+
+    assert await only_planned(database, now=NOW + HOUR) == PlanCounts(unblocked=5)
+
+
+# What is open
+
+
+@pytest.mark.parametrize("state", [PENDING, BLOCKED, FAILED])
+async def test_a_withdrawn_award_is_noticed_once_the_round_comes_to_it(ready: Database, state: IssuanceState) -> None:
+    reason = None if state is PENDING else Reason.TEMPLATE_NOT_ACTIVE
+    for number in range(9):
+        await an_award(ready, user=f"user-{number}")
+        await an_issuance(ready, user=f"user-{number}", state=state, reason=reason)
+    await planned(ready)
+    award = (await rows_of(ready, AchievementAward))[6]
+    await change(ready, AchievementAward, award.id, withdrawn_at=NOW)
+
+    found = [(await swept(ready, now=NOW + run * HOUR / 4)).cancelled for run in range(1, 4)]
+
+    assert found == [0, 1, 0]
+    assert [row.user_id for row in await ledger(ready) if row.state is CANCELLED] == ["user-6"]
+
+
+async def test_what_is_issued_or_cancelled_is_not_looked_at_among_the_open_ones(large: Database) -> None:
+    await remove(large, BadgeIssuance)
+    for state in IssuanceState:
+        await an_issuance(large, user=state.value, state=state)
+
+    await swept(large, now=NOW + HOUR, at_least=100)
+
+    assert (await place(large, Round.OPEN)).last_round == 3
+
+
+# Cost
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    found: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        found.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield found
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+async def test_with_nothing_new_planning_writes_its_place_and_nothing_else(
+    large: Database, statements: list[str]
+) -> None:
+    await only_planned(large, now=NOW + HOUR)
+    statements.clear()
+
+    await only_planned(large, now=NOW + 2 * HOUR)
+    await swept(large, now=NOW + 2 * HOUR)
+
+    written = {each.split()[1] for each in statements if each.startswith(("UPDATE", "INSERT"))}
+    assert written == {"planning_progress", "badge_issuances"}
+    assert len([each for each in statements if each.startswith("INSERT")]) == 0
+    assert len([each for each in statements if each.startswith("UPDATE badge_issuances")]) == 1
