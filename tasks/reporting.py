@@ -4,10 +4,11 @@ from datetime import date
 from typing import Any
 
 from reports.export import Wish, export, personal_note
-from rules.markup import code, plain
-from rules.period import period_of
+from reports.html import LONGEST_DAYS, write_report
+from rules.markup import code, plain, table
+from rules.period import Span, days_of, period_of
 from rules.told import Told, counted
-from tasks.resources import database
+from tasks.resources import database, now
 
 
 async def export_file(*, days: tuple[date | None, date | None], **wish: Any) -> Told:
@@ -28,3 +29,23 @@ async def export_file(*, days: tuple[date | None, date | None], **wish: Any) -> 
     if done.note:
         lines.insert(1, f"**{plain(personal_note(), longest=1000)}**")
     return Told(sentence=f"{rows} of {done.wish.words}{personal}", page="\n\n".join(lines))
+
+
+async def report_file(*, span: Span, days: tuple[date | None, date | None], portal: str, folder: str) -> Told:
+    """Write the report and tell its key numbers and where it is.
+
+    Raises:
+        Mistake: the period or the portal makes no sense.
+    """
+    moment = now()
+    chosen = days_of(period_of(*days), span, today=moment.date(), longest=LONGEST_DAYS)
+    done = await write_report(database(), chosen, portal=portal, folder=folder, made_at=moment)
+    numbers = " · ".join(f"{one.name.lower()} {one.value}" for one in done.headlines)
+    rows = [(one.name, f"**{plain(one.value)}**", plain(one.change), plain(one.help)) for one in done.headlines]
+    lines = [
+        f"# {plain(done.title)}",
+        table(("", "", "against the days before", "what it is"), rows),
+        f"The whole report is a file on the machine of the worker: {code(str(done.path), longest=500)}. "
+        "It opens in any browser, without a network.",
+    ]
+    return Told(sentence=numbers, page="\n\n".join(lines))

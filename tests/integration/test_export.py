@@ -1,8 +1,10 @@
 """Exported files hold what the frames hold, in every form, and are whole or not there."""
 
+import asyncio
 import csv
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from reports import export as module
 from reports import frames
 from reports.dictionary import fields
 from reports.export import Wish, export
+from reports.export import main as export_command
 from reports.formats import opened
+from reports.html import main as report_command
 from rules.choices import Mistake
 from rules.datasets import Dataset, FileFormat, Group, Moment
 from rules.period import period_of
@@ -182,3 +186,50 @@ async def test_portals_that_do_not_exist_are_refused_and_names_are_safe(database
     assert (done.rows, gone.rows) == (1, 1)
     assert {done.path.parent, gone.path.parent} == {folder}
     assert gone.path.name == "laurel-issuances-gone-changed-at-all.csv"
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"personal_data": True}, "personal_data: runs hold no names and addresses"),
+        ({"by": (Group.RUN,)}, "by: runs are single rows and are not grouped"),
+    ],
+)
+def test_wishes_that_make_no_sense_are_refused(wish: dict[str, Any], words: str) -> None:
+    with pytest.raises(Mistake) as mistake:
+        Wish(dataset=Dataset.RUNS, **wish)
+
+    assert str(mistake.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "code", "out", "err"),
+    [
+        (export_command, ["daily", "--by", "portal"], 0, r"\d rows: \S+by-portal-all.csv\n", ""),
+        (export_command, ["issuances", "--personal-data"], 0, r"2 rows: \S+\nThis export holds personal data.+\n", ""),
+        (export_command, ["runs", "--from", "11/02/2026"], 2, "", r"from_day: '11/02/2026' is not a day\. .+\n"),
+        (report_command, ["--span", "last week"], 0, r"Credly badges from .+: \S+laurel-report-\S+\.html\n", ""),
+        (report_command, ["--from", "2999-01-01"], 2, "", r"from_day: 2999-01-01 is after today, .+\n"),
+    ],
+)
+async def test_the_commands_say_where_the_file_is_or_why_there_is_none(
+    database: Database,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    main: Callable[[list[str]], int],
+    arguments: list[str],
+    code: int,
+    out: str,
+    err: str,
+) -> None:
+    monkeypatch.setenv("LAUREL_DATABASE_URL", database.engine.url.render_as_string(hide_password=False))
+    settings.cache_clear()
+    await an_issuance(database)
+    await an_issuance(database, user="bob")
+
+    assert await asyncio.to_thread(main, arguments) == code
+
+    written = capsys.readouterr()
+    assert re.fullmatch(out, written.out)
+    assert re.fullmatch(err, written.err)

@@ -1,0 +1,35 @@
+"""Write the report."""
+
+from datetime import date
+
+from prefect import State, flow
+
+from rules.choices import PlatformId
+from rules.period import Span
+from tasks.people import tell
+from tasks.reporting import report_file
+from tasks.resources import open_database
+
+
+@flow(name="report", flow_run_name="report {span}", persist_result=False)
+async def report(
+    span: Span = Span.LAST_7_DAYS,
+    from_day: date | None = None,
+    until_day: date | None = None,
+    portal: PlatformId = "",
+    folder: str = "",
+) -> State[None]:
+    """Write a report as one HTML file that opens offline: key numbers, charts and tables, with plain explanations.
+
+    The file is on the machine of the worker. It holds ids and counts, and no names or addresses of learners.
+
+    Args:
+        span: Which days, in UTC. A week is from Monday to Sunday. Not used where a day is given below.
+        from_day: The first day, in UTC.
+        until_day: The last day, in UTC, included. Leave empty for today.
+        portal: Only this portal (its id). Leave empty for all.
+        folder: Where to write. Leave empty for the folder of the setting LAUREL_REPORTS_FOLDER.
+    """
+    async with open_database():
+        work = report_file(span=span, days=(from_day, until_day), portal=portal, folder=folder)
+        return await tell(work, key="report")

@@ -1,0 +1,134 @@
+"""Charts as SVG, for light and dark pages and for wide and narrow ones. Colours are told apart by everyone."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import altair as alt
+import vl_convert
+from markupsafe import Markup
+
+WIDE, NARROW = 1100, 340
+_BAR = 26
+_LETTER = 7.2  # about as wide as a letter is in the widest usual font
+_FONT = "Helvetica, Arial, sans-serif"
+_PADDING = {"left": 2, "right": 16, "top": 4, "bottom": 2}
+_NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of a page. Those of bars are from the Okabe-Ito palette, and grey."""
+
+    name: str
+    ink: str
+    faint: str
+    issued: str
+    failed: str
+    waiting: str
+
+
+LIGHT = Theme("light", ink="#1b1f24", faint="#d5dae0", issued="#0072B2", failed="#D55E00", waiting="#6e7681")
+DARK = Theme("dark", ink="#e6e9ed", faint="#3a414b", issued="#56B4E9", failed="#E69F00", waiting="#a6adb7")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One horizontal bar: what it is, how long, what is written at its end, and which colour it has."""
+
+    name: str
+    value: int
+    told: str
+    colour: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A chart in its four versions."""
+
+    versions: tuple[Markup, ...]
+
+
+def days_chart(days: Sequence[str], values: Sequence[int], *, colour: str) -> Picture:
+    """Return a chart with a column for each day (or week) given as 2026-11-02."""
+    rows = [{"day": day, "n": value} for day, value in zip(days, values, strict=True)]
+
+    def chart(theme: Theme, width: int) -> Any:
+        every = -(-len(days) // (14 if width == WIDE else 6))
+        label = alt.Axis(
+            title=None,
+            values=list(days[::every]),
+            labelExpr="utcFormat(toDate(datum.label), '%-d %b')",
+            labelAngle=0,
+            labelOverlap=False,
+            labelPadding=6,
+            grid=False,
+            ticks=False,
+        )
+        top = max([*values, 1])
+        amount = alt.Axis(title=None, format=",d", tickMinStep=1, tickCount=3, domain=False, ticks=False)
+        drawn = _chart_of(rows).mark_bar(color=getattr(theme, colour), cornerRadiusEnd=1)
+        return drawn.encode(
+            x=alt.X("day:O", sort=None, axis=label, scale=alt.Scale(paddingInner=0.15, paddingOuter=0.1)),
+            y=alt.Y("n:Q", axis=amount, scale=alt.Scale(domain=[0, top], nice=True)),
+        ).properties(width=width, height=150)
+
+    return _picture(chart)
+
+
+def bars_chart(bars: Sequence[Bar]) -> Picture:
+    """Return a chart with a horizontal bar for each row, in the order given, with its words at its end."""
+    order = [bar.name for bar in bars]
+    extent = _LETTER * max(len(name) for name in order) + 12
+
+    def chart(theme: Theme, width: int) -> Any:
+        rows = [
+            {"name": bar.name, "n": bar.value, "told": bar.told, "colour": getattr(theme, bar.colour)} for bar in bars
+        ]
+        names = alt.Axis(
+            title=None, ticks=False, domain=False, labelLimit=extent, labelPadding=8, minExtent=extent, maxExtent=extent
+        )
+        scale = alt.Scale(domain=[0, _longest(bars, width - extent)], nice=False)
+        base = _chart_of(rows).encode(y=alt.Y("name:N", sort=order, axis=names), x=alt.X("n:Q", axis=None, scale=scale))
+        drawn = base.mark_bar(height=_BAR * 0.62, cornerRadiusEnd=1).encode(color=alt.Color("colour:N", scale=None))
+        words = base.mark_text(align="left", dx=6, color=theme.ink, fontSize=13).encode(text="told:N")
+        return (drawn + words).properties(width=width, height=_BAR * len(bars))
+
+    return _picture(chart)
+
+
+def _longest(bars: Sequence[Bar], room: float) -> float:
+    """Return the value that a bar across the whole room would have, so that behind each bar its words fit."""
+    fitting = [bar.value * room / max(room - _LETTER * len(bar.told) - 24, room / 5) for bar in bars]
+    return max([*fitting, 1])
+
+
+def _chart_of(rows: list[dict[str, Any]]) -> Any:
+    return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
+
+
+def _picture(chart: Callable[[Theme, int], Any]) -> Picture:
+    return Picture(
+        versions=tuple(_svg(chart(theme, width), theme, width) for theme in (LIGHT, DARK) for width in (WIDE, NARROW))
+    )
+
+
+def _svg(chart: Any, theme: Theme, width: int) -> Markup:
+    configured = chart.properties(
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+        background="transparent",
+        padding={"left": 2, "right": 16, "top": 4, "bottom": 2},
+    ).configure(
+        font=_FONT,
+        axis=alt.AxisConfig(labelColor=theme.ink, labelFontSize=12, gridColor=theme.faint, domainColor=theme.faint),
+        view=alt.ViewConfig(stroke=None),
+    )
+    svg = vl_convert.vegalite_to_svg(configured.to_dict())
+    # Ids are of the page, and a page has many charts.
+    svg = re.sub(r'(\bid="|url\(#)', rf"\g<1>c{next(_NUMBERS)}-", svg)
+    size = "wide" if width == WIDE else "narrow"
+    return Markup(  # noqa: S704 - made by vl-convert, which escapes text
+        svg.replace("<svg ", f'<svg aria-hidden="true" data-theme="{theme.name}" data-size="{size}" ', 1)
+    )

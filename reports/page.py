@@ -1,0 +1,366 @@
+"""From the numbers to what the page shows: sentences, charts with their text alternatives, and tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pandas as pd
+
+from reports.charts import Bar, Picture, bars_chart, days_chart
+from reports.figures import Figures, Funnel, Part
+from rules.datasets import TIME_BUCKETS
+from rules.reasons import Reason
+from rules.spans import change, share, time_in_words
+from rules.states import IssuanceState
+
+DAYS_DRAWN = 92  # more are drawn as weeks
+REASONS_DRAWN = 12
+_COLOUR_OF = {IssuanceState.FAILED: "failed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A table's cell: what is shown, and what it is sorted by where that differs."""
+
+    text: str
+    order: str | int | float | None = None
+    is_code: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it stands on the right."""
+        return isinstance(self.order, int | float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table that can be sorted."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    more: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A chart with its title, what it says in words, and its numbers as a table."""
+
+    title: str
+    words: str
+    explanation: str = ""
+    picture: Picture | None = None
+    table: Table | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """One of the numbers at the top."""
+
+    name: str
+    value: str
+    change: str
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """All that the template shows."""
+
+    figures: Figures
+    headlines: Sequence[Headline]
+    daily: Sequence[Figure]
+    times: Figure
+    reasons: Figure
+    funnel: Figure
+    places: Table
+    runs: Table
+    notes: Sequence[str] = field(default=())
+
+
+def page_of(figures: Figures) -> Page:
+    """Return the page of these numbers."""
+    return Page(
+        figures=figures,
+        headlines=headlines(figures),
+        daily=[_daily(figures.now, *each) for each in _DAILY],
+        times=_times(figures),
+        reasons=_reasons(figures),
+        funnel=_funnel(figures.now.funnel),
+        places=_places(figures),
+        runs=_runs(figures),
+    )
+
+
+def headlines(figures: Figures) -> list[Headline]:
+    """Return the key numbers, each with its change against the period before."""
+    now, before = figures.now, figures.before
+    return [
+        Headline(
+            name="Issued",
+            value=f"{now.total('issued'):,}",
+            change=change(now.total("issued"), before.total("issued")),
+            help="badges that Credly has, recorded in this period",
+        ),
+        Headline(
+            name="Failed",
+            value=f"{now.total('failed'):,}",
+            change=change(now.total("failed"), before.total("failed")),
+            help="refused in this period and not mended since; a person must act",
+        ),
+        Headline(
+            name="Waiting",
+            value=f"{now.waiting:,}",
+            change=change(now.waiting, before.waiting),
+            help="owed, but neither issued nor failed when the period ended",
+        ),
+        Headline(
+            name="Award to badge",
+            value=time_in_words(now.times.median),
+            change=_before(time_in_words(before.times.median)),
+            help="half of the badges took no longer",
+        ),
+        Headline(
+            name="Claimed",
+            value=share(now.funnel.claimed, now.funnel.claim_known),
+            change=_before(share(before.funnel.claimed, before.funnel.claim_known)),
+            help=f"of {_badges(now.funnel.claim_known)} that the audit has asked about",
+        ),
+    ]
+
+
+def _badges(count: int) -> str:
+    return "1 badge" if count == 1 else f"{count:,} badges"
+
+
+def _before(value: str) -> str:
+    return "none before" if value == "–" else f"{value} before"
+
+
+_DAILY: tuple[tuple[str, str, str], ...] = (
+    ("issued", "Issued", "Badges recorded as issued on that day."),
+    ("failed", "Failed", "Issuances that failed on that day and have not been mended since."),
+    ("waiting", "Waiting", "Issuances that waited when that day ended."),
+)
+
+
+def _daily(part: Part, column: str, title: str, explanation: str) -> Figure:
+    shown, by_week = _drawn(part.daily, column)
+    unit, at = ("week", "in the week of") if by_week else ("day", "on")
+    values = [int(value) for value in shown[column]]
+    days = [f"{day:%Y-%m-%d}" for day in shown["day"]]
+    top = max(values, default=0)
+    most = f"most {at} {days[values.index(top)]}: {top:,}" if top else "none at all"
+    sums = f"{values[-1]:,} at the end" if column == "waiting" else f"{sum(values):,} in all"
+    each = "for each week, by its Monday" if by_week else "for each day"
+    return Figure(
+        title=title,
+        words=f"{title} {each} {part.days.period.words}: {sums}, {most}.",
+        explanation=explanation.replace("that day", "a day of that week") if by_week else explanation,
+        picture=days_chart(days, values, colour=column),
+        table=Table(
+            head=[unit, title.lower()],
+            rows=[[_text(day), _number(value)] for day, value in zip(days, values, strict=True)],
+        ),
+    )
+
+
+def _drawn(daily: pd.DataFrame, column: str) -> tuple[pd.DataFrame, bool]:
+    """Return what is drawn: days, or for a long period weeks; of a stock its last value."""
+    if len(daily) <= DAYS_DRAWN:
+        return daily[["day", column]], False
+    monday = daily["day"].map(lambda day: day - timedelta(days=day.weekday()))
+    grouped: Any = daily.groupby(monday.rename("day"))[column]
+    return (grouped.last() if column == "waiting" else grouped.sum()).reset_index(), True
+
+
+def _times(figures: Figures) -> Figure:
+    times = figures.now.times
+    if not times.badges or times.median is None or times.p95 is None:
+        return Figure(title="From award to badge", words="No badge with an award was issued in this period.")
+    marks = {_bucket(times.p95): ["95 %"]}
+    marks.setdefault(_bucket(times.median), []).insert(0, "median")
+    told = [" · ".join([f"{count:,}", *marks.get(place, [])]) for place, count in enumerate(figures.buckets)]
+    names = [words for _bound, words in TIME_BUCKETS]
+    bars = [
+        Bar(name=name, value=count, told=words, colour="issued")
+        for name, count, words in zip(names, figures.buckets, told, strict=True)
+    ]
+    return Figure(
+        title="From award to badge",
+        words=f"Time from award to badge of {_badges(times.badges)}: the median is "
+        f"{time_in_words(times.median)}, 95 of 100 took no longer than {time_in_words(times.p95)}, the slowest took "
+        f"{time_in_words(times.slowest)}.",
+        explanation="Half of the badges had come by the end of the bar marked median, 95 of 100 by the end of the one "
+        "marked 95 %. Counted from the moment of the award to the moment at which Laurel knew that Credly has the "
+        "badge. Awards made long before Credly was enabled for them, or that arrived late, count with all that time.",
+        picture=bars_chart(bars),
+        table=Table(
+            head=["time", "badges", "share"],
+            rows=[
+                [Cell(text=name, order=place), _number(count), Cell(text=share(count, times.badges), order=count)]
+                for place, (name, count) in enumerate(zip(names, figures.buckets, strict=True))
+            ],
+        ),
+    )
+
+
+def _bucket(seconds: int) -> int:
+    return next(place for place, (bound, _words) in enumerate(TIME_BUCKETS) if bound is None or seconds < bound)
+
+
+def _reasons(figures: Figures) -> Figure:
+    total = sum(each.count for each in figures.open)
+    if not total:
+        return Figure(title="Not issued now, and why", words="Everything that is owed is issued.")
+    first = figures.open[0]
+    bars = [
+        Bar(
+            name=_reason_name(each.state, each.reason),
+            value=each.count,
+            told=f"{each.count:,} {_standing(each.state)}",
+            colour=_COLOUR_OF.get(each.state, "waiting"),
+        )
+        for each in figures.open[:REASONS_DRAWN]
+    ]
+    rows = [
+        [
+            Cell(text=each.reason or "none yet", is_code=each.reason is not None),
+            _text(each.state.value),
+            _number(each.count),
+            _number(each.new),
+            _text(Reason(each.reason).sentence if each.reason else each.state.sentence),
+            _text(Reason(each.reason).advice if each.reason else "Nothing: a run takes it up."),
+        ]
+        for each in figures.open
+    ]
+    return Figure(
+        title="Not issued now, and why",
+        words=f"{total:,} of what is owed is not issued as of this report. Most for this reason: "
+        f"{_reason_name(first.state, first.reason)}, {first.count:,}.",
+        explanation="What stood open when this report was made, whichever day it is from. Failed ones need a person; "
+        "waiting ones go out by themselves once their reason is gone.",
+        picture=bars_chart(bars),
+        table=Table(
+            head=["reason", "state", "badges", "of these since the period began", "what it means", "what to do"],
+            rows=rows,
+        ),
+    )
+
+
+def _reason_name(state: IssuanceState, reason: str | None) -> str:
+    return reason.replace("_", " ") if reason else f"{state.value}, not tried yet"
+
+
+def _standing(state: IssuanceState) -> str:
+    return "failed" if state is IssuanceState.FAILED else "waiting"
+
+
+def _funnel(funnel: Funnel) -> Figure:
+    if not funnel.entered:
+        return Figure(title="From award to claimed badge", words="Nothing became owed in this period.")
+    known = f"{funnel.claimed:,} are claimed, of {funnel.claim_known:,} that the audit has asked about"
+    steps = [
+        ("awarded", funnel.entered, f"{funnel.entered:,}", "waiting"),
+        ("issued", funnel.issued, f"{funnel.issued:,} · {share(funnel.issued, funnel.entered)} of awarded", "issued"),
+    ]
+    if funnel.claim_known:
+        claimed = f"{funnel.claimed:,} · {share(funnel.claimed, funnel.claim_known)} of those asked about"
+        steps.append(("claimed", funnel.claimed, claimed, "issued"))
+    else:
+        known = "whether they are claimed is not known yet, because no audit has asked since"
+    rest = ", ".join(
+        f"{count:,} {name}"
+        for count, name in ((funnel.waiting, "waiting"), (funnel.failed, "failed"), (funnel.cancelled, "cancelled"))
+    )
+    return Figure(
+        title="From award to claimed badge",
+        words=f"Of {funnel.entered:,} badges that became owed in this period, {funnel.issued:,} are issued now; "
+        f"{known}. The others: {rest}.",
+        explanation="Owed means: awarded and covered by an integration, or asked for by hand. What was owed is "
+        "followed up to now, so these issued ones are not the same as those issued in the period. Claimed means that "
+        "the earner accepted the badge at Credly, as the nightly audit saw it.",
+        picture=bars_chart([Bar(name=n, value=v, told=t, colour=c) for n, v, t, c in steps]),
+        table=Table(
+            head=["step", "badges"],
+            rows=[
+                [_text(name), _number(count)]
+                for name, count in (
+                    ("awarded", funnel.entered),
+                    ("issued", funnel.issued),
+                    ("asked about by the audit", funnel.claim_known),
+                    ("claimed", funnel.claimed),
+                    ("waiting", funnel.waiting),
+                    ("failed", funnel.failed),
+                    ("cancelled", funnel.cancelled),
+                )
+            ],
+        ),
+    )
+
+
+def _places(figures: Figures) -> Table:
+    def row(one: Any) -> list[Cell]:
+        return [
+            _text(one["portal_name"] or one["portal_id"]),
+            _text(one["achievement_name"] or one["achievement_id"]),
+            Cell(text=one["badge_template_id"], is_code=True),
+            *(_number(one[name]) for name in ("entered", "issued", "failed", "waiting")),
+            _time(one["median"]),
+            _time(one["p95"]),
+            Cell(text=share(one["claimed"], one["claim_known"]), order=_ratio(one["claimed"], one["claim_known"])),
+        ]
+
+    head = [
+        "portal",
+        "achievement",
+        "template",
+        "owed",
+        "issued",
+        "failed",
+        "waiting now",
+        "median",
+        "95 of 100",
+        "claimed",
+    ]
+    return Table(head=head, rows=[row(one) for one in figures.places], more=_more(figures.places, "achievements"))
+
+
+def _runs(figures: Figures) -> Table:
+    def row(one: Any) -> list[Cell]:
+        counts = ("issuances", "calls", "issued", "found", "refused", "throttled")
+        lost = one["unclear"] + one["not_connected"] + one["not_sent"]
+        moment = f"{one['first_call_at']:%Y-%m-%d %H:%M}"
+        return [
+            _text(moment),
+            _text(one["portal_name"] or one["portal_id"]),
+            *(_number(one[name]) for name in counts),
+            _number(lost),
+            Cell(text=f"{one['slowest_ms']:,} ms", order=one["slowest_ms"]),
+            Cell(text=one["flow_run_id"] or "outside a run", is_code=bool(one["flow_run_id"])),
+        ]
+
+    head = ["first call (UTC)", "portal", "badges", "calls", "issued", "found", "refused", "throttled", "no answer"]
+    head += ["slowest call", "flow run"]
+    return Table(head=head, rows=[row(one) for one in figures.runs], more=_more(figures.runs, "runs"))
+
+
+def _more(shown: Sequence[Any], noun: str) -> str:
+    of = int(shown[0]["of"]) if shown else 0
+    return f"{len(shown):,} of {of:,} {noun} are shown; export has all of them." if of > len(shown) else ""
+
+
+def _text(text: str) -> Cell:
+    return Cell(text=text)
+
+
+def _number(value: int) -> Cell:
+    return Cell(text=f"{int(value):,}", order=int(value))
+
+
+def _time(seconds: int | None) -> Cell:
+    return Cell(text=time_in_words(seconds), order=-1 if seconds is None else int(seconds))
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else -1.0
