@@ -27,7 +27,7 @@ from tests.support.factories import a_user
 from tests.support.prefect_server import running_prefect_server
 from tests.support.receiver import Receiver, running_receiver
 from tests.support.standin import Standin
-from tests.support.world import ORGANIZATION, World
+from tests.support.world import ORGANIZATION, TOKEN, World
 
 PERSONAL = ("Lovelace", "Babbage", "example.org", "invented-token")
 STOPPED = "Laurel: Badges of a Credly organization are stopped"
@@ -141,7 +141,9 @@ async def test_refused_badges_beyond_a_share_are_told(
     assert "laurel.portal.northwind" in {each.id for event in refused for each in event.related}
 
     await world.award("ada")
-    await world.change_connection(token_ends_at=datetime.now(UTC) + timedelta(days=3))
+    ends_at = datetime.now(UTC) + timedelta(days=3)
+    standin.seed(tokens=[{"token": TOKEN, "organization_id": ORGANIZATION, "expires_at": f"{ends_at:%FT%T.000Z}"}])
+    await world.change_connection(token_ends_at=ends_at)
     await run(deployment)
     await received(receiver, "Laurel: Badges are no longer refused in numbers")
     assert "portal northwind ends at " in await received(receiver, "Laurel: A Credly token ends soon")
