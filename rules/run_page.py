@@ -1,7 +1,7 @@
 """The page of a run: what it did, what was not issued and why, what still waits and until when. Ids only."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -55,9 +55,9 @@ def run_page(
     if total.details.named:
         parts += ["## Not issued in this run, and what to do", *_not_issued(total)]
     if total.open:
-        parts += ["## What stands open now, from this run and earlier ones", table(_OPEN, _reasons(total))]
+        parts += ["## What stands open now, from this run and earlier ones", "\n".join(_reasons(total))]
     if pending:
-        parts += ["## What waits, and when it is tried next", table(_WAITS, [_waits(each, now) for each in pending])]
+        parts += ["## What waits, and when it is tried next", "\n".join(_waits(each, now) for each in pending)]
     if total.details.slowest:
         parts += ["## Slowest calls", table(_CALLS, _slowest(total.details))]
     if organizations:
@@ -82,16 +82,18 @@ def series_key(name: str, subject: str) -> str:
     return f"{name}-{slug}"
 
 
-def by_portal(details: Details) -> dict[str, tuple[str, list[dict[str, str | int]]]]:
-    """Return for each portal a sentence and its rows: what one run did there."""
-    found: dict[str, list[dict[str, str | int]]] = {}
-    for row in run_table(details):
-        found.setdefault(str(row["portal"]), []).append(row)
-    return {portal: (_in_portal(portal, rows), rows) for portal, rows in found.items()}
+def by_portal(details: Details) -> dict[str, dict[str, int]]:
+    """Return for each portal what one run did there, under the heads of the table."""
+    found: dict[str, dict[str, int]] = {}
+    for portal, _, counts in details.by_achievement():
+        sums = found.setdefault(portal, dict.fromkeys(_HEADS[2:], 0))
+        for state, head in zip(_SHOWN, _HEADS[2:], strict=True):
+            sums[head] += counts.get(state, 0)
+    return found
 
 
-def _in_portal(portal: str, rows: Sequence[Mapping[str, str | int]]) -> str:
-    sums = {head: sum(int(row[head]) for row in rows) for head in _HEADS[2:]}
+def in_portal(portal: str, sums: Mapping[str, int]) -> str:
+    """Return in words what one run did in a portal: `northwind: 4 issued · 1 failed`."""
     return f"{portal}: {' · '.join(f'{count} {head}' for head, count in sums.items() if count)}"
 
 
@@ -120,23 +122,23 @@ def _name(each: Named) -> str:
     return f"{each.issuance_id} ({code(each.achievement_id)} to {code(each.user_id)})"
 
 
-def _reasons(total: Tally) -> list[tuple[str, ...]]:
-    return [
-        (str(count), state, code(reason), reason.sentence, reason.advice)
-        if reason
-        else (str(count), state, "", state.sentence, "")
-        for (state, reason), count in total.open.most_common()
-    ]
+def _reasons(total: Tally) -> Iterator[str]:
+    """As a list: Prefect's pages cut off what is wide in a table."""
+    for (state, reason), count in total.open.most_common():
+        name = f" {code(reason)}" if reason else ""
+        why = plain(reason.sentence if reason else state.sentence, longest=400)
+        advice = f" **What to do:** {plain(reason.advice, longest=400)}" if reason else ""
+        yield f"- **{count} {state}**{name}: {why}{advice}"
 
 
-def _waits(each: Pending, now: datetime) -> tuple[str, ...]:
+def _waits(each: Pending, now: datetime) -> str:
     why = each.reason.sentence if each.reason else "It is due."
     if each.stop:
         why = f"Credly is {each.stop} on the achievement."
         when = "when a person lets it go"
     else:
         when = "by the next run" if each.next_at <= now else f"by the first run after {moment(each.next_at)}"
-    return (code(each.portal_id), str(each.count), why, when)
+    return f"- {code(each.portal_id)}: **{each.count}**, tried {plain(when)}. {plain(why, longest=400)}"
 
 
 def _slowest(details: Details) -> list[tuple[str, ...]]:
@@ -151,6 +153,4 @@ def _slowest(details: Details) -> list[tuple[str, ...]]:
     ]
 
 
-_OPEN = ("badges", "state", "reason", "what it means", "what to do")
-_WAITS = ("portal", "badges", "why", "tried next")
 _CALLS = ("took", "issuance", "call", "answer")

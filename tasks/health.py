@@ -1,14 +1,9 @@
 """Telling in events what is wrong and what is well again; automations turn them into messages. Ids only."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from prefect.artifacts import acreate_table_artifact
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.client.schemas.sorting import ArtifactSort
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.utilities.urls import url_for
@@ -25,6 +20,7 @@ from rules.tally import Tally
 from rules.told import counted
 from settings import Settings, settings
 from tasks.resources import database, now
+from tasks.series import Row, extend_series, rows_of_series
 from tasks.token_end import WARN_BEFORE
 
 KEY = "health"
@@ -49,7 +45,8 @@ async def tell_events(
         for raised in alarms(Found(now=now(), issued=0, failed=0, backlog=0, stopped=stopped), (), limits=limits()):
             _emit(raised.alarm.event, raised)
         return
-    earlier = await _earlier(limits().backlog_runs)
+    rows = await rows_of_series(KEY)
+    earlier = [_health(row) for row in rows]
     found = await _found(total, stopped, pending)
     raised_now = alarms(found, earlier, limits=limits())
     for raised in raised_now:
@@ -59,7 +56,7 @@ async def tell_events(
     if (silence := slept(found, earlier, limits=limits())) is not None:
         minutes = counted(round(silence.total_seconds() / 60), "minute")
         _send(RUNS_RESUMED, _LEDGER, f"reconcile runs again, after {minutes} without a run.")
-    await _keep(found, raised_now)
+    await _keep(found, raised_now, rows)
 
 
 def limits() -> Limits:
@@ -137,7 +134,7 @@ def _address() -> str:
     return url_for("flow-run", obj_id=str(flow_run.id)) or str(flow_run.id)
 
 
-async def _keep(found: Found, raised: Sequence[Raised]) -> None:
+async def _keep(found: Found, raised: Sequence[Raised], earlier: Sequence[Row]) -> None:
     row = {
         "at": found.now.isoformat(timespec="seconds"),
         "issued": found.issued,
@@ -146,18 +143,10 @@ async def _keep(found: Found, raised: Sequence[Raised]) -> None:
         "alarms": ", ".join(each.key for each in raised),
     }
     words = "; ".join(each.sentence for each in raised) or "Nothing is wrong."
-    await acreate_table_artifact(key=KEY, table=[row], description=plain(words, longest=2000))
+    await extend_series(KEY, row, earlier, description=plain(words, longest=2000))
 
 
-async def _earlier(count: int) -> list[Health]:
-    """Return what earlier whole runs found, the latest first; what cannot be read is left out."""
-    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[KEY]))
-    async with get_client() as client:
-        kept = await client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC, limit=count)
-    return [_health(json.loads(str(each.data))[0]) for each in kept]
-
-
-def _health(row: Mapping[str, Any]) -> Health:
+def _health(row: Row) -> Health:
     return Health(
         at=datetime.fromisoformat(row["at"]),
         issued=row["issued"],

@@ -94,8 +94,8 @@ def page(story: Story) -> str:
         f"**{plain(told.sentence, longest=900)}**",
         f"**What happens next:** {plain(told.next, longest=500)}",
         *([f"**What a person can do:** {plain(told.advice, longest=500)}"] if told.advice else []),
-        "## What happened, in order",
-        table(("when (UTC)", "what", "run"), [_row(event) for event in story.events]),
+        "## What happened, in order (UTC)",
+        "\n".join(_item(event) for event in story.events),
         f"## {_sent_heading(story.found)}",
         _sent(story.found.would_send, history),
         "## The achievement's settings now",
@@ -105,15 +105,14 @@ def page(story: Story) -> str:
     return "\n\n".join(parts)
 
 
-def _row(event: Event) -> tuple[str, ...]:
-    when = f"{event.at:%Y-%m-%d %H:%M:%S}"
-    return (when, plain(event.what, longest=900), link_to_run(event.flow_run_id))
+def _item(event: Event) -> str:
+    """As a list: Prefect's pages cut off what is wide in a table."""
+    run = f" (run {link_to_run(event.flow_run_id)})" if event.flow_run_id else ""
+    return f"- **{plain(f'{event.at:%Y-%m-%d %H:%M:%S}')}** {plain(event.what, longest=900)}{run}"
 
 
-def link_to_run(flow_run_id: str | None) -> str:
+def link_to_run(flow_run_id: str) -> str:
     """Return a link to a flow run's page in Markdown, or its id where Prefect's UI has no address."""
-    if not flow_run_id:
-        return ""
     address = url_for("flow-run", obj_id=flow_run_id)
     return f"[{flow_run_id[:8]}]({address})" if address else code(flow_run_id)
 

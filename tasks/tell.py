@@ -16,10 +16,11 @@ from models.planning import PlanCounts
 from models.standing import standing, waiting
 from rules.markup import plain
 from rules.reasons import Reason
-from rules.run_page import by_portal, run_page, run_table, series_key
+from rules.run_page import by_portal, in_portal, run_page, run_table, series_key
 from rules.tally import Counts, Tally
 from tasks.health import tell_events
 from tasks.resources import database, now
+from tasks.series import extend_series, rows_of_series
 from tasks.token_end import tokens_that_end_soon
 
 NEEDS_A_PERSON = "Needs a person"
@@ -109,8 +110,11 @@ async def _write_pages(page: str, total: Tally, *, sentence: str) -> None:
     await acreate_markdown_artifact(key="reconcile", markdown=page, description=told)
     if total.details.cells:
         await acreate_table_artifact(key="reconcile-table", table=run_table(total.details), description=told)
-    for portal_id, (in_portal, rows) in by_portal(total.details).items():
-        await acreate_table_artifact(key=series_key("issued", portal_id), table=rows, description=plain(in_portal))
+    for portal_id, sums in by_portal(total.details).items():
+        key = series_key("issued", portal_id)
+        row = {"at": now().isoformat(timespec="seconds"), **sums}
+        words = in_portal(portal_id, sums)
+        await extend_series(key, row, await rows_of_series(key), description=plain(words))
 
 
 def _planned(plan: PlanCounts) -> str:

@@ -9,7 +9,7 @@ import pytest
 from rules import outcome
 from rules.details import NAMED, Details, SlowCall
 from rules.reasons import Reason
-from rules.run_page import Pending, by_portal, run_page, run_table, series_key
+from rules.run_page import Pending, by_portal, in_portal, run_page, run_table, series_key
 from rules.states import IssuanceState
 from rules.tally import Tally
 from tests.support.facts import NOW, facts
@@ -53,14 +53,14 @@ def test_failures_are_grouped_with_advice_and_ids_and_the_rest_is_counted() -> N
 @pytest.mark.parametrize(
     ("pending", "told"),
     [
-        (a_pending(), "| `northwind` | 3 | Credly asked for fewer calls; nothing was made. | by the next run |"),
-        (a_pending(reason=None), "It is due. | by the next run |"),
-        (a_pending(next_at=NOW + timedelta(hours=1)), "| by the first run after 2026-11-10 13:00:00 UTC |"),
-        (a_pending(stop="held"), "Credly is held on the achievement. | when a person lets it go |"),
+        (a_pending(), "by the next run. Credly asked for fewer calls; nothing was made."),
+        (a_pending(reason=None), "by the next run. It is due."),
+        (a_pending(next_at=NOW + timedelta(hours=1)), "by the first run after 2026-11-10 13:00:00 UTC. Credly"),
+        (a_pending(stop="held"), "when a person lets it go. Credly is held on the achievement."),
     ],
 )
 def test_what_waits_says_why_and_until_when(pending: Pending, told: str) -> None:
-    assert told in page(Tally(), pending)
+    assert f"- `northwind`: **3**, tried {told}" in page(Tally(), pending).replace("\\", "")
 
 
 def test_everything_else_has_its_part() -> None:
@@ -73,8 +73,9 @@ def test_everything_else_has_its_part() -> None:
 
     assert "**Replace the token**: afterwards nothing is issued." in text
     assert "| 2.5 s | 1 | Sent the badge to Credly | the answer got lost, so the badge may exist |" in text
-    assert "| 2 | blocked | `token_refused` | Credly refused the portal's token" in text
-    assert "| 1 | pending |  | To be issued from its not_before moment on. |  |" in text
+    assert "- **2 blocked** `token_refused`: Credly refused the portal's token" in text
+    assert "may not issue\\. **What to do:** Put a valid token" in text
+    assert "- **1 pending**: To be issued from its not\\_before moment on\\." in text
     assert "| `org-1` | 0 issued · now 2 blocked, 1 waiting |" in text
     assert "| `northwind` | `forklift` | 0 | 1 | 0 | 0 | 0 |" in text
 
@@ -84,7 +85,11 @@ def test_the_table_and_the_series_have_the_same_numbers() -> None:
     row |= {"to be tried again": 0, "cancelled": 0}
 
     assert run_table(refused(2)) == [row]
-    assert by_portal(refused(2)) == {"northwind": ("northwind: 2 failed", [row])}
+    sums = {head: count for head, count in row.items() if head not in ("portal", "achievement")}
+    both = refused(2)
+    both.note(facts(achievement_id="crane"), outcome.blocked(Reason.TOKEN_REFUSED))
+    assert by_portal(both) == {"northwind": sums | {"blocked": 1}}
+    assert in_portal("northwind", {"issued": 0, "failed": 2, "blocked": 1}) == "northwind: 2 failed · 1 blocked"
 
 
 def test_each_portal_has_a_key_of_its_own_that_prefect_takes() -> None:
