@@ -48,7 +48,9 @@ def run_page(
     """Return the page in Markdown. `planned` says in a sentence what planning did; `now` is UTC."""
     parts = ["# What this run did", f"**{plain(total.sentence, longest=500)}**"]
     if warning:
-        parts.append(f"**{plain(warning, longest=500)}**: afterwards nothing is issued. docs/how-to.md says how.")
+        parts.append(
+            f"**{plain(warning, longest=500)}**: afterwards nothing is issued. How: docs/how-to.md#replace-a-token"
+        )
     parts.append(planned)
     if total.details.cells:
         parts += ["## By portal and achievement", table(_HEADS, _achievements(total.details))]

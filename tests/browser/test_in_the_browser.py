@@ -42,7 +42,8 @@ def badges_of(standin: Standin, achievement: str) -> list[dict[str, Any]]:
 def test_a_portal_is_connected_with_a_token_from_a_secret_block(
     ui: PrefectUi, standin: Standin, picture: Picture
 ) -> None:
-    ui.secret_block(token_block(LUMEN), invented_token(LUMEN), before_creating=lambda: picture("secret-block"))
+    block = token_block(LUMEN)
+    ui.secret_block(block, invented_token(LUMEN), before_creating=lambda: picture("secret-block", height=460))
     ui.form("connect-portal")
     ui.fill(portal=LUMEN, organization_id=invented_id("organization", LUMEN), token_block=token_block(LUMEN))
     ui.choose("other", "environment")
@@ -181,7 +182,7 @@ def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(
     issued = ui.outcome(ui.submit())
     picture("issue-badges-result", height=700)
     listed = ui.outcome(ui.quick_run("list-integrations"))
-    picture("list-integrations-result", height=700)
+    picture("list-integrations-result", height=490)
 
     assert issued.message == "2 of 3 rows issued, now or before · 0 not issued · 1 skipped"
     assert "Skipped: user: there is no user `user-9999`" in issued.page
