@@ -35,15 +35,16 @@ from settings import settings
 print(len(asyncio.run(frames.issuances(Database(settings().database_url)))), "rows")
 """
 _NUMBERS = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < :rows)"
-# Awards of the last 60 days; of 20 issuances 16 are issued, 1 failed, 1 blocked, 1 pending, 1 cancelled.
+# Awards of the last 60 days; of 20 issuances 16 are issued, 1 failed, 1 blocked, 1 pending, 1 cancelled. The rule that
+# a user has a badge of an achievement once holds for up to a million.
 _ISSUANCES = """
 INSERT INTO badge_issuances (id, achievement_id, user_id, badge_template_id, portal_id, origin, state, reason,
     not_before, looked_again_at, attempts, credly_badge_id, adopted, credly_state, audited_at, awarded_at, issued_at,
     recorded_at, evidence_sent, evidence_left_out, planned_at, updated_at, flow_run_id)
 NUMBERS, r AS (
-    SELECT n, n % 20 AS kind, (n / 20) % 200 AS place, strftime('%Y-%m-%d %H:%M:%S.000000', :now,
+    SELECT n, n % 20 AS kind, (n / 20 + n / 250000) % 200 AS place, strftime('%Y-%m-%d %H:%M:%S.000000', :now,
         '-' || ((n * 104729) % 5184000) || ' seconds') AS at, (n * 31) % 90000 AS later FROM n)
-SELECT n, 'achievement-' || place, 'user-' || (n % 100000), 'template-' || place, 'portal-' || (place % 5), 'award',
+SELECT n, 'achievement-' || place, 'user-' || (n % 250000), 'template-' || place, 'portal-' || (place % 5), 'award',
     CASE kind WHEN 0 THEN 'failed' WHEN 1 THEN 'blocked' WHEN 2 THEN 'pending' WHEN 3 THEN 'cancelled'
         ELSE 'issued' END,
     CASE kind WHEN 0 THEN CASE n % 3 WHEN 0 THEN 'name_missing' WHEN 1 THEN 'no_primary_email'
@@ -64,9 +65,9 @@ _PLATFORM = (
     "INSERT INTO achievements (id, portal_id, name) NUMBERS SELECT 'achievement-' || (n - 1), "
     "'portal-' || ((n - 1) % 5), 'Achievement ' || n FROM n WHERE n <= 200",
     "INSERT INTO users (id, first_name, last_name) NUMBERS SELECT 'user-' || (n - 1), 'Ada', 'Number ' || n FROM n "
-    "WHERE n <= 100000",
+    "WHERE n <= 250000",
     "INSERT INTO user_emails (id, user_id, address, is_primary) NUMBERS SELECT n, 'user-' || (n - 1), "
-    "'user-' || n || '@example.org', 1 FROM n WHERE n <= 100000",
+    "'user-' || n || '@example.org', 1 FROM n WHERE n <= 250000",
 )
 
 
@@ -75,7 +76,7 @@ async def fill(url: str, rows: int) -> None:
     database = Database(url)
     await create_platform_tables(database)
     await migrate(database)
-    values = {"rows": max(rows, 100_000), "now": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"}
+    values = {"rows": max(rows, 250_000), "now": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"}
     async with database.writing() as connection:
         for statement in _PLATFORM:
             await connection.execute(text(statement.replace("NUMBERS", _NUMBERS)), values)

@@ -44,11 +44,18 @@ class Bar:
     colour: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Picture:
-    """A chart in its four versions."""
+    """A chart, drawn when it is shown."""
 
-    versions: tuple[Markup, ...]
+    chart: Callable[[Theme, int], Any]
+
+    @property
+    def versions(self) -> tuple[Markup, ...]:
+        """The chart as SVG for light and dark pages, wide and narrow ones."""
+        return tuple(
+            _svg(self.chart(theme, width), theme, width) for theme in (LIGHT, DARK) for width in (WIDE, NARROW)
+        )
 
 
 def days_chart(days: Sequence[str], values: Sequence[int], *, colour: str) -> Picture:
@@ -75,7 +82,7 @@ def days_chart(days: Sequence[str], values: Sequence[int], *, colour: str) -> Pi
             y=alt.Y("n:Q", axis=amount, scale=alt.Scale(domain=[0, top], nice=True)),
         ).properties(width=width, height=150)
 
-    return _picture(chart)
+    return Picture(chart)
 
 
 def bars_chart(bars: Sequence[Bar]) -> Picture:
@@ -96,7 +103,7 @@ def bars_chart(bars: Sequence[Bar]) -> Picture:
         words = base.mark_text(align="left", dx=6, color=theme.ink, fontSize=13).encode(text="told:N")
         return (drawn + words).properties(width=width, height=_BAR * len(bars))
 
-    return _picture(chart)
+    return Picture(chart)
 
 
 def _longest(bars: Sequence[Bar], room: float) -> float:
@@ -107,12 +114,6 @@ def _longest(bars: Sequence[Bar], room: float) -> float:
 
 def _chart_of(rows: list[dict[str, Any]]) -> Any:
     return alt.Chart(alt.Data(values=rows))  # type: ignore[no-untyped-call]
-
-
-def _picture(chart: Callable[[Theme, int], Any]) -> Picture:
-    return Picture(
-        versions=tuple(_svg(chart(theme, width), theme, width) for theme in (LIGHT, DARK) for width in (WIDE, NARROW))
-    )
 
 
 def _svg(chart: Any, theme: Theme, width: int) -> Markup:

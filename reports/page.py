@@ -259,7 +259,7 @@ def _standing(state: IssuanceState) -> str:
 def _funnel(funnel: Funnel) -> Figure:
     if not funnel.entered:
         return Figure(title="From award to claimed badge", words="Nothing became owed in this period.")
-    known = f"{funnel.claimed:,} are claimed, of {funnel.claim_known:,} that the audit has asked about"
+    known = f"{funnel.claimed:,} of {funnel.claim_known:,} that the audit has asked about"
     steps = [
         ("awarded", funnel.entered, f"{funnel.entered:,}", "waiting"),
         ("issued", funnel.issued, f"{funnel.issued:,} · {share(funnel.issued, funnel.entered)} of awarded", "issued"),
@@ -268,15 +268,11 @@ def _funnel(funnel: Funnel) -> Figure:
         claimed = f"{funnel.claimed:,} · {share(funnel.claimed, funnel.claim_known)} of those asked about"
         steps.append(("claimed", funnel.claimed, claimed, "issued"))
     else:
-        known = "whether they are claimed is not known yet, because no audit has asked since"
-    rest = ", ".join(
-        f"{count:,} {name}"
-        for count, name in ((funnel.waiting, "waiting"), (funnel.failed, "failed"), (funnel.cancelled, "cancelled"))
-    )
+        known = "not known yet, because no audit has asked since"
     return Figure(
         title="From award to claimed badge",
-        words=f"Of {funnel.entered:,} badges that became owed in this period, {funnel.issued:,} are issued now; "
-        f"{known}. The others: {rest}.",
+        words=f"{_badges(funnel.entered)} became owed in this period. Issued now: {funnel.issued:,}; waiting: "
+        f"{funnel.waiting:,}; failed: {funnel.failed:,}; cancelled: {funnel.cancelled:,}. Claimed: {known}.",
         explanation="Owed means: awarded and covered by an integration, or asked for by hand. What was owed is "
         "followed up to now, so these issued ones are not the same as those issued in the period. Claimed means that "
         "the earner accepted the badge at Credly, as the nightly audit saw it.",

@@ -201,7 +201,7 @@ async def test_a_database_that_is_restarted_in_mid_run_loses_nothing(
     standin.fault("hold_after", **ISSUE, skip=4, count=None)
     process: FlowProcess = start()
     await held(standin)
-    await asyncio.to_thread(restart_postgresql)
+    await asyncio.to_thread(restart_postgresql, any_world.database.url)
     standin.control("DELETE", "faults")
     await asyncio.to_thread(process.finish)
 

