@@ -11,9 +11,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from credly.standin import issuing, listing
+from credly.standin.oauth import bearer_of, lacks_scope
 from credly.standin.parsing import body_of
 from credly.standin.settings import Assumptions
 from credly.standin.store import TOKEN_LIFE, Row, Store, text_of
+from credly.standin.webhooks import thin
 from credly.standin.wire import (
     ApiError,
     absolute,
@@ -60,6 +62,8 @@ def token_of(request: Request) -> Row:
     if not colon:
         name = name.removesuffix("|")  # which one client sends in place of the colon
     token = store.one("SELECT * FROM tokens WHERE token = ?", name) if name and allowed else None
+    if scheme.lower() == "bearer" and request.app.state.assumed.oauth_is_offered:
+        token = bearer_of(store, encoded)
     if token is None or (token["expires_at"] and token["expires_at"] <= text_of(store.now())):
         raise ApiError(401, "Invalid authorization token.")
     return token
@@ -70,7 +74,8 @@ def _authorized(flag: str) -> Callable[[Request, str], Scope]:
         scope = Scope(request, token_of(request))
         if scope.store.organization(organization_id) is None:
             raise ApiError(404, "Resource not found.")
-        if scope.token["organization_id"] != organization_id or not scope.token[flag]:
+        refused = lacks_scope(scope.token, request.url.path, organization_id) or not scope.token[flag]
+        if refused or scope.token["organization_id"] != organization_id:
             raise ApiError(403, "You are not authorized to perform this action.")
         return scope
 
@@ -221,6 +226,32 @@ async def delete(scope: Deleting, organization_id: str, badge_id: str) -> Respon
     return Response(status_code=204)
 
 
+@router.get("/organizations/{organization_id}/events")
+async def events(scope: Reading, organization_id: str) -> Response:
+    """List what has happened, the newest first, for who missed deliveries."""
+    page = listing.page_of(scope.request)
+    count = scope.store.one("SELECT count(*) AS n FROM events WHERE organization_id = ?", organization_id) or {"n": 0}
+    sql = "SELECT * FROM events WHERE organization_id = ? ORDER BY sequence DESC LIMIT 50 OFFSET ?"
+    shown = [thin(row) for row in scope.store.all(sql, organization_id, (page - 1) * 50)]
+    return page_reply(scope.request, shown, page=page, total=count["n"], prefix=scope.assumed.next_page_prefix)
+
+
+@router.get("/organizations/{organization_id}/events/{event_id}")
+async def event(scope: Reading, organization_id: str, event_id: str) -> Response:
+    """Return an event with its badge or template as that is now, also where it was deleted since."""
+    sql = "SELECT * FROM events WHERE id = ? AND organization_id = ?"
+    found = scope.store.one(sql, event_id, organization_id)
+    if found is None:
+        raise ApiError(404, "Resource not found.")
+    if found["event_type"].startswith("badge."):
+        row = scope.store.one("SELECT * FROM badges WHERE id = ?", found["subject_id"])
+        subject = {"badge": scope.badge(row) if row else None}
+    else:
+        row = scope.store.template(found["subject_id"])
+        subject = {"badge_template": template_json(scope.store, row, scope.root) if row else None}
+    return single(thin(found) | subject)
+
+
 @router.get("/organizations/{organization_id}/authorization_tokens")
 async def tokens(scope: Reading, organization_id: str) -> Response:
     """List tokens; one that may only read sees only its like."""
@@ -234,7 +265,7 @@ async def tokens(scope: Reading, organization_id: str) -> Response:
 @router.post("/organizations/{organization_id}/authorization_tokens/rotate")
 async def rotate(scope: Writing, organization_id: str) -> Response:
     """Replace the token in use by a new one; the old one is dead at once. Offered only where that is assumed (3)."""
-    if not scope.assumed.rotate_is_offered:
+    if not scope.assumed.rotate_is_offered or "scopes" in scope.token:
         raise ApiError(404, "Resource not found.")
     store, old = scope.store, scope.token["token"]
     fresh = f"invented-{uuid4()}"

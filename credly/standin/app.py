@@ -1,7 +1,8 @@
 """The stand-in, put together: the imitated API, its controls, and pages for people."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,11 +10,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from credly.standin import api, controls, faults, obi, pages
+from credly.standin import api, controls, faults, oauth, obi, pages
 from credly.standin.settings import Assumptions
 from credly.standin.store import Store, text_of
+from credly.standin.webhooks import Deliveries
 from credly.standin.wire import ApiError, error_reply
 
+_IMITATED = ("/v1/", "/api/v1/", "/oauth/")
 HEADER = "This is a stand-in of Credly; nothing here is real"
 
 
@@ -23,7 +26,11 @@ def create_app(database: str = ":memory:", *, settings: Mapping[str, Any] | None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        delivering = asyncio.create_task(deliveries.run())
         yield
+        delivering.cancel()
+        with suppress(asyncio.CancelledError):
+            await delivering
         store.close()
 
     app = FastAPI(title="Stand-in of Credly", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
@@ -31,9 +38,11 @@ def create_app(database: str = ":memory:", *, settings: Mapping[str, Any] | None
     app.state.store = store
     app.state.assumed = Assumptions(**(settings or {}))
     app.state.faults = faults.Faults()
+    app.state.deliveries = deliveries = Deliveries(app)
     for prefix in ("/v1", "/api/v1"):
         app.include_router(obi.router, prefix=prefix)
         app.include_router(api.router, prefix=prefix)
+    app.include_router(oauth.router)
     for router in (controls.router, faults.router):
         app.include_router(router, prefix="/_standin")
     app.include_router(pages.router)
@@ -62,7 +71,6 @@ class Front:
             await self.app(scope, receive, send)
             return
         scope["path"] = path = _tolerated(scope["path"])
-        imitated = path.startswith(("/v1/", "/api/v1/"))
         scope.setdefault("state", {})
         status: list[int] = []
 
@@ -72,13 +80,19 @@ class Front:
                 message["headers"] = [*message["headers"], (b"x-credly-standin", HEADER.encode())]
             await send(message)
 
-        if not imitated:
-            await self.app(scope, receive, send_marked)
-            return
+        try:
+            if path.startswith(_IMITATED):
+                await self._imitated(scope, faults.Exchange(receive, send_marked, send), status)
+            else:
+                await self.app(scope, receive, send_marked)
+        finally:
+            if scope["method"] != "GET":
+                self.app.state.deliveries.look()
+
+    async def _imitated(self, scope: Scope, exchange: faults.Exchange, status: list[int]) -> None:
         store: Store = self.app.state.store
         resets = store.resets
         try:
-            exchange = faults.Exchange(receive, send_marked, send)
             await faults.serve(self.app, scope, exchange, self.app.state)
         finally:
             if store.resets == resets:  # else it began in a state that is forgotten

@@ -12,6 +12,7 @@ from credly.standin.faults import Faults
 from credly.standin.parsing import body_of
 from credly.standin.settings import Assumptions
 from credly.standin.store import Store, text_of
+from credly.standin.webhooks import is_on_this_machine
 from credly.standin.wire import ApiError, badge_json
 
 router = APIRouter()
@@ -41,9 +42,9 @@ async def reset(request: Request) -> dict[str, str]:
 
 @router.post("/seed")
 async def seed(request: Request) -> dict[str, str]:
-    """Put in organizations, tokens, templates and accounts; rows with known keys are replaced."""
+    """Put in organizations, tokens, templates, accounts and applications; rows with known keys are replaced."""
     data = await body_of(request)
-    unknown = set(data) - {"organizations", "tokens", "templates", "accounts"}
+    unknown = set(data) - {"organizations", "tokens", "templates", "accounts", "applications"}
     if unknown:
         raise ApiError(400, f"Cannot seed {', '.join(sorted(unknown))}.")
     try:
@@ -98,6 +99,33 @@ async def requests(request: Request) -> dict[str, Any]:
 async def outbox(request: Request) -> dict[str, Any]:
     """Return the mails that Credly would have sent."""
     return {"mails": _store(request).all("SELECT * FROM outbox ORDER BY id")}
+
+
+@router.put("/organizations/{organization_id}/webhook")
+async def set_webhook(request: Request, organization_id: str) -> dict[str, Any]:
+    """Say whom an organization's events are delivered to from now on; null: nobody."""
+    address = (await body_of(request)).get("url")
+    if address is not None and not is_on_this_machine(address):
+        raise ApiError(400, "A receiver is on this machine: http://127.0.0.1, localhost or [::1], with any port.")
+    sql = "UPDATE organizations SET body = json_set(body, '$.webhook_url', ?) WHERE id = ?"
+    if not _store(request).execute(sql, address, organization_id):
+        raise ApiError(404, "No such organization.")
+    return {"url": address}
+
+
+@router.get("/events")
+async def events(request: Request) -> dict[str, Any]:
+    """Return what has happened, and how often each event was tried to be delivered, and when it was."""
+    return {"events": _store(request).all("SELECT * FROM events ORDER BY sequence")}
+
+
+@router.post("/events/{event_id}/deliver")
+async def deliver_again(request: Request, event_id: str) -> dict[str, str]:
+    """Deliver an event now, also one that was delivered before."""
+    store = _store(request)
+    if not store.execute("UPDATE events SET deliver_at = ? WHERE id = ?", text_of(store.now()), event_id):
+        raise ApiError(404, "No such event.")
+    return {"status": "due"}
 
 
 @router.post("/clock")

@@ -19,7 +19,7 @@ _templates = Jinja2Templates(Path(__file__).parent / "templates")
 _PER_PAGE = 50
 
 MISSING = (
-    "Webhooks and events (11); OAuth (3); employees and workforce (7); Open Badges 3 (12).",
+    "Employees and workforce with their events (7, 11); Open Badges 3 (12).",
     "Making and changing templates (6), organizations (7) and tokens (3) through the API: they are seeded.",
     "The earner's account on a badge: `user` stays empty, and lists ignore `user_id` (4.3, 4.5).",
     "Credly's rate limit: a 429 comes on demand only (9).",
@@ -29,6 +29,7 @@ DOCUMENTED = (
     "Envelope, list metadata, 50 rows on a page (2).",
     "Required fields, locales and date forms of a badge (4.1); the duplicate rule and duplicate_behavior (4.2).",
     "States and what leads from one to another (4.4); revoke with a reason (4.10); delete (4.11).",
+    "Events, and their delivery until a receiver answers 200 (11); OAuth client credentials (3).",
     "Open Badges 2: assertion with an unsalted hash, class, issuer (12).",
 )
 

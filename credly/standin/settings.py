@@ -44,3 +44,11 @@ class Assumptions(BaseModel):
     )
     batch_is_offered: bool = Field(default=False, description="Offer POST …/badges/batch (4.8).")
     rotate_is_offered: bool = Field(default=False, description="Offer token rotation (3).")
+    oauth_is_offered: bool = Field(default=False, description="Offer POST /oauth/token, and take its tokens (3).")
+    webhook_retry_seconds: float = Field(
+        default=60, gt=0, description="Wait before an event is delivered again; it doubles each time (11)."
+    )
+    webhook_timeout_seconds: float = Field(default=5, gt=0, description="How long a receiver may take to answer (11).")
+    webhooks_are_held: bool = Field(default=False, description="Deliver no event until this is taken back (11).")
+    webhooks_newest_first: bool = Field(default=False, description="Deliver what waits in the wrong order (11).")
+    webhooks_repeat: bool = Field(default=False, description="Deliver each event twice (11).")

@@ -10,6 +10,10 @@ from uuid import uuid4
 
 Row = dict[str, Any]
 TOKEN_LIFE = timedelta(days=180)
+SCOPES = (
+    *("authorization_tokens", "badge_templates", "events", "invitations", "issued_badges"),
+    *("memberships", "recommendations", "workforce"),
+)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS organizations (id TEXT PRIMARY KEY, name TEXT NOT NULL, body TEXT NOT NULL);
@@ -38,8 +42,36 @@ CREATE TABLE IF NOT EXISTS requests (
 CREATE TABLE IF NOT EXISTS outbox (
   id INTEGER PRIMARY KEY AUTOINCREMENT, sent_at TEXT NOT NULL, kind TEXT NOT NULL, recipient_email TEXT NOT NULL,
   badge_id TEXT NOT NULL, locale TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS applications (
+  uid TEXT PRIMARY KEY, secret TEXT NOT NULL, organization_id TEXT NOT NULL, scopes TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS access_tokens (
+  token TEXT PRIMARY KEY, organization_id TEXT NOT NULL, scopes TEXT NOT NULL, expires_at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, organization_id TEXT NOT NULL,
+  event_type TEXT NOT NULL, occurred_at TEXT NOT NULL, subject_id TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0, deliver_at TEXT, delivered_at TEXT);
+CREATE INDEX IF NOT EXISTS events_due ON events (deliver_at) WHERE deliver_at IS NOT NULL;
 """
-_TABLES = ("organizations", "tokens", "templates", "addresses", "badges", "requests", "outbox")
+# What becomes an event (11). It is to be delivered where its organization has an address for that.
+_EVENTS = (
+    ("badge.created", "INSERT ON badges"),
+    ("badge.state.changed", "UPDATE OF state ON badges WHEN OLD.state <> NEW.state"),
+    ("badge.privacy.changed", "UPDATE OF public ON badges WHEN OLD.public <> NEW.public"),
+    ("badge.deleted", "UPDATE OF deleted ON badges WHEN NEW.deleted > OLD.deleted"),
+    ("badge_template.created", "INSERT ON templates"),
+    ("badge_template.changed", "UPDATE ON templates"),
+)
+_TRIGGER = """
+CREATE TRIGGER IF NOT EXISTS "{event}" AFTER {change} BEGIN
+  INSERT INTO events (id, organization_id, event_type, occurred_at, subject_id, deliver_at)
+  SELECT new_id(), NEW.organization_id, '{event}', present(), NEW.id, (SELECT present() FROM organizations
+    WHERE id = NEW.organization_id AND json_extract(body, '$.webhook_url') IS NOT NULL);
+END;
+"""
+_TABLES = (
+    *("organizations", "tokens", "templates", "addresses", "badges", "requests", "outbox"),
+    *("applications", "access_tokens", "events"),
+)
 
 
 class Store:
@@ -50,9 +82,13 @@ class Store:
         self._connection.row_factory = sqlite3.Row
         # SQLite's own lower() leaves É as it is.
         self._connection.create_function("lower", 1, str.lower, deterministic=True)
+        self._connection.create_function("present", 0, lambda: text_of(self.now()))
+        self._connection.create_function("new_id", 0, lambda: str(uuid4()))
         for pragma in ("journal_mode = WAL", "synchronous = OFF"):
             self._connection.execute(f"PRAGMA {pragma}")
-        self._connection.executescript(_SCHEMA)
+        self._connection.executescript(
+            _SCHEMA + "".join(_TRIGGER.format(event=event, change=change) for event, change in _EVENTS)
+        )
         self.clock_offset = timedelta()
         self.resets = 0
 
@@ -127,7 +163,7 @@ class Store:
         return [row["address"] for row in rows] or [address.lower()]
 
     def seed(self, data: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        """Put in organizations, tokens, templates and accounts; what is left out of a row has a sensible default."""
+        """Put in organizations, tokens, templates, accounts and applications, with defaults for what is left out."""
         stamp = text_of(self.now())
         for row in data.get("organizations", ()):
             self.put("organizations", {"id": row["id"], "name": row.get("name", "Sample"), "body": json.dumps(row)})
@@ -139,6 +175,9 @@ class Store:
             account = str(row.get("id") or uuid4())
             for address in row["addresses"]:
                 self.put("addresses", {"address": str(address).lower(), "account": account})
+        for row in data.get("applications", ()):
+            own = {name: row[name] for name in ("uid", "secret", "organization_id")}
+            self.put("applications", own | {"scopes": " ".join(row.get("scopes", SCOPES))})
 
 
 def _token(row: Mapping[str, Any], *, stamp: str, default_end: str) -> Row:

@@ -166,7 +166,7 @@ def test_a_page_beyond_the_last_shows_the_last(standin: Standin, page: str, show
 
 def test_the_readme_tells_of_every_control_fault_and_assumption() -> None:
     text = (ROOT / "credly" / "standin" / "README.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"`((?:GET|POST|PATCH|DELETE) [\w/]+)", text))
+    told = set(re.findall(r"`((?:GET|POST|PUT|PATCH|DELETE) [\w/]+)", text))
     routes = [route for router in (controls.router, faults.router) for route in router.routes]
     there = {
         f"{method} {re.sub(r'{move}', 'accept', re.sub(r'{[a-z_]+id}', 'ID', route.path)).strip('/')}"

@@ -1,4 +1,4 @@
-"""A local receiver of messages, as a chat or an incident tool would be."""
+"""A local receiver of what is posted, as a chat, an incident tool or a webhook would be."""
 
 import json
 import threading
@@ -11,11 +11,28 @@ from tests.support.waiting import until
 
 
 class Receiver:
-    """Keeps what is posted to it: subject and body of each message, in order."""
+    """Keeps what is posted to it, in order, and answers these statuses first, then the usual one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, usual: int = 204) -> None:
         self.messages: list[dict[str, str]] = []
+        self.answers: list[int] = []
         self.url = ""
+        self._usual = usual
+        self._open = threading.Event()
+        self._open.set()
+
+    def hold(self) -> None:
+        """Answer nobody until `release`."""
+        self._open.clear()
+
+    def release(self) -> None:
+        self._open.set()
+
+    def take(self, message: dict[str, str]) -> int:
+        """Keep what came, and return the status to answer."""
+        self.messages.append(message)
+        self._open.wait()
+        return self.answers.pop(0) if self.answers else self._usual
 
     def subjects(self) -> list[str]:
         return [message["subject"] for message in self.messages]
@@ -31,15 +48,16 @@ class Receiver:
 
 
 @contextmanager
-def running_receiver() -> Iterator[Receiver]:
+def running_receiver(*, usual: int = 204) -> Iterator[Receiver]:
     """Serve a receiver on a free port until the block ends."""
-    receiver = Receiver()
+    receiver = Receiver(usual=usual)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             length = int(self.headers["Content-Length"])
-            receiver.messages.append(json.loads(self.rfile.read(length)))
-            self.send_response(204)
+            status = receiver.take(json.loads(self.rfile.read(length)))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
@@ -52,6 +70,7 @@ def running_receiver() -> Iterator[Receiver]:
     try:
         yield receiver
     finally:
+        receiver.release()
         server.shutdown()
         server.server_close()
         thread.join(timeout=10)
