@@ -1,6 +1,7 @@
 """What can be configured: environment variables with the prefix LAUREL_, or a .env file beside this one."""
 
 from datetime import timedelta
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,13 @@ def _seconds(value: object) -> object:
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
+class Dispatch(StrEnum):
+    """Where an organization's badges are issued."""
+
+    HERE = "here"
+    WORKERS = "workers"
+
+
 class Settings(BaseSettings):
     """Everything an operator may set. Durations are seconds in the environment, `timedelta` here."""
 
@@ -39,6 +47,14 @@ class Settings(BaseSettings):
         default=300,
         ge=1,
         description="How many Prefect task runs a run may make; beyond, several badges share one.",
+    )
+    dispatch: Dispatch = Field(
+        default=Dispatch.HERE,
+        description="Where an organization's badges are issued: `here`, in the process of the run, or by `workers`, as "
+        "a run of the deployment issue-organization on the work pool, which any worker on any machine takes.",
+    )
+    organizations_at_once: int = Field(
+        default=50, ge=1, description="How many organizations one run issues for at the same time."
     )
     retries: int = Field(
         default=3, ge=0, le=10, description="How often a task run tries again what may pass within one run."

@@ -5,10 +5,10 @@ from prefect import State, flow, get_run_logger
 from rules.reasons import Reason
 from rules.tally import Tally
 from tasks.check import check_organization
-from tasks.dispatch import organizations_with_work
+from tasks.dispatch import leave_for_the_caller, organizations_with_work
 from tasks.drain import block_everything, block_rest, drain
 from tasks.progress import shown_progress
-from tasks.resources import TokenNotUsable, open_database, open_organization
+from tasks.resources import TokenNotUsable, is_database_open, open_database, open_organization
 from tasks.tell import final_state, name_run, tag_run, what_is_open
 
 
@@ -23,6 +23,7 @@ async def issue_organization(portals: list[str], limit: int = 0) -> State[Tally]
         portals: Ids of the portals that are connected to this organization with the same token.
         limit: Issue at most this many badges; 0 is all.
     """
+    elsewhere = not is_database_open()
     async with open_database():
         work = await organizations_with_work(portals)
         await name_run(f"issue · {', '.join(portals)} · {sum(each.due for each in work)} due")
@@ -40,4 +41,7 @@ async def issue_organization(portals: list[str], limit: int = 0) -> State[Tally]
                 await block_everything(due, Reason.TOKEN_MISSING)
                 total += Tally(stopped=Reason.TOKEN_MISSING)
         await tag_run(f"achievement:{achievement}" for _, achievement, _ in total.details.cells)
-        return final_state(total + await what_is_open(portals))
+        total += await what_is_open(portals)
+        if elsewhere:
+            await leave_for_the_caller(total)
+        return final_state(total)

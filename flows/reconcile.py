@@ -8,7 +8,8 @@ from prefect import State, flow, tags
 from flows.issue_organization import issue_organization
 from models.claiming import DueOrganization
 from rules.told import counted
-from tasks.dispatch import organizations_with_work, shares
+from settings import Dispatch, settings
+from tasks.dispatch import issue_elsewhere, organizations_with_work, shares
 from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
 from tasks.preview import preview_run
 from tasks.resources import open_database
@@ -38,13 +39,18 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False, ful
         await look_again_at_failed()
         organizations = await organizations_with_work([portal] if portal else None)
         await name_run(_title(organizations))
-        parts = await asyncio.gather(*(_issue(each, share) for each, share in shares(organizations, limit=limit)))
+        room = asyncio.Semaphore(settings().organizations_at_once)
+        parts = await asyncio.gather(*(_issue(each, share, room) for each, share in shares(organizations, limit=limit)))
         return await tell_run(plan, organizations, parts, portal=portal, limit=limit)
 
 
-async def _issue(organization: DueOrganization, limit: int) -> State[Any]:
-    with tags(*(f"portal:{portal}" for portal in organization.portal_ids)):
-        return await issue_organization(list(organization.portal_ids), limit=limit, return_state=True)
+async def _issue(organization: DueOrganization, limit: int, room: asyncio.Semaphore) -> State[Any]:
+    found_by = [f"portal:{portal}" for portal in organization.portal_ids]
+    async with room:
+        if settings().dispatch is Dispatch.WORKERS:
+            return await issue_elsewhere(organization, limit=limit, tags=found_by)
+        with tags(*found_by):
+            return await issue_organization(list(organization.portal_ids), limit=limit, return_state=True)
 
 
 def _title(organizations: list[DueOrganization]) -> str:

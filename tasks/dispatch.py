@@ -1,11 +1,23 @@
-"""Dispatching: which organizations have work, and how many badges each may issue in this run."""
+"""Dispatching: which organizations have work, how many badges each may issue, and where that is done."""
 
-from prefect import task
+from contextlib import suppress
+from typing import Any
+
+from prefect import State, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.deployments import arun_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Failed
+from pydantic import ValidationError
 
-from models import claiming
+from models import claiming, parts
 from models.claiming import DueOrganization
-from tasks.resources import database, now
+from rules.portable import packed, unpacked
+from rules.tally import Tally
+from tasks.resources import database, now, run_ids
+
+DEPLOYMENT = "issue-organization/issue-organization"
+_LOOK_EVERY_SECONDS = 2
 
 
 @task(name="dispatch", cache_policy=NO_CACHE, persist_result=False, retries=3, retry_delay_seconds=[1, 5, 20])
@@ -33,3 +45,30 @@ def shares(organizations: list[DueOrganization], *, limit: int) -> list[tuple[Du
         if share:
             allotted.append((organization, share))
     return allotted
+
+
+async def issue_elsewhere(due: DueOrganization, *, limit: int, tags: list[str]) -> State[Any]:
+    """Let whichever worker is free issue an organization's badges, and return the end of that run with its tally."""
+    parameters = {"portals": list(due.portal_ids), "limit": limit}
+    try:
+        run = await arun_deployment(
+            DEPLOYMENT, parameters=parameters, tags=tags, timeout=None, poll_interval=_LOOK_EVERY_SECONDS
+        )
+    except ObjectNotFound:
+        return Failed(message=f"There is no deployment {DEPLOYMENT}: apply prefect.yaml or set LAUREL_DISPATCH=here.")
+    if run.state is None:
+        raise AssertionError
+    async with database().writing() as connection:
+        told = await parts.take(connection, str(run.id))
+    tally = None
+    with suppress(ValidationError):
+        tally = unpacked(told) if told else None
+    if tally is None:
+        get_run_logger().warning("The run %s left no counts: they are missing from this run's page.", run.name)
+    return State(type=run.state.type, name=run.state.name, message=run.state.message, data=tally or Tally())
+
+
+async def leave_for_the_caller(tally: Tally) -> None:
+    """Leave what this run did where the run that started it finds it, on whatever machine that is."""
+    async with database().writing() as connection:
+        await parts.leave(connection, run_ids().flow_run_id or "", packed(tally), now=now())

@@ -119,7 +119,7 @@ class Calls:
                 pause = self.policy.throttle_pause_default if throttled.retry_after is None else throttled.retry_after
                 if pause > self.pause_limit or not tries:
                     raise
-                self.organization.pace.pause(pause)
+                await self.organization.pace.pause(pause)
             except NotConnected as refused:
                 if refused.status != TOKEN_REFUSED or not tries or not await self.organization.renew(client):
                     raise

@@ -1,29 +1,55 @@
-"""The pace of one organization's calls: the rate limit belongs to its token, so all its calls share one of these."""
+"""The pace of one organization's calls: the rate limit belongs to its token, so every process shares it."""
 
-import asyncio
+from asyncio import Lock, sleep
+from collections import deque
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from time import monotonic
+
+_AHEAD_SECONDS = 0.25
 
 
 class Pace:
-    """Hands out turns, evenly spaced; a pause holds everybody who has not had a turn yet."""
+    """Hands out turns, evenly spaced, one after the other; other processes take theirs in between.
 
-    def __init__(self, *, calls_per_second: float) -> None:
+    `book` takes the next seconds of the organization's time and returns in how many seconds they begin; `hold` lets
+    nobody take a turn for so many. A process books one turn, or a quarter of a second's turns where the pace is quick:
+    so somebody who issues one badge by hand waits for no long queue.
+    """
+
+    def __init__(
+        self,
+        *,
+        calls_per_second: float,
+        book: Callable[[float], Awaitable[float]],
+        hold: Callable[[float], Awaitable[None]],
+    ) -> None:
         self._interval = 1 / calls_per_second
-        self._next_turn = 0.0
-        self._paused_until = 0.0
+        self._size = max(1, int(calls_per_second * _AHEAD_SECONDS))
+        self._book, self._hold = book, hold
+        self._booked: deque[float] = deque()
+        self._pauses = 0
+        self._queue = Lock()
 
     async def turn(self) -> None:
         """Return when the caller may make one call."""
-        loop = asyncio.get_running_loop()
-        paused = True
-        while paused:
-            mine = max(loop.time(), self._next_turn)
-            self._next_turn = mine + self._interval
-            await asyncio.sleep(mine - loop.time())
-            paused = loop.time() < self._paused_until  # a pause came meanwhile: queue again behind it
+        async with self._queue:
+            while True:
+                mine, pauses = await self._next(), self._pauses
+                await sleep(max(0.0, mine - monotonic()))
+                if pauses == self._pauses:  # else a pause came meanwhile: wait for a turn behind it
+                    return
 
-    def pause(self, duration: timedelta) -> None:
-        """Hold back all turns for this long, or longer if a pause is already under way."""
-        end = asyncio.get_running_loop().time() + duration.total_seconds()
-        if end > self._paused_until:
-            self._paused_until = self._next_turn = end
+    async def pause(self, duration: timedelta) -> None:
+        """Hold back everybody's turns for this long, or longer if a pause is already under way."""
+        self._pauses += 1
+        self._booked.clear()
+        await self._hold(duration.total_seconds())
+
+    async def _next(self) -> float:
+        while self._booked and self._booked[0] < monotonic() - _AHEAD_SECONDS:
+            self._booked.popleft()  # lapsed: turns are not saved up
+        if not self._booked:
+            begins = monotonic() + await self._book(self._size * self._interval)
+            self._booked.extend(begins + place * self._interval for place in range(self._size))
+        return self._booked.popleft()

@@ -15,6 +15,7 @@ from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
 from credly.client import CredlyClient, Timeouts
+from models import pace
 from models.claiming import DueOrganization, RunIds
 from models.database import Database
 from rules.details import Details
@@ -126,6 +127,11 @@ def wait_policy(configured: Settings) -> WaitPolicy:
     )
 
 
+def is_database_open() -> bool:
+    """Say whether an outer flow of this process has opened the database."""
+    return _database.get(None) is not None
+
+
 @asynccontextmanager
 async def open_database() -> AsyncIterator[Database]:
     """Open the configured database for the flow and its tasks; a flow inside a flow uses the outer one's."""
@@ -151,13 +157,27 @@ async def open_organization(due: DueOrganization) -> AsyncIterator[Organization]
     """
     token = await _token(due.token_block)
     client = _client(due, token=token, configured=settings())
-    opened = Organization(due=due, client=client, pace=Pace(calls_per_second=due.calls_per_second), token=token)
+    opened = Organization(due=due, client=client, pace=_pace(due), token=token)
     before = _organization.set(opened)
     try:
         yield opened
     finally:
         _organization.reset(before)
         await opened.close()
+
+
+def _pace(due: DueOrganization) -> Pace:
+    name = f"{due.base_url} {due.organization_id}"
+
+    async def book(seconds: float) -> float:
+        async with database().writing() as connection:
+            return await pace.book(connection, name, seconds=seconds)
+
+    async def hold(seconds: float) -> None:
+        async with database().writing() as connection:
+            await pace.pause(connection, name, seconds=seconds)
+
+    return Pace(calls_per_second=due.calls_per_second, book=book, hold=hold)
 
 
 def _client(due: DueOrganization, *, token: SecretStr, configured: Settings) -> CredlyClient:

@@ -1,12 +1,8 @@
 """A worker and its flow run are killed hard; Prefect's own means see to it that the schedule is not blocked by them."""
 
 import asyncio
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +15,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from automations.__main__ import apply
 from automations.__main__ import main as apply_all
 from automations.dead_runs import dead_runs
-from demo.servers import groups_below
-from settings import ROOT
 from tests.support.prefect_server import running_prefect_server
 from tests.support.standin import Standin
 from tests.support.waiting import until
+from tests.support.workers import deploy, kill, worker
 from tests.support.world import World
 
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
@@ -35,37 +30,9 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("watching-prefect")
     settings = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES, "PREFECT_HOME": str(home)}
     with running_prefect_server(home, needed=("TRIGGERS",), settings=settings) as address:
-        environment = os.environ | {"PREFECT_API_URL": address, "LAUREL_ROOT": str(ROOT)}
-        prefect(["work-pool", "create", "badges", "--type", "process"], environment)
-        prefect(["--no-prompt", "deploy", "--name", "reconcile"], environment)
+        deploy(address, ["reconcile"])
         with temporary_settings({PREFECT_API_URL: address}):
             yield address
-
-
-def prefect(command: list[str], environment: dict[str, str]) -> None:
-    subprocess.run([sys.executable, "-m", "prefect", *command], cwd=ROOT, env=environment, check=True, timeout=120)
-
-
-@contextmanager
-def worker(api: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {"PREFECT_API_URL": api, "LAUREL_ROOT": str(ROOT), "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "badges"]
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        kill(process)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a worker and the flow runs that it has started, as a power cut does."""
-    if process.poll() is None:
-        for group in groups_below(process.pid) | {process.pid}:
-            os.killpg(group, 9)
-    process.wait(timeout=30)
 
 
 def runs_of(client: SyncPrefectClient, deployment: UUID) -> list[Any]:

@@ -1,0 +1,82 @@
+"""Organizations' badges are issued by whichever worker is free, and the run that asked for it tells of all of them."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from models.pace import OrganizationPace
+from models.parts import RunPart
+from models.platform import Achievement, Portal
+from tests.support.running import run_reconcile
+from tests.support.standin import Standin
+from tests.support.workers import deploy, worker
+from tests.support.world import ORGANIZATION, TEMPLATE, World
+
+HARBOUR = "0a0a0a0a-0000-4000-8000-000000000002"
+
+
+async def two_organizations(world: World, standin: Standin) -> None:
+    """A second portal with an organization of its own, whose token Credly does not know."""
+    standin.seed(
+        organizations=[{"id": HARBOUR}],
+        tokens=[{"token": "invented-token-of-harbour", "organization_id": HARBOUR}],
+        templates=[{"id": f"{TEMPLATE}-2", "organization_id": HARBOUR, "state": "active"}],
+    )
+    await world.enable()
+    await world.add(Portal, id="harbour", name="Harbour")
+    await world.add(Achievement, id="crane", portal_id="harbour", name="Crane")
+    await world.connect("harbour", organization_id=HARBOUR)
+    await world.enable("crane", badge_template_id=f"{TEMPLATE}-2")
+    for user in ("ada", "bob"):
+        await world.award(user)
+    await world.award("ada", achievement_id="crane")
+
+
+async def organization_runs() -> list[Any]:
+    async with get_client() as client:
+        deployment = await client.read_deployment_by_name("issue-organization/issue-organization")
+        return [run for run in await client.read_flow_runs() if run.deployment_id == deployment.id]
+
+
+@pytest.mark.parametrize("_migrated", ["postgresql"], indirect=True)
+async def test_workers_issue_and_the_run_tells_of_all_of_them(
+    any_world: World, standin: Standin, prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two_organizations(any_world, standin)
+    any_world.configure(monkeypatch, DISPATCH="workers")
+    await asyncio.to_thread(deploy, prefect_server, ["issue-organization"])
+    before = {run.id for run in await organization_runs()}
+    with worker(prefect_server, tmp_path / "worker.log"):
+        state = await run_reconcile()
+
+    log = (tmp_path / "worker.log").read_text(encoding="utf-8")
+    assert (state.name, state.message) == ("Needs a person", "2 issued · now 1 blocked"), log
+    runs = [run for run in await organization_runs() if run.id not in before]
+    assert sorted(tag for run in runs for tag in run.tags if tag.startswith("portal:")) == [
+        "portal:harbour",
+        "portal:northwind",
+    ]
+    assert len(standin.badges()) == 2
+    assert await any_world.rows(RunPart) == []
+    paces = {row.organization for row in await any_world.rows(OrganizationPace)}
+    assert paces == {f"{any_world.base_url} {organization}" for organization in (ORGANIZATION, HARBOUR)}
+
+
+async def test_without_the_deployment_the_run_says_so_and_nothing_is_lost(
+    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.enable()
+    await world.award("ada")
+    world.configure(monkeypatch, DISPATCH="workers")
+    monkeypatch.setattr("tasks.dispatch.DEPLOYMENT", "issue-organization/nobody-made-this")
+
+    state = await run_reconcile()
+
+    assert state.is_failed()
+    assert standin.requests() == []
+    monkeypatch.delenv("LAUREL_DISPATCH")
+    world.configure(monkeypatch, DISPATCH="here")
+    assert (await run_reconcile()).message == "1 issued"

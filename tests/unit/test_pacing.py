@@ -1,0 +1,96 @@
+"""Turns are evenly spaced, are not saved up, and wait behind a pause. The clock is the test's own."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from tasks.pacing import Pace
+
+
+class Book:
+    """The organization's time, as the database keeps it, and a clock that moves while somebody sleeps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = self.next = 1000.0
+        self.booked: list[float] = []
+        monkeypatch.setattr("tasks.pacing.monotonic", lambda: self.now)
+        monkeypatch.setattr("tasks.pacing.sleep", self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+    async def book(self, seconds: float) -> float:
+        begins = max(self.now, self.next)
+        self.next = begins + seconds
+        self.booked.append(seconds)
+        return begins - self.now
+
+    async def hold(self, seconds: float) -> None:
+        self.next = max(self.next, self.now + seconds)
+
+    def pace(self, calls_per_second: float) -> Pace:
+        return Pace(calls_per_second=calls_per_second, book=self.book, hold=self.hold)
+
+    async def turns(self, pace: Pace, count: int) -> list[float]:
+        found = []
+        for _ in range(count):
+            await pace.turn()
+            found.append(round(self.now - 1000, 6))
+        return found
+
+
+@pytest.fixture
+def book(monkeypatch: pytest.MonkeyPatch) -> Book:
+    return Book(monkeypatch)
+
+
+async def test_a_slow_pace_books_one_turn_at_a_time(book: Book) -> None:
+    assert await book.turns(book.pace(2), 3) == [0, 0.5, 1]
+    assert book.booked == [0.5, 0.5, 0.5]
+
+
+async def test_a_quick_pace_books_a_quarter_of_a_second_at_once(book: Book) -> None:
+    turns = await book.turns(book.pace(100), 51)
+
+    assert turns == pytest.approx([place / 100 for place in range(51)])
+    assert book.booked == pytest.approx([0.25, 0.25, 0.25])
+
+
+async def test_two_processes_take_turns(book: Book) -> None:
+    mine, theirs = book.pace(2), book.pace(2)
+
+    assert await book.turns(mine, 1) + await book.turns(theirs, 1) + await book.turns(mine, 1) == [0, 0.5, 1]
+
+
+async def test_turns_are_not_saved_up(book: Book) -> None:
+    pace = book.pace(100)
+    await pace.turn()
+    book.now += 60
+
+    turns = await book.turns(pace, 26)
+
+    assert turns == pytest.approx([60 + place / 100 for place in range(26)])
+
+
+async def test_a_pause_holds_who_waits_and_who_comes(book: Book) -> None:
+    pace, other = book.pace(100), book.pace(100)
+    await pace.turn()
+
+    await pace.pause(timedelta(seconds=30))
+
+    assert (await book.turns(pace, 1))[0] >= 30
+    assert (await book.turns(other, 1))[0] > 30
+
+
+async def test_a_pause_that_comes_while_somebody_sleeps_is_slept_out(book: Book) -> None:
+    pace = book.pace(1)
+    await pace.turn()
+
+    waiting = asyncio.create_task(pace.turn())
+    await asyncio.sleep(0)
+    await pace.pause(timedelta(seconds=10))
+    await waiting
+
+    assert book.now - 1000 >= 10
