@@ -126,7 +126,7 @@ def _days_of_span(span: Span, today: date) -> Days:
             return Days(first=(first_of_month - _DAY).replace(day=1), last=first_of_month - _DAY)
         case Span.LAST_30_DAYS:
             return Days(first=today - timedelta(days=29), last=today)
-        case Span.LAST_7_DAYS:
+        case _:  # Span.LAST_7_DAYS
             return Days(first=today - timedelta(days=6), last=today)
 
 

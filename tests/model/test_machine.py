@@ -12,7 +12,7 @@ from tests.support.machine import LaurelMachine, Surroundings, save_tokens
 from tests.support.standin import Standin
 
 BOUNDED = settings(
-    max_examples=12,
+    max_examples=8,
     stateful_step_count=30,
     derandomize=True,
     database=None,

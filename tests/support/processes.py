@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from settings import ROOT
+from tests.support.prefect_server import unmeasured
 
 _RECONCILE = "import asyncio; from flows.reconcile import reconcile; asyncio.run(reconcile())"
 
@@ -22,7 +23,7 @@ class FlowProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _RECONCILE],
                 cwd=ROOT,
-                env=os.environ | {"PREFECT_API_URL": prefect_api},
+                env=unmeasured(os.environ) | {"PREFECT_API_URL": prefect_api},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

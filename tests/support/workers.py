@@ -9,6 +9,7 @@ from pathlib import Path
 
 from demo.servers import groups_below
 from settings import ROOT
+from tests.support.prefect_server import unmeasured
 
 
 def deploy(api: str, names: Sequence[str]) -> None:
@@ -45,4 +46,4 @@ def _prefect(api: str, command: Sequence[str]) -> None:
 
 
 def _environment(api: str) -> dict[str, str]:
-    return {**os.environ, "PREFECT_API_URL": api, "LAUREL_ROOT": str(ROOT)}
+    return {**unmeasured(os.environ), "PREFECT_API_URL": api, "LAUREL_ROOT": str(ROOT)}
