@@ -1,6 +1,7 @@
 """How one talks to Credly: one call, one answer or one error of `credly.errors`.
 
-The only file that imports httpx. It never retries and never sleeps: that is decided where the ledger is.
+With credly/lines.py the only file that imports httpx. It never retries and never sleeps: that is decided where the
+ledger is.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import httpx
 from pydantic import SecretStr
 
 from credly.errors import CredlyError, NotSent, Unclear
+from credly.lines import Lines
 from credly.queries import filter_expression, is_asked_for, is_last_page, next_query, path_segment
 from credly.replies import Call, Reply, error_for, one, several
 from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, Received
@@ -86,15 +88,10 @@ class CredlyClient:
             timeout=httpx.Timeout(
                 connect=timeouts.connect, read=timeouts.read, write=timeouts.write, pool=timeouts.pool
             ),
-            limits=httpx.Limits(
-                max_connections=max_connections,
-                max_keepalive_connections=max_connections,
-                keepalive_expiry=_KEEPALIVE_SECONDS,
-            ),
             follow_redirects=False,
             trust_env=False,
-            verify=_trusted_authorities(),
-            transport=transport,
+            transport=transport
+            or Lines(at_once=max_connections, verify=_trusted_authorities(), keepalive_seconds=_KEEPALIVE_SECONDS),
         )
 
     def __repr__(self) -> str:

@@ -1,7 +1,8 @@
 """The database: one code for SQLite and PostgreSQL, short transactions, never one open during a call."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        # Writers of this process queue here, not in SQLite, where each would hold a connection and poll for its turn.
+        self._writer: AbstractAsyncContextManager[object] = (
+            asyncio.Lock() if url.startswith("sqlite") else nullcontext()
+        )
         self.engine = _sqlite_engine(url) if url.startswith("sqlite") else _postgresql_engine(url)
 
     def __repr__(self) -> str:
@@ -34,7 +39,7 @@ class Database:
 
         On SQLite it takes the write lock at once, so that reading and then writing cannot meet another writer.
         """
-        async with self.engine.connect() as connection:
+        async with self._writer, self.engine.connect() as connection:
             await connection.execution_options(laurel_writing=True)
             async with connection.begin():
                 yield connection
@@ -51,7 +56,7 @@ class Database:
 
 
 def _postgresql_engine(url: str) -> AsyncEngine:
-    return create_async_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=10, hide_parameters=True)
+    return create_async_engine(url, pool_pre_ping=True, pool_size=20, max_overflow=0, hide_parameters=True)
 
 
 def _sqlite_engine(url: str) -> AsyncEngine:
@@ -62,8 +67,8 @@ def _sqlite_engine(url: str) -> AsyncEngine:
     engine = create_async_engine(
         url,
         connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
-        pool_size=10,
-        max_overflow=10,
+        pool_size=20,  # kept: opening one costs a thread and four statements
+        max_overflow=0,
         hide_parameters=True,
     )
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)

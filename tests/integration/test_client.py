@@ -202,6 +202,23 @@ async def test_a_call_that_finds_no_free_connection_was_not_sent() -> None:
     assert len(server.requests) == 2
 
 
+@pytest.mark.timeout(15)
+async def test_a_connection_is_free_again_whatever_became_of_its_call() -> None:
+    timeouts = Timeouts(pool=5, read=0.2)
+    answers = (DROP, HANG, answer(503), answer(200, b"<html>"), answer(404))
+    async with (
+        scripted_server(*answers) as server,
+        a_client(server.base_url, max_connections=1, timeouts=timeouts) as client,
+    ):
+        cancelled = asyncio.create_task(client.organization())
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        errors = await asyncio.gather(*(error_of(client.issue_badge(REQUEST)) for _ in range(5)))
+
+    assert [type(error) for error in errors] == [Unclear, Unclear, Unclear, Unclear, NotFound]
+    assert len(server.requests) == 5
+
+
 @pytest.mark.parametrize(
     ("failure", "kind", "code"),
     [
