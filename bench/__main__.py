@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import drain
+from bench import backlog, drain, first, manual, nothing, pace, workers
 from bench.figures import Findings, console, keep, show
 from bench.options import words
 from bench.world import World, world
@@ -12,6 +12,12 @@ from demo import servers
 
 MEASURES: dict[str, Callable[[World], Findings]] = {
     "drain": drain.measure,
+    "pace": pace.measure,
+    "nothing": nothing.measure,
+    "backlog": backlog.measure,
+    "first": first.measure,
+    "workers": workers.measure,
+    "manual": manual.measure,
 }
 
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import psutil
@@ -69,11 +70,17 @@ class World:
 
     def run(self, module: str, *arguments: object, database: str = "", **settings: object) -> dict[str, Any]:
         """Run a module in a process of its own and return the JSON of its last line."""
+        return self.begin(module, *arguments, database=database, **settings).result()
+
+    def begin(self, module: str, *arguments: object, database: str = "", **settings: object) -> "Running":
+        """Start a module in a process of its own."""
         chosen = {f"LAUREL_{name.upper()}": str(value) for name, value in settings.items()}
         environment = (
             (self.environment or dict(os.environ)) | chosen | ({"LAUREL_DATABASE_URL": database} if database else {})
         )
-        return run_process(module, [str(each) for each in arguments], environment)
+        running = Running(module, [str(each) for each in arguments], environment)
+        self.stack.callback(running.stop)
+        return running
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +95,19 @@ class Standin:
         """Return where its API is."""
         return f"http://{HOST}:{self.port}/v1"
 
+    def requests(self) -> list[dict[str, Any]]:
+        """Return what was asked so far, the oldest first."""
+        return list(servers.ask(self.port, "/_standin/requests", timeout=60)["requests"])
+
+    def badges_made(self) -> int:
+        """Return how many badges there are."""
+        return sum(1 for each in self.requests() if each["method"] == "POST" and each["status"] == 201)
+
+    def always(self, path: str, **answer: object) -> None:
+        """Answer every request of such a path in this way."""
+        fault = {"action": "answer", "path": path, "count": None, **answer}
+        servers.ask(self.port, "/_standin/faults", body=fault)
+
     @property
     def cpu_seconds(self) -> float:
         """Return how much CPU it has used so far."""
@@ -100,17 +120,34 @@ def cpu_of(pid: int) -> float:
     return sum(sum(each.cpu_times()[:2]) for each in (main, *main.children(recursive=True)))
 
 
-def run_process(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Run a module and return the JSON of its last line; raise with the end of what it said otherwise."""
-    command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=False)
-    lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        raise servers.DemoError(
-            "\n".join([f"{module} ended with {done.returncode}", *(lines + done.stderr.splitlines())[-25:]])
+class Running:
+    """A module that runs in a process of its own and prints JSON as its last line."""
+
+    def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.module = module
+        self._said, self._complained = TemporaryFile("w+"), TemporaryFile("w+")  # noqa: SIM115 - gone with us
+        command = [sys.executable, "-m", module, *arguments]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=dict(environment), stdout=self._said, stderr=self._complained, text=True
         )
-    found: dict[str, Any] = json.loads(lines[-1])
-    return found
+
+    def result(self) -> dict[str, Any]:
+        """Wait for its end and return that JSON; raise with the end of what it said otherwise."""
+        code = self.process.wait()
+        for file in (self._said, self._complained):
+            file.seek(0)
+        lines = self._said.read().splitlines()
+        if code or not lines:
+            said = (lines + self._complained.read().splitlines())[-25:]
+            raise servers.DemoError("\n".join([f"{self.module} ended with {code}", *said]))
+        found: dict[str, Any] = json.loads(lines[-1])
+        return found
+
+    def stop(self) -> None:
+        """End it where it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 def remove_sqlite(file: Path) -> None:

@@ -1,0 +1,47 @@
+"""What a run of reconcile does before anything is sent, without Prefect. Prints one line of JSON."""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+from bench.spent import peak_megabytes
+from models import claiming
+from settings import settings
+from tasks import plan
+from tasks.resources import database, now, open_database
+
+
+async def _timed(work: Awaitable[Any]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
+
+
+async def _dispatch() -> None:
+    async with database().reading() as connection:
+        await claiming.due_organizations(connection, now=now(), portal_ids=None)
+
+
+async def run(rounds: int, *, full: bool) -> dict[str, Any]:
+    """Do it several times and return the seconds of each step, and the most memory."""
+    settings()
+    steps: dict[str, list[float]] = {"plan": [], "sweep": [], "failed": [], "dispatch": []}
+    async with open_database():
+        for _ in range(rounds):
+            steps["plan"].append(await _timed(plan.plan_issuances.fn(portal="")))
+            steps["sweep"].append(await _timed(plan.sweep_everything.fn(portal="", full=full)))
+            steps["failed"].append(await _timed(plan.look_again_at_failed.fn()))
+            steps["dispatch"].append(await _timed(_dispatch()))
+    return {"steps": steps, "peak_megabytes": peak_megabytes()}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rounds", type=int)
+    parser.add_argument("--full", action="store_true")
+    given = parser.parse_args()
+    sys.stdout.write("\n" + json.dumps(asyncio.run(run(given.rounds, full=given.full))) + "\n")
