@@ -45,6 +45,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _PREFECT_HOME.cleanup()
 
 
+_SLOWEST_FIRST = ("browser", "model", "acceptance")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders whose files take minutes, so that no process ends long before the other."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return _SLOWEST_FIRST.index(folder) if folder in _SLOWEST_FIRST else len(_SLOWEST_FIRST)
+
+    items.sort(key=place)
+
+
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("laurel", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("laurel")
