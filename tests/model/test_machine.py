@@ -23,6 +23,7 @@ BOUNDED = settings(
 )
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a run that dies closes nothing
 @pytest.mark.parametrize("engine", ENGINES)
 def test_whatever_happens_nobody_gets_two_badges_and_none_is_lost(
     engine: str, request: pytest.FixtureRequest, tmp_path: Path, shared_standin: Standin, prefect_server: str

@@ -77,7 +77,10 @@ def running_up(checkout: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
 def run_deployment(api: httpx.Client, name: str) -> tuple[str, dict[str, Any]]:
     """Start a run as the UI does, and return its id and the state in which it ends."""
     (deployment,) = [each for each in api.post("/deployments/filter", json={}).json() if each["name"] == name]
-    run = api.post(f"/deployments/{deployment['id']}/create_flow_run", json={}).json()
+    reply = api.post(f"/deployments/{deployment['id']}/create_flow_run", json={})
+    while reply.status_code == httpx.codes.SERVICE_UNAVAILABLE:  # Prefect's database was busy
+        reply = api.post(f"/deployments/{deployment['id']}/create_flow_run", json={})
+    run = reply.json()
     return run["id"], end_of(api, run["id"], tries=1)
 
 

@@ -188,8 +188,9 @@ def test_every_reason_to_leave_out_has_a_sentence_of_its_own() -> None:
     assert len(set(sentences)) == len(sentences)
 
 
-TEXT = st.text(max_size=12) | st.sampled_from(["", BLANK, "Acme"])
-LINKS = st.none() | st.text(max_size=30) | st.sampled_from([*BAD_LINKS, *GOOD_LINKS, ""])
+ODD = "aZ09 -._~:/?#[]@!$&'()*+,;=%<>|\\^`{}\"\t\n\x00\x7f\xa0\u200b\u202eé漢😀"
+TEXT = st.text(ODD, max_size=12) | st.sampled_from(["", BLANK, "Acme"])
+LINKS = st.none() | st.text(ODD, max_size=30) | st.sampled_from([*BAD_LINKS, *GOOD_LINKS, ""])
 SETTINGS = st.builds(EvidenceSetting, enabled=st.booleans(), static_name=TEXT, static_description=TEXT)
 SOURCES = st.none() | st.builds(EvidenceSource, name=st.none() | TEXT, link=LINKS)
 ASKED = st.dictionaries(st.sampled_from(EvidenceKind), SETTINGS)
