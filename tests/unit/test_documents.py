@@ -18,7 +18,10 @@ def test_every_test_that_a_document_names_exists(document: str) -> None:
     assert [name for name in sorted(named) if f"def {name}(" not in TESTS] == []
 
 
-@pytest.mark.parametrize("document", sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=str)
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").glob("*.md")]
+
+
+@pytest.mark.parametrize("document", sorted(DOCUMENTS), ids=str)
 def test_every_link_to_a_file_leads_somewhere(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
