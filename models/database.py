@@ -56,7 +56,15 @@ class Database:
 
 
 def _postgresql_engine(url: str) -> AsyncEngine:
-    return create_async_engine(url, pool_pre_ping=True, pool_size=20, max_overflow=0, hide_parameters=True)
+    engine = create_async_engine(url, pool_pre_ping=True, pool_size=20, max_overflow=0, hide_parameters=True)
+    event.listen(engine.sync_engine, "connect", _prepare_postgresql)
+    return engine
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    """A process that froze in the middle of a transaction must not hold its locks for long."""
+    frozen = f"SET idle_in_transaction_session_timeout = '{BUSY_TIMEOUT_SECONDS}s'"
+    connection.run_async(lambda driver: driver.execute(frozen))
 
 
 def _sqlite_engine(url: str) -> AsyncEngine:

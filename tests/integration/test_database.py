@@ -42,12 +42,19 @@ async def test_nothing_is_kept_of_what_is_written_while_reading(database: Databa
     assert await rows_of(database, Portal) == []
 
 
+@pytest.mark.parametrize("_migrated", ["postgresql"], indirect=True)
+async def test_who_freezes_in_the_middle_of_a_transaction_holds_no_lock_for_long(database: Database) -> None:
+    for _ in range(2):  # also where a connection is used again
+        async with database.writing() as connection:
+            assert await connection.scalar(text("SHOW idle_in_transaction_session_timeout")) == "1min"
+
+
 async def test_reading_and_then_writing_waits_for_another_writer(database: Database) -> None:
     """Without a lock from the beginning, SQLite would refuse one of them at once: the database is locked."""
     await a_user(database, "ada", first_name="")
-    both_have_begun = asyncio.Barrier(2)
+    both_have_begun, of_another_process = asyncio.Barrier(2), Database(database.url)
 
-    async def add_a_letter() -> None:
+    async def add_a_letter(database: Database) -> None:
         await both_have_begun.wait()
         async with database.writing() as connection:
             await connection.execute(select(users.c.first_name))
@@ -55,7 +62,8 @@ async def test_reading_and_then_writing_waits_for_another_writer(database: Datab
             longer = update(users).values(first_name=users.c.first_name + "x")
             await connection.execute(longer)
 
-    await asyncio.gather(add_a_letter(), add_a_letter())
+    await asyncio.gather(add_a_letter(database), add_a_letter(of_another_process))
+    await of_another_process.dispose()
 
     assert (await the_row_of(database, User)).first_name == "xx"
 
