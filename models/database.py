@@ -1,6 +1,7 @@
 """The database: one code for SQLite and PostgreSQL, short transactions, never one open during a call."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 BUSY_TIMEOUT_SECONDS = 60
@@ -53,6 +55,18 @@ class Database:
         """How many connections are in use now."""
         pool: Any = self.engine.pool
         return int(pool.checkedout())
+
+
+class TableMissing(Exception):
+    """The database lacks a table that Laurel reads or writes."""
+
+
+def missing_table(error: Exception) -> str | None:
+    """Return the table that a statement did not find, if that is what the error says."""
+    if not isinstance(error, DBAPIError):
+        return None
+    found = re.search(r'no such table: (\S+)|relation "([^"]+)" does not exist', str(error.orig))
+    return (found[1] or found[2]) if found else None
 
 
 def _postgresql_engine(url: str) -> AsyncEngine:

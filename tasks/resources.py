@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from credly.client import CredlyClient, Timeouts
 from models import pace
 from models.claiming import DueOrganization, RunIds
-from models.database import Database
+from models.database import Database, TableMissing, missing_table
 from rules.details import Details
 from rules.facts import IssuanceFacts
 from rules.outcome import Outcome, WaitPolicy
@@ -134,7 +134,11 @@ def is_database_open() -> bool:
 
 @asynccontextmanager
 async def open_database() -> AsyncIterator[Database]:
-    """Open the configured database for the flow and its tasks; a flow inside a flow uses the outer one's."""
+    """Open the configured database for the flow and its tasks; a flow inside a flow uses the outer one's.
+
+    Raises:
+        TableMissing: a statement did not find a table or view; the message says what to do.
+    """
     outer = _database.get(None)
     if outer is not None:
         yield outer
@@ -143,6 +147,14 @@ async def open_database() -> AsyncIterator[Database]:
     token = _database.set(opened)
     try:
         yield opened
+    except Exception as error:
+        name = missing_table(error)
+        if name is None:
+            raise
+        raise TableMissing(
+            f"The database has no table or view {name}. Laurel's own tables come by `alembic upgrade head`; the "
+            "platform's are described in docs/adopting.md. `python -m flows.check` says what else is missing."
+        ) from None
     finally:
         _database.reset(token)
         await opened.dispose()
