@@ -113,6 +113,16 @@ class Settings(BaseSettings):
         description="Where reports and exports are written; a relative folder is in the checkout.",
     )
 
+    keep_attempts: int = Field(
+        default=0,
+        ge=0,
+        description="For how many days calls to Credly are kept, of badges that are issued or cancelled. 0: for good. "
+        "The ledger itself is always kept.",
+    )
+    keep_runs: int = Field(
+        default=90, ge=0, description="For how many days Prefect keeps Laurel's runs with their logs. 0: for good."
+    )
+
     alert_failed_share: float = Field(
         default=0.2, ge=0, le=1, description="People are told when more than this share of a run's badges is refused."
     )

@@ -12,7 +12,8 @@ What Laurel keeps of its work, as analysts read it: as SQL views in the platform
 exported files and as a report. All of them show the same rows under the same names. Every moment is in UTC, and a day
 is a day in UTC: it begins at midnight UTC wherever you are, and has 24 hours on every date.
 
-The ledger keeps the **latest state** of each issuance, and every call made to Credly. It does not keep each change of
+The ledger keeps the **latest state** of each issuance, and every call made to Credly (for good, unless
+`LAUREL_KEEP_ATTEMPTS` says otherwise). It does not keep each change of
 state: "failed on Monday" counts what failed on Monday *and is still failed*; what was mended since then counts as
 issued on the day on which it was."""
 

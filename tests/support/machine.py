@@ -4,6 +4,7 @@ Laurel runs without Prefect's engine here, on a real database, against the stand
 """
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
@@ -157,6 +158,7 @@ class LaurelMachine(RuleBasedStateMachine):
             self.do(self._async_stack.aclose())
             self._runner.close()
             self._stack.close()
+            gc.collect()  # what a death left open is closed here, and not in the middle of another test
 
     tried_anything = False
 

@@ -1,0 +1,80 @@
+"""Calls and runs that are older than they are kept are removed; the ledger and other people's runs stay."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prefect import flow, tags
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+
+from flows.clean_up import clean_up
+from models.ledger import IssuanceAttempt
+from tests.support.light_run import Clock
+from tests.support.running import run_reconcile
+from tests.support.seen import see
+from tests.support.standin import Standin
+from tests.support.world import World
+
+
+@flow(name="report")
+async def somebody_elses() -> None:
+    """Another project's flow that happens to have the name of one of ours."""
+
+
+async def exists(client: PrefectClient, run_id: str) -> bool:
+    try:
+        await client.read_flow_run(run_id)  # type: ignore[arg-type]
+    except ObjectNotFound:
+        return False
+    return True
+
+
+async def test_what_is_older_than_it_is_kept_is_removed_and_the_ledger_stays(
+    any_world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await any_world.enable()
+    await any_world.award("ada")
+    waits = await any_world.award("bob")
+    standin.fault("answer", method="POST", path="/badges$", body="bob@", count=None, status=500)
+    any_world.configure(monkeypatch, RETRIES="0", KEEP_ATTEMPTS="30", KEEP_RUNS="90")
+    began = datetime.now(UTC)
+    with tags("credly"):
+        await run_reconcile()
+    await somebody_elses()
+    async with get_client() as client:
+        runs = [run for run in await client.read_flow_runs(limit=200) if run.created and run.created >= began]
+        ours = [str(run.id) for run in runs if run.name.startswith(("reconcile", "issue"))]
+        (theirs,) = [str(run.id) for run in runs if run.id not in {each.id for each in runs if str(each.id) in ours}]
+
+        await see(clean_up)
+        assert [await exists(client, each) for each in (*ours, theirs)] == [True] * 3
+        assert len(await any_world.rows(IssuanceAttempt)) > 1
+
+        clock = Clock()
+        clock.moved = timedelta(days=91)
+        monkeypatch.setattr("tasks.resources.datetime", clock)
+        seen = await see(clean_up)
+
+        assert [await exists(client, each) for each in ours] == [False, False]
+        assert await exists(client, theirs)
+    assert seen.message.startswith("1 call and ")
+    assert seen.message.endswith("removed. Calls are kept 30 days, runs 90 days.")
+    assert {row.award_id: row.state for row in await any_world.ledger()} == {"award-1": "issued", waits: "pending"}
+    assert {row.issuance_id for row in await any_world.rows(IssuanceAttempt)} == {
+        row.id for row in await any_world.ledger() if row.state == "pending"
+    }
+
+
+async def test_what_is_kept_for_good_is_never_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.enable()
+    await world.award("ada")
+    world.configure(monkeypatch, KEEP_RUNS="0")
+    await run_reconcile()
+    clock = Clock()
+    clock.moved = timedelta(days=3650)
+    monkeypatch.setattr("tasks.resources.datetime", clock)
+
+    seen = await see(clean_up)
+
+    assert seen.message == "0 calls and 0 runs removed. Calls are kept for good, runs for good."
+    assert len(await world.rows(IssuanceAttempt)) == 1
