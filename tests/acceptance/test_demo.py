@@ -121,7 +121,8 @@ def _written(value: str) -> set[bytes]:
 
 def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: Path) -> None:
     with running_up(checkout) as (address, process):
-        api = httpx.Client(base_url=f"{address}/api", timeout=30)
+        no_reuse = httpx.Limits(max_keepalive_connections=0)  # the server closes idle connections after seconds
+        api = httpx.Client(base_url=f"{address}/api", timeout=30, limits=no_reuse)
         names = {each["name"] for each in api.post("/deployments/filter", json={}).json()}
         runs = api.post("/flow_runs/filter", json={}).json()
         assert {"reconcile", "enable-credly", "issue-badge", "connect-portal"} <= names

@@ -106,14 +106,20 @@ async def empty_postgresql_database(server: str) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def sqlite_database(folder: Path, *, copy_of: Path | None = None) -> AsyncIterator[Database]:
     """Give a database in a file of its own."""
-    file = folder / "laurel.db"
-    if copy_of is not None:
-        shutil.copyfile(copy_of, file)
-    database = Database(f"sqlite+aiosqlite:///{file}")
+    database = Database(f"sqlite+aiosqlite:///{_new_file(folder, copy_of)}")
     try:
         yield database
     finally:
         await database.dispose()
+
+
+def _new_file(folder: Path, copy_of: Path | None) -> Path:
+    file = folder / "laurel.db"
+    for left in folder.glob(f"{file.name}*"):  # the log of one that was left open would be played into the new one
+        left.unlink()
+    if copy_of is not None:
+        shutil.copyfile(copy_of, file)
+    return file
 
 
 async def _fill(url: str) -> None:

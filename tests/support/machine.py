@@ -158,7 +158,6 @@ class LaurelMachine(RuleBasedStateMachine):
             self.do(self._async_stack.aclose())
             self._runner.close()
             self._stack.close()
-            gc.collect()  # what a death left open is closed here, and not in the middle of another test
 
     tried_anything = False
 
@@ -412,6 +411,7 @@ class LaurelMachine(RuleBasedStateMachine):
             return await until_killed(light_run(database))
         finally:
             await database.dispose()
+            gc.collect()  # as the system closes what a dead process had open, with its locks
 
 
 async def save_tokens() -> None:
