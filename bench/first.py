@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +35,7 @@ def measure(world: World) -> Findings:
     )
     for name in legs[0]:
         found.add(name, [each[name] for each in legs], "s")
-    found.notes.append("a worker asks Prefect for work every 10 seconds (PREFECT_WORKER_QUERY_SECONDS)")
+    found.notes.append("the worker asks for work every 2 seconds here; PREFECT_WORKER_QUERY_SECONDS is 10 otherwise")
     return found
 
 
@@ -66,7 +67,7 @@ def _one(world: World, standin: Standin, address: str, place: int) -> dict[str, 
     port = world.prefect_port
     deployment = servers.ask(port, "/api/deployments/name/reconcile/reconcile")["id"]
     asked = time.time()
-    run = servers.ask(port, f"/api/deployments/{deployment}/create_flow_run", body={})["id"]
+    run = _started(port, deployment)
     while standin.badges_made() <= place:
         if time.time() - asked > _WITHIN_SECONDS:
             raise servers.DemoError(f"There was no badge within {_WITHIN_SECONDS} seconds, see http://{HOST}:{port}.")
@@ -82,6 +83,13 @@ def _one(world: World, standin: Standin, address: str, place: int) -> dict[str, 
         "in all, to the badge": sent - asked,
         "and until the run is over": states["COMPLETED"] - sent,
     }
+
+
+def _started(port: int, deployment: str) -> str:
+    """Start a run, again where Prefect's database is busy: its own command does so as well."""
+    while True:
+        with suppress(OSError):
+            return str(servers.ask(port, f"/api/deployments/{deployment}/create_flow_run", body={})["id"])
 
 
 def _states(port: int, run: str) -> list[dict[str, Any]]:
