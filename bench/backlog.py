@@ -25,5 +25,5 @@ def measure(world: World) -> Findings:
         found.add(f"statements for each at {size:,}", [sum(run["statements"].values()) / size], "")
     ratio = runs[most]["peak_megabytes"] / runs[least]["peak_megabytes"]
     found.add(f"memory at {most:,}, of that at {least:,}", [100 * ratio], "%", at_most=120)
-    found.notes.append(f"statements outside planning and draining, at {most:,}: {runs[most]['statements']}")
+    found.notes.append(f"the statements, by table, at {most:,}: {runs[most]['statements']}")
     return found
