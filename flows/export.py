@@ -6,6 +6,7 @@ from prefect import State, flow
 
 from rules.choices import PlatformId
 from rules.datasets import Dataset, FileFormat, Group, Moment
+from rules.states import IssuanceState
 from tasks.people import tell
 from tasks.reporting import export_file
 from tasks.resources import open_database
@@ -20,6 +21,7 @@ async def export(
     portal: PlatformId = "",
     moment: Moment = Moment.ENTERED,
     by: tuple[Group, ...] = (),
+    states: tuple[IssuanceState, ...] = (),
     personal_data: bool = False,
     folder: str = "",
 ) -> State[None]:
@@ -35,6 +37,7 @@ async def export(
         portal: Only this portal (its id). Leave empty for all.
         moment: Only for issuances: which of their moments has to be in the period.
         by: Only for counts: what they are grouped by. Leave empty for one count of everything.
+        states: Only for issuances: which states, such as failed and blocked for what was rejected. Empty for all.
         personal_data: Only for issuances: with names and e-mail addresses. The file then says so, and only its owner
             can read it.
         folder: Where to write. Leave empty for the folder of the setting LAUREL_REPORTS_FOLDER.
@@ -47,6 +50,7 @@ async def export(
             portal=portal,
             moment=moment,
             by=by,
+            states=states,
             personal_data=personal_data,
             folder=folder,
         )

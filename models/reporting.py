@@ -16,6 +16,7 @@ from models.platform import Achievement, Portal, User, UserEmail
 from models.tables import table
 from rules.datasets import Dataset, Moment
 from rules.period import ALWAYS, Period
+from rules.states import IssuanceState
 
 BATCH = 20_000
 portals, achievements, users, addresses = table(Portal), table(Achievement), table(User), table(UserEmail)
@@ -25,11 +26,15 @@ _MOMENT = {Dataset.ATTEMPTS: views.attempts.c.started_at, Dataset.RUNS: views.ru
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """Which rows are asked for: a period, a portal (empty for all), and which moment is to be in the period."""
+    """Which rows are asked for: a period, a portal, which moment is to be in the period, and of issuances which states.
+
+    An empty portal, and no state, stand for all.
+    """
 
     period: Period = ALWAYS
     portal_id: str = ""
     moment: Moment = Moment.ENTERED
+    states: tuple[IssuanceState, ...] = ()
 
 
 @asynccontextmanager
@@ -80,7 +85,8 @@ def _source(dataset: Dataset) -> Table:
 
 def _wanted(dataset: Dataset, source: Table, chosen: Chosen) -> ColumnElement[bool]:
     moment = _MOMENT.get(dataset, views.issuances.c[chosen.moment])
-    return and_(within(moment, chosen.period), of_portal(source, chosen.portal_id))
+    in_state: ColumnElement[bool] = source.c.state.in_(chosen.states) if chosen.states else true()
+    return and_(within(moment, chosen.period), of_portal(source, chosen.portal_id), in_state)
 
 
 def _rows(dataset: Dataset, chosen: Chosen, columns: Sequence[str]) -> Select[Any]:

@@ -21,6 +21,7 @@ from reports.formats import EXCEL_ROWS, opened, too_many_for_excel
 from rules.choices import Mistake
 from rules.datasets import Dataset, FileFormat, Group, Moment
 from rules.period import ALWAYS, Period, period_of
+from rules.states import IssuanceState
 from settings import settings
 
 
@@ -34,6 +35,7 @@ class Wish:
     portal: str = ""
     moment: Moment = Moment.ENTERED
     by: tuple[Group, ...] = ()
+    states: tuple[IssuanceState, ...] = ()
     personal_data: bool = False
     folder: str = ""
 
@@ -42,6 +44,8 @@ class Wish:
             raise Mistake(
                 f"personal_data: {self.dataset} hold no names and addresses; only issuances can be exported with them."
             )
+        if self.states and self.dataset is not Dataset.ISSUANCES:
+            raise Mistake(f"states: {self.dataset} have none. Leave it empty, or export issuances.")
         if self.by and self.dataset.is_log:
             raise Mistake(f"by: {self.dataset} are single rows and are not grouped. Leave it empty, or export counts.")
 
@@ -55,13 +59,14 @@ class Wish:
         """What it is, for a sentence."""
         grouped = f" by {' and '.join(self.by)}" if self.by else ""
         portal = f" of portal {self.portal}" if self.portal else ""
-        return f"{self.dataset}{grouped}{portal} {self.period.words}"
+        states = f" that are {' or '.join(self.states)}" if self.states else ""
+        return f"{self.dataset}{grouped}{states}{portal} {self.period.words}"
 
     @property
     def file_name(self) -> str:
         """The file's name; the same wish has the same name."""
         parts = ["laurel", self.dataset.value.replace("_", "-"), *(f"by-{group}" for group in self.by)]
-        parts += [part_of_name(self.portal)] if self.portal else []
+        parts += [*self.states, *([part_of_name(self.portal)] if self.portal else [])]
         parts += [self.moment.value.replace("_", "-")] if self.moment is not Moment.ENTERED else []
         parts += [self.period.name] + (["PERSONAL-DATA"] if self.personal_data else [])
         return f"{'-'.join(parts)}.{self.file_format}"
@@ -84,7 +89,7 @@ async def export(database: Database, wish: Wish) -> Exported:
         Mistake: there is no such portal, or the rows do not fit the file's form.
     """
     await check_portal(database, wish.portal)
-    chosen = Chosen(period=wish.period, portal_id=wish.portal, moment=wish.moment)
+    chosen = Chosen(period=wish.period, portal_id=wish.portal, moment=wish.moment, states=wish.states)
     if wish.file_format is FileFormat.EXCEL and wish.dataset.is_log:
         async with snapshot(database) as connection:
             expected = await count(connection, wish.dataset, chosen)
@@ -148,6 +153,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--format", default="csv", choices=[each.value for each in FileFormat])
     parser.add_argument("--moment", default=Moment.ENTERED.value, choices=[each.value for each in Moment])
     parser.add_argument("--by", action="append", default=[], choices=[each.value for each in Group])
+    parser.add_argument("--state", action="append", default=[], choices=[each.value for each in IssuanceState])
     parser.add_argument("--folder", default="", help="where to write; LAUREL_REPORTS_FOLDER if empty")
     parser.add_argument("--personal-data", action="store_true", help="with names and addresses (issuances only)")
     return parser.parse_args(arguments)
@@ -161,6 +167,7 @@ def _wish(given: argparse.Namespace) -> Wish:
         portal=given.portal,
         moment=Moment(given.moment),
         by=tuple(Group(each) for each in given.by),
+        states=tuple(IssuanceState(each) for each in given.state),
         personal_data=given.personal_data,
         folder=given.folder,
     )

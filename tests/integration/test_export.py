@@ -24,6 +24,7 @@ from reports.html import main as report_command
 from rules.choices import Mistake
 from rules.datasets import Dataset, FileFormat, Group, Moment
 from rules.period import period_of
+from rules.states import IssuanceState
 from settings import settings
 from tests.support.factories import a_portal, a_user, an_issuance
 from tests.support.random_ledger import fill
@@ -138,6 +139,22 @@ async def test_names_and_addresses_are_exported_only_on_request(database: Databa
     assert [stat.S_IMODE(path.stat().st_mode) for path in (personal.path, personal.note)] == [0o600, 0o600]
     assert "PERSONAL-DATA" in personal.path.name
     assert len(names_in(folder)) == 3
+
+
+async def test_what_was_rejected_is_exported_alone(database: Database, folder: Path) -> None:
+    await fill(database, rows=100, seed=3)
+    frame = await frames.issuances(database)
+    rejected = (IssuanceState.FAILED, IssuanceState.BLOCKED)
+
+    done = await export(database, Wish(dataset=Dataset.ISSUANCES, states=rejected))
+
+    head, *rows = cells_of(done.path)
+    assert {row[head.index("state")] for row in rows} == {"failed", "blocked"}
+    assert len(rows) == done.rows == frame["state"].isin(["failed", "blocked"]).sum()
+    assert done.path.name == "laurel-issuances-failed-blocked-all.csv"
+    assert "issuances that are failed or blocked" in done.wish.words
+    with pytest.raises(Mistake, match="states: attempts have none"):
+        Wish(dataset=Dataset.ATTEMPTS, states=rejected)
 
 
 async def test_an_excel_file_says_what_it_holds(database: Database, folder: Path) -> None:
