@@ -1,7 +1,5 @@
 """The imitated API: organizations, templates and badges, under /v1 and /api/v1."""
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -12,11 +10,12 @@ from fastapi.responses import JSONResponse, Response
 
 from credly.standin import issuing, listing
 from credly.standin.oauth import bearer_of, lacks_scope
-from credly.standin.parsing import body_of
+from credly.standin.parsing import basic_in, body_of
 from credly.standin.settings import Assumptions
 from credly.standin.store import TOKEN_LIFE, Row, Store, text_of
 from credly.standin.webhooks import thin
 from credly.standin.wire import (
+    PER_PAGE,
     ApiError,
     absolute,
     badge_json,
@@ -52,18 +51,14 @@ def token_of(request: Request) -> Row:
         ApiError: 401, there is none, or it is wrong or has expired.
     """
     store: Store = request.app.state.store
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-    try:
-        text = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""
-    except (binascii.Error, UnicodeDecodeError):
-        text = ""
-    name, colon, _password = text.partition(":")
+    name, colon, _password = (basic_in(request) or "").partition(":")
     allowed = bool(colon) or request.app.state.assumed.accept_token_without_colon
     if not colon:
         name = name.removesuffix("|")  # which one client sends in place of the colon
     token = store.one("SELECT * FROM tokens WHERE token = ?", name) if name and allowed else None
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and request.app.state.assumed.oauth_is_offered:
-        token = bearer_of(store, encoded)
+        token = bearer_of(store, bearer)
     if token is None or (token["expires_at"] and token["expires_at"] <= text_of(store.now())):
         raise ApiError(401, "Invalid authorization token.")
     return token
@@ -132,7 +127,7 @@ async def templates(scope: Reading, organization_id: str) -> Response:
     """List badge templates."""
     page = listing.page_of(scope.request)
     rows = listing.templates(scope.store, organization_id, scope.request, scope.assumed)
-    shown = [template_json(scope.store, row, scope.root) for row in rows[(page - 1) * 50 : page * 50]]
+    shown = [template_json(scope.store, row, scope.root) for row in rows[(page - 1) * PER_PAGE : page * PER_PAGE]]
     return page_reply(scope.request, shown, page=page, total=len(rows), prefix=scope.assumed.next_page_prefix)
 
 
@@ -231,8 +226,8 @@ async def events(scope: Reading, organization_id: str) -> Response:
     """List what has happened, the newest first, for who missed deliveries."""
     page = listing.page_of(scope.request)
     count = scope.store.one("SELECT count(*) AS n FROM events WHERE organization_id = ?", organization_id) or {"n": 0}
-    sql = "SELECT * FROM events WHERE organization_id = ? ORDER BY sequence DESC LIMIT 50 OFFSET ?"
-    shown = [thin(row) for row in scope.store.all(sql, organization_id, (page - 1) * 50)]
+    sql = "SELECT * FROM events WHERE organization_id = ? ORDER BY sequence DESC LIMIT ? OFFSET ?"
+    shown = [thin(row) for row in scope.store.all(sql, organization_id, PER_PAGE, (page - 1) * PER_PAGE)]
     return page_reply(scope.request, shown, page=page, total=count["n"], prefix=scope.assumed.next_page_prefix)
 
 

@@ -1,14 +1,12 @@
 """OAuth 2 client credentials, offered only where that is assumed (3)."""
 
-import base64
-import binascii
 import secrets
 from datetime import timedelta
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from credly.standin.parsing import body_of, text_in
+from credly.standin.parsing import basic_in, body_of, text_in
 from credly.standin.settings import Assumptions
 from credly.standin.store import Row, Store, text_of
 from credly.standin.wire import ApiError
@@ -32,7 +30,11 @@ async def token(request: Request) -> JSONResponse:
     if not assumed.oauth_is_offered:
         raise ApiError(404, "Resource not found.")
     fields = await body_of(request)
-    uid, secret = _basic(request) or (text_in(fields.get("client_id")), text_in(fields.get("client_secret")))
+    basic = basic_in(request)
+    if basic is None:
+        uid, secret = text_in(fields.get("client_id")), text_in(fields.get("client_secret"))
+    else:
+        uid, _, secret = basic.partition(":")
     application = store.one("SELECT * FROM applications WHERE uid = ? AND secret = ?", uid, secret)
     if application is None:
         return JSONResponse({"error": "invalid_client"}, 401)
@@ -48,17 +50,6 @@ async def token(request: Request) -> JSONResponse:
     return JSONResponse(
         {"access_token": made["token"], "token_type": "Bearer", "expires_in": seconds, "scope": made["scopes"]}
     )
-
-
-def _basic(request: Request) -> tuple[str, str] | None:
-    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        name, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return name, password
 
 
 def bearer_of(store: Store, token: str) -> Row | None:

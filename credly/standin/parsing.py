@@ -1,5 +1,7 @@
 """Reading requests: bodies in the forms that clients send, dates in the forms that Credly takes."""
 
+import base64
+import binascii
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +39,15 @@ async def _fields_of(request: Request) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise ApiError(400, "The request must be a JSON object.")
     return fields | parsed
+
+
+def basic_in(request: Request) -> str | None:
+    """Return what a request's Basic authorization holds, `name:password` as it came; None where there is none."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    try:
+        return base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else None
+    except (binascii.Error, UnicodeDecodeError):
+        return None
 
 
 def earner_in(body: bytes) -> str:

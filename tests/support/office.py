@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from settings import ROOT
-from tests.support.prefect_server import running_prefect_server
+from tests.support.prefect_server import running_prefect_server, unmeasured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,8 @@ class Office:
 def running_office(folder: Path, *, database_url: str) -> Iterator[Office]:
     """Start everything; it is gone when the block ends."""
     with running_prefect_server(folder / "prefect", with_ui=True) as api:
-        shell = {name: value for name, value in os.environ.items() if not name.startswith("COV")}  # it slows each run
-        office = Office(api=api, environment=shell | _environment(folder, api=api, database_url=database_url))
+        own = _environment(folder, api=api, database_url=database_url)
+        office = Office(api=api, environment=unmeasured(os.environ) | own)
         _make_work_pool(api)
         with (
             _started(office, folder / "worker.log", "prefect", "worker", "start", "--pool", "badges"),
