@@ -1,10 +1,9 @@
-"""How one run takes issuances, what it reads for them, and how it writes down what became of them.
+"""How one run takes issuances and gives them back: a lease on each row, under the token of the one who took it.
 
-Three short transactions for each batch: claim · (call Credly, no transaction open) · record. A claim carries a
-token, and recording asks for it, so that a run which lost its lease cannot overwrite what another run found.
+Short transactions: claim · (call Credly, no transaction open) · record, which is in models/recording.py.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +15,6 @@ from sqlalchemy import (
     case,
     exists,
     func,
-    insert,
     literal,
     or_,
     select,
@@ -24,58 +22,18 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.ledger import BadgeIssuance
 from models.tables import table
-from rules.outcome import Outcome, failed
 from rules.reasons import BLOCKED_REASONS, Reason
 from rules.states import IssuanceState
 
 issuances = table(BadgeIssuance)
-attempts = table(IssuanceAttempt)
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 _KEPT_BACK = or_(integrations.c.paused_at.is_not(None), integrations.c.held_at.is_not(None))
-
-LONGEST_URL = 500  # what the ledger has room for
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunIds:
-    """Which Prefect runs wrote a row, so that the ledger leads to the run history and back."""
-
-    flow_run_id: str | None = None
-    task_run_id: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """One call made to Credly, without any personal data."""
-
-    issuance_id: int
-    kind: AttemptKind
-    outcome: AttemptOutcome
-    started_at: datetime
-    duration: timedelta
-    status: int | None = None
-    code: str | None = None
-    credly_message: str | None = None
-    request_id: str | None = None
-    request_fingerprint: str | None = None
-    field_names: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """What a request consisted of, kept beside its result: fingerprint and evidence kinds, no values."""
-
-    fingerprint: str
-    issued_at: datetime
-    evidence_sent: str
-    evidence_left_out: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,112 +183,6 @@ async def claim(
     return sorted((await connection.execute(statement)).scalars())
 
 
-async def record(
-    connection: AsyncConnection,
-    issuance_id: int,
-    outcome: Outcome,
-    *,
-    token: str,
-    now: datetime,
-    runs: RunIds,
-    calls: Iterable[Attempt] = (),
-    sent: Sent | None = None,
-) -> Outcome | None:
-    """Write what became of a claimed issuance, and the calls made for it; return it, or None if the claim is lost.
-
-    The calls are kept in either case: they were made. A badge that was found but is another issuance's fails
-    this one: so it is where two achievements have one template, or two users one address.
-    """
-    for call in calls:
-        await connection.execute(insert(attempts).values(**_attempt_values(call, runs)))
-    result = _Result(issuance_id=issuance_id, token=token, now=now, runs=runs, sent=sent)
-    badge = outcome.badge
-    if badge is None:
-        return outcome if await _written(connection, outcome, result) else None
-    try:
-        if not (outcome.adopted and await _is_another_s(connection, issuance_id, badge.id)):
-            async with connection.begin_nested():
-                return outcome if await _written(connection, outcome, result) else None
-    except IntegrityError:  # another run writes down the same badge at this moment
-        if not await _is_another_s(connection, issuance_id, badge.id):
-            raise
-    duplicate = failed(Reason.DUPLICATE_ELSEWHERE)
-    return duplicate if await _written(connection, duplicate, result) else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Result:
-    """What is written beside an outcome, and under which claim."""
-
-    issuance_id: int
-    token: str
-    now: datetime
-    runs: RunIds
-    sent: Sent | None
-
-
-async def _written(connection: AsyncConnection, outcome: Outcome, result: _Result) -> bool:
-    """Write the outcome; return whether the claim still held."""
-    held = and_(
-        issuances.c.id == result.issuance_id,
-        issuances.c.state == IssuanceState.ISSUING,
-        issuances.c.claim == result.token,
-    )
-    statement = update(issuances).where(held).values(**_values_of(outcome, result))
-    return (await connection.execute(statement)).rowcount == 1
-
-
-def _values_of(outcome: Outcome, result: _Result) -> dict[str, Any]:
-    sent, now = result.sent, result.now
-    values: dict[str, Any] = {
-        "state": outcome.state,
-        "reason": outcome.reason,
-        "credly_message": outcome.credly_message,
-        "claim": None,
-        "lease_until": None,
-        "updated_at": now,
-        "flow_run_id": result.runs.flow_run_id,
-        "task_run_id": result.runs.task_run_id,
-    }
-    if outcome.uses_attempt:
-        values["attempts"] = issuances.c.attempts + 1
-    if outcome.not_before is not None:
-        values["not_before"] = outcome.not_before
-    if outcome.unclear:
-        values["unclear_at"] = now
-    if sent is not None:
-        values |= {
-            "request_fingerprint": sent.fingerprint,
-            "evidence_sent": sent.evidence_sent,
-            "evidence_left_out": sent.evidence_left_out,
-        }
-    if outcome.badge is not None:
-        values |= {
-            "credly_badge_id": outcome.badge.id,
-            "badge_url": _fitting(outcome.badge.url),
-            "adopted": outcome.adopted,
-            "issued_at": outcome.badge.issued_at or (sent.issued_at if sent else now),
-            "recorded_at": now,
-            "unclear_at": None,
-            "replaces_badge_id": None,
-        }
-    return values
-
-
-async def _is_another_s(connection: AsyncConnection, issuance_id: int, badge_id: str) -> bool:
-    """Say whether a badge stands in another row, or is to be replaced by another row of the same user."""
-    user_id = select(issuances.c.user_id).where(issuances.c.id == issuance_id).scalar_subquery()
-    to_be_replaced = and_(issuances.c.user_id == user_id, issuances.c.replaces_badge_id == badge_id)
-    has_it = or_(issuances.c.credly_badge_id == badge_id, to_be_replaced)
-    query = select(issuances.c.id).where(has_it, issuances.c.id != issuance_id).limit(1)
-    return await connection.scalar(query) is not None
-
-
-def _fitting(url: str | None) -> str | None:
-    """An address that is too long for its column is not kept: half of it leads nowhere."""
-    return url if url is None or len(url) <= LONGEST_URL else None
-
-
 async def release(connection: AsyncConnection, issuance_ids: Sequence[int], *, token: str, now: datetime) -> int:
     """Give back claimed issuances for which nothing was sent; they are due again at once."""
     held = and_(
@@ -376,21 +228,3 @@ async def unblock(
         condition = and_(condition, issuances.c.badge_template_id == badge_template_id)
     values = {"state": IssuanceState.PENDING, "reason": None, "updated_at": now}
     return (await connection.execute(update(issuances).where(condition).values(**values))).rowcount
-
-
-def _attempt_values(call: Attempt, runs: RunIds) -> dict[str, Any]:
-    return {
-        "issuance_id": call.issuance_id,
-        "kind": call.kind,
-        "outcome": call.outcome,
-        "started_at": call.started_at,
-        "duration_ms": round(call.duration.total_seconds() * 1000),
-        "status": call.status,
-        "code": call.code,
-        "credly_message": call.credly_message,
-        "request_id": call.request_id,
-        "request_fingerprint": call.request_fingerprint,
-        "field_names": call.field_names,
-        "flow_run_id": runs.flow_run_id,
-        "task_run_id": runs.task_run_id,
-    }

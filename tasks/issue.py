@@ -11,8 +11,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from models import claiming
-from models.claiming import Attempt, Sent
 from models.facts import facts_of
+from models.recording import Attempt, Result, Sent
 from rules import outcome
 from rules.badge_request import Prepared, prepare_request
 from rules.facts import IssuanceFacts
@@ -20,7 +20,7 @@ from rules.outcome import Outcome
 from rules.reasons import Reason
 from settings import settings
 from tasks.one_badge import LONGEST_CALL, Calls, issue_one, slow_call
-from tasks.resources import database, now, organization, run_ids, wait_policy
+from tasks.resources import database, now, organization, record, run_ids, wait_policy
 from tasks.retrying import JITTER, TryAgain, may_pass
 
 _MAY_PASS = (Reason.NOT_REACHABLE, Reason.ANSWER_UNCLEAR, Reason.LOOK_UP_FAILED)
@@ -123,17 +123,17 @@ async def _issue_and_record(facts: IssuanceFacts, batch: _Batch) -> Outcome | No
 async def _record(
     facts: IssuanceFacts, result: Outcome, batch: _Batch, *, calls: Sequence[Attempt] = (), sent: Sent | None = None
 ) -> Outcome | None:
-    async with database().writing() as connection:
-        recorded = await claiming.record(
-            connection,
-            facts.issuance_id,
-            result,
+    recorded = await record(
+        Result(
+            issuance_id=facts.issuance_id,
+            outcome=result,
             token=batch.token,
             now=now(),
             runs=run_ids(),
             calls=calls,
             sent=sent,
         )
+    )
     if recorded is None:
         get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)
     return recorded

@@ -21,8 +21,8 @@ from credly.errors import (
     Unclear,
 )
 from credly.wire import Badge, BadgeRequest
-from models.claiming import Attempt
 from models.ledger import AttemptKind, AttemptOutcome
+from models.recording import Attempt
 from rules import outcome
 from rules.badge_request import can_be_looked_up
 from rules.details import SlowCall

@@ -10,14 +10,17 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from weakref import WeakKeyDictionary
 
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
 from credly.client import CredlyClient, Timeouts
 from models import pace
-from models.claiming import DueOrganization, RunIds
+from models.claiming import DueOrganization
 from models.database import Database, TableMissing, missing_table
+from models.recorder import Recorder
+from models.recording import Result, RunIds
 from rules.details import Details
 from rules.facts import IssuanceFacts
 from rules.outcome import Outcome, WaitPolicy
@@ -98,12 +101,19 @@ class Organization:
 
 
 _database: ContextVar[Database] = ContextVar("laurel_database")
+_recorders: WeakKeyDictionary[Database, Recorder] = WeakKeyDictionary()
 _organization: ContextVar[Organization] = ContextVar("laurel_organization")
 
 
 def database() -> Database:
     """Return the database that the running flow opened."""
     return _database.get()
+
+
+async def record(result: Result) -> Outcome | None:
+    """Write a result down in the database that the running flow opened, together with what others know meanwhile."""
+    opened = database()
+    return await _recorders.setdefault(opened, Recorder()).record(opened, result)
 
 
 def organization() -> Organization:

@@ -1,19 +1,21 @@
 """What is written down of an issuance after Credly's answer, and by whom; each on SQLite and PostgreSQL."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from credly.wire import Badge
-from models import claiming
-from models.claiming import Attempt, RunIds, Sent
 from models.database import Database
 from models.ledger import AttemptKind, AttemptOutcome, IssuanceAttempt
+from models.recorder import Recorder
+from models.recording import Attempt, Result, RunIds, Sent, record
 from rules import outcome
 from rules.outcome import Outcome
 from rules.reasons import Reason
@@ -40,8 +42,9 @@ async def recorded(
     sent: Sent | None = None,
 ) -> Outcome | None:
     async with database.writing() as connection:
-        return await claiming.record(
-            connection, issuance, result, token=run, now=now, runs=RUNS, calls=calls, sent=sent
+        return await record(
+            connection,
+            Result(issuance_id=issuance, outcome=result, token=run, now=now, runs=RUNS, calls=calls, sent=sent),
         )
 
 
@@ -271,3 +274,96 @@ async def test_each_call_is_kept_as_it_was_made(database: Database) -> None:
     assert (first.started_at, first.duration_ms) == (NOW, 1235)
     assert (first.flow_run_id, first.task_run_id) == ("flow-run-1", "task-run-1")
     assert (second.kind, second.outcome, second.status, second.field_names) == ("look_up", "not_found", None, "")
+
+
+# Several at once
+
+
+def results_of(results: dict[int, Outcome], *, run: str = "run-1") -> list[Result]:
+    return [
+        Result(issuance_id=issuance, outcome=each, token=run, now=NOW, runs=RUNS, calls=[a_call(issuance)], sent=SENT)
+        for issuance, each in results.items()
+    ]
+
+
+async def at_once(database: Database, results: list[Result]) -> tuple[list[Any], int]:
+    """Record them as slots do that know them at one moment; return what each was told, and in how many goes."""
+    recorder, counting = Recorder(), CountingDatabase(database.url)
+    told = await asyncio.gather(*(recorder.record(counting, each) for each in results), return_exceptions=True)
+    await counting.dispose()
+    return told, counting.writes
+
+
+class CountingDatabase(Database):
+    """Counts its write transactions."""
+
+    writes = 0
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        self.writes += 1
+        async with super().writing() as connection:
+            yield connection
+
+
+async def several_held(database: Database, count: int) -> list[int]:
+    return [await an_issuance(database, user=f"user-{number}", unclear_at=NOW - DAY, **HELD) for number in range(count)]
+
+
+async def test_what_gathers_while_the_first_is_written_shares_a_transaction(database: Database) -> None:
+    ids = await several_held(database, 6)
+    results = {
+        ids[0]: outcome.issued(BADGE),
+        ids[1]: outcome.failed(Reason.REFUSED_BY_CREDLY, credly_message="No."),
+        ids[2]: UNCLEAR,
+        ids[3]: OWN_CHECK,
+        ids[4]: outcome.issued(Badge(id="badge-2"), adopted=True),
+        ids[5]: LATER,
+    }
+
+    told, writes = await at_once(database, results_of(results))
+
+    assert (told, writes) == (list(results.values()), 2)
+    rows = await ledger(database)
+    assert [row.state for row in rows] == [ISSUED, FAILED, PENDING, FAILED, ISSUED, PENDING]
+    assert [row.attempts for row in rows] == [1, 1, 1, 0, 1, 1]
+    assert [row.unclear_at for row in rows] == [None, NOW - DAY, NOW, NOW - DAY, None, NOW - DAY]
+    assert [row.credly_badge_id for row in rows] == ["badge-1", None, None, None, "badge-2", None]
+    assert [row.adopted for row in rows] == [False, False, False, False, True, False]
+    assert {row.claim for row in rows} == {None}
+    assert sorted(each.issuance_id for each in await rows_of(database, IssuanceAttempt)) == ids
+
+
+async def test_among_several_one_whose_claim_is_lost_changes_nothing_but_its_call_is_kept(database: Database) -> None:
+    ids = await several_held(database, 2)
+    lost = await an_issuance(database, user="lost", **HELD | {"claim": "run-2"})
+
+    told, writes = await at_once(database, results_of(dict.fromkeys([ids[0], lost, ids[1]], LATER)))
+
+    assert (told, writes) == ([LATER, None, LATER], 2)
+    assert [row.state for row in await ledger(database)] == [PENDING, PENDING, ISSUING]
+    assert len(await rows_of(database, IssuanceAttempt)) == 3
+
+
+async def test_of_several_two_with_one_badge_do_not_hinder_the_others(database: Database) -> None:
+    ids = await several_held(database, 4)
+    badges = ["badge-1", "badge-2", "badge-1", "badge-3"]
+    results = {issuance: outcome.issued(Badge(id=badge)) for issuance, badge in zip(ids, badges, strict=True)}
+
+    told, _writes = await at_once(database, results_of(results))
+
+    assert [each.state for each in told] == [ISSUED, ISSUED, FAILED, ISSUED]
+    assert [row.state for row in await ledger(database)] == [ISSUED, ISSUED, FAILED, ISSUED]
+    assert len(await rows_of(database, IssuanceAttempt)) == 4
+
+
+async def test_of_several_one_that_the_database_refuses_is_the_only_one_to_fail(database: Database) -> None:
+    ids = await several_held(database, 3)
+    results = dict.fromkeys(ids, LATER) | {ids[1]: replace(outcome.issued(BADGE), reason=Reason.THROTTLED)}
+
+    told, _writes = await at_once(database, results_of(results))
+
+    assert isinstance(told[1], IntegrityError)
+    assert [told[0], told[2]] == [LATER, LATER]
+    assert [row.state for row in await ledger(database)] == [PENDING, ISSUING, PENDING]
+    assert len(await rows_of(database, IssuanceAttempt)) == 2

@@ -1,0 +1,226 @@
+"""How what became of issuances is written down: of one, or of several that are known at the same moment.
+
+Recording asks for the token of the claim, so that a run which lost its lease cannot overwrite what another run found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, null, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.tables import table
+from rules.outcome import Outcome, failed
+from rules.reasons import Reason
+from rules.states import IssuanceState
+
+issuances = table(BadgeIssuance)
+attempts = table(IssuanceAttempt)
+
+LONGEST_URL = 500  # what the ledger has room for
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunIds:
+    """Which Prefect runs wrote a row, so that the ledger leads to the run history and back."""
+
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One call made to Credly, without any personal data."""
+
+    issuance_id: int
+    kind: AttemptKind
+    outcome: AttemptOutcome
+    started_at: datetime
+    duration: timedelta
+    status: int | None = None
+    code: str | None = None
+    credly_message: str | None = None
+    request_id: str | None = None
+    request_fingerprint: str | None = None
+    field_names: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What a request consisted of, kept beside its result: fingerprint and evidence kinds, no values."""
+
+    fingerprint: str
+    issued_at: datetime
+    evidence_sent: str
+    evidence_left_out: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What became of one claimed issuance, under which claim, and the calls that were made for it."""
+
+    issuance_id: int
+    outcome: Outcome
+    token: str
+    now: datetime
+    runs: RunIds
+    calls: Sequence[Attempt] = ()
+    sent: Sent | None = None
+
+
+async def record(connection: AsyncConnection, result: Result) -> Outcome | None:
+    """Write what became of a claimed issuance, and its calls; return it, or None if the claim is lost.
+
+    The calls are kept in either case: they were made. A badge that was found but is another issuance's fails
+    this one: so it is where two achievements have one template, or two users one address.
+    """
+    await _keep_calls(connection, [result])
+    badge = result.outcome.badge
+    if badge is None:
+        return await _written(connection, result.outcome, result)
+    try:
+        if not (result.outcome.adopted and await _is_another_s(connection, result.issuance_id, badge.id)):
+            async with connection.begin_nested():
+                return await _written(connection, result.outcome, result)
+    except IntegrityError:  # another run writes down the same badge at this moment
+        if not await _is_another_s(connection, result.issuance_id, badge.id):
+            raise
+    return await _written(connection, failed(Reason.DUPLICATE_ELSEWHERE), result)
+
+
+async def record_together(connection: AsyncConnection, results: Sequence[Result]) -> list[Outcome | None]:
+    """Write several results as `record` does, in fewer statements; return what it would for each, in their order.
+
+    Raises:
+        IntegrityError: two of them have one badge, or another run writes one of these badges down at this moment:
+            nothing is written, and each is to be recorded in a transaction of its own.
+    """
+    made = [result for result in results if not result.outcome.adopted]
+    held = {row.id: row.claim for row in await connection.execute(_HELD, {"ids": [each.issuance_id for each in made]})}
+    kept = [result for result in made if held.get(result.issuance_id) == result.token]
+    if kept:
+        await connection.execute(_WRITE, [_values_of(result.outcome, result) for result in kept])
+    await _keep_calls(connection, made)
+    written = {result.issuance_id: result.outcome for result in kept}
+    return [
+        await record(connection, result) if result.outcome.adopted else written.get(result.issuance_id)
+        for result in results
+    ]
+
+
+async def _keep_calls(connection: AsyncConnection, results: Sequence[Result]) -> None:
+    calls = [_attempt_values(call, result.runs) for result in results for call in result.calls]
+    if calls:
+        await connection.execute(_KEEP, calls)
+
+
+async def _written(connection: AsyncConnection, outcome: Outcome, result: Result) -> Outcome | None:
+    """Write the outcome; return it if the claim still held."""
+    written = await connection.execute(_WRITE, _values_of(outcome, result))
+    return outcome if written.rowcount == 1 else None
+
+
+def _new(column: str) -> BindParameter[Any]:
+    return bindparam(f"new_{column}", type_=issuances.c[column].type)
+
+
+def _write() -> Any:
+    """One statement for every outcome: a value that an outcome does not give leaves the column as it is."""
+    columns = issuances.c
+    has_badge = _new("credly_badge_id").is_not(None)
+    given = ("state", "reason", "credly_message", "updated_at", "flow_run_id", "task_run_id")
+    left_or_given = ("not_before", "request_fingerprint", "evidence_sent", "evidence_left_out")
+    with_badge = ("credly_badge_id", "issued_at", "recorded_at")
+    held = and_(
+        columns.id == bindparam("issuance"),
+        columns.state == IssuanceState.ISSUING,
+        columns.claim == bindparam("token"),
+    )
+    return (
+        update(issuances)
+        .where(held)
+        .values(
+            {name: _new(name) for name in given}
+            | {name: func.coalesce(_new(name), columns[name]) for name in (*left_or_given, *with_badge)}
+            | {name: case((has_badge, _new(name)), else_=columns[name]) for name in ("badge_url", "adopted")}
+            | {
+                "claim": None,
+                "lease_until": None,
+                "attempts": columns.attempts + bindparam("used", type_=columns.attempts.type),
+                "unclear_at": case((has_badge, null()), else_=func.coalesce(_new("unclear_at"), columns.unclear_at)),
+                "replaces_badge_id": case((has_badge, null()), else_=columns.replaces_badge_id),
+            }
+        )
+    )
+
+
+def _values_of(outcome: Outcome, result: Result) -> dict[str, Any]:
+    badge, sent, now = outcome.badge, result.sent, result.now
+    issued_at = (badge.issued_at or (sent.issued_at if sent else now)) if badge else None
+    return {
+        "issuance": result.issuance_id,
+        "token": result.token,
+        "used": int(outcome.uses_attempt),
+        "new_state": outcome.state,
+        "new_reason": outcome.reason,
+        "new_credly_message": outcome.credly_message,
+        "new_updated_at": now,
+        "new_flow_run_id": result.runs.flow_run_id,
+        "new_task_run_id": result.runs.task_run_id,
+        "new_not_before": outcome.not_before,
+        "new_unclear_at": now if outcome.unclear else None,
+        "new_request_fingerprint": sent.fingerprint if sent else None,
+        "new_evidence_sent": sent.evidence_sent if sent else None,
+        "new_evidence_left_out": sent.evidence_left_out if sent else None,
+        "new_credly_badge_id": badge.id if badge else None,
+        "new_badge_url": _fitting(badge.url) if badge else None,
+        "new_adopted": outcome.adopted,
+        "new_issued_at": issued_at,
+        "new_recorded_at": now if badge else None,
+    }
+
+
+async def _is_another_s(connection: AsyncConnection, issuance_id: int, badge_id: str) -> bool:
+    """Say whether a badge stands in another row, or is to be replaced by another row of the same user."""
+    user_id = select(issuances.c.user_id).where(issuances.c.id == issuance_id).scalar_subquery()
+    to_be_replaced = and_(issuances.c.user_id == user_id, issuances.c.replaces_badge_id == badge_id)
+    has_it = or_(issuances.c.credly_badge_id == badge_id, to_be_replaced)
+    query = select(issuances.c.id).where(has_it, issuances.c.id != issuance_id).limit(1)
+    return await connection.scalar(query) is not None
+
+
+def _fitting(url: str | None) -> str | None:
+    """An address that is too long for its column is not kept: half of it leads nowhere."""
+    return url if url is None or len(url) <= LONGEST_URL else None
+
+
+def _attempt_values(call: Attempt, runs: RunIds) -> dict[str, Any]:
+    return {
+        "issuance_id": call.issuance_id,
+        "kind": call.kind,
+        "outcome": call.outcome,
+        "started_at": call.started_at,
+        "duration_ms": round(call.duration.total_seconds() * 1000),
+        "status": call.status,
+        "code": call.code,
+        "credly_message": call.credly_message,
+        "request_id": call.request_id,
+        "request_fingerprint": call.request_fingerprint,
+        "field_names": call.field_names,
+        "flow_run_id": runs.flow_run_id,
+        "task_run_id": runs.task_run_id,
+    }
+
+
+_WRITE = _write()
+_KEEP = insert(attempts)
+_HELD = (
+    select(issuances.c.id, issuances.c.claim)
+    .where(issuances.c.id.in_(bindparam("ids", expanding=True)), issuances.c.state == IssuanceState.ISSUING)
+    .order_by(issuances.c.id)
+    .with_for_update()
+)
