@@ -1,7 +1,7 @@
 """How one talks to Credly: one call, one answer or one error of `credly.errors`.
 
-With credly/lines.py the only file that imports httpx. It never retries and never sleeps: that is decided where the
-ledger is.
+With credly/transport.py the only file that imports httpx. It never sleeps, and repeats nothing but a GET or PUT, once,
+where a kept connection turns out to be closed: what is tried again is decided where the ledger is.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ import httpx
 from pydantic import SecretStr
 
 from credly.errors import CredlyError, NotSent, Unclear
-from credly.lines import Lines
 from credly.queries import filter_expression, is_asked_for, is_last_page, next_query, path_segment
 from credly.replies import Call, Reply, error_for, one, several
+from credly.transport import Transport
 from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, Received
 
 _VERSION = "0.1.0"
@@ -39,11 +39,10 @@ ReceivedT = TypeVar("ReceivedT", bound=Received)
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds to wait: for a connection, between bytes, for a free connection, and for a whole call."""
+    """Seconds to wait: for a connection, between bytes, for a free connection and its making, for a whole call."""
 
     connect: float = 5
     read: float = 30
-    write: float = 10
     pool: float = 30
     total: float = 120
 
@@ -85,13 +84,15 @@ class CredlyClient:
         self._http = httpx.AsyncClient(
             auth=httpx.BasicAuth(_checked_token(token), ""),
             headers={"Accept": "application/json", "User-Agent": f"Laurel/{_VERSION}"},
-            timeout=httpx.Timeout(
-                connect=timeouts.connect, read=timeouts.read, write=timeouts.write, pool=timeouts.pool
-            ),
+            timeout=httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=None, pool=timeouts.pool),
             follow_redirects=False,
             trust_env=False,
             transport=transport
-            or Lines(at_once=max_connections, verify=_trusted_authorities(), keepalive_seconds=_KEEPALIVE_SECONDS),
+            or Transport(
+                verify=_trusted_authorities(),
+                trust_env=False,
+                limits=httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_SECONDS),
+            ),
         )
 
     def __repr__(self) -> str:

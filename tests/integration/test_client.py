@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import socket
 import tomllib
@@ -36,7 +37,7 @@ from tests.support.calls import (
     error_from,
     error_of,
 )
-from tests.support.scripted_server import DROP, HANG, answer, scripted_server, self_signed
+from tests.support.scripted_server import DROP, HANG, RESET, answer, scripted_server, self_signed
 
 RELEASE = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "version"
@@ -119,6 +120,7 @@ async def test_an_id_that_leads_elsewhere_is_refused_before_anything_is_sent() -
     ("reply", "kind", "code"),
     [
         (DROP, Unclear, "remote_protocol_error"),
+        (RESET, Unclear, "read_error"),
         (answer(201, envelope(BADGE_ROW))[:-20], Unclear, "remote_protocol_error"),
         (b"SSH-2.0-OpenSSH\r\n", Unclear, "remote_protocol_error"),
         (answer(201, b"no gzip", Content_Encoding="gzip"), Unclear, "decoding_error"),
@@ -198,7 +200,7 @@ async def test_a_call_that_finds_no_free_connection_was_not_sent() -> None:
     ):
         errors = await asyncio.gather(*(error_of(client.issue_badge(REQUEST)) for _ in range(3)))
 
-    assert sorted(str(error.code) for error in errors) == ["pool_timeout", "read_timeout", "read_timeout"]
+    assert sorted(str(error.code) for error in errors) == ["connect_timeout", "read_timeout", "read_timeout"]
     assert len(server.requests) == 2
 
 
@@ -217,6 +219,28 @@ async def test_a_connection_is_free_again_whatever_became_of_its_call() -> None:
 
     assert [type(error) for error in errors] == [Unclear, Unclear, Unclear, Unclear, NotFound]
     assert len(server.requests) == 5
+
+
+@pytest.mark.timeout(15)
+async def test_what_may_make_a_badge_is_sent_once_over_a_kept_connection_that_breaks() -> None:
+    heads: list[bytes] = []
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                heads.append(head := await reader.readuntil(b"\r\n\r\n"))
+                if head.startswith(b"POST"):
+                    break
+                writer.write(answer(200, envelope({"id": "org-1"}), Connection="keep-alive"))
+        writer.close()
+
+    server = await asyncio.start_server(play, "127.0.0.1", 0)
+    async with server, a_client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as client:
+        await client.organization()
+        error = await error_of(client.issue_badge(REQUEST))
+
+    assert isinstance(error, Unclear)
+    assert [head.split(b" ")[0] for head in heads] == [b"GET", b"POST"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 DROP = b""
 HANG = b"HANG"
+RESET = b"RESET"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,9 @@ async def scripted_server(
             raw = step(request) if callable(step) else step
             if raw == HANG:
                 await over.wait()
+            elif raw == RESET:
+                at_once = struct.pack("ii", 1, 0)  # no farewell: the client is told that the connection is gone
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
             else:
                 writer.write(raw)
                 await writer.drain()
