@@ -1,7 +1,7 @@
 """How one talks to Credly: one call, one answer or one error of `credly.errors`.
 
-With credly/transport.py the only file that imports httpx. It never sleeps, and repeats nothing but a GET or PUT, once,
-where a kept connection turns out to be closed: what is tried again is decided where the ledger is.
+With credly/transport.py the only file that imports httpx. It never sleeps and repeats nothing: what is tried again is
+decided where the ledger is.
 """
 
 import asyncio

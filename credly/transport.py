@@ -23,7 +23,14 @@ _NAMES: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
 
 
 class Transport(AiohttpTransport):
-    """Sends a request over a free connection, and raises what httpx's own transport would."""
+    """Sends a request once, over a free connection, and raises what httpx's own transport would."""
+
+    def get_client(self) -> aiohttp.ClientSession:
+        """Return the session that holds the connections."""
+        session = super().get_client()
+        # Else it repeats a GET or PUT over a new connection by itself: a call that no attempt tells of.
+        session._retry_connection = False
+        return session
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request.

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS badges (
   locale TEXT NOT NULL, suppressed INTEGER NOT NULL, country TEXT, state_or_province TEXT, revocation_reason TEXT,
   replaces_badge_id TEXT, replacement_badge_id TEXT, evidence TEXT NOT NULL, deleted INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS badges_template ON badges (organization_id, template_id, email_key);
+CREATE INDEX IF NOT EXISTS badges_of_template ON badges (template_id, deleted);
 CREATE INDEX IF NOT EXISTS badges_email ON badges (email_key);
 CREATE INDEX IF NOT EXISTS badges_earner ON badges (issuer_earner_id);
 CREATE TABLE IF NOT EXISTS requests (

@@ -63,7 +63,7 @@ class Deliveries:
         return self._store.one(sql, text_of(self._store.now()))
 
     async def _until_next(self) -> None:
-        found = self._store.one("SELECT min(deliver_at) AS at FROM events")
+        found = self._store.one("SELECT min(deliver_at) AS at FROM events WHERE deliver_at IS NOT NULL")
         seconds = _LOOKS_EVERY_SECONDS
         if found and found["at"] and not self._assumed.webhooks_are_held:
             away = datetime.fromisoformat(found["at"]) - self._store.now()
