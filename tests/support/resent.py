@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 UNANSWERED = {"drop", "drop_after", "cut_after", "hold", "hold_after", "answer", "answer_after"}
 
@@ -25,4 +26,4 @@ def sent_blindly(requests: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 def _asks_about(request: Mapping[str, Any], earner: str) -> bool:
     one_badge = request["path"].count("/") > 4
-    return one_badge or f"issuer_earner_id%3A%3A{earner}" in request["query"]
+    return one_badge or f"issuer_earner_id::{earner}|" in unquote(request["query"])
