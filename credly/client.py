@@ -6,12 +6,12 @@ decided where the ledger is.
 
 import asyncio
 import json
-import logging
 import uuid
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from ipaddress import ip_address
 from typing import Any, Self, TypeVar
 
@@ -34,6 +34,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 _OK = frozenset({200})
 _ISSUED = frozenset({200, 201})
 _trusted_authorities = cache(partial(httpx.create_ssl_context, trust_env=False))  # reading them outlasts a call
+_url_of = lru_cache(maxsize=64)(httpx.URL)
 ReceivedT = TypeVar("ReceivedT", bound=Received)
 
 
@@ -81,18 +82,20 @@ class CredlyClient:
         self._organization = f"/organizations/{path_segment(organization_id, name='organization_id')}"
         self._token = token
         self._total_seconds = timeouts.total
-        self._http = httpx.AsyncClient(
-            auth=httpx.BasicAuth(_checked_token(token), ""),
-            headers={"Accept": "application/json", "User-Agent": f"Laurel/{_VERSION}"},
-            timeout=httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=None, pool=timeouts.pool),
-            follow_redirects=False,
+        key = b64encode(f"{_checked_token(token)}:".encode()).decode()
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "Authorization": f"Basic {key}",
+            "User-Agent": f"Laurel/{_VERSION}",
+        }
+        self._timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=None, pool=timeouts.pool)
+        # A transport without httpx's client around it: redirects, cookies and environment are not for these calls, and
+        # what the client does for them costs as much as the call.
+        self._transport = transport or Transport(
+            verify=_trusted_authorities(),
             trust_env=False,
-            transport=transport
-            or Transport(
-                verify=_trusted_authorities(),
-                trust_env=False,
-                limits=httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_SECONDS),
-            ),
+            limits=httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_SECONDS),
         )
 
     def __repr__(self) -> str:
@@ -102,7 +105,7 @@ class CredlyClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await self._transport.aclose()
 
     async def issue_badge(self, request: BadgeRequest) -> Badge:
         """The badge is issued (201), or Credly passed over a record identical to it (200).
@@ -319,12 +322,14 @@ class CredlyClient:
         body: Mapping[str, Any] | None = None,
         hoped: frozenset[int] = _OK,
     ) -> Reply:
-        request = self._http.build_request(
+        headers = self._headers | {"X-Request-Id": call.request_id}
+        request = httpx.Request(
             method,
-            self._base_url + path,
+            _url_of(self._base_url + path),
             params=params,
             content=None if body is None else json.dumps(body).encode("ascii"),
-            headers={"X-Request-Id": call.request_id} | ({} if body is None else {"Content-Type": "application/json"}),
+            headers=headers if body is None else headers | {"Content-Type": "application/json"},
+            extensions={"timeout": self._timeout.as_dict()},
         )
         try:
             async with asyncio.timeout(self._total_seconds):
@@ -340,7 +345,8 @@ class CredlyClient:
         raise error
 
     async def _exchange(self, request: httpx.Request, *, call: Call) -> Reply:
-        response = await self._http.send(request, stream=True)
+        response = await self._transport.handle_async_request(request)
+        response.request = request
         try:
             body = bytearray()
             async for chunk in response.aiter_bytes():
@@ -385,13 +391,3 @@ def _is_this_machine(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _without_query(record: logging.LogRecord) -> bool:
-    """httpx logs each URL at INFO, and a look-up's query holds the earner's address."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(arg.copy_with(query=None) if isinstance(arg, httpx.URL) else arg for arg in record.args)
-    return True
-
-
-logging.getLogger("httpx").addFilter(_without_query)

@@ -6,10 +6,12 @@ Short transactions: claim · (call Credly, no transaction open) · record, which
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    UpdateBase,
     and_,
     bindparam,
     case,
@@ -49,7 +51,7 @@ class DueOrganization:
     blocked: int = 0
 
 
-def is_due(*, now: datetime) -> ColumnElement[bool]:
+def is_due(*, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
     """Return the condition: pending and its moment has come, or claimed by a run whose lease has ended.
 
     What a person has paused or holds back is not due.
@@ -160,27 +162,34 @@ async def claim(
     retry within a run and for issuing by hand. What is paused stays. A lease taken over counts as an attempt and
     marks the issuance unclear from the moment that lease ended.
     """
+    values = {"ids": issuance_ids, "token": token, "now": now, "until": now + lease}
+    return sorted((await connection.execute(_claim(ignore_wait=ignore_wait), values)).scalars())
+
+
+@cache
+def _claim(*, ignore_wait: bool) -> UpdateBase:
+    moment = issuances.c.updated_at.type
+    now, until = bindparam("now", type_=moment), bindparam("until", type_=moment)
     claimable = is_due(now=now)
     if ignore_wait:
         paused = _integration_is(integrations.c.paused_at.is_not(None))
         claimable = or_(claimable, and_(issuances.c.state == IssuanceState.PENDING, ~paused))
-    ids = select(issuances.c.id).where(issuances.c.id.in_(issuance_ids), claimable)
+    ids = select(issuances.c.id).where(issuances.c.id.in_(bindparam("ids", expanding=True)), claimable)
     taken_over = issuances.c.state == IssuanceState.ISSUING
-    statement = (
+    return (
         update(issuances)
         .where(issuances.c.id.in_(ids.with_for_update(skip_locked=True)))
         .values(
             state=IssuanceState.ISSUING,
             reason=None,
-            claim=token,
-            lease_until=now + lease,
+            claim=bindparam("token"),
+            lease_until=until,
             attempts=case((taken_over, issuances.c.attempts + 1), else_=issuances.c.attempts),
             unclear_at=case((taken_over, issuances.c.lease_until), else_=issuances.c.unclear_at),
             updated_at=now,
         )
         .returning(issuances.c.id)
     )
-    return sorted((await connection.execute(statement)).scalars())
 
 
 async def release(connection: AsyncConnection, issuance_ids: Sequence[int], *, token: str, now: datetime) -> int:

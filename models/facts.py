@@ -6,9 +6,10 @@ reaches the badge.
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, and_, func, literal, select
+from sqlalchemy import Select, and_, bindparam, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.by_hand import Request, issuance_of, standing_award
@@ -46,9 +47,8 @@ async def facts_of(connection: AsyncConnection, issuance_ids: Sequence[int]) -> 
     Each once also where the platform's tables are views, and show two primary addresses or a key twice: what came
     twice in a batch would be sent twice.
     """
-    query = _facts_query(issuances).where(issuances.c.id.in_(issuance_ids)).order_by(issuances.c.id, emails.c.id)
     first: dict[int, Any] = {}
-    for row in await connection.execute(query):
+    for row in await connection.execute(_of_issuances(), {"ids": issuance_ids}):
         first.setdefault(row.id, row)
     return [_facts(row) for row in first.values()]
 
@@ -163,6 +163,12 @@ def _facts_query(ledger: Any) -> Select[Any]:
             ),
         )
     )
+
+
+@cache
+def _of_issuances() -> Select[Any]:
+    chosen = issuances.c.id.in_(bindparam("ids", expanding=True))
+    return _facts_query(issuances).where(chosen).order_by(issuances.c.id, emails.c.id)
 
 
 def _facts(row: Any) -> IssuanceFacts:

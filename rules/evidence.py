@@ -113,7 +113,7 @@ def fault_of_link(link: str) -> LeftOut | None:
         _ = parts.port  # raises for a port that is not a number
     except ValueError:
         return LeftOut.LINK_NOT_HTTP
-    if not usable or any(character.isspace() or not character.isprintable() for character in link):
+    if not usable or " " in link or not link.isprintable():
         return LeftOut.LINK_NOT_HTTP
     if parts.username is not None or parts.password is not None:
         return LeftOut.LINK_HAS_CREDENTIALS

@@ -11,6 +11,8 @@ def tidy(text: str | None) -> str:
 
     Joiners inside a word stay: several scripts need them. Text of invisible characters only comes back empty.
     """
+    if text and text.isprintable():  # nearly always; the only blank that counts as printable is the plain one
+        return " ".join(text.split())
     kept = "".join(c for c in text or "" if c.isspace() or unicodedata.category(c) not in _REMOVED)
     visible = [place for place, c in enumerate(kept) if unicodedata.category(c) not in _INVISIBLE]
     return " ".join(kept[visible[0] : visible[-1] + 1].split()) if visible else ""

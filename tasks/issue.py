@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from functools import cache
+from typing import Any, cast
 from uuid import uuid4
 
-from prefect import State, get_run_logger, task
+from prefect import State, Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
@@ -18,7 +19,7 @@ from rules.badge_request import Prepared, prepare_request
 from rules.facts import IssuanceFacts
 from rules.outcome import Outcome
 from rules.reasons import Reason
-from settings import settings
+from settings import Settings, settings
 from tasks.one_badge import LONGEST_CALL, Calls, issue_one, slow_call
 from tasks.resources import database, now, organization, record, run_ids, wait_policy
 from tasks.retrying import JITTER, TryAgain, may_pass
@@ -62,15 +63,19 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
 
 async def run_issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
     """Issue a batch as a task run that tries again what may pass, and return the task run's final state."""
-    configured = settings()
-    retriable = issue_batch.with_options(
+    running = _retriable(settings())(issuance_ids, title, by_hand=by_hand, return_state=True)
+    return await cast("Awaitable[State[None]]", running)
+
+
+@cache
+def _retriable(configured: Settings) -> Task[..., Any]:
+    """Make the task with its retries, which costs as much as issuing a badge, once for all batches."""
+    return issue_batch.with_options(
         retries=configured.retries,
         retry_delay_seconds=[configured.retry_delay.total_seconds() * 2**n for n in range(configured.retries)],
         retry_jitter_factor=JITTER,
         retry_condition_fn=may_pass,
     )
-    running = retriable(issuance_ids, title, by_hand=by_hand, return_state=True)
-    return await cast("Awaitable[State[None]]", running)
 
 
 async def is_defect(state: State[None]) -> bool:
