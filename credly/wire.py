@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -103,6 +104,7 @@ class BadgeRequest(_Sent):
         """The part of the body that a replacement takes (Credly API notes, section 4.9)."""
         return {name: value for name, value in self.as_json().items() if name in _REPLACEMENT_FIELDS}
 
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of what would be sent: equal for equal requests, in every process and release."""
         canonical = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))

@@ -50,7 +50,7 @@ async def history_of(connection: AsyncConnection, *, user_id: str, achievement_i
     prepared = prepare_request(facts, now=now) if facts else None
     if not isinstance(prepared, Prepared):
         return Found(history=_with(history, cannot_be_sent=prepared))
-    return Found(history=_with(history, present_fingerprint=prepared.request.fingerprint()), would_send=prepared)
+    return Found(history=_with(history, present_fingerprint=prepared.request.fingerprint), would_send=prepared)
 
 
 def _with(history: History, **changes: Any) -> History:

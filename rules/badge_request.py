@@ -60,7 +60,7 @@ def prepare_request(facts: IssuanceFacts, *, now: datetime) -> Prepared | Reason
 def would_differ(facts: IssuanceFacts, *, now: datetime) -> bool:
     """Say whether a failed issuance is worth another try: something can be sent, and it is not what was refused."""
     prepared = prepare_request(facts, now=now)
-    return isinstance(prepared, Prepared) and prepared.request.fingerprint() != facts.request_fingerprint
+    return isinstance(prepared, Prepared) and prepared.request.fingerprint != facts.request_fingerprint
 
 
 def _what_is_gone(facts: IssuanceFacts) -> Reason | None:

@@ -152,7 +152,7 @@ async def _give_back(batch: _Batch, *, from_place: int) -> None:
 
 def _sent(prepared: Prepared) -> Sent:
     return Sent(
-        fingerprint=prepared.request.fingerprint(),
+        fingerprint=prepared.request.fingerprint,
         issued_at=prepared.request.issued_at,
         evidence_sent=",".join(prepared.kinds),
         evidence_left_out=",".join(f"{kind}:{why}" for kind, why in prepared.left_out),

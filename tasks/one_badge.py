@@ -156,7 +156,7 @@ class Calls:
                 code=error.code if error else None,
                 credly_message=error.credly_message if error else None,
                 request_id=error.request_id if error else None,
-                request_fingerprint=self.request.fingerprint() if sending else None,
+                request_fingerprint=self.request.fingerprint if sending else None,
                 field_names=",".join(self.request.field_names()) if sending else "",
             )
         )

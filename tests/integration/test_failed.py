@@ -42,7 +42,7 @@ async def fingerprint_of(database: Database, issuance: int) -> str:
         (facts,) = await facts_of(connection, [issuance])
     prepared = prepare_request(facts, now=NOW)
     assert isinstance(prepared, Prepared)
-    return prepared.request.fingerprint()
+    return prepared.request.fingerprint
 
 
 async def a_refused_badge(database: Database) -> int:

@@ -200,7 +200,7 @@ def test_evidence_goes_into_the_request_and_what_is_left_out_beside_it() -> None
 
 
 def test_an_unchanged_request_is_not_worth_another_try() -> None:
-    refused = prepared().request.fingerprint()
+    refused = prepared().request.fingerprint
 
     assert would_differ(facts(request_fingerprint=refused), now=NOW + timedelta(days=1)) is False
 
@@ -215,7 +215,7 @@ def test_an_unchanged_request_is_not_worth_another_try() -> None:
     ],
 )
 def test_a_corrected_request_is_worth_another_try(correction: dict[str, Any]) -> None:
-    refused = prepared().request.fingerprint()
+    refused = prepared().request.fingerprint
 
     assert would_differ(facts(request_fingerprint=refused, **correction), now=NOW) is True
 

@@ -106,8 +106,8 @@ def test_equal_requests_have_equal_fingerprints_for_ever() -> None:
 
     # A new value here means that every failed badge would be taken for changed and sent again.
     assert (
-        a_request(evidence=evidence).fingerprint()
-        == a_request(evidence=evidence).fingerprint()
+        a_request(evidence=evidence).fingerprint
+        == a_request(evidence=evidence).fingerprint
         == "3686db23286e8bf4c015c4a17324cee364cf1fa243821abef8f59d92c7ebc4aa"
     )
 
@@ -115,7 +115,7 @@ def test_equal_requests_have_equal_fingerprints_for_ever() -> None:
 def test_the_same_moment_in_another_zone_has_the_same_fingerprint() -> None:
     moment = datetime(2026, 11, 2, 9, tzinfo=CET)
 
-    assert a_request(issued_at=moment).fingerprint() == a_request(issued_at=moment.astimezone(UTC)).fingerprint()
+    assert a_request(issued_at=moment).fingerprint == a_request(issued_at=moment.astimezone(UTC)).fingerprint
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_same_moment_in_another_zone_has_the_same_fingerprint() -> None:
     ],
 )
 def test_whatever_would_be_sent_differently_changes_the_fingerprint(changed: dict[str, Any]) -> None:
-    assert a_request(**changed).fingerprint() != a_request().fingerprint()
+    assert a_request(**changed).fingerprint != a_request().fingerprint
 
 
 def test_field_names_tell_what_was_sent_without_saying_about_whom() -> None:
