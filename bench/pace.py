@@ -26,14 +26,17 @@ def measure(world: World) -> Findings:
     )
     for processes in (1, 2):
         standin = _issue(world, seconds=seconds, processes=processes)
-        calls = [_calls(standin.requests(), each) for each in range(HEALTHY)]
+        requests = standin.requests()
+        calls = [_calls(requests, each) for each in range(HEALTHY)]
         shares = [100 * (len(each) - 1) / (each[-1] - each[0]) / CALLS_PER_SECOND for each in calls]
         found.add(f"of the allowed pace, {processes} processes", shares, "%", at_least=97)
+        refused = [sum(each["status"] == 429 for each in _to(requests, number)) for number in range(HEALTHY)]
+        found.add(f"answered 429, {processes} processes", refused, "calls", at_most=0)
         most = [float(_most_in_a_second(each)) for each in calls]
-        found.add(f"most calls within a second, {processes} processes", most, "calls", at_most=CALLS_PER_SECOND + 1)
+        found.add(f"most calls within a second, {processes} processes", most, "calls", at_most=CALLS_PER_SECOND)
         found.details[f"{processes} processes"] = {
             "calls": [len(each) for each in calls],
-            "calls to the one that throttles": len(_calls(standin.requests(), HEALTHY)),
+            "calls to the one that throttles": len(_to(requests, HEALTHY)),
             "longest gap": [max(b - a for a, b in pairwise(each)) for each in calls],
         }
     found.notes.append("the stand-in counts: calls of any kind, by the moment at which they came in")
@@ -41,7 +44,8 @@ def measure(world: World) -> Findings:
 
 
 def _issue(world: World, *, seconds: int, processes: int) -> Standin:
-    standin, address = world.start_standin(latency_ms=100, organizations=HEALTHY + 1), world.new_database()
+    address = world.new_database()
+    standin = world.start_standin(latency_ms=100, organizations=HEALTHY + 1, calls_per_second=CALLS_PER_SECOND)
     standin.always(f"/organizations/{invented_id('organization', HEALTHY)}/badges", status=429, headers={})
     due = [seconds * CALLS_PER_SECOND] * (HEALTHY + 1)
 
@@ -60,8 +64,13 @@ def _issue(world: World, *, seconds: int, processes: int) -> Standin:
 
 def _calls(requests: list[dict[str, Any]], organization: int) -> list[float]:
     """Return when calls to an organization came in, in seconds."""
+    received = [each["received_at"] for each in _to(requests, organization)]
+    return sorted(datetime.fromisoformat(each).timestamp() for each in received)
+
+
+def _to(requests: list[dict[str, Any]], organization: int) -> list[dict[str, Any]]:
     key = f"/organizations/{invented_id('organization', organization)}"
-    return sorted(datetime.fromisoformat(each["received_at"]).timestamp() for each in requests if key in each["path"])
+    return [each for each in requests if key in each["path"]]
 
 
 def _most_in_a_second(moments: list[float]) -> int:

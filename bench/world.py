@@ -49,13 +49,14 @@ class World:
         self.prefect = servers.start(self.stack, "bench-prefect-server", command, self.environment)
         self.prefect.wait_until(lambda: servers.ask(self.prefect_port, "/api/health") is True)
 
-    def start_standin(self, *, latency_ms: float, organizations: int = 1) -> "Standin":
-        """Start a stand-in that answers after so many milliseconds and never fails."""
+    def start_standin(self, *, latency_ms: float, organizations: int = 1, calls_per_second: int = 0) -> "Standin":
+        """Start a stand-in that answers after so many milliseconds and fails only what exceeds the pace, if any."""
         port, name = servers.free_port(0), f"bench-standin-{next(_numbers)}"
         seed_file = FOLDER / f"{name}.json"
         seed_file.write_text(json.dumps(seed(organizations)), encoding="utf-8")
         command = ["credly.standin", "--host", HOST, "--port", str(port), "--seed", str(seed_file)]
-        server = servers.start(self.stack, name, [*command, "--latency-ms", str(latency_ms)], os.environ)
+        limits = ["--latency-ms", str(latency_ms), "--calls-per-second", str(calls_per_second)]
+        server = servers.start(self.stack, name, [*command, *limits], os.environ)
         server.wait_until(lambda: servers.ask(port, "/_standin/health") == {"status": "ok"})
         return Standin(port=port, server=server)
 

@@ -14,7 +14,8 @@ from credly.standin.sample import SAMPLE
 def main() -> None:
     """Read the command line, fill the stand-in, and serve until it is stopped."""
     options = _options()
-    app = create_app(options.database, settings={"latency_ms": options.latency_ms, "fault_share": options.fault_share})
+    assumed = {name: getattr(options, name) for name in ("latency_ms", "fault_share", "calls_per_second")}
+    app = create_app(options.database, settings=assumed)
     store = app.app.state.store
     if options.seed:
         store.seed(json.loads(Path(options.seed).read_text(encoding="utf-8")))
@@ -40,6 +41,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", help="JSON file with organizations, tokens, templates and accounts")
     parser.add_argument("--latency-ms", type=float, default=0)
     parser.add_argument("--fault-share", type=float, default=0, help="share of requests that go wrong, 0 to 1")
+    parser.add_argument("--calls-per-second", type=int, default=0, help="of one organization; 0 is any number")
     return parser.parse_args()
 
 

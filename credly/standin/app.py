@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from credly.standin import api, controls, faults, oauth, obi, pages
+from credly.standin.limits import Limits
 from credly.standin.settings import Assumptions
 from credly.standin.store import Store, text_of
 from credly.standin.webhooks import Deliveries
@@ -38,6 +39,7 @@ def create_app(database: str = ":memory:", *, settings: Mapping[str, Any] | None
     app.state.store = store
     app.state.assumed = Assumptions(**(settings or {}))
     app.state.faults = faults.Faults()
+    app.state.limits = Limits()
     app.state.deliveries = deliveries = Deliveries(app)
     for prefix in ("/v1", "/api/v1"):
         app.include_router(obi.router, prefix=prefix)

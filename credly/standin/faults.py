@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 import re
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -60,9 +61,11 @@ class Fault(BaseModel):
         return wanted and re.search(self.path, path) is not None and self.body.encode() in body
 
 
+TOO_MANY = Fault(action="answer", status=429, headers={"Retry-After": "1"})
+
 # What a share of all requests meets where `fault_share` is set: each may happen to anybody, on any day.
 MISCHIEF = (
-    Fault(action="answer", status=429, headers={"Retry-After": "1"}),
+    TOO_MANY,
     Fault(action="answer", status=503, content="<html><body>Service Unavailable</body></html>"),
     Fault(action="answer_after", status=502, content="<html><body>Bad Gateway</body></html>"),
     Fault(action="drop"),
@@ -153,6 +156,10 @@ async def serve(app: ASGIApp, scope: Scope, exchange: Exchange, state: Any) -> N
     assumed: Assumptions = state.assumed
     faults: Faults = state.faults
     body = await exchange.whole_body()
+    limit = assumed.calls_per_second
+    if limit and not state.limits.take(scope["path"], calls_per_second=limit, now=time.monotonic()):
+        await _answer(TOO_MANY, exchange.send)
+        return
     share, seed = assumed.fault_share, assumed.fault_seed
     fault = faults.take(scope["method"], scope["path"], body, share=share, seed=seed)
     scope["state"] |= {"earner": earner_in(body), "fault": fault and fault.action}  # for the log of requests

@@ -12,6 +12,9 @@ class Assumptions(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     latency_ms: float = Field(default=0, ge=0, description="How long each answer takes, in milliseconds.")
+    calls_per_second: int = Field(
+        default=0, ge=0, description="How many calls of one organization are taken within any second; 0: all (9)."
+    )
     fault_share: float = Field(
         default=0, ge=0, le=1, description="Share of requests that meet some fault of an ordinary day (8, 9)."
     )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from credly.standin.limits import Limits
 from tests.support.standin import Standin
 from tests.support.world import BADGE, ORGANIZATION, SEED, TOKEN
 
@@ -149,3 +150,24 @@ def test_a_fault_that_is_none_is_refused_in_words(standin: Standin, fault: dict[
 
     assert reply.status_code == 400
     assert wrong in reply.json()["data"]["message"]
+
+
+def test_a_limit_takes_so_many_calls_of_an_organization_within_any_second() -> None:
+    limits = Limits()
+    moments = [0, 0.25, 0.5, 0.75, 1, 1.125, 1.25]
+
+    taken = [limits.take("/v1/organizations/one/badges", calls_per_second=2, now=moment) for moment in moments]
+
+    assert taken == [True, True, False, False, True, False, True]
+    assert limits.take("/v1/organizations/two", calls_per_second=2, now=1.25)
+
+
+async def test_a_call_too_many_is_refused_before_it_is_processed(standin: Standin, http: httpx.AsyncClient) -> None:
+    standin.settings(calls_per_second=1)
+    statuses = [201]
+    while statuses[-1] != 429:
+        reply = await http.post(BADGES, json=BADGE | {"recipient_email": f"number{len(statuses)}@example.org"})
+        statuses.append(reply.status_code)
+
+    assert reply.headers["retry-after"] == "1"
+    assert len(standin.badges()) == statuses[1:].count(201)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.pacing import Pace
+from tasks.pacing import WIDER, Pace
 
 
 class Book:
@@ -47,21 +47,34 @@ def book(monkeypatch: pytest.MonkeyPatch) -> Book:
 
 
 async def test_a_slow_pace_books_one_turn_at_a_time(book: Book) -> None:
-    assert await book.turns(book.pace(2), 3) == [0, 0.5, 1]
-    assert book.booked == [0.5, 0.5, 0.5]
+    apart = WIDER / 2
+
+    assert await book.turns(book.pace(2), 3) == [0, apart, 2 * apart]
+    assert book.booked == [apart, apart, apart]
 
 
 async def test_a_quick_pace_books_a_quarter_of_a_second_at_once(book: Book) -> None:
     turns = await book.turns(book.pace(100), 51)
 
-    assert turns == pytest.approx([place / 100 for place in range(51)])
-    assert book.booked == pytest.approx([0.25, 0.25, 0.25])
+    assert turns == pytest.approx([place * WIDER / 100 for place in range(51)])
+    assert book.booked == pytest.approx([0.25 * WIDER, 0.25 * WIDER, 0.25 * WIDER])
+
+
+async def test_calls_that_arrive_a_little_unevenly_are_none_too_many_within_a_second(book: Book) -> None:
+    turns = await book.turns(book.pace(3), 4)
+
+    assert turns[3] - turns[0] == pytest.approx(WIDER)
+    assert 1.01 < WIDER < 1.03  # more would cost more than the pace may
 
 
 async def test_two_processes_take_turns(book: Book) -> None:
     mine, theirs = book.pace(2), book.pace(2)
 
-    assert await book.turns(mine, 1) + await book.turns(theirs, 1) + await book.turns(mine, 1) == [0, 0.5, 1]
+    assert await book.turns(mine, 1) + await book.turns(theirs, 1) + await book.turns(mine, 1) == [
+        0,
+        WIDER / 2,
+        WIDER,
+    ]
 
 
 async def test_turns_are_not_saved_up(book: Book) -> None:
@@ -71,7 +84,7 @@ async def test_turns_are_not_saved_up(book: Book) -> None:
 
     turns = await book.turns(pace, 26)
 
-    assert turns == pytest.approx([60 + place / 100 for place in range(26)])
+    assert turns == pytest.approx([60 + place * WIDER / 100 for place in range(26)])
 
 
 async def test_a_pause_holds_who_waits_and_who_comes(book: Book) -> None:
