@@ -29,6 +29,7 @@ class Pace:
         self._size = max(1, int(calls_per_second * _AHEAD_SECONDS))
         self._book, self._hold = book, hold
         self._booked: deque[float] = deque()
+        self._taken: deque[float] = deque(maxlen=max(1, int(calls_per_second)))
         self._pauses = 0
         self._queue = Lock()
 
@@ -37,8 +38,9 @@ class Pace:
         async with self._queue:
             while True:
                 mine, pauses = await self._next(), self._pauses
-                await sleep(max(0.0, mine - monotonic()))
+                await sleep(max(0.0, mine - monotonic(), self._full_until() - monotonic()))
                 if pauses == self._pauses:  # else a pause came meanwhile: wait for a turn behind it
+                    self._taken.append(monotonic())
                     return
 
     async def pause(self, duration: timedelta) -> None:
@@ -46,6 +48,10 @@ class Pace:
         self._pauses += 1
         self._booked.clear()
         await self._hold(duration.total_seconds())
+
+    def _full_until(self) -> float:
+        """Return until when another turn would be one too many within a second: the last ones may have come late."""
+        return self._taken[0] + 1 if len(self._taken) == self._taken.maxlen else 0.0
 
     async def _next(self) -> float:
         while self._booked and self._booked[0] < monotonic() - _AHEAD_SECONDS:

@@ -14,11 +14,13 @@ class Book:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = self.next = 1000.0
         self.booked: list[float] = []
+        self.late = 0.0  # by so much the next sleeper wakes late
         monkeypatch.setattr("tasks.pacing.monotonic", lambda: self.now)
         monkeypatch.setattr("tasks.pacing.sleep", self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
-        self.now += seconds
+        self.now += seconds + self.late
+        self.late = 0.0
         await asyncio.sleep(0)
 
     async def book(self, seconds: float) -> float:
@@ -65,6 +67,18 @@ async def test_calls_that_arrive_a_little_unevenly_are_none_too_many_within_a_se
 
     assert turns[3] - turns[0] == pytest.approx(WIDER)
     assert 1.01 < WIDER < 1.03  # more would cost more than the pace may
+
+
+async def test_after_a_turn_that_came_late_no_second_holds_too_many(book: Book) -> None:
+    pace = book.pace(3)
+    first = await book.turns(pace, 2)
+    book.late = 0.2
+
+    late, *rest = await book.turns(pace, 4)
+
+    moments = [*first, late, *rest]
+    assert late == pytest.approx(2 * WIDER / 3 + 0.2)
+    assert all(after - before >= 0.999999 for before, after in zip(moments, moments[3:], strict=False))
 
 
 async def test_two_processes_take_turns(book: Book) -> None:
