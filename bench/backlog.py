@@ -8,7 +8,7 @@ from bench.world import World
 
 def measure(world: World) -> Findings:
     """Issue more and more in one run, as fast as it goes."""
-    sizes = [int(each) for each in words("BACKLOG", "1000,10000")]
+    sizes = [int(each) for each in words("BACKLOG", "1000,10000,100000")]
     world.start_prefect()
     standin = world.start_standin(latency_ms=number("BACKLOG_LATENCY_MS", 0))
     runs = {size: laurel_run(world, standin, badges=size, prefix=f"of{size}", slots=10) for size in sizes}

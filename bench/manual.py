@@ -15,7 +15,7 @@ from models.database import Database
 
 def measure(world: World) -> Findings:
     """Issue by hand on an idle system and during a drain, in turns."""
-    due, rounds = number("MANUAL_DUE", 3000), number("ROUNDS", 3)
+    due, rounds = number("MANUAL_DUE", 10_000), number("ROUNDS", 3)
     world.start_prefect()
     standin, address = world.start_standin(latency_ms=100, organizations=1), world.new_database()
     asyncio.run(_fill(address, standin, due=due, rounds=2 * rounds))
