@@ -12,6 +12,7 @@ from tasks.issue import is_defect, run_issue_batch
 from tasks.resources import Organization, database, now, organization
 
 _PORTION = 500
+_SLOW_CALL_SECONDS = 2
 _END = None
 Batch = list[tuple[int, str]]
 
@@ -26,7 +27,7 @@ async def drain(*, limit: int | None) -> None:
     current = organization()
     queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=configured.calls_at_once)
     slots = [asyncio.create_task(_slot(queue)) for _ in range(configured.calls_at_once)]
-    async for batch in _batches(current, size=batch_size(current, configured, limit=limit), limit=limit):
+    async for batch in _batches(current, size=batch_size(current.due, configured, limit=limit), limit=limit):
         await queue.put(batch)
     for _ in slots:
         await queue.put(_END)
@@ -38,15 +39,16 @@ async def drain(*, limit: int | None) -> None:
         )
 
 
-def batch_size(current: Organization, configured: Settings, *, limit: int | None) -> int:
+def batch_size(organization: DueOrganization, configured: Settings, *, limit: int | None) -> int:
     """Return how many badges share a task run: one, until a run would make more task runs than it may.
 
-    Never so many that their lease could end before their turns come at the organization's pace.
+    Never so many that their lease could end before their turns come at the organization's pace, or at a slow Credly's.
     """
-    due = min(current.due.due, limit) if limit else current.due.due
+    due = min(organization.due, limit) if limit else organization.due
     wanted = ceil(due / configured.task_runs_per_run)
     half_a_lease = configured.lease.total_seconds() / 2
-    bearable = int(half_a_lease * current.due.calls_per_second / configured.calls_at_once)
+    seconds_each = max(configured.calls_at_once / organization.calls_per_second, _SLOW_CALL_SECONDS)
+    bearable = int(half_a_lease / seconds_each)
     return max(1, min(wanted, bearable))
 
 
