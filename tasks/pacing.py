@@ -38,7 +38,9 @@ class Pace:
         async with self._queue:
             while True:
                 mine, pauses = await self._next(), self._pauses
-                await sleep(max(0.0, mine - monotonic(), self._full_until() - monotonic()))
+                wait = max(mine, self._full_until()) - monotonic()
+                if wait > 0:
+                    await sleep(wait)
                 if pauses == self._pauses:  # else a pause came meanwhile: wait for a turn behind it
                     self._taken.append(monotonic())
                     return
