@@ -43,7 +43,7 @@ async def timed_drain(**arguments: Any) -> None:
     statements.subtract(counted)
 
 
-async def run(organizations: int, only: list[int]) -> dict[str, Any]:
+async def run(organizations: int, only: list[int], together: int) -> dict[str, Any]:
     """Save the tokens, run the flow, or only the part of some organizations, and return what it took."""
     for number in range(organizations):
         await Secret(value=SecretStr(token(number))).asave(block(number), overwrite=True)
@@ -53,7 +53,9 @@ async def run(organizations: int, only: list[int]) -> dict[str, Any]:
     states: list[State[Any]]
     if only:
         issue = flows.issue_organization.issue_organization
-        states = await asyncio.gather(*(issue([f"portal-{number}"], return_state=True) for number in only))
+        states = await asyncio.gather(
+            *(issue([f"portal-{number}"], together=together, return_state=True) for number in only)
+        )
     else:
         states = [await reconcile(return_state=True)]
     return {
@@ -74,8 +76,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("organizations", type=int)
     parser.add_argument("--only", type=int, nargs="*", default=[], help="these organizations' parts, without planning")
+    parser.add_argument("--together", type=int, default=0, help="how many are due in all, where only a part is run")
     given = parser.parse_args()
-    sys.stdout.write("\n" + json.dumps(asyncio.run(run(given.organizations, given.only))) + "\n")
+    sys.stdout.write("\n" + json.dumps(asyncio.run(run(given.organizations, given.only, given.together))) + "\n")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,10 @@ def _seconds(world: World, *, processes: int, due: int, held: bool) -> float:
     began = time.perf_counter()
     shares = [list(range(first, ORGANIZATIONS, processes)) for first in range(processes)]
     running = [
-        world.begin("bench.run_reconcile", ORGANIZATIONS, "--only", *share, database=address) for share in shares
+        world.begin(
+            "bench.run_reconcile", ORGANIZATIONS, "--together", ORGANIZATIONS * due, "--only", *share, database=address
+        )
+        for share in shares
     ]
     with _with_a_fifth_of_a_core(running) if held else nullcontext():
         drained = [each.result() for each in running]

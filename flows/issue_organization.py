@@ -13,7 +13,7 @@ from tasks.tell import final_state, name_run, tag_run, what_is_open
 
 
 @flow(name="issue-organization", persist_result=False)
-async def issue_organization(portals: list[str], limit: int = 0) -> State[Tally]:
+async def issue_organization(portals: list[str], limit: int = 0, together: int = 0) -> State[Tally]:
     """Issue what the portals of one Credly organization have due.
 
     Started by reconcile. The rate limit belongs to an organization's token, so each organization is a run of its
@@ -22,6 +22,7 @@ async def issue_organization(portals: list[str], limit: int = 0) -> State[Tally]
     Args:
         portals: Ids of the portals that are connected to this organization with the same token.
         limit: Issue at most this many badges; 0 is all.
+        together: How many badges the run that started this one has due in all. The more, the more share a task run.
     """
     elsewhere = not is_database_open()
     async with open_database():
@@ -33,7 +34,7 @@ async def issue_organization(portals: list[str], limit: int = 0) -> State[Tally]
                 async with open_organization(due) as organization:
                     await check_organization()
                     async with shown_progress(min(due.due, limit or due.due)):
-                        await drain(limit=limit or None)
+                        await drain(limit=limit or None, together=together)
                     await block_rest()
                     total += organization.tally
             except TokenNotUsable as unusable:

@@ -40,17 +40,20 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False, ful
         organizations = await organizations_with_work([portal] if portal else None)
         await name_run(_title(organizations))
         room = asyncio.Semaphore(settings().organizations_at_once)
-        parts = await asyncio.gather(*(_issue(each, share, room) for each, share in shares(organizations, limit=limit)))
+        together = sum(each.due for each in organizations)
+        allotted = shares(organizations, limit=limit)
+        parts = await asyncio.gather(*(_issue(each, share, limit or together, room) for each, share in allotted))
         return await tell_run(plan, organizations, parts, portal=portal, limit=limit)
 
 
-async def _issue(organization: DueOrganization, limit: int, room: asyncio.Semaphore) -> State[Any]:
+async def _issue(organization: DueOrganization, limit: int, together: int, room: asyncio.Semaphore) -> State[Any]:
     found_by = [f"portal:{portal}" for portal in organization.portal_ids]
     async with room:
         if settings().dispatch is Dispatch.WORKERS:
-            return await issue_elsewhere(organization, limit=limit, tags=found_by)
+            return await issue_elsewhere(organization, limit=limit, together=together, tags=found_by)
         with tags(*found_by):
-            return await issue_organization(list(organization.portal_ids), limit=limit, return_state=True)
+            portals = list(organization.portal_ids)
+            return await issue_organization(portals, limit=limit, together=together, return_state=True)
 
 
 def _title(organizations: list[DueOrganization]) -> str:

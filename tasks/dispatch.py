@@ -47,9 +47,9 @@ def shares(organizations: list[DueOrganization], *, limit: int) -> list[tuple[Du
     return allotted
 
 
-async def issue_elsewhere(due: DueOrganization, *, limit: int, tags: list[str]) -> State[Any]:
+async def issue_elsewhere(due: DueOrganization, *, limit: int, together: int, tags: list[str]) -> State[Any]:
     """Let whichever worker is free issue an organization's badges, and return the end of that run with its tally."""
-    parameters = {"portals": list(due.portal_ids), "limit": limit}
+    parameters = {"portals": list(due.portal_ids), "limit": limit, "together": together}
     try:
         run = await arun_deployment(
             DEPLOYMENT, parameters=parameters, tags=tags, timeout=None, poll_interval=_LOOK_EVERY_SECONDS

@@ -17,8 +17,10 @@ _END = None
 Batch = list[tuple[int, str]]
 
 
-async def drain(*, limit: int | None) -> None:
+async def drain(*, limit: int | None, together: int = 0) -> None:
     """Issue what the opened organization has due, at most `limit` badges; what became of them is in its tally.
+
+    `together`: how many badges the whole run has due, this organization's and others'.
 
     Raises:
         RuntimeError: a task run ended in a defect; all others were finished first, and nothing is lost.
@@ -27,7 +29,9 @@ async def drain(*, limit: int | None) -> None:
     current = organization()
     queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=configured.calls_at_once)
     slots = [asyncio.create_task(_slot(queue)) for _ in range(configured.calls_at_once)]
-    async for batch in _batches(current, size=batch_size(current.due, configured, limit=limit), limit=limit):
+    due = min(current.due.due, limit or current.due.due)
+    size = batch_size(current.due, configured, due=due, together=together)
+    async for batch in _batches(current, size=size, limit=limit):
         await queue.put(batch)
     for _ in slots:
         await queue.put(_END)
@@ -39,13 +43,13 @@ async def drain(*, limit: int | None) -> None:
         )
 
 
-def batch_size(organization: DueOrganization, configured: Settings, *, limit: int | None) -> int:
+def batch_size(organization: DueOrganization, configured: Settings, *, due: int, together: int) -> int:
     """Return how many badges share a task run: one, until a run would make more task runs than it may.
 
+    A run is all of its organizations together; but each has as many task runs as it may have calls under way.
     Never so many that their lease could end before their turns come at the organization's pace, or at a slow Credly's.
     """
-    due = min(organization.due, limit) if limit else organization.due
-    wanted = ceil(due / configured.task_runs_per_run)
+    wanted = min(ceil(max(due, together) / configured.task_runs_per_run), ceil(due / configured.calls_at_once))
     half_a_lease = configured.lease.total_seconds() / 2
     seconds_each = max(configured.calls_at_once / organization.calls_per_second, _SLOW_CALL_SECONDS)
     bearable = int(half_a_lease / seconds_each)
