@@ -8,10 +8,14 @@ T = TypeVar("T")
 
 
 def until(condition: Callable[[], T], *, what: str, within: float = 60) -> T:
-    """Return what the condition returns once it is true; fail after `within` seconds, far more than it takes."""
-    deadline = time.monotonic() + within
+    """Return what the condition returns once it is true; fail after `within` seconds, far more than it takes.
+
+    The longer it takes, the less often it looks: what it looks at needs the same processors.
+    """
+    begun = time.monotonic()
     while not (found := condition()):
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - begun
+        if waited > within:
             raise TimeoutError(f"Not within {within:.0f} s: {what}")
-        time.sleep(0.05)
+        time.sleep(min(0.01 + waited / 20, 0.5))
     return found
