@@ -140,6 +140,7 @@ class LaurelMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        gc.freeze()  # a collection then looks at what the sequence has made, not at all that is imported
         self.standin, self.tried = self.surroundings.standin, self.surroundings.tried
         self.clock, self.allowed = Clock(), set[Pair]()
         self._stack, self._runner = ExitStack(), asyncio.Runner()
@@ -158,6 +159,7 @@ class LaurelMachine(RuleBasedStateMachine):
             self.do(self._async_stack.aclose())
             self._runner.close()
             self._stack.close()
+            gc.unfreeze()
 
     tried_anything = False
 
