@@ -239,8 +239,8 @@ async def test_a_withdrawn_award_is_noticed_once_the_round_comes_to_it(ready: Da
         await an_award(ready, user=f"user-{number}")
         await an_issuance(ready, user=f"user-{number}", state=state, reason=reason)
     await planned(ready)
-    award = (await rows_of(ready, AchievementAward))[6]
-    await change(ready, AchievementAward, award.id, withdrawn_at=NOW)
+    (award,) = [row.id for row in await rows_of(ready, AchievementAward) if row.user_id == "user-6"]
+    await change(ready, AchievementAward, award, withdrawn_at=NOW)
 
     found = [(await swept(ready, now=NOW + run * HOUR / 4)).cancelled for run in range(1, 4)]
 
