@@ -105,8 +105,8 @@ def test_everything_in_the_lock_is_hashed() -> None:
 def test_every_dependency_is_locked_at_a_version_it_allows() -> None:
     locked: dict[str, set[str]] = {}
     for entry in _lock_entries():
-        name, version = re.match(r"([^=]+)==(\S+)", entry).groups()  # type: ignore[union-attr]
-        locked.setdefault(canonicalize_name(name.partition("[")[0]), set()).add(version)
+        name, version = re.match(r"([\w.-]+)(?:\[[^]]*\])?==(\S+)", entry).groups()  # type: ignore[union-attr]
+        locked.setdefault(canonicalize_name(name), set()).add(version)
 
     not_allowed = [
         str(one)
