@@ -1,5 +1,6 @@
 """The report's numbers are those of plain SQL, and its page needs nothing but itself."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -40,6 +41,18 @@ async def on_sqlite(migrated_file: Path, tmp_path: Path) -> AsyncIterator[Databa
     """For what is the same on both databases: how the page is made of the numbers."""
     async with sqlite_database(tmp_path, copy_of=migrated_file) as database:
         yield database
+
+
+@pytest.fixture(scope="module")
+def drawn(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of some weeks with all that can be in it, for several tests: drawing it takes seconds."""
+
+    async def draw() -> str:
+        async with sqlite_database(tmp_path_factory.mktemp("drawn"), copy_of=migrated_file) as database:
+            await fill(database, rows=200, seed=13)
+            return await page_of(database, Days(first=date(2026, 10, 1), last=date(2026, 11, 10)))
+
+    return asyncio.run(draw())
 
 
 async def page_of(database: Database, days: Days = WEEK, *, portal: str = "") -> str:
@@ -180,21 +193,18 @@ async def test_one_issuance_has_a_report(on_sqlite: Database) -> None:
     ]  # fmt: skip
 
 
-async def test_the_page_asks_the_network_for_nothing(on_sqlite: Database) -> None:
-    await fill(on_sqlite, rows=100, seed=12)
+def test_the_page_asks_the_network_for_nothing(drawn: str) -> None:
+    seen = read(drawn)
 
-    page = await page_of(on_sqlite, Days(first=date(2026, 10, 1), last=date(2026, 11, 10)))
-
-    seen = read(page)
     asking = {"src", "srcset", "href", "xlink:href", "data", "action", "poster", "background", "cite"}
     assert [each for each in seen.attributes if each[1] in asking] == []
     assert (
         set(seen.tags) & {"link", "img", "iframe", "object", "embed", "base", "form", "image", "use", "video"} == set()
     )
-    assert re.findall(r"@import|url\((?!#)", page) == []
-    addresses = set(re.findall(r"https?://[^\s\"'<)]+", page))
+    assert re.findall(r"@import|url\((?!#)", drawn) == []
+    addresses = set(re.findall(r"https?://[^\s\"'<)]+", drawn))
     assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
-    assert "default-src 'none'" in page
+    assert "default-src 'none'" in drawn
 
 
 async def test_names_of_the_platform_are_text(on_sqlite: Database) -> None:
@@ -213,12 +223,9 @@ async def test_names_of_the_platform_are_text(on_sqlite: Database) -> None:
     assert seen.tables["By achievement"][1][:2] == [odd, odd]
 
 
-async def test_each_chart_has_a_text_alternative_and_a_version_for_every_page(on_sqlite: Database) -> None:
-    await fill(on_sqlite, rows=200, seed=13)
+def test_each_chart_has_a_text_alternative_and_a_version_for_every_page(drawn: str) -> None:
+    seen = read(drawn)
 
-    page = await page_of(on_sqlite, Days(first=date(2026, 10, 20), last=date(2026, 11, 10)))
-
-    seen = read(page)
     labels = [value for tag, name, value in seen.attributes if (tag, name) == ("div", "aria-label")]
     described = [label for label in labels if ". " in label]
     assert [label.partition(".")[0] for label in described] == CHARTS
@@ -226,7 +233,7 @@ async def test_each_chart_has_a_text_alternative_and_a_version_for_every_page(on
     assert set(CHARTS) <= set(seen.tables)
     for theme in ("light", "dark"):
         for size in ("wide", "narrow"):
-            assert page.count(f'data-theme="{theme}" data-size="{size}"') == len(CHARTS)
+            assert drawn.count(f'data-theme="{theme}" data-size="{size}"') == len(CHARTS)
     ids = [value for _tag, name, value in seen.attributes if name == "id"]
     assert len(ids) == len(set(ids))
 
