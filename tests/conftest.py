@@ -1,7 +1,9 @@
 """What holds for every test: nothing of the shell's Prefect, Credly or database settings is seen."""
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import certifi
@@ -45,7 +47,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _PREFECT_HOME.cleanup()
 
 
-_SLOWEST_FIRST = ("browser", "model", "acceptance")
+_SLOWEST_FIRST = ("browser", "model", "acceptance", "integration")
 
 
 @pytest.hookimpl(trylast=True)
@@ -57,6 +59,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return _SLOWEST_FIRST.index(folder) if folder in _SLOWEST_FIRST else len(_SLOWEST_FIRST)
 
     items.sort(key=place)
+
+
+@pytest.fixture
+def unmeasured() -> Iterator[None]:
+    """For tests that go over what others measure: without coverage, their own thread needs half the time."""
+    measuring = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(measuring)
 
 
 # How long an example takes says more about the machine than about the code.

@@ -29,6 +29,8 @@ from tests.support.receiver import Receiver, running_receiver
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, TOKEN, World
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 PERSONAL = ("Lovelace", "Babbage", "example.org", "invented-token")
 STOPPED = "Laurel: Badges of a Credly organization are stopped"
 BLOCK = "custom-webhook/operators"

@@ -22,6 +22,8 @@ from tests.support.standin import Standin
 from tests.support.waiting import until
 from tests.support.world import TEMPLATE, World
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 ISSUE = {"method": "POST", "path": "/badges$"}
 
 

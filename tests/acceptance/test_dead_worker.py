@@ -21,6 +21,8 @@ from tests.support.waiting import until
 from tests.support.workers import deploy, kill, worker
 from tests.support.world import World
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 

@@ -17,6 +17,8 @@ from tests.support.running import run_reconcile
 from tests.support.standin import Standin
 from tests.support.world import TEMPLATE, World
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 issuances = table(BadgeIssuance)
 
 

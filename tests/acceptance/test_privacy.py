@@ -31,6 +31,8 @@ from tests.support.seen import Seen, log_of, see
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, World
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 FIRST, LAST, ADDRESS = "Wilhelmina", "Featherstonehaugh", "minna.f@post.example.net"
 TOKEN = "token-that-nobody-may-see"
 SECRETS = (FIRST, LAST, ADDRESS, "minna", TOKEN)

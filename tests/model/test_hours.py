@@ -12,6 +12,8 @@ from tests.support.databases import sqlite_database
 from tests.support.machine import LaurelMachine, Surroundings, save_tokens
 from tests.support.standin import Standin
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 QUARTER = 15
 USERS = ("ada", "bob", "cy")
 

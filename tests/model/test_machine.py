@@ -11,6 +11,8 @@ from tests.support.databases import ENGINES, migrated_postgresql_database, sqlit
 from tests.support.machine import LaurelMachine, Surroundings, save_tokens
 from tests.support.standin import Standin
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 BOUNDED = settings(
     max_examples=8,
     stateful_step_count=30,
