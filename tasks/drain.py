@@ -46,10 +46,11 @@ async def drain(*, limit: int | None, together: int = 0) -> None:
 def batch_size(organization: DueOrganization, configured: Settings, *, due: int, together: int) -> int:
     """Return how many badges share a task run: one, until a run would make more task runs than it may.
 
-    A run is all of its organizations together; but each has as many task runs as it may have calls under way.
+    A run is all of its organizations together; but others' work leaves each as many as it may have calls under way.
     Never so many that their lease could end before their turns come at the organization's pace, or at a slow Credly's.
     """
-    wanted = min(ceil(max(due, together) / configured.task_runs_per_run), ceil(due / configured.calls_at_once))
+    task_runs = configured.task_runs_per_run
+    wanted = max(ceil(due / task_runs), min(ceil(together / task_runs), ceil(due / configured.calls_at_once)))
     half_a_lease = configured.lease.total_seconds() / 2
     seconds_each = max(configured.calls_at_once / organization.calls_per_second, _SLOW_CALL_SECONDS)
     bearable = int(half_a_lease / seconds_each)
