@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
-from models.database import Database
+from models.database import Database, open_configured
 from models.migrate import create_platform_tables
 from models.platform import (
     Achievement,
@@ -37,7 +37,7 @@ from models.platform import (
     platform_metadata,
 )
 from models.tables import table
-from settings import settings
+from rules.choices import Mistake
 
 _MARK = Table("laurel_imported_platform", MetaData(), Column("id", String(1), primary_key=True))
 Key = Annotated[str, Field(min_length=1, max_length=64)]
@@ -45,7 +45,7 @@ Text = Annotated[str | None, BeforeValidator(lambda value: value or None)]
 Moment = Annotated[AwareDatetime | None, BeforeValidator(lambda value: value or None)]
 
 
-class NotOurs(Exception):
+class NotOurs(Mistake):
     """The database has a platform's tables that Laurel did not make: nothing is written to them."""
 
 
@@ -121,7 +121,10 @@ async def _prepare(database: Database) -> None:
         if _MARK.name not in there:
             taken = sorted(there & set(platform_metadata.tables))
             if taken:
-                raise NotOurs(f"The database has a platform's tables ({', '.join(taken)}), which Laurel only reads.")
+                raise NotOurs(
+                    f"The database has a platform's tables ({', '.join(taken)}), which Laurel only reads. Nothing was "
+                    "written. Unset LAUREL_DATABASE_URL, or name an empty database."
+                )
             await connection.run_sync(_MARK.create)
     await create_platform_tables(database)
 
@@ -197,8 +200,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         report = asyncio.run(_import(folder))
-    except NotOurs as error:
-        sys.stderr.write(f"{error} Nothing was written. Unset LAUREL_DATABASE_URL, or name an empty database.\n")
+    except Mistake as mistake:
+        sys.stderr.write(f"{mistake}\n")
         return 2
     for name, count in report.imported.items():
         sys.stdout.write(f"{name}: {count} rows\n")
@@ -208,11 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _import(folder: Path) -> Report:
-    database = Database(settings().database_url)
-    try:
+    async with open_configured() as database:
         return await import_folder(database, folder)
-    finally:
-        await database.dispose()
 
 
 if __name__ == "__main__":
