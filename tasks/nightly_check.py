@@ -40,15 +40,17 @@ async def check_everything(portal: str) -> Told:
         Mistake: there is no such portal.
     """
     async with database().reading() as connection:
-        lacks = [_of_database(lack) for lack in await lacks_of(connection)]
-    if lacks:
-        sentence = f"{counted(len(lacks), 'thing')} to mend in the database; nothing else was looked at"
-        return Told(sentence=sentence, page=_page(sentence, lacks), needs_a_person=True)
+        lacks = await lacks_of(connection)
+    findings = [_of_database(lack) for lack in lacks]
+    if any(lack.stops for lack in lacks):
+        wrong = [finding for finding in findings if finding.needs_a_person]
+        sentence = f"{counted(len(wrong), 'thing')} to mend in the database; nothing else was looked at"
+        return Told(sentence=sentence, page=_page(sentence, findings), needs_a_person=True)
     if portal:
         await known_portal(portal)
     async with database().reading() as connection:
         portals = [each for each in await overview(connection, portal_id=portal) if each.connection or each.configured]
-    findings = [finding for each in portals async for finding in _of_portal(each)]
+    findings += [finding for each in portals async for finding in _of_portal(each)]
     if not portal:
         findings += [finding async for finding in _of_links()]
     wrong = [finding for finding in findings if finding.needs_a_person]
@@ -60,7 +62,12 @@ async def check_everything(portal: str) -> Told:
 
 
 def _of_database(lack: Lack) -> Finding:
-    return Finding(where=code(lack.where), what=plain(lack.what, longest=500), advice=plain(lack.advice, longest=500))
+    return Finding(
+        where=code(lack.where),
+        what=plain(lack.what, longest=500),
+        advice=plain(lack.advice, longest=500),
+        needs_a_person=lack.needs_a_person,
+    )
 
 
 def _page(sentence: str, findings: list[Finding]) -> str:
