@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from prefect.client.orchestration import get_client
+
 from credly.errors import CredlyError, NotFound
 from models import setting_up
 from models.evidence_links import odd_links
@@ -50,6 +52,9 @@ async def check_everything(portal: str) -> Told:
         await known_portal(portal)
     async with database().reading() as connection:
         portals = [each for each in await overview(connection, portal_id=portal) if each.connection or each.configured]
+    if any(each.connection for each in portals) and (silent := await _silent_prefect()) is not None:
+        sentence = "Prefect's server does not answer; connections, templates and links were not looked at"
+        return Told(sentence=sentence, page=_page(sentence, [*findings, silent]), needs_a_person=True)
     findings += [finding for each in portals async for finding in _of_portal(each)]
     if not portal:
         findings += [finding async for finding in _of_links()]
@@ -79,6 +84,17 @@ def _page(sentence: str, findings: list[Finding]) -> str:
     if notes:
         parts += ["## Good to know", table(("where", "what", "what it means"), notes)]
     return "\n\n".join(parts)
+
+
+async def _silent_prefect() -> Finding | None:
+    """Prefect's server has the tokens. A run has it at hand; `python -m flows.check` may not."""
+    async with get_client() as client:
+        if await client.api_healthcheck() is None:
+            return None
+        where = code(str(client.api_url))
+    return Finding(
+        where=where, what="Prefect's server does not answer.", advice="Start it, or mend PREFECT\\_API\\_URL."
+    )
 
 
 async def _of_portal(portal: PortalOverview) -> AsyncIterator[Finding]:

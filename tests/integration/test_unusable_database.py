@@ -1,4 +1,4 @@
-"""A database that cannot be used: said in one sentence with what to do, without a traceback and without a password."""
+"""A database or a server that cannot be used: said in a sentence with what to do, without traceback or password."""
 
 import asyncio
 import os
@@ -131,6 +131,25 @@ def test_every_command_says_it_in_one_line(module: str, tmp_path: Path) -> None:
     assert "The database at 127.0.0.1 (port 1) could not be reached" in said
     assert len(said.strip().splitlines()) == 1
     assert "s3cret" not in said
+
+
+async def test_the_check_says_that_prefect_does_not_answer(ready: Database, tmp_path: Path) -> None:
+    url = ready.engine.url.render_as_string(hide_password=False)
+    away = {"LAUREL_DATABASE_URL": url, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:1/api"}
+
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "flows.check"],
+        cwd=ROOT,
+        env=os.environ | away | {"COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "Prefect's server does not answer; connections, templates and links were not looked at" in done.stdout
+    assert "mend PREFECT_API_URL" in done.stdout
 
 
 async def test_a_setting_that_is_wrong_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
