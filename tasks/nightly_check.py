@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from prefect.client.orchestration import get_client
+from prefect.settings import get_current_settings
 
 from credly.errors import CredlyError, NotFound
 from models import setting_up
@@ -88,13 +89,15 @@ def _page(sentence: str, findings: list[Finding]) -> str:
 
 async def _silent_prefect() -> Finding | None:
     """Prefect's server has the tokens. A run has it at hand; `python -m flows.check` may not."""
-    async with get_client() as client:
-        if await client.api_healthcheck() is None:
-            return None
-        where = code(str(client.api_url))
-    return Finding(
-        where=where, what="Prefect's server does not answer.", advice="Start it, or mend PREFECT\\_API\\_URL."
-    )
+    where = code(get_current_settings().api.url or "PREFECT_API_URL is not set")
+    try:
+        async with get_client() as client:
+            if await client.api_healthcheck() is None:
+                return None
+    except RuntimeError:  # Prefect wanted to start a server for the moment, which did not come up in time
+        pass
+    advice = plain("Start it, or mend PREFECT_API_URL.")
+    return Finding(where=where, what="Prefect's server does not answer.", advice=advice)
 
 
 async def _of_portal(portal: PortalOverview) -> AsyncIterator[Finding]:

@@ -73,7 +73,7 @@ async def fill(platform: Database) -> None:
     INSERT INTO lms.course VALUES ('{COURSE}', '{SITE}', 'Forklift', NULL);
     INSERT INTO lms.employer VALUES (7, 'Acme', 'https://acme.example.org');
     INSERT INTO lms.person VALUES ('{ADA}', 'Ada King Lovelace', 'ada@example.org', NULL, NULL),
-        ('{CHER}', 'Cher', 'cher@example.org', NULL, NULL), ('{GONE}', 'Gone By', 'gone@example.org', NULL, now()),
+        ('{CHER}', 'Cher ', 'cher@example.org', NULL, NULL), ('{GONE}', 'Gone By', 'gone@example.org', NULL, now()),
         ('{LATE}', 'Too Late', 'late@example.org', NULL, NULL);
     INSERT INTO lms.completion SELECT gen_random_uuid(), '{COURSE}', id, 7, now() - interval '1 hour',
         CASE WHEN full_name = 'Too Late' THEN now() END FROM lms.person
