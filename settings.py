@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -24,6 +24,10 @@ def _seconds(value: object) -> object:
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
+class NotConfigured(Exception):
+    """A setting is not as it must be."""
+
+
 class Dispatch(StrEnum):
     """Where an organization's badges are issued."""
 
@@ -34,7 +38,9 @@ class Dispatch(StrEnum):
 class Settings(BaseSettings):
     """Everything an operator may set. Durations are seconds in the environment, `timedelta` here."""
 
-    model_config = SettingsConfigDict(env_prefix="LAUREL_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LAUREL_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     database_url: str = Field(
         default=f"sqlite+aiosqlite:///{DEFAULT_DATABASE}",
@@ -148,11 +154,19 @@ class Settings(BaseSettings):
             if url.startswith(plain):
                 return driven + url.removeprefix(plain)
         if not url.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite://")):
-            raise ValueError("LAUREL_DATABASE_URL must start with sqlite:/// or postgresql://")
+            raise ValueError("it must start with sqlite:/// or postgresql://")
         return url
 
 
 @cache
 def settings() -> Settings:
-    """Read the settings once; `settings.cache_clear()` reads them anew."""
-    return Settings()
+    """Read the settings once; `settings.cache_clear()` reads them anew.
+
+    Raises:
+        NotConfigured: a setting is not as it must be; named without its value, which may hold a password.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"LAUREL_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()]
+        raise NotConfigured(". ".join(wrong)) from None

@@ -10,7 +10,7 @@ from prefect import State, flow
 from rich.console import Console
 from rich.markdown import Markdown
 
-from rules.choices import PlatformId
+from rules.choices import Mistake, PlatformId
 from tasks.nightly_check import check_everything
 from tasks.people import tell
 from tasks.resources import open_database
@@ -30,8 +30,12 @@ async def check(portal: PlatformId = "") -> State[None]:
 
 
 async def _print() -> int:
-    async with open_database():
-        told = await check_everything("")
+    try:
+        async with open_database():
+            told = await check_everything("")
+    except Mistake as mistake:
+        sys.stderr.write(f"{mistake}\n")
+        return 2
     Console().print(Markdown(told.page))
     return 1 if told.needs_a_person else 0
 

@@ -5,14 +5,16 @@ from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlmodel.sql.sqltypes import AutoString
 
 import models  # noqa: F401 - fills the MetaData
 from models.base import laurel_metadata
 from models.columns import UtcDateTime
-from models.database import Database
-from settings import settings
+from models.database import open_configured
+from models.migrate import VERSION_TABLE
+from rules.choices import Mistake
 
 
 def _is_ours(_object: Any, name: str | None, kind: str, _reflected: bool, _compare_to: Any) -> bool:
@@ -36,7 +38,7 @@ def _migrate(connection: Connection) -> None:
         connection=connection,
         target_metadata=laurel_metadata,
         include_object=_is_ours,
-        version_table="laurel_alembic_version",
+        version_table=VERSION_TABLE,
         render_as_batch=True,
         compare_type=True,
         render_item=_render,
@@ -46,12 +48,11 @@ def _migrate(connection: Connection) -> None:
 
 
 async def _open_and_migrate() -> None:
-    database = Database(settings().database_url)
     try:
-        async with database.writing() as connection:
+        async with open_configured() as database, database.writing() as connection:
             await connection.run_sync(_migrate)
-    finally:
-        await database.dispose()
+    except Mistake as mistake:
+        raise CommandError(str(mistake)) from None  # which Alembic prints, without a traceback
 
 
 def run() -> None:

@@ -3,14 +3,17 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from rules.choices import Mistake
+from settings import NotConfigured, settings
 
 BUSY_TIMEOUT_SECONDS = 60
 
@@ -32,8 +35,8 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Open a read transaction; nothing is kept of what is written in it."""
-        async with self.engine.connect() as connection:
-            yield connection
+        async with AsyncExitStack() as stack:
+            yield await self._connected(stack)
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
@@ -41,10 +44,22 @@ class Database:
 
         On SQLite it takes the write lock at once, so that reading and then writing cannot meet another writer.
         """
-        async with self._writer, self.engine.connect() as connection:
+        async with self._writer, AsyncExitStack() as stack:
+            connection = await self._connected(stack)
             await connection.execution_options(laurel_writing=True)
             async with connection.begin():
                 yield connection
+
+    async def _connected(self, stack: AsyncExitStack) -> AsyncConnection:
+        try:
+            return await stack.enter_async_context(self.engine.connect())
+        except OSError as error:
+            url = self.engine.url
+            raise NotUsable(
+                f"The database at {url.host or 'this machine'} (port {url.port or 'as usual'}) could not be reached "
+                f"({error.strerror or 'no answer'}). Is it running, and are host and port in "
+                "LAUREL_DATABASE_URL right?"
+            ) from None
 
     async def dispose(self) -> None:
         """Close every connection."""
@@ -57,16 +72,81 @@ class Database:
         return int(pool.checkedout())
 
 
-class TableMissing(Exception):
+class NotUsable(Mistake):
+    """The database cannot be reached, does not let Laurel in, or lacks a table; the message says what to do."""
+
+
+class TableMissing(NotUsable):
     """The database lacks a table that Laurel reads or writes."""
 
 
-def missing_table(error: Exception) -> str | None:
-    """Return the table that a statement did not find, if that is what the error says."""
-    if not isinstance(error, DBAPIError):
-        return None
+@asynccontextmanager
+async def open_at(url: str) -> AsyncIterator[Database]:
+    """Open a database and close it at the end; what stands in the way is said in a sentence, without a password.
+
+    Raises:
+        NotUsable: the address is none, the database does not let Laurel in, or a statement did not find its table.
+    """
+    try:
+        database = Database(url)
+    except (ArgumentError, ValueError, OSError):
+        raise NotUsable(
+            "LAUREL_DATABASE_URL is not an address that can be used: postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or "
+            "sqlite:///FILE in a folder that can be written. In a user's name or a password, @ : / ? # and % are "
+            "written as %40 %3A %2F %3F %23 and %25."
+        ) from None
+    try:
+        yield database
+    except DBAPIError as error:
+        unusable = _in_words(error)
+        if unusable is None:
+            raise
+        raise unusable from None
+    finally:
+        await database.dispose()
+
+
+@asynccontextmanager
+async def open_configured() -> AsyncIterator[Database]:
+    """Open the database that LAUREL_DATABASE_URL names.
+
+    Raises:
+        NotUsable: as `open_at`, or a setting is not as it must be.
+    """
+    try:
+        url = settings().database_url
+    except NotConfigured as wrong:
+        raise NotUsable(str(wrong)) from None
+    async with open_at(url) as database:
+        yield database
+
+
+def _in_words(error: DBAPIError) -> NotUsable | None:
     found = re.search(r'no such table: (\S+)|relation "([^"]+)" does not exist', str(error.orig))
-    return (found[1] or found[2]) if found else None
+    if found:
+        return TableMissing(
+            f"The database has no table or view {found[1] or found[2]}. Laurel's own tables come by `alembic upgrade "
+            "head`; the platform's are described in docs/adopting.md. `python -m flows.check` says what else is "
+            "missing."
+        )
+    denied = re.search(r"permission denied for [\w ]+", str(error.orig))
+    if denied:
+        return NotUsable(f"Laurel's role lacks a right: {denied[0]}. `python -m flows.check` says what to grant.")
+    refused = _SAID_WHEN_REFUSED.get(str(getattr(error.orig, "sqlstate", None)))
+    if refused:
+        return NotUsable(f"The database did not let Laurel in: {refused}")
+    if re.search("unable to open database file|file is not a database|readonly database", str(error.orig)):
+        return NotUsable(f"The file in LAUREL_DATABASE_URL cannot be used as a SQLite database: {error.orig}.")
+    return None
+
+
+_SAID_WHEN_REFUSED = {
+    "28P01": "the password is wrong, or there is no such role. Look at LAUREL_DATABASE_URL.",
+    "28000": "there is no such role, it may not log in, or pg_hba.conf does not let it. Look at LAUREL_DATABASE_URL.",
+    "3D000": "there is no database of this name. Look at LAUREL_DATABASE_URL.",
+    "53300": "it has no connection left. Raise max_connections, or let fewer processes use it.",
+    "57P03": "it is starting up or shutting down. Try again.",
+}
 
 
 def _postgresql_engine(url: str) -> AsyncEngine:

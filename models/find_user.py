@@ -6,19 +6,15 @@ Not a flow, on purpose: what a flow is given is kept in Prefect's database.
 import asyncio
 import sys
 
-from models.database import Database
+from models.database import open_configured
 from models.directory import users_with_primary_address
-from settings import settings
+from rules.choices import Mistake
 
 
 async def find(address: str) -> list[str]:
     """Return the ids of the users with this primary address, in the configured database."""
-    database = Database(settings().database_url)
-    try:
-        async with database.reading() as connection:
-            return await users_with_primary_address(connection, address)
-    finally:
-        await database.dispose()
+    async with open_configured() as database, database.reading() as connection:
+        return await users_with_primary_address(connection, address)
 
 
 def main() -> int:
@@ -26,7 +22,11 @@ def main() -> int:
     if len(sys.argv) != 2:
         sys.stderr.write("Give one e-mail address: python -m models.find_user ADDRESS\n")
         return 2
-    ids = asyncio.run(find(sys.argv[1]))
+    try:
+        ids = asyncio.run(find(sys.argv[1]))
+    except Mistake as mistake:
+        sys.stderr.write(f"{mistake}\n")
+        return 2
     sys.stdout.write("".join(f"{user_id}\n" for user_id in ids))
     if not ids:
         sys.stderr.write("No user has this as primary e-mail address.\n")

@@ -3,28 +3,29 @@
 `python -m models.import_csv FOLDER` reads, as far as they are there and in this order, `portals.csv` (id, name, url),
 `companies.csv` and `projects.csv` (the same columns), `users.csv` (id, first_name, last_name, email, profile_url),
 `achievements.csv` (id, portal_id, name) and `awards.csv` (achievement_id, user_id, awarded_at, and where you have
-them id, company_id, project_id, withdrawn_at). Times are ISO 8601 with a zone. A row that is there already is changed.
-Rows that cannot be taken are told by file and line, without what is in them, and the others are imported.
+them id, company_id, project_id, withdrawn_at). UTF-8, with commas, semicolons or tabs; the first line names the
+columns. Times are ISO 8601 with a zone, such as 2026-11-02T08:00:00+01:00. A row that is there already is changed, in
+what the file has a column for. Rows that cannot be taken are told by file and line, without what is in them, and the
+others are imported. The exit code is 0 where all were, 1 where some were not, 2 where nothing could be done.
 """
 
 import argparse
 import asyncio
-import csv
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from sqlalchemy import Column, Connection, MetaData, String, Table, inspect
+from sqlalchemy import Column, Connection, MetaData, String, Table, delete, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
-from models.database import Database
+from models.csv_rows import Award, Awardable, Named, Person, Refused, Row, rows_in
+from models.database import Database, open_configured
 from models.migrate import create_platform_tables
 from models.platform import (
     Achievement,
@@ -37,60 +38,23 @@ from models.platform import (
     platform_metadata,
 )
 from models.tables import table
-from settings import settings
+from rules.choices import Mistake
 
 _MARK = Table("laurel_imported_platform", MetaData(), Column("id", String(1), primary_key=True))
-Key = Annotated[str, Field(min_length=1, max_length=64)]
-Text = Annotated[str | None, BeforeValidator(lambda value: value or None)]
-Moment = Annotated[AwareDatetime | None, BeforeValidator(lambda value: value or None)]
-
-
-class NotOurs(Exception):
-    """The database has a platform's tables that Laurel did not make: nothing is written to them."""
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-
-class _Named(_Row):
-    id: Key
-    name: Annotated[str, Field(min_length=1)]
-    url: Text = None
-
-
-class _User(_Row):
-    id: Key
-    first_name: Text = None
-    last_name: Text = None
-    email: Text = None
-    profile_url: Text = None
-
-
-class _Achievement(_Row):
-    id: Key
-    portal_id: Key
-    name: Annotated[str, Field(min_length=1)]
-
-
-class _Award(_Row):
-    achievement_id: Key
-    user_id: Key
-    awarded_at: AwareDatetime
-    id: Text = None
-    company_id: Text = None
-    project_id: Text = None
-    withdrawn_at: Moment = None
-
-
-_FILES: tuple[tuple[str, type[_Row], type[SQLModel]], ...] = (
-    ("portals.csv", _Named, Portal),
-    ("companies.csv", _Named, Company),
-    ("projects.csv", _Named, Project),
-    ("users.csv", _User, User),
-    ("achievements.csv", _Achievement, Achievement),
-    ("awards.csv", _Award, AchievementAward),
+emails = table(UserEmail)
+_AT_A_TIME = 500  # rows in one transaction
+_FILES: tuple[tuple[str, type[Row], type[SQLModel]], ...] = (
+    ("portals.csv", Named, Portal),
+    ("companies.csv", Named, Company),
+    ("projects.csv", Named, Project),
+    ("users.csv", Person, User),
+    ("achievements.csv", Awardable, Achievement),
+    ("awards.csv", Award, AchievementAward),
 )
+
+
+class NotOurs(Mistake):
+    """The database has a platform's tables that Laurel did not make: nothing is written to them."""
 
 
 @dataclass
@@ -109,10 +73,17 @@ async def import_folder(database: Database, folder: Path) -> Report:
     """
     await _prepare(database)
     report = Report()
+    known = [name for name, *_ in _FILES]
+    strange = sorted(set(await asyncio.to_thread(_csv_files, folder)) - set(known))
+    report.refused += [f"{name}: the file is none of {', '.join(known)}" for name in strange]
     for name, kind, model in _FILES:
-        if (folder / name).exists():
-            report.imported[name] = await _import_file(database, folder / name, kind, model, report.refused)
+        if (folder / name).is_file():
+            await _import_file(database, folder / name, kind, model, report)
     return report
+
+
+def _csv_files(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if file.suffix.lower() == ".csv"]
 
 
 async def _prepare(database: Database) -> None:
@@ -121,7 +92,10 @@ async def _prepare(database: Database) -> None:
         if _MARK.name not in there:
             taken = sorted(there & set(platform_metadata.tables))
             if taken:
-                raise NotOurs(f"The database has a platform's tables ({', '.join(taken)}), which Laurel only reads.")
+                raise NotOurs(
+                    f"The database has a platform's tables ({', '.join(taken)}), which Laurel only reads. Nothing was "
+                    "written. Unset LAUREL_DATABASE_URL, or name an empty database."
+                )
             await connection.run_sync(_MARK.create)
     await create_platform_tables(database)
 
@@ -131,58 +105,91 @@ def _relations(connection: Connection) -> list[str]:
     return [*found.get_table_names(), *found.get_view_names()]
 
 
-async def _import_file(
-    database: Database, file: Path, kind: type[_Row], model: type[SQLModel], refused: list[str]
-) -> int:
-    imported = 0
-    for number, values in _lines(file):
-        try:
-            row = kind.model_validate(values)
-            async with database.writing() as connection:
-                await _put(connection, model, row)
-        except ValidationError as error:
-            refused.append(f"{file.name} line {number}: {_in_words(error)}")
-        except IntegrityError:
-            refused.append(f"{file.name} line {number}: it names something that is not there, or an address twice")
-        else:
-            imported += 1
-    return imported
+async def _import_file(database: Database, file: Path, kind: type[Row], model: type[SQLModel], report: Report) -> None:
+    imported, waiting = 0, list[tuple[int, Row]]()
+
+    async def put() -> int:
+        refused = await _put_together(database, model, waiting)
+        report.refused += [f"{file.name} line {each.line}: {each.why}" for each in refused]
+        return len(waiting) - len(refused)
+
+    for found in rows_in(file, kind):
+        if isinstance(found, Refused):
+            report.refused.append(f"{file.name} line {found.line}: {found.why}")
+            continue
+        waiting.append(found)
+        if len(waiting) == _AT_A_TIME:
+            imported += await put()
+            waiting.clear()
+    report.imported[file.name] = imported + await put()
 
 
-def _lines(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    with file.open(encoding="utf-8-sig", newline="") as opened:
-        reader = csv.DictReader(opened, restkey="too many columns")
-        for values in reader:
-            yield reader.line_num, {key.strip(): value or "" for key, value in values.items()}
+async def _put_together(
+    database: Database, model: type[SQLModel], rows: Sequence[tuple[int, Row]]
+) -> Sequence[Refused]:
+    """Put all in one transaction; if one of them is refused, each in its own."""
+    if not rows:
+        return []
+    try:
+        async with database.writing() as connection:
+            await _put(connection, model, [row for _line, row in rows])
+    except StatementError as error:
+        if getattr(error, "connection_invalidated", False):
+            raise
+        if len(rows) == 1:
+            return [await _refused(database, model, *rows[0])]
+        return [refused for each in rows for refused in await _put_together(database, model, [each])]
+    return []
 
 
-async def _put(connection: AsyncConnection, model: type[SQLModel], row: _Row) -> None:
-    values = row.model_dump()
-    if isinstance(row, _User):
-        values.pop("email")
-    if isinstance(row, _Award):
-        values["id"] = row.id or _key_of(row)
-    await _upsert(connection, model, values)
-    if isinstance(row, _User) and row.email:
-        await _upsert(
-            connection, UserEmail, {"id": row.id, "user_id": row.id, "address": row.email, "is_primary": True}
-        )
+async def _refused(database: Database, model: type[SQLModel], line: int, row: Row) -> Refused:
+    async with database.reading() as connection:
+        missing = await _missing(connection, model, row)
+    return Refused(line=line, why=missing or "the database does not take it")
 
 
-def _key_of(award: _Award) -> str:
-    """Return the same key for the same award, so that importing it again adds none."""
+async def _missing(connection: AsyncConnection, model: type[SQLModel], row: Row) -> str:
+    """Say which column names something that is not there."""
+    found = []
+    for foreign in sorted(table(model).foreign_keys, key=lambda each: each.parent.name):
+        key = getattr(row, foreign.parent.name)
+        there = select(foreign.column).where(foreign.column == key)
+        if key is not None and await connection.scalar(there) is None:
+            found.append(f"{foreign.parent.name}: it is not in {foreign.column.table.name}")
+    return "; ".join(found)
+
+
+async def _put(connection: AsyncConnection, model: type[SQLModel], rows: Sequence[Row]) -> None:
+    await _upsert(connection, model, [_values(row) for row in rows])
+    given = {row.id: row.email for row in rows if isinstance(row, Person) and "email" in row.model_fields_set}
+    without = [key for key, email in given.items() if not email]
+    if without:
+        await connection.execute(delete(emails).where(emails.c.user_id.in_(without)))
+    primary = [
+        {"id": key, "user_id": key, "address": email, "is_primary": True} for key, email in given.items() if email
+    ]
+    await _upsert(connection, UserEmail, primary)
+
+
+def _values(row: Row) -> dict[str, Any]:
+    values = row.model_dump(exclude_unset=True, exclude={"email"})
+    return values | {"id": row.id or _key_of(row)} if isinstance(row, Award) else values
+
+
+def _key_of(award: Award) -> str:
+    """Return the same key for the same award, so that importing it again adds none, in whatever zone its time is."""
     told = "\n".join((award.achievement_id, award.user_id, award.awarded_at.isoformat()))
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
-async def _upsert(connection: AsyncConnection, model: type[SQLModel], values: Mapping[str, Any]) -> None:
+async def _upsert(connection: AsyncConnection, model: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
+    """Put rows that have the same columns; of those with the same key the last stands."""
+    if not rows:
+        return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(table(model)).values(**values)
-    await connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=dict(values)))
-
-
-def _in_words(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg'].lower()}" for each in error.errors())
+    insert = dialect.insert(table(model))
+    changed = {name: insert.excluded[name] for name in rows[0]}
+    await connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=changed), list(rows))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -197,8 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         report = asyncio.run(_import(folder))
-    except NotOurs as error:
-        sys.stderr.write(f"{error} Nothing was written. Unset LAUREL_DATABASE_URL, or name an empty database.\n")
+    except Mistake as mistake:
+        sys.stderr.write(f"{mistake}\n")
         return 2
     for name, count in report.imported.items():
         sys.stdout.write(f"{name}: {count} rows\n")
@@ -208,11 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _import(folder: Path) -> Report:
-    database = Database(settings().database_url)
-    try:
+    async with open_configured() as database:
         return await import_folder(database, folder)
-    finally:
-        await database.dispose()
 
 
 if __name__ == "__main__":

@@ -4,12 +4,15 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from models.database import Database
 from models.platform import platform_metadata
 
 ROOT = Path(__file__).resolve().parent.parent
+VERSION_TABLE = "laurel_alembic_version"
 
 
 async def migrate(database: Database) -> None:
@@ -22,6 +25,16 @@ async def create_platform_tables(database: Database) -> None:
     """Create the platform's tables where no platform supplies them: in the demo and in tests."""
     async with database.writing() as connection:
         await connection.run_sync(platform_metadata.create_all)
+
+
+def newest_revision() -> str | None:
+    """Return the revision that this code's tables are of."""
+    return ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).get_current_head()
+
+
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision that the database's tables are of, or None where they were never migrated."""
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 
 def _upgrade(connection: Connection) -> None:

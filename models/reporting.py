@@ -40,7 +40,7 @@ class Chosen:
 @asynccontextmanager
 async def snapshot(database: Database) -> AsyncIterator[AsyncConnection]:
     """Open a transaction in which every query sees the same moment, on both databases."""
-    async with database.engine.connect() as connection:
+    async with database.reading() as connection:
         if connection.dialect.name == "postgresql":
             await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         yield connection

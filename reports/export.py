@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from models.counting import Which
-from models.database import Database
+from models.database import Database, open_configured
 from models.reporting import Chosen, count, snapshot
 from reports import frames
 from reports.asked import check_portal
@@ -174,11 +174,8 @@ def _wish(given: argparse.Namespace) -> Wish:
 
 
 async def _run(given: argparse.Namespace) -> Exported:
-    database = Database(settings().database_url)
-    try:
+    async with open_configured() as database:
         return await export(database, _wish(given))
-    finally:
-        await database.dispose()
 
 
 def main(arguments: Sequence[str]) -> int:

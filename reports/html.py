@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from models.database import Database
+from models.database import Database, open_configured
 from reports.asked import check_portal
 from reports.figures import Figures, figures
 from reports.files import folder_of, part_of_name, whole_file
@@ -93,11 +93,8 @@ async def _run(given: argparse.Namespace) -> Report:
     now = datetime.now(UTC)
     period = period_of(given.from_day, given.until_day)
     days = days_of(period, Span(given.span), today=now.date(), longest=LONGEST_DAYS)
-    database = Database(settings().database_url)
-    try:
+    async with open_configured() as database:
         return await write_report(database, days, portal=given.portal, folder=given.folder, made_at=now)
-    finally:
-        await database.dispose()
 
 
 def main(arguments: Sequence[str]) -> int:

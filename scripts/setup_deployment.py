@@ -15,9 +15,10 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
 from automations.__main__ import main as apply_automations
-from models.database import Database
+from models.database import open_configured
 from models.migrate import migrate
-from settings import ROOT, settings
+from rules.choices import Mistake
+from settings import ROOT
 
 POOL = "badges"
 SERVER_WITHIN_SECONDS = 180.0
@@ -48,13 +49,11 @@ async def set_up(block: str = "") -> int:
 
 
 async def _migrate() -> None:
-    database = Database(settings().database_url)
     try:
-        await migrate(database)
-    except OSError as error:
-        raise SetupError(f"The database {database!r} does not answer: {error}") from error
-    finally:
-        await database.dispose()
+        async with open_configured() as database:
+            await migrate(database)
+    except Mistake as mistake:
+        raise SetupError(str(mistake)) from None
 
 
 async def _wait_for(client: PrefectClient) -> None:

@@ -3,6 +3,9 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from prefect.client.orchestration import get_client
+from prefect.settings import get_current_settings
+
 from credly.errors import CredlyError, NotFound
 from models import setting_up
 from models.evidence_links import odd_links
@@ -40,15 +43,20 @@ async def check_everything(portal: str) -> Told:
         Mistake: there is no such portal.
     """
     async with database().reading() as connection:
-        lacks = [_of_database(lack) for lack in await lacks_of(connection)]
-    if lacks:
-        sentence = f"{counted(len(lacks), 'thing')} to mend in the database; nothing else was looked at"
-        return Told(sentence=sentence, page=_page(sentence, lacks), needs_a_person=True)
+        lacks = await lacks_of(connection)
+    findings = [_of_database(lack) for lack in lacks]
+    if any(lack.stops for lack in lacks):
+        wrong = [finding for finding in findings if finding.needs_a_person]
+        sentence = f"{counted(len(wrong), 'thing')} to mend in the database; nothing else was looked at"
+        return Told(sentence=sentence, page=_page(sentence, findings), needs_a_person=True)
     if portal:
         await known_portal(portal)
     async with database().reading() as connection:
         portals = [each for each in await overview(connection, portal_id=portal) if each.connection or each.configured]
-    findings = [finding for each in portals async for finding in _of_portal(each)]
+    if any(each.connection for each in portals) and (silent := await _silent_prefect()) is not None:
+        sentence = "Prefect's server does not answer; connections, templates and links were not looked at"
+        return Told(sentence=sentence, page=_page(sentence, [*findings, silent]), needs_a_person=True)
+    findings += [finding for each in portals async for finding in _of_portal(each)]
     if not portal:
         findings += [finding async for finding in _of_links()]
     wrong = [finding for finding in findings if finding.needs_a_person]
@@ -60,7 +68,12 @@ async def check_everything(portal: str) -> Told:
 
 
 def _of_database(lack: Lack) -> Finding:
-    return Finding(where=code(lack.where), what=plain(lack.what, longest=500), advice=plain(lack.advice, longest=500))
+    return Finding(
+        where=code(lack.where),
+        what=plain(lack.what, longest=500),
+        advice=plain(lack.advice, longest=500),
+        needs_a_person=lack.needs_a_person,
+    )
 
 
 def _page(sentence: str, findings: list[Finding]) -> str:
@@ -72,6 +85,19 @@ def _page(sentence: str, findings: list[Finding]) -> str:
     if notes:
         parts += ["## Good to know", table(("where", "what", "what it means"), notes)]
     return "\n\n".join(parts)
+
+
+async def _silent_prefect() -> Finding | None:
+    """Prefect's server has the tokens. A run has it at hand; `python -m flows.check` may not."""
+    where = code(get_current_settings().api.url or "PREFECT_API_URL is not set")
+    try:
+        async with get_client() as client:
+            if await client.api_healthcheck() is None:
+                return None
+    except RuntimeError:  # Prefect wanted to start a server for the moment, which did not come up in time
+        pass
+    advice = plain("Start it, or mend PREFECT_API_URL.")
+    return Finding(where=where, what="Prefect's server does not answer.", advice=advice)
 
 
 async def _of_portal(portal: PortalOverview) -> AsyncIterator[Finding]:

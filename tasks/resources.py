@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from credly.client import CredlyClient, Timeouts
 from models import pace
 from models.claiming import DueOrganization
-from models.database import Database, TableMissing, missing_table
+from models.database import Database, open_configured
 from models.recorder import Recorder
 from models.recording import Result, RunIds
 from rules.details import Details
@@ -147,27 +147,18 @@ async def open_database() -> AsyncIterator[Database]:
     """Open the configured database for the flow and its tasks; a flow inside a flow uses the outer one's.
 
     Raises:
-        TableMissing: a statement did not find a table or view; the message says what to do.
+        NotUsable: it cannot be reached, does not let Laurel in, or lacks a table; the message says what to do.
     """
     outer = _database.get(None)
     if outer is not None:
         yield outer
         return
-    opened = Database(settings().database_url)
-    token = _database.set(opened)
-    try:
-        yield opened
-    except Exception as error:
-        name = missing_table(error)
-        if name is None:
-            raise
-        raise TableMissing(
-            f"The database has no table or view {name}. Laurel's own tables come by `alembic upgrade head`; the "
-            "platform's are described in docs/adopting.md. `python -m flows.check` says what else is missing."
-        ) from None
-    finally:
-        _database.reset(token)
-        await opened.dispose()
+    async with open_configured() as opened:
+        token = _database.set(opened)
+        try:
+            yield opened
+        finally:
+            _database.reset(token)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -14,12 +15,12 @@ from models.database import Database
 from models.examine import lacks_of
 from models.facts import facts_of
 from models.integrations import CredlyConnection
-from models.migrate import migrate
+from models.migrate import create_platform_tables, migrate
 from models.setting_up import put_integration
 from rules.badge_request import Prepared, prepare_request
 from settings import ROOT
-from tests.support.databases import empty_postgresql_database
-from tests.support.factories import a_connection, rows_of
+from tests.support.databases import empty_postgresql_database, sqlite_database
+from tests.support.factories import a_connection, a_portal, an_award, rows_of
 from tests.support.plans import planned
 
 PLATFORM = """
@@ -72,7 +73,7 @@ async def fill(platform: Database) -> None:
     INSERT INTO lms.course VALUES ('{COURSE}', '{SITE}', 'Forklift', NULL);
     INSERT INTO lms.employer VALUES (7, 'Acme', 'https://acme.example.org');
     INSERT INTO lms.person VALUES ('{ADA}', 'Ada King Lovelace', 'ada@example.org', NULL, NULL),
-        ('{CHER}', 'Cher', 'cher@example.org', NULL, NULL), ('{GONE}', 'Gone By', 'gone@example.org', NULL, now()),
+        ('{CHER}', 'Cher ', 'cher@example.org', NULL, NULL), ('{GONE}', 'Gone By', 'gone@example.org', NULL, now()),
         ('{LATE}', 'Too Late', 'late@example.org', NULL, NULL);
     INSERT INTO lms.completion SELECT gen_random_uuid(), '{COURSE}', id, 7, now() - interval '1 hour',
         CASE WHEN full_name = 'Too Late' THEN now() END FROM lms.person
@@ -138,13 +139,69 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
             "The column is missing.",
         ),
         ("GRANT INSERT ON laurel_in.users TO laurel", "users", "Laurel's role may write it."),
-        ("DROP TABLE laurel.issuance_attempts CASCADE", "Laurel's own tables", "issuance_attempts are missing"),
+        ("DROP TABLE laurel.issuance_attempts CASCADE", "Laurel's own tables", "issuance_attempts, laurel_attempts"),
         (
             "CREATE OR REPLACE VIEW laurel_in.user_emails AS SELECT id::text || n AS id, id::text AS user_id, "
             "mail AS address, true AS is_primary FROM lms.person, generate_series(1, 2) AS n",
             "user_emails",
             "Users with several primary addresses",
         ),
+        ("REVOKE SELECT ON laurel_in.companies FROM laurel", "companies", "Laurel's role may not read it."),
+        (
+            "REVOKE USAGE ON SCHEMA laurel_in FROM laurel",
+            "users",
+            "There is no such table or view. Looked for in the schemas laurel. There is one in laurel_in.",
+        ),
+        ("ALTER ROLE laurel SET search_path = laurel", "users", "There is no such table or view. Looked for"),
+        (
+            "ALTER ROLE laurel SET search_path = public, laurel_in",
+            "Laurel's own tables",
+            "badge_issuances, credly_connections, credly_integrations, issuance_attempts, organization_pace, "
+            "planning_progress, run_parts, laurel_attempts, laurel_issuances, laurel_runs are missing. Looked for in "
+            "the schemas public, laurel_in",
+        ),
+        (
+            "UPDATE laurel.laurel_alembic_version SET version_num = '0002_the_log_tables_as_views'",
+            "Laurel's own tables",
+            "They are of revision 0002_the_log_tables_as_views, and this Laurel needs 0003",
+        ),
+        ("DROP VIEW laurel.laurel_runs", "Laurel's own tables", "laurel_runs are missing"),
+        (
+            "REVOKE INSERT, DELETE ON laurel.badge_issuances FROM laurel",
+            "badge_issuances",
+            "Laurel's role may not INSERT, DELETE",
+        ),
+        (
+            "CREATE OR REPLACE VIEW laurel_in.portals AS SELECT id::text AS id, title AS name, address AS url "
+            "FROM lms.site, generate_series(1, 2)",
+            "portals.id",
+            f"Keys come twice, such as {SITE}.",
+        ),
+        (
+            "UPDATE lms.completion SET completed_at = NULL",
+            "achievement_awards.awarded_at",
+            "It is NULL in 4 of 4 rows, and Laurel passes such rows over.",
+        ),
+        (
+            "CREATE OR REPLACE VIEW laurel_in.companies AS SELECT repeat(id::text, 70) AS id, title AS name, "
+            "homepage AS url FROM lms.employer",
+            "companies.id",
+            "It has up to 70 characters, and Laurel keeps keys of at most 64.",
+        ),
+        (
+            "DROP VIEW laurel_in.user_emails; CREATE VIEW laurel_in.user_emails AS SELECT id::text AS id, "
+            "id::text AS user_id, mail AS address, 1 AS is_primary FROM lms.person; "
+            "GRANT SELECT ON laurel_in.user_emails TO laurel",
+            "user_emails.is_primary",
+            "It is INTEGER, and must be true or false.",
+        ),
+        ("ALTER ROLE laurel SUPERUSER", "role laurel", "It is a superuser"),
+        (
+            "ALTER VIEW laurel_in.users OWNER TO laurel",
+            "users",
+            "It cannot be read: permission denied for table person.",
+        ),
+        ("ALTER VIEW laurel_in.projects OWNER TO laurel", "projects", "The role laurel owns it, and may change it."),
         (
             "DROP VIEW laurel_in.achievement_awards; "
             "CREATE VIEW laurel_in.achievement_awards AS SELECT id::text AS id, course_id::text AS achievement_id, "
@@ -162,6 +219,7 @@ async def test_what_is_wrong_is_said_in_words_to_act_on(
     await fill(platform)
     await migrate(laurel)
     await run(platform, wrong)
+    await laurel.dispose()  # what is set for a role holds for its new connections
 
     async with laurel.reading() as connection:
         found = await lacks_of(connection)
@@ -169,14 +227,78 @@ async def test_what_is_wrong_is_said_in_words_to_act_on(
     assert any(lack.where == where and lack.what.startswith(said) and lack.advice for lack in found), found
 
 
-async def test_an_ordinary_database_lacks_nothing(database: Database) -> None:
-    async with database.reading() as connection:
+async def test_each_documented_index_is_used_and_missed(platform: Database, laurel: Database) -> None:
+    await fill(platform)
+    await run(
+        platform,
+        f"INSERT INTO lms.person SELECT gen_random_uuid(), 'A B', 'x', NULL, NULL FROM generate_series(1, 80000);"
+        "INSERT INTO lms.employer SELECT n, 'E', NULL FROM generate_series(8, 60000) AS n;"
+        f"INSERT INTO lms.completion SELECT gen_random_uuid(), '{COURSE}', id, 7, now(), NULL FROM lms.person;"
+        "ANALYZE lms.person; ANALYZE lms.employer; ANALYZE lms.completion",
+    )
+    await migrate(laurel)
+    async with laurel.reading() as connection:
         assert await lacks_of(connection) == []
+
+    indexes = re.findall(r"CREATE INDEX (\w+) ON (lms\.\w+)[^;]+", "".join(documented()))
+    statements = re.findall(r"CREATE INDEX [^;]+", "".join(documented()))
+    assert len(indexes) == 6
+    for (name, table), statement in zip(indexes, statements, strict=True):
+        await run(platform, f"DROP INDEX lms.{name}")
+        async with laurel.reading() as connection:
+            found = await lacks_of(connection)
+        assert any(f"reads the whole of {table}" in lack.what and not lack.stops for lack in found), (name, found)
+        await run(platform, statement)
+
+
+async def test_a_role_that_owns_the_platform_is_noted_and_nothing_else(database: Database) -> None:
+    async with database.reading() as connection:
+        found = await lacks_of(connection)
+
+    on_postgresql = connection.dialect.name == "postgresql"
+    assert [lack.what.partition(",")[0] for lack in found] == ["It is a superuser"] * on_postgresql
+    assert not any(lack.needs_a_person or lack.stops for lack in found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where", "said"),
+    [
+        ("SELECT 4711 AS id, name, url FROM portals_", "portals.id", "1 rows have it in another form"),
+        ("SELECT id, name, NULL AS url FROM portals_ UNION ALL SELECT * FROM portals_", "portals.id", "Keys come"),
+        ("SELECT id, NULL AS name, url FROM portals_", "portals.name", "It is NULL in 1 of 1 rows"),
+    ],
+)
+async def test_on_sqlite_views_are_looked_at_by_their_values(tmp_path: Path, wrong: str, where: str, said: str) -> None:
+    async with sqlite_database(tmp_path) as database:
+        await create_platform_tables(database)
+        await migrate(database)
+        await a_portal(database)
+        await run(database, f"ALTER TABLE portals RENAME TO portals_; CREATE VIEW portals AS {wrong}")
+
+        async with database.reading() as connection:
+            found = await lacks_of(connection)
+
+    assert any(lack.where == where and lack.what.startswith(said) for lack in found), found
+
+
+@pytest.mark.parametrize("moment", ["2026-11-02T08:00:00Z", "2026-11-02 08:00:00+01:00", "02.11.2026", "1762070400"])
+async def test_on_sqlite_times_that_do_not_sort_are_told(tmp_path: Path, moment: str) -> None:
+    async with sqlite_database(tmp_path) as database:
+        await create_platform_tables(database)
+        await migrate(database)
+        await an_award(database)
+        await run(database, f"UPDATE achievement_awards SET awarded_at = '{moment}'")
+
+        async with database.reading() as connection:
+            found = await lacks_of(connection)
+
+    assert [lack.where for lack in found] == ["achievement_awards.awarded_at"]
 
 
 async def test_an_empty_one_lacks_everything(empty_database: Database) -> None:
     async with empty_database.reading() as connection:
         found = await lacks_of(connection)
 
-    assert [lack.where for lack in found][-1] == "Laurel's own tables"
-    assert len(found) == 8
+    stopping = [lack.where for lack in found if lack.stops]
+    assert stopping[-1] == "Laurel's own tables"
+    assert len(stopping) == 8

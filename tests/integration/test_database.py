@@ -3,13 +3,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, insert, select, text, update
-from sqlalchemy.exc import DBAPIError
 
-from models.database import Database, TableMissing
+from models.database import Database
 from models.platform import Portal, User
 from models.tables import table
-from settings import settings
-from tasks.resources import open_database
 from tests.support.factories import a_portal, a_user, rows_of, the_row_of
 
 users = table(User)
@@ -139,20 +136,3 @@ async def test_the_password_is_not_shown() -> None:
 
     assert repr(database) == "Database('postgresql+asyncpg://laurel:***@db.example.org/platform')"
     await database.dispose()
-
-
-async def test_a_table_that_is_missing_is_named_with_what_to_do(
-    empty_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LAUREL_DATABASE_URL", empty_database.engine.url.render_as_string(hide_password=False))
-    settings.cache_clear()
-
-    async def read(what: str) -> None:
-        async with open_database() as opened, opened.reading() as connection:
-            await connection.execute(text(what))
-
-    with pytest.raises(TableMissing, match=r"no table or view user_emails\. .*docs/adopting\.md"):
-        await read("SELECT 1 FROM user_emails")
-    with pytest.raises(DBAPIError):
-        await read("SELECT 1 FRM user_emails")
-    settings.cache_clear()

@@ -1,5 +1,6 @@
 """Users, achievements and awards from CSV files: each row by itself, and nothing of a person in the report."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -52,25 +53,125 @@ async def test_bad_rows_are_told_by_line_and_the_good_ones_imported(empty_databa
     folder = folder_with(
         tmp_path,
         users="id,first_name,last_name,email\n,No,Key,secret@example.org\nbob,Bob,Babbage,bob@example.org\n",
-        achievements="id,portal_id,name,colour\nforklift,northwind,Forklift,red\ncrane,nowhere,Crane\n",
-        awards="achievement_id,user_id,awarded_at\nforklift,bob,2026-11-02\nboat,bob,2026-11-02T08:00:00Z,x\n",
+        achievements="id,portal_id,name\nforklift,northwind,Forklift\ncrane,nowhere,Crane\n",
+        awards="achievement_id,user_id,awarded_at,id\nforklift,bob,2026-11-02,\nboat,bob,2026-11-02T08:00:00Z,x,y\n"
+        "boat,nobody,2026-11-02T08:00:00Z,\nforklift,bob,20261102,\nforklift,bob,1762070400,\nforklift,bob,,\n"
+        f"forklift,bob,2026-11-02T08:00:00Z,{'x' * 65}\nforklift,bob,02.11.2026 08:00,\n"
+        "forklift,bob,2026-11-02T08:00:00,\nforklift,bob,2026-11-02T08:00:00Z,\nforklift,b\0b,2026-11-02T08:00:00Z,\n"
+        "forklift,bob,0001-01-01T00:00:00+14:00,\n",
     )
 
     report = await import_folder(empty_database, folder)
 
     assert [line.partition(":")[0] for line in report.refused] == [
         "users.csv line 2",
-        "achievements.csv line 2",
         "achievements.csv line 3",
-        "awards.csv line 2",
-        "awards.csv line 3",
+        *(f"awards.csv line {number}" for number in (2, 3, 5, 6, 7, 8, 9, 10, 12, 13, 4)),
     ]
-    assert "id: string should have at least 1 character" in report.refused[0]
-    assert "colour: extra inputs are not permitted" in report.refused[1]
-    assert "awarded_at" in report.refused[3]
+    said = dict(line.split(": ", 1) for line in report.refused)
+    assert said["users.csv line 2"] == "id: string should have at least 1 character"
+    assert said["achievements.csv line 3"] == "portal_id: it is not in portals"
+    assert said["awards.csv line 3"] == "it has 5 values for 4 columns"
+    assert said["awards.csv line 4"] == "achievement_id: it is not in achievements; user_id: it is not in users"
+    assert "2026-11-02T08:00:00+01:00" in said["awards.csv line 5"].replace("t", "T")
+    assert said["awards.csv line 8"] == "id: string should have at most 64 characters"
+    assert "timezone" in said["awards.csv line 10"]
     assert "secret" not in "".join(report.refused)
     assert [row.id for row in await rows_of(empty_database, User)] == ["bob"]
-    assert await rows_of(empty_database, Achievement) == []
+    assert [row.user_id for row in await rows_of(empty_database, AchievementAward)] == ["bob"]
+    assert report.imported["awards.csv"] == 1
+
+
+async def test_the_same_award_in_another_zone_is_the_same(empty_database: Database, tmp_path: Path) -> None:
+    await import_folder(empty_database, folder_with(tmp_path))
+    awards = (
+        "achievement_id,user_id,awarded_at\nforklift,4711,2026-11-02T07:00:00Z\nforklift,4711,2026-11-02T07:00:00Z\n"
+    )
+
+    await import_folder(empty_database, folder_with(tmp_path, awards=awards))
+
+    found = await rows_of(empty_database, AchievementAward)
+    assert len(found) == 2
+    assert {row.company_id for row in found} == {"acme", None}  # no column, no change
+
+
+async def test_an_address_that_is_emptied_goes_and_one_without_a_column_stays(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    await import_folder(empty_database, folder_with(tmp_path))
+
+    await import_folder(empty_database, folder_with(tmp_path, users="id,first_name\n4711,Augusta\n"))
+    assert [row.address for row in await rows_of(empty_database, UserEmail)] == ["ada@example.org"]
+    assert [row.last_name for row in await rows_of(empty_database, User)] == ["Lovelace", "Babbage"]
+
+    await import_folder(empty_database, folder_with(tmp_path, users="id,email\n4711,\n"))
+    assert await rows_of(empty_database, UserEmail) == []
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+async def test_other_marks_between_columns_are_understood(empty_database: Database, tmp_path: Path, mark: str) -> None:
+    content = GOOD["users.csv"].replace(",", mark).replace("id", "ID", 1)
+
+    report = await import_folder(empty_database, folder_with(tmp_path, users=content))
+
+    assert report.refused == []
+    assert [row.last_name for row in await rows_of(empty_database, User)] == ["Lovelace", "Babbage"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "said"),
+    [
+        (b"", 1, "its first line must name its columns, out of id, first_name"),
+        (b"4711,Ada,Lovelace,ada@example.org\n", 1, "missing: id"),
+        (b"id,first_name,last_name,mail\n4711,Ada,Lovelace,a@b\n", 1, "not one of them: column 4"),
+        (b"id,email,email\n4711,a@b,c@d\n", 1, "one comes twice"),
+        ("id,first_name\nada,Ada\nzoe,Zo\u00eb\n".encode("cp1252"), 3, "it is not in UTF-8"),
+        ("id,first_name\nada,Ada\n".encode("utf-16"), 1, "it is not in UTF-8"),
+    ],
+)
+async def test_a_file_that_cannot_be_read_is_left_out_as_a_whole(
+    empty_database: Database, tmp_path: Path, content: bytes, line: int, said: str
+) -> None:
+    (folder_with(tmp_path, awards="achievement_id,user_id,awarded_at\n") / "users.csv").write_bytes(content)
+
+    (refused,) = (await import_folder(empty_database, tmp_path)).refused
+
+    assert refused.startswith(f"users.csv line {line}: nothing of the file was imported")
+    assert said in refused
+    assert "Ada" not in refused
+    assert "4711" not in refused
+    assert await rows_of(empty_database, User) == []
+    assert len(await rows_of(empty_database, Achievement)) == 1
+
+
+async def test_a_quotation_mark_that_is_not_closed_is_told(empty_database: Database, tmp_path: Path) -> None:
+    users = 'id,first_name\nada,Ada\nbob,"Bob\n' + "carl,Carl\n" * 20_000
+
+    report = await import_folder(empty_database, folder_with(tmp_path, users=users, awards="achievement_id,user_id\n"))
+
+    assert "is a quotation mark not closed?" in report.refused[0]
+    assert [row.id for row in await rows_of(empty_database, User)] == ["ada"]
+
+
+async def test_a_file_of_another_name_is_not_passed_over_in_silence(empty_database: Database, tmp_path: Path) -> None:
+    (folder_with(tmp_path) / "Awards.CSV").write_text("x", encoding="utf-8")
+
+    assert (await import_folder(empty_database, tmp_path)).refused[0].startswith("Awards.CSV: the file is none of")
+
+
+async def test_many_rows_take_little_memory_and_one_bad_one_costs_no_other(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    lines = "".join(f"user-{number},{'A' * 200}\n" for number in range(5_000))
+    folder = folder_with(tmp_path, users=f"id,first_name\n{lines}", awards="achievement_id,user_id,awarded_at\n")
+    tracemalloc.start()
+
+    report = await import_folder(empty_database, folder)
+
+    _now, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert report.imported["users.csv"] == 5_000
+    assert most < 4_000_000, most
 
 
 async def test_a_platforms_own_tables_are_left_alone(database: Database, tmp_path: Path) -> None:

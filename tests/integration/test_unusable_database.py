@@ -1,0 +1,162 @@
+"""A database or a server that cannot be used: said in a sentence with what to do, without traceback or password."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from models.database import Database, NotUsable, TableMissing, open_at
+from settings import ROOT, settings
+from tasks.resources import open_database
+
+
+@pytest.fixture(autouse=True)
+def _read_anew() -> Iterator[None]:
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+async def ask(url: str, *statements: str) -> None:
+    async with open_at(url) as opened, opened.reading() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+@pytest.fixture
+async def refusing() -> AsyncIterator[str]:
+    """The address of what answers as PostgreSQL does to a wrong password."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big") - 4)
+        told = b'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "laurel"\0\0'
+        writer.write(b"E" + (len(told) + 4).to_bytes(4, "big") + told)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        yield f"postgresql+asyncpg://laurel:s3cret@127.0.0.1:{server.sockets[0].getsockname()[1]}/platform?ssl=disable"
+
+
+async def test_a_wrong_password_is_said_and_not_shown(refusing: str) -> None:
+    with pytest.raises(NotUsable, match="did not let Laurel in: the password is wrong") as told:
+        await ask(refusing)
+
+    assert "s3cret" not in str(told.value)
+    assert told.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("/nosuch?", "there is no database of this name"), ("//stranger@/postgres?", "there is no such role")],
+)
+async def test_a_wrong_name_is_said(postgresql: str, wrong: str, said: str) -> None:
+    place = wrong if wrong.startswith("//") else f"//postgres@{wrong}"
+
+    with pytest.raises(NotUsable, match=said):
+        await ask(f"postgresql+asyncpg:{place}{postgresql.partition('?')[2]}")
+
+
+async def test_a_server_that_is_not_there_is_said() -> None:
+    with pytest.raises(NotUsable, match=r"at 127\.0\.0\.1 \(port 1\) could not be reached") as told:
+        await ask("postgresql+asyncpg://laurel:s3cret@127.0.0.1:1/platform")
+
+    assert "s3cret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+asyncpg://laurel:s3@cret@db:port/x", "sqlite+aiosqlite:////dev/null/x/y.db"]
+)
+async def test_what_is_no_address_is_said_without_repeating_it(url: str) -> None:
+    with pytest.raises(NotUsable, match="is not an address that can be used") as told:
+        await ask(url)
+
+    assert "s3" not in str(told.value)
+
+
+async def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "letters.db"
+    file.write_text("Dear Ada, this is not a database, but a letter of some length." * 20)
+
+    with pytest.raises(NotUsable, match="cannot be used as a SQLite database: file is not a database"):
+        await ask(f"sqlite+aiosqlite:///{file}")
+
+
+async def test_a_right_that_is_missing_is_named(postgresql: str) -> None:
+    with pytest.raises(NotUsable, match="lacks a right: permission denied for table pg_authid"):
+        await ask(postgresql, "SET ROLE pg_monitor", "SELECT rolpassword FROM pg_authid")
+
+
+async def test_a_table_that_is_missing_is_named_with_what_to_do(
+    empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAUREL_DATABASE_URL", empty_database.engine.url.render_as_string(hide_password=False))
+
+    async def read(what: str) -> None:
+        async with open_database() as opened, opened.reading() as connection:
+            await connection.execute(text(what))
+
+    with pytest.raises(TableMissing, match=r"no table or view user_emails\. .*docs/adopting\.md"):
+        await read("SELECT 1 FROM user_emails")
+    with pytest.raises(DBAPIError):
+        await read("SELECT 1 FRM user_emails")
+
+
+@pytest.mark.parametrize("module", ["flows.check", "alembic", "models.import_csv", "models.find_user", "reports.html"])
+def test_every_command_says_it_in_one_line(module: str, tmp_path: Path) -> None:
+    (tmp_path / "portals.csv").write_text("id,name\n")
+    arguments = {"alembic": ["upgrade", "head"], "models.import_csv": [str(tmp_path)], "models.find_user": ["x@y.test"]}
+    url = "postgresql://laurel:s3cret@127.0.0.1:1/platform"
+
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments.get(module, [])],
+        cwd=ROOT,
+        env=os.environ | {"LAUREL_DATABASE_URL": url, "PREFECT_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "The database at 127.0.0.1 (port 1) could not be reached" in said
+    assert len(said.strip().splitlines()) == 1
+    assert "s3cret" not in said
+
+
+async def test_the_check_says_that_prefect_does_not_answer(ready: Database, tmp_path: Path) -> None:
+    url = ready.engine.url.render_as_string(hide_password=False)
+    away = {"LAUREL_DATABASE_URL": url, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": "http://127.0.0.1:1/api"}
+
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "flows.check"],
+        cwd=ROOT,
+        env=os.environ | away | {"COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "Prefect's server does not answer; connections, templates and links were not looked at" in done.stdout
+    assert "mend PREFECT_API_URL" in done.stdout
+
+
+async def test_a_setting_that_is_wrong_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAUREL_DATABASE_URL", "mysql://laurel:s3cret@db/platform")
+
+    with pytest.raises(NotUsable, match=r"LAUREL_DATABASE_URL: .* must start with sqlite:/// or postgresql://") as told:
+        async with open_database():
+            pass
+
+    assert "s3cret" not in str(told.value)
