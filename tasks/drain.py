@@ -30,7 +30,7 @@ async def drain(*, limit: int | None, together: int = 0) -> None:
     queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=configured.calls_at_once)
     slots = [asyncio.create_task(_slot(queue)) for _ in range(configured.calls_at_once)]
     due = min(current.due.due, limit or current.due.due)
-    size = batch_size(current.due, configured, due=due, together=together)
+    size = batch_size(configured, due=due, together=together, calls_per_second=current.due.calls_per_second)
     async for batch in _batches(current, size=size, limit=limit):
         await queue.put(batch)
     for _ in slots:
@@ -43,7 +43,7 @@ async def drain(*, limit: int | None, together: int = 0) -> None:
         )
 
 
-def batch_size(organization: DueOrganization, configured: Settings, *, due: int, together: int) -> int:
+def batch_size(configured: Settings, *, due: int, together: int, calls_per_second: float) -> int:
     """Return how many badges share a task run: one, until a run would make more task runs than it may.
 
     A run is all of its organizations together; but others' work leaves each as many as it may have calls under way.
@@ -52,7 +52,7 @@ def batch_size(organization: DueOrganization, configured: Settings, *, due: int,
     task_runs = configured.task_runs_per_run
     wanted = max(ceil(due / task_runs), min(ceil(together / task_runs), ceil(due / configured.calls_at_once)))
     half_a_lease = configured.lease.total_seconds() / 2
-    seconds_each = max(configured.calls_at_once / organization.calls_per_second, _SLOW_CALL_SECONDS)
+    seconds_each = max(configured.calls_at_once / calls_per_second, _SLOW_CALL_SECONDS)
     bearable = int(half_a_lease / seconds_each)
     return max(1, min(wanted, bearable))
 

@@ -2,20 +2,8 @@
 
 import pytest
 
-from models.claiming import DueOrganization
 from settings import Settings
 from tasks.drain import batch_size
-
-
-def an_organization(*, due: int, calls_per_second: float) -> DueOrganization:
-    return DueOrganization(
-        organization_id="org-1",
-        base_url="https://api.credly.com/v1",
-        token_block="block",
-        calls_per_second=calls_per_second,
-        portal_ids=("portal-1",),
-        due=due,
-    )
 
 
 @pytest.mark.parametrize(
@@ -40,6 +28,5 @@ def test_a_run_makes_few_task_runs_and_a_batch_ends_within_half_its_lease(
     due: int, together: int, calls_per_second: float, size: int
 ) -> None:
     configured = Settings(calls_at_once=10, task_runs_per_run=300, lease=600)
-    organization = an_organization(due=due, calls_per_second=calls_per_second)
 
-    assert batch_size(organization, configured, due=due, together=together) == size
+    assert batch_size(configured, due=due, together=together, calls_per_second=calls_per_second) == size
