@@ -31,6 +31,7 @@ _MOST_PAGES = 400
 _MOST_BULK_PAGES = 20_000
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+_THROTTLED = 429
 _OK = frozenset({200})
 _ISSUED = frozenset({200, 201})
 _trusted_authorities = cache(partial(httpx.create_ssl_context, trust_env=False))  # reading them outlasts a call
@@ -83,13 +84,16 @@ class CredlyClient:
         self._token = token
         self._total_seconds = timeouts.total
         key = b64encode(f"{_checked_token(token)}:".encode()).decode()
-        self._headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip, deflate",
-            "Authorization": f"Basic {key}",
-            "User-Agent": f"Laurel/{_VERSION}",
-        }
-        self._timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=None, pool=timeouts.pool)
+        self._headers = httpx.Headers(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "Authorization": f"Basic {key}",
+                "User-Agent": f"Laurel/{_VERSION}",
+            }
+        )
+        timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=None, pool=timeouts.pool)
+        self._extensions = {"timeout": timeout.as_dict()}
         # A transport without httpx's client around it: redirects, cookies and environment are not for these calls, and
         # what the client does for them costs as much as the call.
         self._transport = transport or Transport(
@@ -121,7 +125,7 @@ class CredlyClient:
         """
         path = f"{self._organization}/badges"
         call = self._call("issue_badge", personal=request.personal_texts())
-        return one(Badge, await self._send("POST", path, call=call, body=request.as_json(), hoped=_ISSUED))
+        return one(Badge, await self._send("POST", path, call=call, body=request.body, hoped=_ISSUED))
 
     async def replace_badge(self, badge_id: str, *, request: BadgeRequest) -> Badge:
         """The badge has a successor with a new id, made from the request without its e-mail address.
@@ -322,15 +326,17 @@ class CredlyClient:
         body: Mapping[str, Any] | None = None,
         hoped: frozenset[int] = _OK,
     ) -> Reply:
-        headers = self._headers | {"X-Request-Id": call.request_id}
+        headers = httpx.Headers(self._headers, encoding="ascii")
+        headers["X-Request-Id"] = call.request_id
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        # As a stream: else httpx adds Host and Content-Length, which the transport does itself, at some cost.
+        content = httpx.ByteStream(b"" if body is None else json.dumps(body).encode("ascii"))
+        url = _url_of(self._base_url + path)
         request = httpx.Request(
-            method,
-            _url_of(self._base_url + path),
-            params=params,
-            content=None if body is None else json.dumps(body).encode("ascii"),
-            headers=headers if body is None else headers | {"Content-Type": "application/json"},
-            extensions={"timeout": self._timeout.as_dict()},
+            method, url, params=params, stream=content, headers=headers, extensions=self._extensions
         )
+        request.read()
         try:
             async with asyncio.timeout(self._total_seconds):
                 reply = await self._exchange(request, call=call)
@@ -355,7 +361,7 @@ class CredlyClient:
                     return Reply(call=call, status=response.status_code, body=None)
         finally:
             await response.aclose()
-        wait = response.headers.get("Retry-After")
+        wait = response.headers.get("Retry-After") if response.status_code == _THROTTLED else None
         return Reply(call=call, status=response.status_code, body=bytes(body), retry_after=wait)
 
 

@@ -82,7 +82,12 @@ class BadgeRequest(_Sent):
         return moment
 
     def as_json(self) -> dict[str, Any]:
-        """The request's body, without what was not asked for."""
+        """The request's body as `body` has it, for who changes it."""
+        return dict(self.body)
+
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        """The request's body, without what was not asked for. Made once, and not to be changed."""
         body: dict[str, Any] = {
             "badge_template_id": self.badge_template_id,
             "recipient_email": self.recipient_email,
@@ -102,18 +107,18 @@ class BadgeRequest(_Sent):
 
     def as_replacement_json(self) -> dict[str, Any]:
         """The part of the body that a replacement takes (Credly API notes, section 4.9)."""
-        return {name: value for name, value in self.as_json().items() if name in _REPLACEMENT_FIELDS}
+        return {name: value for name, value in self.body.items() if name in _REPLACEMENT_FIELDS}
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of what would be sent: equal for equal requests, in every process and release."""
-        canonical = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(self.body, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(b"laurel badge request 1\n" + canonical.encode("ascii")).hexdigest()
 
     def field_names(self) -> list[str]:
         """Which fields would be sent, for a record without people; evidence is counted: `evidence[2]`."""
         counted = {"evidence": f"evidence[{len(self.evidence)}]"}
-        return sorted(counted.get(name, name) for name in self.as_json())
+        return sorted(counted.get(name, name) for name in self.body)
 
     def personal_texts(self) -> tuple[str, ...]:
         """Every text in it that may say who the earner is, for masking what Credly answers."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     UpdateBase,
     and_,
     bindparam,
@@ -147,8 +148,8 @@ async def kept_back(connection: AsyncConnection, *, portal_id: str | None, now: 
     return [row.id for row in await connection.execute(query)]
 
 
-async def claim(
-    connection: AsyncConnection,
+def claim(
+    connection: Connection,
     issuance_ids: Sequence[int],
     *,
     token: str,
@@ -163,7 +164,7 @@ async def claim(
     marks the issuance unclear from the moment that lease ended.
     """
     values = {"ids": issuance_ids, "token": token, "now": now, "until": now + lease}
-    return sorted((await connection.execute(_claim(ignore_wait=ignore_wait), values)).scalars())
+    return sorted(connection.execute(_claim(ignore_wait=ignore_wait), values).scalars())
 
 
 @cache

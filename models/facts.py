@@ -9,9 +9,10 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, func, literal, select
+from sqlalchemy import Connection, Select, and_, bindparam, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from models import claiming
 from models.by_hand import Request, issuance_of, standing_award
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
@@ -41,14 +42,23 @@ integrations = table(CredlyIntegration)
 connections = table(CredlyConnection)
 
 
-async def facts_of(connection: AsyncConnection, issuance_ids: Sequence[int]) -> list[IssuanceFacts]:
+def claim_and_read(connection: Connection, issuance_ids: Sequence[int], **claim: Any) -> list[IssuanceFacts]:
+    """Claim those of the issuances that are due, as `models.claiming.claim` does, and return what is known of them.
+
+    In one transaction: where the platform's data cannot be read, nothing is left behind claimed.
+    """
+    claimed = claiming.claim(connection, issuance_ids, **claim)
+    return facts_of(connection, claimed) if claimed else []
+
+
+def facts_of(connection: Connection, issuance_ids: Sequence[int]) -> list[IssuanceFacts]:
     """Return what is known of these issuances, each once, in the order of their ids.
 
     Each once also where the platform's tables are views, and show two primary addresses or a key twice: what came
     twice in a batch would be sent twice.
     """
     first: dict[int, Any] = {}
-    for row in await connection.execute(_of_issuances(), {"ids": issuance_ids}):
+    for row in connection.execute(_of_issuances(), {"ids": issuance_ids}):
         first.setdefault(row.id, row)
     return [_facts(row) for row in first.values()]
 

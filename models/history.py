@@ -61,7 +61,7 @@ async def _facts(connection: AsyncConnection, history: History) -> IssuanceFacts
     """What a run would find now: of the row, or of an award that has none yet."""
     integration, row = history.integration, history.row
     if row is not None:
-        return (await facts_of(connection, [row.issuance_id]))[0]
+        return (await connection.run_sync(facts_of, [row.issuance_id]))[0]
     if integration is None or not history.standing_awards:
         return None
     wish = Request(

@@ -4,8 +4,9 @@ Credly counts an organization's calls, not a worker's: with a limiter in each pr
 many times the allowed rate. Turns are booked by the database's clock, so that the clocks of machines may differ.
 """
 
-from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from time import monotonic
+
+from sqlalchemy import Connection, TextClause, text
 from sqlmodel import Field
 
 from models.base import LaurelTable
@@ -39,17 +40,26 @@ class OrganizationPace(LaurelTable, table=True):
     next_turn: float
 
 
-async def book(connection: AsyncConnection, organization: str, *, seconds: float) -> float:
+def book(connection: Connection, organization: str, *, seconds: float) -> float:
     """Take the next `seconds` of an organization's time for oneself, and return in how many seconds they begin."""
     values = {"organization": organization, "seconds": seconds}
-    return max(0.0, float((await connection.execute(_statement(_BOOK, connection), values)).scalar_one()))
+    return max(0.0, float(connection.execute(_statement(_BOOK, connection), values).scalar_one()))
 
 
-async def pause(connection: AsyncConnection, organization: str, *, seconds: float) -> None:
+def begin(connection: Connection, organization: str, *, seconds: float) -> float:
+    """Take the next `seconds` as `book` does, and return when they begin by `monotonic()` of this process.
+
+    What follows, a commit and others' work, is a part of the wait.
+    """
+    wait = book(connection, organization, seconds=seconds)
+    return monotonic() + wait
+
+
+def pause(connection: Connection, organization: str, *, seconds: float) -> None:
     """Let nobody take a turn for so many seconds, or longer where a longer pause is under way."""
     values = {"organization": organization, "seconds": seconds}
-    await connection.execute(_statement(_PAUSE, connection), values)
+    connection.execute(_statement(_PAUSE, connection), values)
 
 
-def _statement(sql: str, connection: AsyncConnection) -> TextClause:
+def _statement(sql: str, connection: Connection) -> TextClause:
     return text(sql.format(clock=_CLOCK[connection.dialect.name]))

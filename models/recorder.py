@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.exc import DBAPIError
 
@@ -42,16 +43,14 @@ class Recorder:
                 await self._record_together(database)
             if not entry.done:
                 self._waiting.remove(entry)
-                async with database.writing() as connection:
-                    return await recording.record(connection, result)
+                return await database.write(lambda connection: recording.record(connection, result))
         return entry.recorded
 
     async def _record_together(self, database: Database) -> None:
         """Record all that wait in one transaction; if the database refuses it, leave each to its own slot."""
         group = self._waiting.copy()
         try:
-            async with database.writing() as connection:
-                recorded = await recording.record_together(connection, [entry.result for entry in group])
+            recorded = await database.write(partial(recording.record_together, results=[each.result for each in group]))
         except DBAPIError:
             return
         for entry, outcome in zip(group, recorded, strict=True):

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, and_, bindparam, case, func, insert, null, or_, select, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, case, func, insert, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
@@ -72,27 +71,27 @@ class Result:
     sent: Sent | None = None
 
 
-async def record(connection: AsyncConnection, result: Result) -> Outcome | None:
+def record(connection: Connection, result: Result) -> Outcome | None:
     """Write what became of a claimed issuance, and its calls; return it, or None if the claim is lost.
 
     The calls are kept in either case: they were made. A badge that was found but is another issuance's fails
     this one: so it is where two achievements have one template, or two users one address.
     """
-    await _keep_calls(connection, [result])
+    _keep_calls(connection, [result])
     badge = result.outcome.badge
     if badge is None:
-        return await _written(connection, result.outcome, result)
+        return _written(connection, result.outcome, result)
     try:
-        if not (result.outcome.adopted and await _is_another_s(connection, result.issuance_id, badge.id)):
-            async with connection.begin_nested():
-                return await _written(connection, result.outcome, result)
+        if not (result.outcome.adopted and _is_another_s(connection, result.issuance_id, badge.id)):
+            with connection.begin_nested():
+                return _written(connection, result.outcome, result)
     except IntegrityError:  # another run writes down the same badge at this moment
-        if not await _is_another_s(connection, result.issuance_id, badge.id):
+        if not _is_another_s(connection, result.issuance_id, badge.id):
             raise
-    return await _written(connection, failed(Reason.DUPLICATE_ELSEWHERE), result)
+    return _written(connection, failed(Reason.DUPLICATE_ELSEWHERE), result)
 
 
-async def record_together(connection: AsyncConnection, results: Sequence[Result]) -> list[Outcome | None]:
+def record_together(connection: Connection, results: Sequence[Result]) -> list[Outcome | None]:
     """Write several results as `record` does, in fewer statements; return what it would for each, in their order.
 
     Raises:
@@ -100,27 +99,26 @@ async def record_together(connection: AsyncConnection, results: Sequence[Result]
             nothing is written, and each is to be recorded in a transaction of its own.
     """
     made = [result for result in results if not result.outcome.adopted]
-    held = {row.id: row.claim for row in await connection.execute(_HELD, {"ids": [each.issuance_id for each in made]})}
+    held = {row.id: row.claim for row in connection.execute(_HELD, {"ids": [each.issuance_id for each in made]})}
     kept = [result for result in made if held.get(result.issuance_id) == result.token]
     if kept:
-        await connection.execute(_WRITE, [_values_of(result.outcome, result) for result in kept])
-    await _keep_calls(connection, made)
+        connection.execute(_WRITE, [_values_of(result.outcome, result) for result in kept])
+    _keep_calls(connection, made)
     written = {result.issuance_id: result.outcome for result in kept}
     return [
-        await record(connection, result) if result.outcome.adopted else written.get(result.issuance_id)
-        for result in results
+        record(connection, result) if result.outcome.adopted else written.get(result.issuance_id) for result in results
     ]
 
 
-async def _keep_calls(connection: AsyncConnection, results: Sequence[Result]) -> None:
+def _keep_calls(connection: Connection, results: Sequence[Result]) -> None:
     calls = [_attempt_values(call, result.runs) for result in results for call in result.calls]
     if calls:
-        await connection.execute(_KEEP, calls)
+        connection.execute(_KEEP, calls)
 
 
-async def _written(connection: AsyncConnection, outcome: Outcome, result: Result) -> Outcome | None:
+def _written(connection: Connection, outcome: Outcome, result: Result) -> Outcome | None:
     """Write the outcome; return it if the claim still held."""
-    written = await connection.execute(_WRITE, _values_of(outcome, result))
+    written = connection.execute(_WRITE, _values_of(outcome, result))
     return outcome if written.rowcount == 1 else None
 
 
@@ -184,13 +182,13 @@ def _values_of(outcome: Outcome, result: Result) -> dict[str, Any]:
     }
 
 
-async def _is_another_s(connection: AsyncConnection, issuance_id: int, badge_id: str) -> bool:
+def _is_another_s(connection: Connection, issuance_id: int, badge_id: str) -> bool:
     """Say whether a badge stands in another row, or is to be replaced by another row of the same user."""
     user_id = select(issuances.c.user_id).where(issuances.c.id == issuance_id).scalar_subquery()
     to_be_replaced = and_(issuances.c.user_id == user_id, issuances.c.replaces_badge_id == badge_id)
     has_it = or_(issuances.c.credly_badge_id == badge_id, to_be_replaced)
     query = select(issuances.c.id).where(has_it, issuances.c.id != issuance_id).limit(1)
-    return await connection.scalar(query) is not None
+    return connection.scalar(query) is not None
 
 
 def _fitting(url: str | None) -> str | None:

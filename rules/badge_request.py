@@ -1,7 +1,9 @@
 """What is sent to Credly for an issuance, or why nothing can be."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
 from email_validator import EmailNotValidError, validate_email
@@ -12,6 +14,8 @@ from rules.facts import BadgeOptions, Expiry, IssuanceFacts
 from rules.reasons import Reason
 from rules.text import tidy
 
+_PLAIN_LOCAL_PART = re.compile(r"(?!.{65})[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
+_LONGEST_PLAIN = 200  # of an address whose length needs no closer look
 LONGEST_TEXT = 255  # Credly API notes, section 4.1: assumed, as in a Rails string column
 
 
@@ -82,11 +86,26 @@ def fault_of_email(email: str) -> Reason | None:
     """Return why a badge cannot be sent to this address, or None. Form only: no DNS look-up is made."""
     if not email:
         return Reason.NO_PRIMARY_EMAIL
+    local_part, _, domain = email.partition("@")
+    if len(email) <= _LONGEST_PLAIN and _PLAIN_LOCAL_PART.fullmatch(local_part):
+        usable = _is_usable_domain(domain)
+    else:
+        usable = _is_usable_address(email)
+    return None if usable else Reason.EMAIL_MALFORMED
+
+
+@lru_cache(maxsize=4096)
+def _is_usable_domain(domain: str) -> bool:
+    """Many share one, and it is the part that is slow to examine."""
+    return _is_usable_address(f"anybody@{domain}")
+
+
+def _is_usable_address(email: str) -> bool:
     try:
         validate_email(email, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
-        return Reason.EMAIL_MALFORMED
-    return None if "." in email.rpartition("@")[2] else Reason.EMAIL_MALFORMED
+        return False
+    return "." in email.rpartition("@")[2]
 
 
 def expires_at(options: BadgeOptions, *, issued_at: datetime) -> datetime | Literal[False] | None:

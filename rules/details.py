@@ -56,7 +56,9 @@ class Details:
 
     def note_calls(self, calls: Iterable[SlowCall]) -> None:
         """Keep the slowest calls."""
-        self.slowest = nlargest(SLOWEST, [*self.slowest, *calls])
+        for call in calls:
+            if len(self.slowest) < SLOWEST or call.duration > self.slowest[-1].duration:
+                self.slowest = nlargest(SLOWEST, [*self.slowest, call])
 
     def __add__(self, other: "Details") -> "Details":
         keys = {**self.named, **other.named}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from credly.wire import UrlEvidence
@@ -105,6 +106,7 @@ def _resolve_one(setting: EvidenceSetting, source: EvidenceSource | None) -> Url
     return UrlEvidence(name=name, value=link, description=tidy(setting.static_description))
 
 
+@lru_cache(maxsize=4096)  # of a portal, a company or a project one is on many badges
 def fault_of_link(link: str) -> LeftOut | None:
     """Return why a link may not become public evidence, or None if it may."""
     try:

@@ -13,6 +13,7 @@ from tasks.resources import Organization, database, now, organization
 
 _PORTION = 500
 _SLOW_CALL_SECONDS = 2
+_SLOTS_FOR_A_CALL = 2  # while one badge's call is under way, another is claimed, prepared or written down
 _END = None
 Batch = list[tuple[int, str]]
 
@@ -27,8 +28,8 @@ async def drain(*, limit: int | None, together: int = 0) -> None:
     """
     configured = settings()
     current = organization()
-    queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=configured.calls_at_once)
-    slots = [asyncio.create_task(_slot(queue)) for _ in range(configured.calls_at_once)]
+    queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=_slots(configured))
+    slots = [asyncio.create_task(_slot(queue)) for _ in range(_slots(configured))]
     due = min(current.due.due, limit or current.due.due)
     size = batch_size(configured, due=due, together=together, calls_per_second=current.due.calls_per_second)
     async for batch in _batches(current, size=size, limit=limit):
@@ -46,15 +47,19 @@ async def drain(*, limit: int | None, together: int = 0) -> None:
 def batch_size(configured: Settings, *, due: int, together: int, calls_per_second: float) -> int:
     """Return how many badges share a task run: one, until a run would make more task runs than it may.
 
-    A run is all of its organizations together; but others' work leaves each as many as it may have calls under way.
+    A run is all of its organizations together; but others' work leaves each one for every slot.
     Never so many that their lease could end before their turns come at the organization's pace, or at a slow Credly's.
     """
-    task_runs = configured.task_runs_per_run
-    wanted = max(ceil(due / task_runs), min(ceil(together / task_runs), ceil(due / configured.calls_at_once)))
+    task_runs, slots = configured.task_runs_per_run, _slots(configured)
+    wanted = max(ceil(due / task_runs), min(ceil(together / task_runs), ceil(due / slots)))
     half_a_lease = configured.lease.total_seconds() / 2
-    seconds_each = max(configured.calls_at_once / calls_per_second, _SLOW_CALL_SECONDS)
+    seconds_each = max(slots / calls_per_second, _SLOTS_FOR_A_CALL * _SLOW_CALL_SECONDS)
     bearable = int(half_a_lease / seconds_each)
     return max(1, min(wanted, bearable))
+
+
+def _slots(configured: Settings) -> int:
+    return _SLOTS_FOR_A_CALL * configured.calls_at_once
 
 
 async def block_rest() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 from uuid import uuid4
 
@@ -12,8 +12,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from models import claiming
-from models.facts import facts_of
-from models.recording import Attempt, Result, Sent
+from models.facts import claim_and_read
+from models.recording import Attempt, Result, RunIds, Sent
 from rules import outcome
 from rules.badge_request import Prepared, prepare_request
 from rules.facts import IssuanceFacts
@@ -92,19 +92,17 @@ async def is_defect(state: State[None]) -> bool:
 @dataclass(frozen=True, kw_only=True)
 class _Batch:
     token: str
+    runs: RunIds
     facts: list[IssuanceFacts]
     send_by: datetime
 
 
 async def _claim(issuance_ids: Sequence[int], *, ignore_wait: bool) -> _Batch:
     token, claimed_at, lease = str(uuid4()), now(), settings().lease
-    async with database().writing() as connection:
-        claimed = await claiming.claim(
-            connection, issuance_ids, token=token, now=claimed_at, lease=lease, ignore_wait=ignore_wait
-        )
-    async with database().reading() as connection:
-        facts = await facts_of(connection, claimed) if claimed else []
-    return _Batch(token=token, facts=facts, send_by=claimed_at + lease - LONGEST_CALL)
+    claim = partial(claim_and_read, token=token, now=claimed_at, lease=lease, ignore_wait=ignore_wait)
+    async with organization().claiming:  # one at a time, so that results need not wait behind many
+        facts = await database().write(lambda connection: claim(connection, issuance_ids))
+    return _Batch(token=token, runs=run_ids(), facts=facts, send_by=claimed_at + lease - LONGEST_CALL)
 
 
 async def _issue_and_record(facts: IssuanceFacts, batch: _Batch) -> Outcome | None:
@@ -134,7 +132,7 @@ async def _record(
             outcome=result,
             token=batch.token,
             now=now(),
-            runs=run_ids(),
+            runs=batch.runs,
             calls=calls,
             sent=sent,
         )

@@ -13,7 +13,7 @@ WIDER = 1.015  # turns lie so much further apart, so that calls which arrive une
 class Pace:
     """Hands out turns, evenly spaced, one after the other; other processes take theirs in between.
 
-    `book` takes the next seconds of the organization's time and returns in how many seconds they begin; `hold` lets
+    `book` takes the next seconds of the organization's time and returns when they begin, by `monotonic()`; `hold` lets
     nobody take a turn for so many. A process books one turn, or a quarter of a second's turns where the pace is quick:
     so somebody who issues one badge by hand waits for no long queue.
     """
@@ -59,6 +59,6 @@ class Pace:
         while self._booked and self._booked[0] < monotonic() - _AHEAD_SECONDS:
             self._booked.popleft()  # lapsed: turns are not saved up
         if not self._booked:
-            begins = monotonic() + await self._book(self._size * self._interval)
+            begins = await self._book(self._size * self._interval)
             self._booked.extend(begins + place * self._interval for place in range(self._size))
         return self._booked.popleft()

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 from prefect.blocks.system import Secret
+from prefect.runtime import flow_run, task_run
 from pydantic import SecretStr
 
 from credly.client import CredlyClient, Timeouts
@@ -44,12 +45,14 @@ class Organization:
     client: CredlyClient
     pace: Pace
     token: SecretStr
+    calls_at_once: asyncio.Semaphore
     done: Tally = field(default_factory=Tally)
     details: Details = field(default_factory=Details)
     stopped: Reason | None = None
     in_a_row: int = field(default=0, repr=False)
     retired: list[CredlyClient] = field(default_factory=list, repr=False)
     renewing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    claiming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     def count(self, facts: IssuanceFacts, outcome: Outcome) -> None:
         """Count what became of one issuance in this run."""
@@ -170,7 +173,8 @@ async def open_organization(due: DueOrganization) -> AsyncIterator[Organization]
     """
     token = await _token(due.token_block)
     client = _client(due, token=token, configured=settings())
-    opened = Organization(due=due, client=client, pace=_pace(due), token=token)
+    calls_at_once = asyncio.Semaphore(settings().calls_at_once)
+    opened = Organization(due=due, client=client, pace=_pace(due), token=token, calls_at_once=calls_at_once)
     before = _organization.set(opened)
     try:
         yield opened
@@ -183,12 +187,10 @@ def _pace(due: DueOrganization) -> Pace:
     name = f"{due.base_url} {due.organization_id}"
 
     async def book(seconds: float) -> float:
-        async with database().writing() as connection:
-            return await pace.book(connection, name, seconds=seconds)
+        return await database().write(lambda connection: pace.begin(connection, name, seconds=seconds))
 
     async def hold(seconds: float) -> None:
-        async with database().writing() as connection:
-            await pace.pause(connection, name, seconds=seconds)
+        await database().write(lambda connection: pace.pause(connection, name, seconds=seconds))
 
     return Pace(calls_per_second=due.calls_per_second, book=book, hold=hold)
 
@@ -221,6 +223,4 @@ async def _token(block_name: str) -> SecretStr:
 
 def run_ids() -> RunIds:
     """Return the ids of the flow run and task run that are under way."""
-    from prefect.runtime import flow_run, task_run
-
     return RunIds(flow_run_id=flow_run.id, task_run_id=task_run.id)

@@ -93,7 +93,7 @@ async def test_badges_are_planned_and_made_from_views(platform: Database, laurel
 
     async with laurel.reading() as connection:
         due = [key for key, _ in await due_issuances(connection, portal_ids=[str(SITE)], now=NOW, after_id=0, limit=9)]
-        facts = await facts_of(connection, due)
+        facts = await connection.run_sync(facts_of, due)
     prepared = {each.user_id: prepare_request(each, now=NOW) for each in facts}
     ada = prepared[str(ADA)]
     assert isinstance(ada, Prepared)

@@ -175,7 +175,7 @@ async def test_a_row_that_a_run_claims_at_the_same_moment_is_the_run_s(ready: Da
     issuance = await an_issuance(ready)
 
     async with ready.writing() as connection:
-        await claiming.claim(connection, [issuance], token="run-1", now=NOW, lease=HOUR)
+        await connection.run_sync(claiming.claim, [issuance], token="run-1", now=NOW, lease=HOUR)
         asking = asyncio.ensure_future(entered(ready))
         await asyncio.wait_for(until_somebody_waits(ready), timeout=60)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -47,8 +48,8 @@ async def due(
 async def claimed(
     database: Database, ids: Sequence[int], *, run: str = "run-1", now: datetime = NOW, ignore_wait: bool = False
 ) -> list[int]:
-    async with database.writing() as connection:
-        return await claiming.claim(connection, ids, token=run, now=now, lease=LEASE, ignore_wait=ignore_wait)
+    claim = partial(claiming.claim, token=run, now=now, lease=LEASE, ignore_wait=ignore_wait)
+    return await database.write(lambda connection: claim(connection, ids))
 
 
 async def released(database: Database, ids: Sequence[int], *, run: str = "run-1", now: datetime = NOW) -> int:
@@ -227,7 +228,7 @@ async def test_a_claimer_passes_by_what_another_is_taking(ready: Database) -> No
     first, second = await some_issuances(ready, 2)
 
     async with ready.writing() as connection:
-        await claiming.claim(connection, [first], token="run-1", now=NOW, lease=LEASE)
+        await connection.run_sync(claiming.claim, [first], token="run-1", now=NOW, lease=LEASE)
         taken = await asyncio.wait_for(claimed(ready, [first, second], run="run-2"), timeout=20)
 
     assert taken == [second]

@@ -43,7 +43,7 @@ WISH = Request(achievement_id=ACHIEVEMENT, user_id=USER, portal_id=PORTAL, badge
 
 async def found(database: Database, *ids: int) -> list[IssuanceFacts]:
     async with database.reading() as connection:
-        return await facts_of(connection, ids)
+        return await connection.run_sync(facts_of, ids)
 
 
 async def the_facts(database: Database, issuance: int) -> IssuanceFacts:
@@ -190,7 +190,7 @@ async def test_a_badge_goes_out_once_even_if_the_platform_shows_two_primary_addr
     async with ready.reading() as connection:  # which takes back all that is done to the tables
         await connection.execute(text("DROP INDEX uq_user_emails_primary"))
         await an_email(connection, address="another@example.org")
-        of_issuance = await facts_of(connection, [issuance])
+        of_issuance = await connection.run_sync(facts_of, [issuance])
         of_award = await facts_of_latest_award(connection, ACHIEVEMENT)
         of_wish = await facts_of_wish(connection, WISH)
 

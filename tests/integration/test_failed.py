@@ -39,7 +39,7 @@ async def looked_again() -> int:
 
 async def fingerprint_of(database: Database, issuance: int) -> str:
     async with database.reading() as connection:
-        (facts,) = await facts_of(connection, [issuance])
+        (facts,) = await connection.run_sync(facts_of, [issuance])
     prepared = prepare_request(facts, now=NOW)
     assert isinstance(prepared, Prepared)
     return prepared.request.fingerprint

@@ -10,13 +10,11 @@ MINUTE = 60.0
 
 
 async def book(database: Database, organization: str = ORGANIZATION, *, seconds: float = MINUTE) -> float:
-    async with database.writing() as connection:
-        return await pace.book(connection, organization, seconds=seconds)
+    return await database.write(lambda connection: pace.book(connection, organization, seconds=seconds))
 
 
 async def pause(database: Database, seconds: float) -> None:
-    async with database.writing() as connection:
-        await pace.pause(connection, ORGANIZATION, seconds=seconds)
+    await database.write(lambda connection: pace.pause(connection, ORGANIZATION, seconds=seconds))
 
 
 async def test_who_comes_later_waits_for_who_was_first(database: Database) -> None:

@@ -1,18 +1,17 @@
 """What is written down of an issuance after Credly's answer, and by whom; each on SQLite and PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from credly.wire import Badge
-from models.database import Database
+from models.database import Answer, Database
 from models.ledger import AttemptKind, AttemptOutcome, IssuanceAttempt
 from models.recorder import Recorder
 from models.recording import Attempt, Result, RunIds, Sent, record
@@ -41,11 +40,8 @@ async def recorded(
     calls: Sequence[Attempt] = (),
     sent: Sent | None = None,
 ) -> Outcome | None:
-    async with database.writing() as connection:
-        return await record(
-            connection,
-            Result(issuance_id=issuance, outcome=result, token=run, now=now, runs=RUNS, calls=calls, sent=sent),
-        )
+    known = Result(issuance_id=issuance, outcome=result, token=run, now=now, runs=RUNS, calls=calls, sent=sent)
+    return await database.write(lambda connection: record(connection, known))
 
 
 def a_call(issuance: int, **changes: Any) -> Attempt:
@@ -299,11 +295,9 @@ class CountingDatabase(Database):
 
     writes = 0
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
+    async def write(self, work: Callable[[Connection], Answer]) -> Answer:
         self.writes += 1
-        async with super().writing() as connection:
-            yield connection
+        return await super().write(work)
 
 
 async def several_held(database: Database, count: int) -> list[int]:

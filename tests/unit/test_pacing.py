@@ -27,7 +27,7 @@ class Book:
         begins = max(self.now, self.next)
         self.next = begins + seconds
         self.booked.append(seconds)
-        return begins - self.now
+        return begins
 
     async def hold(self, seconds: float) -> None:
         self.next = max(self.next, self.now + seconds)
