@@ -47,11 +47,13 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
     batch = await _claim(issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
     left_over = 0
     for place, facts in enumerate(batch.facts):
-        if organization().stopped or now() >= batch.send_by:
+        known = await _issue(facts, batch)
+        if known is None:
             await _give_back(batch, from_place=place)
             break
-        result = await _issue_and_record(facts, batch)
+        result = await record(known)
         if result is None:  # another run has taken it over, and tells what became of it
+            get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)
             continue
         may_pass = result.reason in _MAY_PASS
         left_over += may_pass
@@ -105,41 +107,40 @@ async def _claim(issuance_ids: Sequence[int], *, ignore_wait: bool) -> _Batch:
     return _Batch(token=token, runs=run_ids(), facts=facts, send_by=claimed_at + lease - LONGEST_CALL)
 
 
-async def _issue_and_record(facts: IssuanceFacts, batch: _Batch) -> Outcome | None:
+async def _issue(facts: IssuanceFacts, batch: _Batch) -> Result | None:
+    """Issue a claimed badge when a call may be made, and return what is to be recorded; None: too late to begin."""
     configured = settings()
     prepared = prepare_request(facts, now=now())
     if isinstance(prepared, Reason):
-        return await _record(facts, outcome.not_sendable(prepared), batch)
-    calls = Calls(
-        organization=organization(),
-        facts=facts,
-        request=prepared.request,
-        policy=wait_policy(configured),
-        pause_limit=configured.throttle_pause_limit,
-        send_by=batch.send_by,
-    )
-    result = await issue_one(calls)
-    organization().details.note_calls(slow_call(call) for call in calls.made)
-    return await _record(facts, result, batch, calls=calls.made, sent=_sent(prepared))
-
-
-async def _record(
-    facts: IssuanceFacts, result: Outcome, batch: _Batch, *, calls: Sequence[Attempt] = (), sent: Sent | None = None
-) -> Outcome | None:
-    recorded = await record(
-        Result(
-            issuance_id=facts.issuance_id,
-            outcome=result,
-            token=batch.token,
-            now=now(),
-            runs=batch.runs,
-            calls=calls,
-            sent=sent,
+        return _result(facts, outcome.not_sendable(prepared), batch)
+    async with organization().calls_at_once:
+        if organization().stopped or now() >= batch.send_by:
+            return None
+        calls = Calls(
+            organization=organization(),
+            facts=facts,
+            request=prepared.request,
+            policy=wait_policy(configured),
+            pause_limit=configured.throttle_pause_limit,
+            send_by=batch.send_by,
         )
+        issued = await issue_one(calls)
+    organization().details.note_calls(slow_call(call) for call in calls.made)
+    return _result(facts, issued, batch, calls=calls.made, sent=_sent(prepared))
+
+
+def _result(
+    facts: IssuanceFacts, result: Outcome, batch: _Batch, *, calls: Sequence[Attempt] = (), sent: Sent | None = None
+) -> Result:
+    return Result(
+        issuance_id=facts.issuance_id,
+        outcome=result,
+        token=batch.token,
+        now=now(),
+        runs=batch.runs,
+        calls=calls,
+        sent=sent,
     )
-    if recorded is None:
-        get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)
-    return recorded
 
 
 async def _give_back(batch: _Batch, *, from_place: int) -> None:

@@ -108,15 +108,13 @@ class Calls:
         """
         tries = _TRIES_OF_A_CALL
         while True:
+            await self.organization.pace.turn()
+            if now() >= self.send_by:
+                raise NotSent(code="lease_over")
             tries -= 1
             client = self.organization.client
             try:
-                async with self.organization.calls_at_once:
-                    await self.organization.pace.turn()
-                    if now() >= self.send_by:
-                        raise NotSent(code="lease_over")
-                    client = self.organization.client
-                    return await self._noted(kind, client, call, told)
+                return await self._noted(kind, client, call, told)
             except Throttled as throttled:
                 pause = self.policy.throttle_pause_default if throttled.retry_after is None else throttled.retry_after
                 if pause > self.pause_limit or not tries:

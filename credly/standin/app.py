@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -93,19 +94,19 @@ class Front:
 
     async def _imitated(self, scope: Scope, exchange: faults.Exchange, status: list[int]) -> None:
         store: Store = self.app.state.store
-        resets = store.resets
+        resets, received_at = store.resets, store.now()
         try:
             await faults.serve(self.app, scope, exchange, self.app.state)
         finally:
             if store.resets == resets:  # else it began in a state that is forgotten
-                _log(store, scope, status)
+                _log(store, scope, status, received_at=received_at)
 
 
-def _log(store: Store, scope: Scope, status: list[int]) -> None:
+def _log(store: Store, scope: Scope, status: list[int], *, received_at: datetime) -> None:
     store.put(
         "requests",
         {
-            "received_at": text_of(store.now()),
+            "received_at": text_of(received_at),
             "method": scope["method"],
             "path": scope["path"],
             "query": scope["query_string"].decode(errors="replace"),

@@ -263,12 +263,7 @@ async def test_a_token_changed_in_the_middle_stops_nothing(world: World, standin
 
 
 async def test_a_revoked_token_and_hundreds_of_badges_make_a_handful_of_calls(world: World, standin: Standin) -> None:
-    await world.enable()
-    for number in range(200):
-        user = f"user-{number}"
-        await world.add(User, id=user, first_name="A", last_name="B")
-        await world.add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
-        await world.award(user)
+    await _with_badges_due(world, 200)
     standin.fault("expire_tokens", **ISSUE)
 
     await run()
@@ -276,6 +271,37 @@ async def test_a_revoked_token_and_hundreds_of_badges_make_a_handful_of_calls(wo
     assert {(row.state, row.reason) for row in await world.ledger()} == {("blocked", "token_refused")}
     assert len(standin.requests()) < 30
     assert_once(standin, badges=0)
+
+
+async def test_what_is_ready_while_calls_are_under_way_makes_no_call_once_the_token_is_refused(
+    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.configure(monkeypatch, CALLS_AT_ONCE="3")
+    await _with_badges_due(world, 9)
+    standin.fault("hold", **ISSUE, count=None)
+    running = asyncio.create_task(run())
+    await asyncio.to_thread(standin.until_held, 3)
+    async with asyncio.timeout(60):  # three more are ready, and wait for a call to end
+        while sum(row.state == "issuing" for row in await world.ledger()) < 6:
+            pass
+    held = standin.faults()["held"]
+    standin.seed(tokens=[{"token": TOKEN, "organization_id": ORGANIZATION, "expires_at": "2026-01-01T00:00:00.000Z"}])
+
+    standin.control("DELETE", "faults")
+    await running
+
+    assert (held, calls(standin)) == (3, ["POST"] * 3)
+    rows = await world.ledger()
+    assert {(row.state, row.reason, row.attempts) for row in rows} == {("blocked", "token_refused", 0)}
+
+
+async def _with_badges_due(world: World, count: int) -> None:
+    await world.enable()
+    for number in range(count):
+        user = f"user-{number}"
+        await world.add(User, id=user, first_name="A", last_name="B")
+        await world.add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
+        await world.award(user)
 
 
 async def test_a_template_archived_in_the_middle_blocks(world: World, standin: Standin) -> None:
