@@ -20,7 +20,7 @@ _BOOK = """
 INSERT INTO organization_pace (organization, next_turn) VALUES (:organization, {clock} + :seconds)
 ON CONFLICT (organization) DO UPDATE SET next_turn =
   CASE WHEN organization_pace.next_turn > {clock}
-  THEN organization_pace.next_turn ELSE {clock} END + :seconds
+  THEN organization_pace.next_turn ELSE {clock} END + :later + :seconds
 RETURNING next_turn - :seconds - {clock} AS wait
 """
 _PAUSE = """
@@ -40,18 +40,21 @@ class OrganizationPace(LaurelTable, table=True):
     next_turn: float
 
 
-def book(connection: Connection, organization: str, *, seconds: float) -> float:
-    """Take the next `seconds` of an organization's time for oneself, and return in how many seconds they begin."""
-    values = {"organization": organization, "seconds": seconds}
+def book(connection: Connection, organization: str, *, seconds: float, later: float = 0.0) -> float:
+    """Take the next `seconds` of an organization's time for oneself, and return in how many seconds they begin.
+
+    They, and whatever is booked behind them, begin `later` than they might.
+    """
+    values = {"organization": organization, "seconds": seconds, "later": later}
     return max(0.0, float(connection.execute(_statement(_BOOK, connection), values).scalar_one()))
 
 
-def begin(connection: Connection, organization: str, *, seconds: float) -> float:
+def begin(connection: Connection, organization: str, *, seconds: float, later: float) -> float:
     """Take the next `seconds` as `book` does, and return when they begin by `monotonic()` of this process.
 
     What follows, a commit and others' work, is a part of the wait.
     """
-    wait = book(connection, organization, seconds=seconds)
+    wait = book(connection, organization, seconds=seconds, later=later)
     return monotonic() + wait
 
 

@@ -7,22 +7,23 @@ from datetime import timedelta
 from time import monotonic
 
 _AHEAD_SECONDS = 0.25
+_LATE_SECONDS = 0.005
 WIDER = 1.015  # turns lie so much further apart, so that calls which arrive unevenly are none too many in any second
 
 
 class Pace:
     """Hands out turns, evenly spaced, one after the other; other processes take theirs in between.
 
-    `book` takes the next seconds of the organization's time and returns when they begin, by `monotonic()`; `hold` lets
-    nobody take a turn for so many. A process books one turn, or a quarter of a second's turns where the pace is quick:
-    so somebody who issues one badge by hand waits for no long queue.
+    `book` takes the next seconds of the organization's time, lets them begin so much later than they might, and returns
+    when they begin, by `monotonic()`; `hold` lets nobody take a turn for so many. A process books one turn, or a quarter
+    of a second's turns where the pace is quick: so somebody who issues one badge by hand waits for no long queue.
     """
 
     def __init__(
         self,
         *,
         calls_per_second: float,
-        book: Callable[[float], Awaitable[float]],
+        book: Callable[[float, float], Awaitable[float]],
         hold: Callable[[float], Awaitable[None]],
     ) -> None:
         self._interval = WIDER / calls_per_second
@@ -30,6 +31,7 @@ class Pace:
         self._book, self._hold = book, hold
         self._booked: deque[float] = deque()
         self._taken: deque[float] = deque(maxlen=max(1, int(calls_per_second)))
+        self._late = 0.0
         self._pauses = 0
         self._queue = Lock()
 
@@ -43,6 +45,7 @@ class Pace:
                     await sleep(wait)
                 if pauses == self._pauses:  # else a pause came meanwhile: wait for a turn behind it
                     self._taken.append(monotonic())
+                    self._late = self._taken[-1] - mine if self._size == 1 else 0.0
                     return
 
     async def pause(self, duration: timedelta) -> None:
@@ -59,6 +62,8 @@ class Pace:
         while self._booked and self._booked[0] < monotonic() - _AHEAD_SECONDS:
             self._booked.popleft()  # lapsed: turns are not saved up
         if not self._booked:
-            begins = await self._book(self._size * self._interval)
+            # What this process was late by, others' turns are moved by as well: they know of no late one.
+            begins = await self._book(self._size * self._interval, self._late if self._late > _LATE_SECONDS else 0.0)
+            self._late = 0.0
             self._booked.extend(begins + place * self._interval for place in range(self._size))
         return self._booked.popleft()

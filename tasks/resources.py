@@ -186,8 +186,8 @@ async def open_organization(due: DueOrganization) -> AsyncIterator[Organization]
 def _pace(due: DueOrganization) -> Pace:
     name = f"{due.base_url} {due.organization_id}"
 
-    async def book(seconds: float) -> float:
-        return await database().write(lambda connection: pace.begin(connection, name, seconds=seconds))
+    async def book(seconds: float, later: float) -> float:
+        return await database().write(lambda connection: pace.begin(connection, name, seconds=seconds, later=later))
 
     async def hold(seconds: float) -> None:
         await database().write(lambda connection: pace.pause(connection, name, seconds=seconds))

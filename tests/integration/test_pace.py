@@ -9,8 +9,10 @@ ORGANIZATION = "https://api.credly.com/v1 northwind"
 MINUTE = 60.0
 
 
-async def book(database: Database, organization: str = ORGANIZATION, *, seconds: float = MINUTE) -> float:
-    return await database.write(lambda connection: pace.book(connection, organization, seconds=seconds))
+async def book(
+    database: Database, organization: str = ORGANIZATION, *, seconds: float = MINUTE, later: float = 0.0
+) -> float:
+    return await database.write(lambda connection: pace.book(connection, organization, seconds=seconds, later=later))
 
 
 async def pause(database: Database, seconds: float) -> None:
@@ -32,6 +34,14 @@ async def test_at_the_same_time_everybody_gets_a_time_of_their_own(database: Dat
     assert sorted(round(wait / MINUTE) for wait in waits) == list(range(20))
     for each in processes:
         await each.dispose()
+
+
+async def test_who_was_late_moves_his_next_turn_and_everybodys_behind_it(database: Database) -> None:
+    await book(database)
+
+    waits = [await book(database, later=MINUTE), await book(database)]
+
+    assert [round(wait / MINUTE) for wait in waits] == [2, 3]
 
 
 async def test_one_organizations_time_is_no_other_ones(database: Database) -> None:

@@ -23,8 +23,8 @@ class Book:
         self.late = 0.0
         await asyncio.sleep(0)
 
-    async def book(self, seconds: float) -> float:
-        begins = max(self.now, self.next)
+    async def book(self, seconds: float, later: float) -> float:
+        begins = max(self.now, self.next) + later
         self.next = begins + seconds
         self.booked.append(seconds)
         return begins
@@ -78,6 +78,17 @@ async def test_after_a_turn_that_came_late_no_second_holds_too_many(book: Book) 
 
     moments = [*first, late, *rest]
     assert late == pytest.approx(2 * WIDER / 3 + 0.2)
+    assert all(after - before >= 0.999999 for before, after in zip(moments, moments[3:], strict=False))
+
+
+async def test_a_turn_that_one_process_took_late_makes_no_second_hold_too_many_with_anothers(book: Book) -> None:
+    processes = [book.pace(3), book.pace(3)]
+    moments = []
+    for place in range(12):
+        book.late = 0.2 if place == 4 else 0.0
+        moments += await book.turns(processes[place % 2], 1)
+
+    assert moments[4] == pytest.approx(4 * WIDER / 3 + 0.2)
     assert all(after - before >= 0.999999 for before, after in zip(moments, moments[3:], strict=False))
 
 
