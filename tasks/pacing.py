@@ -7,16 +7,17 @@ from datetime import timedelta
 from time import monotonic
 
 _AHEAD_SECONDS = 0.25
-_LATE_SECONDS = 0.005
-WIDER = 1.015  # turns lie so much further apart, so that calls which arrive unevenly are none too many in any second
+_LATE_SECONDS = 0.01
+WIDER = 1.02  # turns lie so much further apart, so that calls which arrive unevenly are none too many in any second
 
 
 class Pace:
     """Hands out turns, evenly spaced, one after the other; other processes take theirs in between.
 
-    `book` takes the next seconds of the organization's time, lets them begin so much later than they might, and returns
-    when they begin, by `monotonic()`; `hold` lets nobody take a turn for so many. A process books one turn, or a quarter
-    of a second's turns where the pace is quick: so somebody who issues one badge by hand waits for no long queue.
+    `book` takes the next seconds of the organization's time, lets them begin so much later than they might, and
+    returns when they begin, by `monotonic()`; `hold` lets nobody take a turn for so many. A process books one turn, or
+    a quarter of a second's turns where the pace is quick: so somebody who issues one badge by hand waits for no long
+    queue.
     """
 
     def __init__(
