@@ -141,7 +141,7 @@ def templates(store: Store, organization_id: str, request: Request, assumed: Ass
     """Return an organization's badge templates, filtered and sorted (6)."""
     sort = request.query_params.get("sort")
     order = _order(sort, ("name", "created_at", "updated_at", "badges_count"), default="created_at, rowid")
-    counted = "(SELECT count(*) FROM badges b WHERE b.template_id = templates.id AND b.deleted = 0) AS badges_count"
+    counted = "coalesce((SELECT badges FROM badges_counts c WHERE c.template_id = templates.id), 0) AS badges_count"
     sql = f"SELECT *, {counted} FROM templates WHERE organization_id = ? ORDER BY {order}"  # noqa: S608 - names are ours
     rows = store.all(sql, organization_id)
     for key, wanted in filters_of(request, assumed).items():

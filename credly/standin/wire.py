@@ -195,7 +195,7 @@ def reporting_tags_of(row: Mapping[str, Any]) -> list[str]:
 
 
 def _count(store: Store, template_id: str) -> int:
-    row = store.one("SELECT count(*) AS n FROM badges WHERE template_id = ? AND deleted = 0", template_id)
+    row = store.one("SELECT badges AS n FROM badges_counts WHERE template_id = ?", template_id)
     return int(row["n"]) if row else 0
 
 
