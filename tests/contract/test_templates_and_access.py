@@ -80,6 +80,15 @@ def test_templates_can_be_sorted(standin: Standin, api: Api) -> None:
     assert (counts[0]["id"], counts[0]["badges_count"]) == (TEMPLATES["archived"], 1)
 
 
+def test_a_template_tells_how_many_badges_it_has(api: Api) -> None:
+    gone, _ = (api.issue(recipient_email=f"{name}@example.org") for name in ("ada", "bob"))
+    api.http.delete(f"{api.path}/badges/{gone['id']}")
+
+    reply = api.http.get(f"{api.path}/badge_templates/{gone['badge_template']['id']}").json()["data"]
+
+    assert (gone["badge_template"]["badges_count"], reply["badges_count"]) == (1, 1)
+
+
 def _basic(text: str) -> str:
     return "Basic " + base64.b64encode(text.encode()).decode()
 
