@@ -81,10 +81,6 @@ class BadgeRequest(_Sent):
             raise ValueError("needs a time zone: near midnight a naive time puts the badge on the wrong day")
         return moment
 
-    def as_json(self) -> dict[str, Any]:
-        """The request's body as `body` has it, for who changes it."""
-        return dict(self.body)
-
     @cached_property
     def body(self) -> dict[str, Any]:
         """The request's body, without what was not asked for. Made once, and not to be changed."""

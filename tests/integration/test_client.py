@@ -51,7 +51,7 @@ async def test_issuing_sends_the_request_with_the_token_as_user_name() -> None:
     (sent,) = server.requests
     assert badge.id == "badge-1"
     assert (sent.method, sent.target) == ("POST", "/v1/organizations/org-1/badges")
-    assert json.loads(sent.body) == REQUEST.as_json()
+    assert json.loads(sent.body) == REQUEST.body
     assert sent.headers["authorization"] == "Basic " + base64.b64encode(f"{TOKEN}:".encode()).decode()
     assert sent.headers["accept"] == "application/json"
     assert sent.headers["content-type"] == "application/json"

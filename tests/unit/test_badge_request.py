@@ -2,6 +2,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rules.badge_request import (
     LONGEST_TEXT,
@@ -25,7 +28,7 @@ def prepared(**changes: Any) -> Prepared:
 
 
 def test_a_request_is_made_of_the_user_the_template_and_the_moment_of_the_award() -> None:
-    assert prepared().request.as_json() == {
+    assert prepared().request.body == {
         "badge_template_id": "template-1",
         "recipient_email": "ada@example.org",
         "issued_to_first_name": "Ada",
@@ -129,6 +132,23 @@ def test_only_the_form_of_an_address_is_judged(address: str, reason: Reason | No
     assert fault_of_email(address) is reason
 
 
+@given(
+    local_part=st.text("aZ9.+_-@ '", max_size=70),
+    domain=st.sampled_from(
+        ["example.org", "example", "b@example.org", "-x.org", "x" * 64 + ".org", "bücher.example", ""]
+    ),
+)
+def test_an_address_is_judged_as_the_library_judges_the_whole_of_it(local_part: str, domain: str) -> None:
+    address = f"{local_part}@{domain}".strip()
+    try:
+        validate_email(address, check_deliverability=False, globally_deliverable=False)
+        well_formed = "." in domain
+    except EmailNotValidError:
+        well_formed = False
+
+    assert (fault_of_email(address) is None) is well_formed
+
+
 @pytest.mark.parametrize(
     ("value", "usable"),
     [
@@ -171,19 +191,19 @@ def test_a_badge_expires_as_the_integration_says(expiry: Expiry, after: timedelt
 def test_expiry_counts_from_the_award_and_not_from_today() -> None:
     request = prepared(expiry=Expiry.AFTER_DAYS, expires_after=timedelta(days=1)).request
 
-    assert request.as_json()["expires_at"] == "2026-11-03 22:59:59 +0000"
+    assert request.body["expires_at"] == "2026-11-03 22:59:59 +0000"
 
 
 @pytest.mark.parametrize(("suppress", "sent"), [(True, True), (False, None)])
 def test_credlys_mail_is_suppressed_only_where_asked(suppress: bool, sent: bool | None) -> None:
-    body = prepared(suppress_notification=suppress).request.as_json()
+    body = prepared(suppress_notification=suppress).request.body
 
     assert body.get("suppress_badge_notification_email") is sent
 
 
 @pytest.mark.parametrize(("locale", "sent"), [("", None), ("de", "de")])
 def test_the_language_is_sent_only_where_chosen(locale: str, sent: str | None) -> None:
-    assert prepared(locale=locale).request.as_json().get("locale") == sent
+    assert prepared(locale=locale).request.body.get("locale") == sent
 
 
 def test_evidence_goes_into_the_request_and_what_is_left_out_beside_it() -> None:
@@ -192,7 +212,7 @@ def test_evidence_goes_into_the_request_and_what_is_left_out_beside_it() -> None
         sources={EvidenceKind.PORTAL: EvidenceSource(name="Northwind", link="https://northwind.example.org")},
     )
 
-    assert result.request.as_json()["evidence"] == [
+    assert result.request.body["evidence"] == [
         {"type": "UrlEvidence", "name": "Northwind", "value": "https://northwind.example.org"}
     ]
     assert result.kinds == (EvidenceKind.PORTAL,)
