@@ -31,7 +31,6 @@ _MOST_PAGES = 400
 _MOST_BULK_PAGES = 20_000
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-_THROTTLED = 429
 _OK = frozenset({200})
 _ISSUED = frozenset({200, 201})
 _trusted_authorities = cache(partial(httpx.create_ssl_context, trust_env=False))  # reading them outlasts a call
@@ -361,7 +360,7 @@ class CredlyClient:
                     return Reply(call=call, status=response.status_code, body=None)
         finally:
             await response.aclose()
-        wait = response.headers.get("Retry-After") if response.status_code == _THROTTLED else None
+        wait = response.headers.get("Retry-After")
         return Reply(call=call, status=response.status_code, body=bytes(body), retry_after=wait)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from typing import Any, cast
 from uuid import uuid4
 
@@ -101,9 +101,12 @@ class _Batch:
 
 async def _claim(issuance_ids: Sequence[int], *, ignore_wait: bool) -> _Batch:
     token, claimed_at, lease = str(uuid4()), now(), settings().lease
-    claim = partial(claim_and_read, token=token, now=claimed_at, lease=lease, ignore_wait=ignore_wait)
     async with organization().claiming:  # one at a time, so that results need not wait behind many
-        facts = await database().write(lambda connection: claim(connection, issuance_ids))
+        facts = await database().write(
+            lambda connection: claim_and_read(
+                connection, issuance_ids, token=token, now=claimed_at, lease=lease, ignore_wait=ignore_wait
+            )
+        )
     return _Batch(token=token, runs=run_ids(), facts=facts, send_by=claimed_at + lease - LONGEST_CALL)
 
 

@@ -46,7 +46,7 @@ class Pace:
                     await sleep(wait)
                 if pauses == self._pauses:  # else a pause came meanwhile: wait for a turn behind it
                     self._taken.append(monotonic())
-                    self._late = self._taken[-1] - mine if self._size == 1 else 0.0
+                    self._note_late(self._taken[-1] - mine)
                     return
 
     async def pause(self, duration: timedelta) -> None:
@@ -59,12 +59,15 @@ class Pace:
         """Return until when another turn would be one too many within a second: the last ones may have come late."""
         return self._taken[0] + 1 if len(self._taken) == self._taken.maxlen else 0.0
 
+    def _note_late(self, seconds: float) -> None:
+        """What this process was late by, others' turns are moved by as well: they know of no late one."""
+        self._late = seconds if self._size == 1 and seconds > _LATE_SECONDS else 0.0
+
     async def _next(self) -> float:
         while self._booked and self._booked[0] < monotonic() - _AHEAD_SECONDS:
             self._booked.popleft()  # lapsed: turns are not saved up
         if not self._booked:
-            # What this process was late by, others' turns are moved by as well: they know of no late one.
-            begins = await self._book(self._size * self._interval, self._late if self._late > _LATE_SECONDS else 0.0)
+            begins = await self._book(self._size * self._interval, self._late)
             self._late = 0.0
             self._booked.extend(begins + place * self._interval for place in range(self._size))
         return self._booked.popleft()

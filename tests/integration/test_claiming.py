@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
-from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
@@ -48,8 +47,9 @@ async def due(
 async def claimed(
     database: Database, ids: Sequence[int], *, run: str = "run-1", now: datetime = NOW, ignore_wait: bool = False
 ) -> list[int]:
-    claim = partial(claiming.claim, token=run, now=now, lease=LEASE, ignore_wait=ignore_wait)
-    return await database.write(lambda connection: claim(connection, ids))
+    return await database.write(
+        lambda connection: claiming.claim(connection, ids, token=run, now=now, lease=LEASE, ignore_wait=ignore_wait)
+    )
 
 
 async def released(database: Database, ids: Sequence[int], *, run: str = "run-1", now: datetime = NOW) -> int:
