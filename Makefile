@@ -42,8 +42,8 @@ test: check ## Check, then run every test
 	$(BIN)/python -m scripts.run_tests
 
 .PHONY: soak
-soak: $(INSTALLED) ## Try to break the promise of one badge, for MINUTES=10 from a SEED
-	$(BIN)/python -m tests.support.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+soak: $(INSTALLED) ## Try to break the promise of one badge, for MINUTES=10 from a SEED; UNATTENDED=1: by the schedule alone
+	$(BIN)/python -m tests.support.soak$(if $(UNATTENDED),_unattended) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 .PHONY: audit-dependencies
 audit-dependencies: $(INSTALLED) ## Compare requirements.lock with known vulnerabilities (needs the internet)

@@ -111,6 +111,17 @@ class Settings(BaseSettings):
         default=timedelta(seconds=30), description="How long Credly may take to answer one call."
     )
 
+    heartbeat: Seconds = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(seconds=1),
+        description="How often a run sends a heartbeat. One that has sent none for four times as long is marked as "
+        "crashed (read by `python -m automations`).",
+    )
+    stalled_after: Seconds = Field(
+        default=timedelta(minutes=15),
+        ge=timedelta(seconds=1),
+        description="How long a run may make no progress (no call, no transaction) before it is ended.",
+    )
     progress_every: Seconds = Field(
         default=timedelta(seconds=5), description="How often a long run shows in Prefect how far it is."
     )
@@ -140,7 +151,9 @@ class Settings(BaseSettings):
         description="People are told when no badge was issued for this long, and for twice the longest pause before.",
     )
     alert_no_run_for: Seconds = Field(
-        default=timedelta(hours=1), description="People are told when no run of reconcile ended for this long."
+        default=timedelta(minutes=45),
+        description="How long no run of reconcile may complete or be at work before that is reported as silence: three "
+        "intervals of its schedule (read by `python -m automations`).",
     )
 
     @field_validator("database_url")

@@ -5,6 +5,7 @@ With the name of a notification block, such as `slack-webhook/operators`, messag
 
 import asyncio
 import sys
+from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 from prefect.automations import Automation
@@ -12,40 +13,55 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 
-from automations.alerts import WATCH_BEGAN, Alerts
-from automations.dead_runs import dead_runs
+from automations.alerts import Alerts
+from automations.dead_runs import DeadRuns
+from automations.silence import WATCH_BEGAN, Silence
 from settings import settings
+
+_NEEDED = ("reconcile", "issue-organization", "check")
 
 
 async def apply(automation: Automation) -> None:
-    """Create the automation, or change the one of its name."""
+    """Create the automation, or change the one of its name; one that was switched off stays off."""
     async with get_client() as client:
         there = await client.read_automations_by_name(automation.name)
     if there:
-        automation.id = there[0].id
+        automation.id, automation.enabled = there[0].id, there[0].enabled
         await automation.aupdate()
     else:
         await automation.acreate()
 
 
 async def main(block: str = "") -> int:
-    """Apply all of them, those that send messages only with a notification block; return the exit code."""
+    """Apply all of them, those that only send messages with a notification block; return the exit code."""
     async with get_client() as client:
         try:
-            reconcile = await client.read_deployment_by_name("reconcile/reconcile")
-        except ObjectNotFound:
-            return _complain("There is no deployment reconcile: run `prefect --no-prompt deploy --all` first.")
+            ids = {name: (await client.read_deployment_by_name(f"{name}/{name}")).id for name in _NEEDED}
+        except ObjectNotFound as missing:
+            return _complain(f"{missing}. Run `prefect --no-prompt deploy --all` first.")
         blocks = await notification_blocks(client) if block else {}
     wanted = [key for name, key in blocks.items() if block in (name, name.partition("/")[2])]
     if block and len(wanted) != 1:
         names = ", ".join(sorted(blocks)) or "none"
         return _complain(f"{block} does not name one notification block. Name it as type/name; there are: {names}.")
-    await apply(dead_runs(reconcile.id))
-    for block_id in wanted:
-        for automation in Alerts(block=block_id, reconcile=reconcile.id, no_run_for=settings().alert_no_run_for).all():
-            await apply(automation)
-        begin_watch(reconcile.id)
+    for automation in automations(ids, wanted[0] if wanted else None):
+        await apply(automation)
+    begin_watch(ids["reconcile"])
     return 0
+
+
+def automations(ids: Mapping[str, UUID], block: UUID | None) -> Iterator[Automation]:
+    """Return every automation for these deployments, by name, and this notification block."""
+    reconcile, configured = ids["reconcile"], settings()
+    yield from DeadRuns(reconcile=reconcile, heartbeat=configured.heartbeat).all()
+    yield from Silence(
+        issuing=(reconcile, ids["issue-organization"]),
+        check=ids["check"],
+        within=configured.alert_no_run_for,
+        block=block,
+    ).all()
+    if block is not None:
+        yield from Alerts(block=block, reconcile=reconcile).all()
 
 
 async def notification_blocks(client: PrefectClient) -> dict[str, UUID]:

@@ -1,5 +1,12 @@
-"""What to do about a run that was killed too hard to say so: it still looks alive, and keeps its slot."""
+"""Runs whose process is gone: they still look alive to Prefect, and keep the one slot of their deployment.
 
+Three automations, each with one job. Two find such a run and mark it as crashed; Prefect refuses that for a run that
+has ended meanwhile. The third starts `reconcile` once a run *is* crashed, however that was found. So a mistaken alarm
+changes nothing and starts nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -8,38 +15,97 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-SILENT_FOR = timedelta(seconds=120)  # runs give a sign of life every 30 seconds, see prefect.yaml
+from rules.alarms import HEARTBEAT, PROGRESS, RUN_ENDED
+from tasks.tell import NEEDS_A_PERSON
 
-
-def dead_runs(reconcile: UUID, *, silent_for: timedelta = SILENT_FOR) -> Automation:
-    """Return the automation that marks a run without a sign of life as crashed, and starts another `reconcile`.
-
-    Marking it frees the schedule's one slot. Starting `reconcile` anew is safe at any time: what the dead run held is
-    looked up at Credly before anything is sent again.
-
-    Args:
-        reconcile: the id of the deployment to start.
-        silent_for: how long a run may give no sign of life; at least twice the time between two of them.
-    """
-    return Automation(
-        name="Laurel: a run died",
-        description="Marks a run without a sign of life as crashed, and starts reconcile again.",
-        trigger=EventTrigger(
-            posture=Posture.Proactive,
-            after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.*"},  # the next sign of life, or the run's end under whatever name
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            for_each={"prefect.resource.id"},
-            threshold=1,
-            within=silent_for,
-        ),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED,
-                name="Crashed",
-                message=f"No sign of life for {silent_for.total_seconds():.0f} seconds: its process is gone. "
-                "Nothing is lost; the next run of reconcile takes up its work.",
-            ),
-            RunDeployment(source="selected", deployment_id=reconcile),
-        ],
+START_WITHIN = timedelta(seconds=150)  # on a busy machine it takes half a minute
+BEATS_MISSED = 4
+RESTART_AT_MOST_EVERY = timedelta(seconds=60)  # one death crashes a run and its sub-flows, one after the other
+OURS = {"prefect.resource.id": "prefect.tag.credly"}
+_RUN = {"prefect.resource.id": "prefect.flow-run.*"}
+_STARTING = {f"prefect.flow-run.{name}" for name in ("Pending", "Submitting", "Running")}
+# Each state by its name: `prefect.flow-run.*` would match Prefect's own heartbeat as well.
+_STATES = _STARTING | {
+    f"prefect.flow-run.{name}"
+    for name in (
+        *("Completed", NEEDS_A_PERSON, "Failed", "Crashed", "TimedOut", "Cancelled", "Cancelling", "RolledBack"),
+        *("Scheduled", "Late", "AwaitingRetry", "Retrying", "AwaitingConcurrencySlot", "Resuming", "Paused"),
+        *("Suspended", "InfrastructurePending"),
     )
+}
+_BEATS = {HEARTBEAT, PROGRESS}
+# Prefect's server evaluates a state only after the one before it, and may put it off for a quarter of an hour: so the
+# end of a run is an event of its own.
+_ENDS = {RUN_ENDED, *_STATES}
+# Sent once by a run of an earlier Laurel, on a worker that is not upgraded yet; its later silence is not judged.
+_PREFECTS_HEARTBEAT = {"prefect.flow-run.heartbeat"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadRuns:
+    """The automations that find dead runs. Safe to apply at any time: Laurel asks Credly before it sends again.
+
+    `reconcile` is the id of the deployment to start; `heartbeat` how often a run sends one.
+    """
+
+    reconcile: UUID
+    heartbeat: timedelta
+    start_within: timedelta = START_WITHIN
+
+    def all(self) -> Iterator[Automation]:
+        """Return each automation; each name is there once."""
+        silent_for = BEATS_MISSED * self.heartbeat
+        yield self._marking(
+            "a run died",
+            after=_BEATS,
+            expect=_BEATS | _ENDS,
+            within=silent_for,
+            message=f"No heartbeat for {silent_for.total_seconds():.0f} seconds: its process is gone.",
+        )
+        yield self._marking(
+            "a run did not start",
+            after=_STARTING,
+            expect=_BEATS | _ENDS | _PREFECTS_HEARTBEAT,
+            within=self.start_within,
+            message=f"It did not begin its work within {self.start_within.total_seconds():.0f} seconds: its process is "
+            "gone.",
+        )
+        yield self._restart()
+
+    def _marking(self, name: str, *, after: set[str], expect: set[str], within: timedelta, message: str) -> Automation:
+        return Automation(
+            name=f"Laurel: {name}",
+            description="Marks a run whose process is gone as crashed.",
+            trigger=EventTrigger(
+                posture=Posture.Proactive,
+                after=after,
+                expect=expect,
+                match=_RUN,
+                match_related=OURS,
+                for_each={"prefect.resource.id"},
+                threshold=1,
+                within=within,
+            ),
+            actions=[
+                ChangeFlowRunState(
+                    state=StateType.CRASHED,
+                    name="Crashed",
+                    message=f"{message} Nothing is lost; the next run of reconcile continues its work.",
+                )
+            ],
+        )
+
+    def _restart(self) -> Automation:
+        return Automation(
+            name="Laurel: reconcile after a crash",
+            description="Starts reconcile when a run has crashed, so that its work goes on before the next slot.",
+            trigger=EventTrigger(
+                posture=Posture.Reactive,
+                expect={"prefect.flow-run.Crashed"},
+                match=_RUN,
+                match_related=OURS,
+                threshold=1,
+                within=RESTART_AT_MOST_EVERY,
+            ),
+            actions=[RunDeployment(source="selected", deployment_id=self.reconcile)],
+        )

@@ -24,6 +24,7 @@ HOST = "127.0.0.1"
 PREFECT_PORT = 4200
 STANDIN_PORT = 8090
 FAULT_SHARE = 0.02
+RUNS_AT_ONCE = 8
 FOLDER = ROOT / ".laurel"
 READY_WITHIN_SECONDS = 60.0
 STOPPED_WITHIN_SECONDS = 10.0
@@ -268,7 +269,7 @@ def start(stack: ExitStack, name: str, command: Sequence[str], environment: Mapp
 
 def start_prefect(stack: ExitStack, port: int) -> Server:
     """Start Prefect's server with its UI; wait for it with `prefect_ready`."""
-    command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    command = ["scripts.prefect_server", "start", "--host", HOST, "--port", str(port)]
     return start(stack, "prefect-server", command, prefect_environment(port))
 
 
@@ -295,15 +296,17 @@ def standin_ready(server: Server, port: int) -> bool:
 
 
 def start_worker(stack: ExitStack, prefect_port: int) -> Server:
-    """Start a worker for the work pool `badges`."""
-    command = ["prefect", "worker", "start", "--pool", "badges", "--type", "process"]
+    """Start a worker for the work pool `badges`. More runs at once than its limit would only hold each other up."""
+    command = ["prefect", "worker", "start", "--pool", "badges", "--type", "process", "--limit", str(RUNS_AT_ONCE)]
     return start(stack, "prefect-worker", command, prefect_environment(prefect_port))
 
 
-def run(name: str, command: Sequence[str], environment: Mapping[str, str], *, within_seconds: float = 90) -> None:
-    """Run a process to its end."""
+def run(name: str, command: Sequence[str], environment: Mapping[str, str], *, within_seconds: float = 90) -> str:
+    """Run a process to its end, and return what it printed."""
     with ExitStack() as stack:
-        start(stack, name, command, environment).finish(within_seconds=within_seconds, meanwhile=lambda: None)
+        process = start(stack, name, command, environment)
+        process.finish(within_seconds=within_seconds, meanwhile=lambda: None)
+        return process.log.read_text(encoding="utf-8")
 
 
 def worker_online(prefect_port: int) -> bool:

@@ -11,6 +11,7 @@ from demo.servers import FOLDER, HOST, DemoError, Server
 from demo.show import console
 from models.database import Database
 from models.migrate import create_platform_tables, migrate
+from rules.monitoring.schedule import NEXT_RUNS
 from settings import DEFAULT_DATABASE
 
 
@@ -44,12 +45,11 @@ def start_all(stack: ExitStack) -> list[Server]:
     if stored:
         servers.run("save-tokens", ["demo.save_tokens"], environment)
     console.print("Applying the deployments of prefect.yaml and starting a worker ...")
-    make_work_pool(prefect_port)
-    servers.run("deploy", ["prefect", "--no-prompt", "deploy", "--all"], environment)
-    servers.run("automations", ["automations"], environment)
+    printed = servers.run("setup", ["scripts.setup_deployment"], environment, within_seconds=180)
     worker = servers.start_worker(stack, prefect_port)
     worker.wait_until(lambda: servers.worker_online(prefect_port))
     show_addresses(prefect_port, standin_port, filled=bool(stored))
+    show_schedule(printed)
     return [prefect, standin, worker]
 
 
@@ -64,15 +64,6 @@ async def prepare_database(database: Database) -> str | None:
     return await demo_base_url(database)
 
 
-def make_work_pool(prefect_port: int) -> None:
-    """Create the work pool `badges` unless it is there."""
-    pools = servers.ask(prefect_port, "/api/work_pools/filter", body={})
-    if any(pool["name"] == "badges" for pool in pools):
-        return
-    command = ["prefect", "work-pool", "create", "badges", "--type", "process"]
-    servers.run("work-pool", command, servers.prefect_environment(prefect_port))
-
-
 def show_addresses(prefect_port: int, standin_port: int, *, filled: bool) -> None:
     """Print where everything is."""
     standin = f"http://{HOST}:{standin_port}"
@@ -82,6 +73,14 @@ def show_addresses(prefect_port: int, standin_port: int, *, filled: bool) -> Non
     console.print("  Logs                          .laurel/logs/")
     if not filled:
         console.print("\n  The database holds no invented platform; `make demo` makes one in .laurel/laurel.db.")
+
+
+def show_schedule(printed: str) -> None:
+    """Print when the next scheduled runs are due, as the set-up found them."""
+    console.print("\nThe next scheduled runs:")
+    for line in printed.partition(NEXT_RUNS)[2].splitlines():
+        if line.startswith("  "):
+            console.print(line, markup=False)
     console.print("\nCtrl-C stops all of it.")
 
 

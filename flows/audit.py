@@ -5,7 +5,7 @@ from prefect import State, flow
 from rules.choices import PlatformId
 from tasks.audit import audit_everything
 from tasks.people import tell
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="audit", persist_result=False)
@@ -19,5 +19,5 @@ async def audit(portal: PlatformId = "") -> State[None]:
     Args:
         portal: Only this portal's organization (the portal's id). Leave empty for all.
     """
-    async with open_database():
+    async with run_context():
         return await tell(audit_everything(portal), key="audit")

@@ -14,6 +14,7 @@ from rules.choices import Mistake, PlatformId
 from tasks.nightly_check import check_everything
 from tasks.people import tell
 from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="check", persist_result=False)
@@ -25,7 +26,7 @@ async def check(portal: PlatformId = "") -> State[None]:
     Args:
         portal: Only this portal (its id). Leave empty for all.
     """
-    async with open_database():
+    async with run_context():
         return await tell(check_everything(portal), key="check")
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from rules.choices import Environment, PlatformId
 from tasks.connecting import connect
 from tasks.people import tell
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="connect-portal", flow_run_name="connect {portal}", persist_result=False)
@@ -35,7 +35,7 @@ async def connect_portal(
         calls_per_second: How fast Credly may be called for this organization.
         missing_name: Sent in place of a blank first or last name, such as "-". Leave empty to have such users fail.
     """
-    async with open_database():
+    async with run_context():
         return await tell(
             connect(
                 portal,

@@ -5,7 +5,7 @@ from prefect import State, flow
 from rules.choices import PlatformId
 from tasks.connecting import disconnect
 from tasks.people import tell
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="disconnect-portal", flow_run_name="disconnect {portal}", persist_result=False)
@@ -18,5 +18,5 @@ async def disconnect_portal(portal: PlatformId) -> State[None]:
     Args:
         portal: The portal's id on the platform.
     """
-    async with open_database():
+    async with run_context():
         return await tell(disconnect(portal), key="disconnect-portal")

@@ -10,7 +10,7 @@ from rules.choices import EarnedAgain, EvidenceChoices, Locale, PlatformId, With
 from rules.facts import Expiry
 from tasks.enabling import Wish, enable
 from tasks.people import tell
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="enable-credly", flow_run_name="enable {achievement}", persist_result=False)
@@ -60,5 +60,5 @@ async def enable_credly(
         revoke_reason=revoke_reason,
         cap=hold_above,
     )
-    async with open_database():
+    async with run_context():
         return await tell(enable(achievement, wish), key="enable-credly")

@@ -12,6 +12,7 @@ from prefect import State, flow
 from rules.choices import Mistake, PlatformId, UserId
 from tasks.people import tell
 from tasks.resources import open_database
+from tasks.runtime.run import run_context
 from tasks.story import explain_badge, story_of, text
 
 
@@ -25,7 +26,7 @@ async def explain(user: UserId, achievement: PlatformId) -> State[None]:
         user: The user's id on the platform. Not an e-mail address: what is typed here is kept in the run history.
         achievement: The achievement's id on the platform.
     """
-    async with open_database():
+    async with run_context():
         return await tell(explain_badge(user, achievement), key="explain")
 
 

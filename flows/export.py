@@ -9,7 +9,7 @@ from rules.datasets import Dataset, FileFormat, Group, Moment
 from rules.states import IssuanceState
 from tasks.people import tell
 from tasks.reporting import export_file
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="export", flow_run_name="export {what}", persist_result=False)
@@ -42,7 +42,7 @@ async def export(
             can read it.
         folder: Where to write. Leave empty for the folder of the setting LAUREL_REPORTS_FOLDER.
     """
-    async with open_database():
+    async with run_context():
         work = export_file(
             dataset=what,
             file_format=file_format,

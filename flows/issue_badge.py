@@ -8,7 +8,7 @@ from pydantic import Field
 from rules.choices import IfBadgeExists, PlatformId, UserId, WithoutAddress
 from tasks.by_hand import Asked, issue_by_hand, preview_by_hand
 from tasks.people import tell
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="issue-badge", flow_run_name="issue {achievement} to {user}", persist_result=False)
@@ -43,5 +43,5 @@ async def issue_badge(
         reason=reason,
         if_badge_exists=if_badge_exists,
     )
-    async with open_database():
+    async with run_context():
         return await tell(preview_by_hand(asked) if preview else issue_by_hand(asked), key="issue-badge")

@@ -8,7 +8,7 @@ from pydantic import Field
 from rules.choices import WithoutAddress
 from tasks.by_list import issue_list
 from tasks.people import tell
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="issue-badges", persist_result=False)
@@ -29,5 +29,5 @@ async def issue_badges(
         reason: Why these are issued by hand; kept with each badge. Do not name people here.
         preview: Check the list and tell what would be issued, and do nothing.
     """
-    async with open_database():
+    async with run_context():
         return await tell(issue_list(rows=rows, path=path, reason=reason, preview=preview), key="issue-badges")

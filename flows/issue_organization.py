@@ -8,7 +8,8 @@ from tasks.check import check_organization
 from tasks.dispatch import leave_for_the_caller, organizations_with_work
 from tasks.drain import block_everything, block_rest, drain
 from tasks.progress import shown_progress
-from tasks.resources import TokenNotUsable, is_database_open, open_database, open_organization
+from tasks.resources import TokenNotUsable, is_database_open, open_organization
+from tasks.runtime.run import run_context
 from tasks.tell import final_state, name_run, tag_run, what_is_open
 
 
@@ -25,7 +26,7 @@ async def issue_organization(portals: list[str], limit: int = 0, together: int =
         together: How many badges the run that started this one has due in all. The more, the more share a task run.
     """
     elsewhere = not is_database_open()
-    async with open_database():
+    async with run_context():
         work = await organizations_with_work(portals)
         await name_run(f"issue · {', '.join(portals)} · {sum(each.due for each in work)} due")
         total = Tally()

@@ -5,7 +5,7 @@ from prefect import State, flow
 from rules.choices import PlatformId
 from tasks.listing import list_everything
 from tasks.people import tell
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="list-integrations", persist_result=False)
@@ -15,5 +15,5 @@ async def list_integrations(portal: PlatformId = "") -> State[None]:
     Args:
         portal: Only this portal (its id). Leave empty for all.
     """
-    async with open_database():
+    async with run_context():
         return await tell(list_everything(portal), key="integrations")

@@ -12,7 +12,7 @@ from settings import Dispatch, settings
 from tasks.dispatch import issue_elsewhere, organizations_with_work, shares
 from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
 from tasks.preview import preview_run
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 from tasks.tell import name_run, say, tell_run
 
 
@@ -29,7 +29,7 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False, ful
         full: Go through every award and everything that is open now, for what was written down late. Otherwise a run
             looks at what is new and at a part of the rest, so that everything has its turn within a day.
     """
-    async with open_database():
+    async with run_context():
         if preview:
             await name_run("reconcile · preview")
             return say(await preview_run(portal=portal, limit=limit))
@@ -51,7 +51,7 @@ async def _issue(organization: DueOrganization, limit: int, together: int, room:
     async with room:
         if settings().dispatch is Dispatch.WORKERS:
             return await issue_elsewhere(organization, limit=limit, together=together, tags=found_by)
-        with tags(*found_by):
+        with tags("credly", *found_by):  # as a deployment's runs have: automations/dead_runs.py looks for it
             portals = list(organization.portal_ids)
             return await issue_organization(portals, limit=limit, together=together, return_state=True)
 

@@ -5,7 +5,7 @@ from prefect import State, flow
 from rules.choices import PlatformId
 from tasks.enabling import release
 from tasks.people import tell
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="release-credly", flow_run_name="release {achievement}", persist_result=False)
@@ -18,5 +18,5 @@ async def release_credly(achievement: PlatformId) -> State[None]:
     Args:
         achievement: The achievement's id on the platform.
     """
-    async with open_database():
+    async with run_context():
         return await tell(release(achievement), key="release-credly")

@@ -8,7 +8,7 @@ from rules.choices import PlatformId
 from rules.period import Span
 from tasks.people import tell
 from tasks.reporting import report_file
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="report", flow_run_name="report {span}", persist_result=False)
@@ -30,6 +30,6 @@ async def report(
         portal: Only this portal (its id). Leave empty for all.
         folder: Where to write. Leave empty for the folder of the setting LAUREL_REPORTS_FOLDER.
     """
-    async with open_database():
+    async with run_context():
         work = report_file(span=span, days=(from_day, until_day), portal=portal, folder=folder)
         return await tell(work, key="report")

@@ -5,7 +5,7 @@ from prefect import State, flow
 from rules.choices import PlatformId
 from tasks.enabling import pause
 from tasks.people import tell
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(name="resume-credly", flow_run_name="resume {achievement}", persist_result=False)
@@ -17,5 +17,5 @@ async def resume_credly(achievement: PlatformId) -> State[None]:
     Args:
         achievement: The achievement's id on the platform.
     """
-    async with open_database():
+    async with run_context():
         return await tell(pause(achievement, paused=False), key="resume-credly")

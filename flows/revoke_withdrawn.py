@@ -4,8 +4,8 @@ from prefect import State, flow
 
 from rules.choices import PlatformId
 from tasks.people import tell
-from tasks.resources import open_database
 from tasks.revoke import revoke_all
+from tasks.runtime.run import run_context
 
 
 @flow(name="revoke-withdrawn", persist_result=False)
@@ -18,5 +18,5 @@ async def revoke_withdrawn(portal: PlatformId = "") -> State[None]:
     Args:
         portal: Only this portal's badges (the portal's id). Leave empty for all.
     """
-    async with open_database():
+    async with run_context():
         return await tell(revoke_all(portal), key="revoke-withdrawn")

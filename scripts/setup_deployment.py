@@ -2,14 +2,21 @@
 
 Laurel's tables, the work pool, the deployments of prefect.yaml and the automations, in this order. LAUREL_DATABASE_URL
 and PREFECT_API_URL say where. With a notification block, such as slack-webhook/operators, messages go there.
+
+What people changed on Prefect's pages stays: schedules of deployments that are there already, and automations that
+were switched off.
 """
 
 import asyncio
 import sys
+import tempfile
 import time
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
+import yaml
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
@@ -18,10 +25,13 @@ from automations.__main__ import main as apply_automations
 from models.database import open_configured
 from models.migrate import migrate
 from rules.choices import Mistake
+from rules.monitoring.schedule import NEXT_RUNS, next_runs
 from settings import ROOT
+from tasks.operations.schedule import wait_until_planned
 
 POOL = "badges"
 SERVER_WITHIN_SECONDS = 180.0
+PLANNED_WITHIN_SECONDS = 30.0
 
 
 class SetupError(Exception):
@@ -40,12 +50,41 @@ async def set_up(block: str = "") -> int:
         print("The work pool and the deployments ...", flush=True)
         if not await _has_pool(client):
             await _prefect("work-pool", "create", POOL, "--type", "process")
-    await _prefect("--no-prompt", "deploy", "--all")
-    print("The automations ...", flush=True)
-    code = await apply_automations(block)
-    if code == 0:
-        print("Laurel is set up. Now: python -m flows.check", flush=True)
-    return code
+        await _deploy(client)
+        print("The automations ...", flush=True)
+        if await apply_automations(block) != 0:
+            return 1
+        print(f"Laurel is set up. {NEXT_RUNS}")
+        deployments = await wait_until_planned(client, within_seconds=PLANNED_WITHIN_SECONDS)
+        for line in next_runs(deployments, now=datetime.now(UTC)):
+            print(f"  {line}")
+        print("What is still missing: python -m flows.check", flush=True)
+    return 0
+
+
+async def _deploy(client: PrefectClient) -> None:
+    """Apply prefect.yaml, without the schedules of deployments that exist: Prefect leaves those as they are."""
+    wanted = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+    there = {each.name: each for each in await client.read_deployments()}
+    for each in wanted["deployments"]:
+        known, default = there.get(each["name"]), each.get("schedules", [])
+        if known is None or not (known.schedules or default):
+            continue
+        each.pop("schedules", None)
+        if (now := [_in_words(one.model_dump()["schedule"], one.active) for one in known.schedules]) != [
+            _in_words(one) for one in default
+        ]:
+            print(f"  {each['name']}: its schedule stays as it was changed: {'; '.join(now) or 'none'}")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "prefect.yaml"
+        file.write_text(yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        await _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(file))
+
+
+def _in_words(schedule: dict[str, object], active: bool = True) -> str:
+    keys = ("cron", "interval", "rrule", "timezone")
+    words = " ".join(str(schedule[key]) for key in keys if schedule.get(key) is not None)
+    return words if active else f"{words}, switched off"
 
 
 async def _migrate() -> None:

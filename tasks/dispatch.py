@@ -1,10 +1,13 @@
 """Dispatching: which organizations have work, how many badges each may issue, and where that is done."""
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
 from prefect import State, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Failed
@@ -15,6 +18,7 @@ from models.claiming import DueOrganization
 from rules.portable import packed, unpacked
 from rules.tally import Tally
 from tasks.resources import database, now, run_ids
+from tasks.runtime.heartbeat import made_progress
 
 DEPLOYMENT = "issue-organization/issue-organization"
 _LOOK_EVERY_SECONDS = 2
@@ -51,11 +55,10 @@ async def issue_elsewhere(due: DueOrganization, *, limit: int, together: int, ta
     """Let whichever worker is free issue an organization's badges, and return the end of that run with its tally."""
     parameters = {"portals": list(due.portal_ids), "limit": limit, "together": together}
     try:
-        run = await arun_deployment(
-            DEPLOYMENT, parameters=parameters, tags=tags, timeout=None, poll_interval=_LOOK_EVERY_SECONDS
-        )
+        run = await arun_deployment(DEPLOYMENT, parameters=parameters, tags=tags, timeout=0)
     except ObjectNotFound:
         return Failed(message=f"There is no deployment {DEPLOYMENT}: apply prefect.yaml or set LAUREL_DISPATCH=here.")
+    run = await _end_of(run)
     if run.state is None:
         raise AssertionError
     async with database().writing() as connection:
@@ -66,6 +69,16 @@ async def issue_elsewhere(due: DueOrganization, *, limit: int, together: int, ta
     if tally is None:
         get_run_logger().warning("The run %s left no counts: they are missing from this run's page.", run.name)
     return State(type=run.state.type, name=run.state.name, message=run.state.message, data=tally or Tally())
+
+
+async def _end_of(run: FlowRun) -> FlowRun:
+    """Return the run once it has ended. A run that makes no progress is ended by itself, so waiting is progress."""
+    async with get_client() as client:
+        while run.state is None or not run.state.is_final():
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            made_progress()
+            run = await client.read_flow_run(run.id)
+    return run
 
 
 async def leave_for_the_caller(tally: Tally) -> None:

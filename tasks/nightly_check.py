@@ -1,6 +1,6 @@
 """Looking at everything that badges will need, before learners notice that something is missing."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
 from prefect.client.orchestration import get_client
@@ -15,8 +15,11 @@ from models.overview import Configured, PortalOverview, overview
 from rules.choices import Mistake
 from rules.evidence import EvidenceKind, fault_of_link
 from rules.markup import code, plain, table
+from rules.monitoring.schedule import MAIN, ScheduledDeployment
 from rules.reasons import Reason
 from rules.told import Told, counted
+from settings import settings
+from tasks.operations.schedule import scheduled_deployments
 from tasks.people import asking, known_portal, reach_of
 from tasks.resources import Organization, database, now
 from tasks.token_end import WARN_BEFORE, end_of_token, token_ending
@@ -45,17 +48,21 @@ async def check_everything(portal: str) -> Told:
     async with database().reading() as connection:
         lacks = await lacks_of(connection)
     findings = [_of_database(lack) for lack in lacks]
+    silent = await _silent_prefect()
+    scheduled = [] if silent else await _scheduled()
+    if not portal:
+        findings += _of_schedule(scheduled)
     if any(lack.stops for lack in lacks):
         wrong = [finding for finding in findings if finding.needs_a_person]
-        sentence = f"{counted(len(wrong), 'thing')} to mend in the database; nothing else was looked at"
-        return Told(sentence=sentence, page=_page(sentence, findings), needs_a_person=True)
+        sentence = f"{counted(len(wrong), 'thing')} to mend; beyond the database and the schedule nothing was looked at"
+        return Told(sentence=sentence, page=_page(sentence, findings, scheduled), needs_a_person=True)
     if portal:
         await known_portal(portal)
     async with database().reading() as connection:
         portals = [each for each in await overview(connection, portal_id=portal) if each.connection or each.configured]
-    if any(each.connection for each in portals) and (silent := await _silent_prefect()) is not None:
-        sentence = "Prefect's server does not answer; connections, templates and links were not looked at"
-        return Told(sentence=sentence, page=_page(sentence, [*findings, silent]), needs_a_person=True)
+    if silent is not None:
+        sentence = "Prefect's server does not answer; schedule, connections, templates and links were not looked at"
+        return Told(sentence=sentence, page=_page(sentence, [*findings, silent], []), needs_a_person=True)
     findings += [finding for each in portals async for finding in _of_portal(each)]
     if not portal:
         findings += [finding async for finding in _of_links()]
@@ -64,7 +71,25 @@ async def check_everything(portal: str) -> Told:
     looked_at = f"{counted(len(portals), 'portal')}, {counted(templates, 'template')}"
     sentence = f"{counted(len(wrong), 'thing')} to mend" if wrong else "All is as it should be"
     sentence = f"{sentence}; looked at {looked_at}"
-    return Told(sentence=sentence, page=_page(sentence, findings), needs_a_person=bool(wrong))
+    return Told(sentence=sentence, page=_page(sentence, findings, scheduled), needs_a_person=bool(wrong))
+
+
+async def _scheduled() -> list[ScheduledDeployment]:
+    async with get_client() as client:
+        return await scheduled_deployments(client)
+
+
+def _of_schedule(scheduled: Sequence[ScheduledDeployment]) -> Iterator[Finding]:
+    """Say what keeps scheduled runs from happening. Another one than `reconcile` may be switched off on purpose."""
+    moment, silent_after = now(), settings().alert_no_run_for
+    for each in scheduled:
+        for problem in each.problems(now=moment, silent_after=silent_after):
+            yield Finding(
+                where=code(each.name),
+                what=plain(problem.what),
+                advice=plain(problem.advice),
+                needs_a_person=each.switched_on or each.name == MAIN,
+            )
 
 
 def _of_database(lack: Lack) -> Finding:
@@ -76,7 +101,7 @@ def _of_database(lack: Lack) -> Finding:
     )
 
 
-def _page(sentence: str, findings: list[Finding]) -> str:
+def _page(sentence: str, findings: list[Finding], scheduled: Sequence[ScheduledDeployment]) -> str:
     wrong = [(each.where, each.what, each.advice) for each in findings if each.needs_a_person]
     notes = [(each.where, each.what, each.advice) for each in findings if not each.needs_a_person]
     parts = [f"# {plain(sentence)}"]
@@ -84,6 +109,9 @@ def _page(sentence: str, findings: list[Finding]) -> str:
         parts += [table(("where", "what is wrong", "what to do"), wrong)]
     if notes:
         parts += ["## Good to know", table(("where", "what", "what it means"), notes)]
+    if scheduled:
+        planned = [(code(each.name), plain(each.next_run(now=now())), each.worker()) for each in scheduled]
+        parts += ["## Schedule", table(("deployment", "next run", "would be started by"), planned)]
     return "\n\n".join(parts)
 
 

@@ -29,6 +29,7 @@ from rules.reasons import Reason
 from rules.tally import Tally
 from settings import Settings, settings
 from tasks.pacing import Pace
+from tasks.runtime.heartbeat import made_progress
 
 TROUBLE_IN_A_ROW = 20
 
@@ -109,7 +110,8 @@ _organization: ContextVar[Organization] = ContextVar("laurel_organization")
 
 
 def database() -> Database:
-    """Return the database that the running flow opened."""
+    """Return the database that the running flow opened. Each step of a run asks for it, so it counts as progress."""
+    made_progress()
     return _database.get()
 
 

@@ -20,7 +20,7 @@ from prefect.states import Failed
 
 from automations.__main__ import apply
 from automations.__main__ import main as set_up
-from automations.alerts import Alerts
+from automations.silence import Silence
 from flows.reconcile import reconcile
 from rules.alarms import BADGE_REFUSED, Alarm
 from tests.support.factories import a_user
@@ -43,7 +43,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     granularity = {"PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S"}
     home = tmp_path_factory.mktemp("alerting-prefect")
     with (
-        running_prefect_server(home, needed=("TRIGGERS",), settings=granularity) as address,
+        running_prefect_server(home, settings=granularity) as address,
         temporary_settings({PREFECT_API_URL: address}),
     ):
         yield address
@@ -54,8 +54,11 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def deployment(prefect_api: str) -> UUID:
     with get_client(sync_client=True) as client:
-        flow_id = client.create_flow_from_name("reconcile")
-        return client.create_deployment(flow_id, "reconcile", tags=["credly", "scheduled"])
+        ids = {
+            name: client.create_deployment(client.create_flow_from_name(name), name, tags=["credly", "scheduled"])
+            for name in ("reconcile", "issue-organization", "check")
+        }
+    return ids["reconcile"]
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +162,9 @@ async def test_a_failed_run_and_silence_are_told_and_that_runs_end_again(
 ) -> None:
     async with get_client() as client:
         block = await client.read_block_document_by_name("operators", "custom-webhook")
-        for automation in Alerts(block=block.id, reconcile=deployment, no_run_for=timedelta(seconds=10)).all():
+        check = await client.read_deployment_by_name("check/check")
+        short = Silence(issuing=(deployment,), check=check.id, within=timedelta(seconds=10), block=block.id)
+        for automation in short.all():
             await apply(automation)
         failing = await client.create_flow_run_from_deployment(deployment, name="a run that fails")
         await client.set_flow_run_state(failing.id, Failed(message="Credly is away"), force=True)
@@ -181,7 +186,7 @@ async def test_setting_up_twice_makes_no_doubles_and_a_wrong_name_says_which_the
 ) -> None:
     async with get_client() as client:
         names = [automation.name for automation in await client.read_automations()]
-    assert len(names) == len(set(names)) == 15
+    assert len(names) == len(set(names)) == 17
     assert "Laurel: a run died" in names
 
     assert await set_up("slack-webhook/nobody") == 1

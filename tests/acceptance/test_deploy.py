@@ -103,7 +103,12 @@ def test_the_setup_makes_tables_pool_deployments_and_automations_that_a_worker_t
         there = client.post("/deployments/filter", json={}).json()
         assert {each["name"] for each in there} == {each["name"] for each in wanted}
         assert {each["work_pool_name"] for each in there} == {"badges"}
-        assert [each["name"] for each in client.post("/automations/filter", json={}).json()] == ["Laurel: a run died"]
+        assert {each["name"] for each in client.post("/automations/filter", json={}).json()} == {
+            "Laurel: a run died",
+            "Laurel: a run did not start",
+            "Laurel: reconcile after a crash",
+            "Laurel: Nothing has run",
+        }
 
         assert "laurel_alembic_version" in asyncio.run(tables_of(address))
 

@@ -14,7 +14,7 @@ from settings import ROOT
 from tests.support.academy import Academy
 from tests.support.background import Background, background
 from tests.support.chromium import chromium_path, running_chromium
-from tests.support.office import Office, running_office
+from tests.support.installation import Installation, running_installation
 from tests.support.prefect_ui import PrefectUi
 from tests.support.standin import Standin, running_standin
 
@@ -61,14 +61,14 @@ def academy(now: Background, standin: Standin, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def office(academy: Academy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def office(academy: Academy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     url = academy.database.engine.url.render_as_string(hide_password=False)
-    with running_office(tmp_path_factory.mktemp("office"), database_url=url) as running:
+    with running_installation(tmp_path_factory.mktemp("office"), database_url=url) as running:
         yield running
 
 
 @pytest.fixture
-def ui(browser: Browser, office: Office) -> Iterator[PrefectUi]:
+def ui(browser: Browser, office: Installation) -> Iterator[PrefectUi]:
     """A browser window of this test's own."""
     with browser.new_context(viewport={"width": 1280, "height": TALL}, locale="en-GB", timezone_id="UTC") as context:
         window = PrefectUi(context.new_page(), office.address)

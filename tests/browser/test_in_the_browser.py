@@ -12,7 +12,7 @@ from models.platform import Achievement
 from tests.support.academy import Academy, template_of
 from tests.support.background import Background
 from tests.support.how_to import commands, deployment_and_parameters
-from tests.support.office import Office
+from tests.support.installation import Installation
 from tests.support.prefect_ui import PrefectUi
 from tests.support.standin import Standin
 
@@ -62,7 +62,7 @@ def test_a_portal_is_connected_with_a_token_from_a_secret_block(
 
 
 def test_an_achievement_is_enabled_with_two_kinds_of_evidence_and_its_badge_shows_exactly_those(
-    ui: PrefectUi, office: Office, academy: Academy, standin: Standin, now: Background, picture: Picture
+    ui: PrefectUi, office: Installation, academy: Academy, standin: Standin, now: Background, picture: Picture
 ) -> None:
     now(academy.award("user-0002", achievement_id="achievement-welcome", company_id="company-atlas"))
     ui.form("enable-credly")
@@ -232,7 +232,7 @@ def test_a_mistake_in_a_form_is_named_with_what_to_do(ui: PrefectUi, picture: Pi
     picture("mistake", height=560)
 
 
-def test_an_address_of_a_person_is_refused_before_there_is_a_run(ui: PrefectUi, office: Office) -> None:
+def test_an_address_of_a_person_is_refused_before_there_is_a_run(ui: PrefectUi, office: Installation) -> None:
     notices = []
     for fields in (
         {"user": "ada@example.org", "achievement": LEAD},
@@ -251,7 +251,7 @@ def test_an_address_of_a_person_is_refused_before_there_is_a_run(ui: PrefectUi, 
     assert "ada@example.org" not in office.everything_stored()
 
 
-def test_commands_of_the_how_to_are_taken_as_they_stand_there(office: Office) -> None:
+def test_commands_of_the_how_to_are_taken_as_they_stand_there(office: Installation) -> None:
     shown = [words for words in commands() if words[-1] == "preview=true" or 'user="4711"' in words]
 
     stored = [

@@ -2,23 +2,24 @@
 
 import atexit
 import os
+import re
 import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx
 
+from settings import ROOT
 from tests.support.waiting import until
 
-_NOT_NEEDED = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "TRIGGERS", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
-# What no test looks at keeps the server busy; one task run at a time, the default, does so as well.
 _NONE: Mapping[str, str] = {}
+# One task run at a time, the default, keeps the server busy.
 _RECORDER = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
@@ -35,23 +36,18 @@ def unmeasured(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name != "COVERAGE_PROCESS_CONFIG"}
 
 
-def _light(needed: Collection[str]) -> dict[str, str]:
-    off = [name for name in _NOT_NEEDED if name not in needed]
-    return _RECORDER | {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in off}
-
-
 @contextmanager
 def running_prefect_server(
     home: Path,
     *,
     port: int = 0,
     with_ui: bool = False,
-    needed: Collection[str] = (),
     settings: Mapping[str, str] = _NONE,
+    may_log: Sequence[str] = (),
 ) -> Iterator[str]:
-    """Start a server, with its pages if wanted, wait until it answers, and give its API's address.
+    """Start a server with every service on, and its pages if wanted; wait until it answers, and give its API's address.
 
-    `needed` names services to leave on that most tests can do without.
+    At its end its log is read: an error that does not match one of `may_log` fails the test that ended it.
     """
     port = port or free_port()
     address = f"http://127.0.0.1:{port}/api"
@@ -66,15 +62,17 @@ def running_prefect_server(
             "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),  # else servers at once overwrite each other's pages
             "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
         }
-        | _light(needed)
+        | _RECORDER
         | dict(settings)
     )
     _furnish(home)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (home / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    log_file = home / "server.log"
+    command = [sys.executable, "-m", "scripts.prefect_server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with log_file.open("ab") as log:
+        begins_at = log.tell()
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
-            _wait_until_healthy(f"{address}/health", server, log_file=home / "server.log")
+            _wait_until_healthy(f"{address}/health", server, log_file=log_file)
             _remember_new(home)
             yield address
         finally:
@@ -84,6 +82,18 @@ def running_prefect_server(
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+    assert_no_errors(log_file, may_log=may_log, begins_at=begins_at)
+
+
+def assert_no_errors(log_file: Path, *, may_log: Sequence[str] = (), begins_at: int = 0) -> None:
+    """Fail where a process logged an error or a traceback that the test does not expect."""
+    lines = log_file.read_bytes()[begins_at:].decode(errors="replace").splitlines()
+    found = [
+        line
+        for line in lines
+        if re.search(r"\bERROR\b|\bCRITICAL\b|^Traceback", line) and not any(re.search(each, line) for each in may_log)
+    ]
+    assert found == [], f"{log_file} has {len(found)} errors, see there: {found[:3]}"
 
 
 def _furnish(home: Path) -> None:

@@ -17,6 +17,7 @@ from prefect.server.utilities import encryption
 from prefect.settings import Settings as PrefectSettings
 from prefect.settings.legacy import _get_valid_setting_names
 
+from rules.alarms import HEARTBEAT, PROGRESS
 from settings import ROOT, Settings
 from tests.support.deploy_files import (
     DEPLOY,
@@ -72,7 +73,9 @@ def test_prefects_server_understands_how_long_history_is_kept(where: str, monkey
 
     assert server.services.db_vacuum.enabled_vacuum_types == {"events", "flow_runs", "orphans"}
     assert server.services.db_vacuum.retention_period == timedelta(days=30)
-    assert server.services.db_vacuum.event_retention_overrides == {"prefect.flow-run.heartbeat": timedelta(days=1)}
+    assert server.services.db_vacuum.event_retention_overrides == {
+        name: timedelta(days=1) for name in ("prefect.flow-run.heartbeat", HEARTBEAT, PROGRESS)
+    }
     assert server.events.retention_period == timedelta(days=7)
     assert server.concurrency.lease_storage.endswith("filesystem")
     assert server.services.task_run_recorder.batch_size == 100

@@ -2,8 +2,8 @@
 
 import re
 
-from automations.alerts import WATCH_BEGAN
-from rules.alarms import BADGE_REFUSED, RUNS_RESUMED, Alarm
+from automations.silence import WATCH_BEGAN
+from rules.alarms import BADGE_REFUSED, HEARTBEAT, PROGRESS, RUN_ENDED, RUNS_RESUMED, Alarm
 from settings import ROOT
 
 PAGE = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
@@ -14,7 +14,7 @@ def test_every_event_is_documented_and_no_other() -> None:
 
     named = set(re.findall(r"^\| `(laurel\.[a-z.]+)` \|", PAGE, re.MULTILINE))
 
-    assert named == events | {BADGE_REFUSED, RUNS_RESUMED, WATCH_BEGAN}
+    assert named == events | {BADGE_REFUSED, RUNS_RESUMED, WATCH_BEGAN, HEARTBEAT, PROGRESS, RUN_ENDED}
 
 
 def test_every_alarm_is_in_the_table_of_messages() -> None:

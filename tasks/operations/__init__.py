@@ -1,0 +1,1 @@
+"""What an operator asks of a running set-up: is it scheduled, is there a worker, did it run."""

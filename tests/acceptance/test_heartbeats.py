@@ -1,0 +1,103 @@
+"""A run sends heartbeats from its first moment to its last, and one that makes no progress is ended."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.events import Event
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+
+from rules.alarms import HEARTBEAT, PROGRESS, RUN_ENDED
+from settings import ROOT, settings
+from tasks.resources import database
+from tasks.runtime.run import run_context
+from tests.support.world import World
+
+PREFECTS_END = "prefect.flow-run.Completed"
+
+
+@pytest.fixture
+def quick(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A heartbeat each second; a run may make no progress for two of them."""
+    world.configure(monkeypatch, HEARTBEAT="1", STALLED_AFTER="2")
+    yield world
+    settings.cache_clear()
+
+
+@flow(name="works")
+async def works(steps: int) -> None:
+    async with run_context():
+        for _ in range(steps):
+            await asyncio.sleep(0.3)
+            database()
+
+
+@flow(name="hangs")
+async def hangs() -> None:
+    async with run_context():
+        await asyncio.Event().wait()
+
+
+async def events_of(run_id: UUID, *, last: str) -> list[Event]:
+    """Return the run's events in the order in which they occurred, once the last one is there."""
+    wanted = EventFilter(
+        event=EventNameFilter(prefix=["laurel.run", "prefect.flow-run"]),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run_id}"]),
+    )
+    async with get_client() as client, asyncio.timeout(60):
+        while True:
+            found = (await client.read_events(wanted, limit=50)).events
+            if {last, RUN_ENDED} <= {each.event for each in found}:
+                return sorted(found, key=lambda each: each.occurred)
+            await asyncio.sleep(0.1)
+
+
+async def run_of(state: Any) -> UUID:
+    run_id: UUID = state.state_details.flow_run_id
+    return run_id
+
+
+async def test_all_heartbeats_lie_between_the_start_and_the_end_of_a_run(quick: World) -> None:
+    state = await works(8, return_state=True)
+
+    names = [each.event for each in await events_of(await run_of(state), last=PREFECTS_END)]
+    ours = [name for name in names if name.startswith("laurel")]
+    assert (ours[0], ours[-1]) == (HEARTBEAT, RUN_ENDED)
+    assert set(ours[1:-1]) == {PROGRESS}
+    assert names.index("prefect.flow-run.Running") < names.index(HEARTBEAT)
+    assert names.index(RUN_ENDED) < names.index(PREFECTS_END)
+
+
+async def test_a_run_that_makes_no_progress_fails_with_a_sentence(quick: World) -> None:
+    async with asyncio.timeout(60):
+        state = await hangs(return_state=True)
+
+    assert (state.name, "No progress for 0:00:02" in str(state.message)) == ("Failed", True)
+    names = [each.event for each in await events_of(await run_of(state), last="prefect.flow-run.Failed")]
+    assert PROGRESS not in names
+
+
+async def test_a_process_that_does_not_end_when_its_run_is_cancelled_is_ended(quick: World) -> None:
+    """As where a thread waits for a database that never answers: a worker's process is not left behind."""
+    code = (
+        "import asyncio, os, time; os.environ['PREFECT__FLOW_RUN_ID'] = 'of a worker'\n"
+        "from prefect import flow\n"
+        "from tasks.runtime.run import run_context\n"
+        "@flow\n"
+        "async def sleeps():\n"
+        "    async with run_context():\n"
+        "        time.sleep(600)\n"
+        "asyncio.run(sleeps())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    async with asyncio.timeout(90):
+        assert await process.wait() == 70
