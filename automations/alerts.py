@@ -9,8 +9,7 @@ from prefect.automations import Automation
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture, SequenceTrigger
 
-from automations.silence import COMPLETED
-from rules.alarms import RUNS_RESUMED, Alarm
+from rules.alarms import RECONCILED, RUNS_RESUMED, Alarm
 
 REMIND_AFTER = timedelta(days=1)
 _FAILURES = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
@@ -68,7 +67,7 @@ class Alerts:
         own = {"prefect.resource.id": f"prefect.deployment.{self.reconcile}"}
         failed = EventTrigger(expect=_FAILURES, match_related=own, threshold=1, within=timedelta(0))
         completed = EventTrigger(
-            expect=COMPLETED,
+            expect={RECONCILED},
             match_related=own,
             threshold=1,
             within=timedelta(0),

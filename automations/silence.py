@@ -9,11 +9,11 @@ from prefect.automations import Automation
 from prefect.events.actions import RunDeployment, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from rules.alarms import PROGRESS
-from tasks.tell import NEEDS_A_PERSON
+from rules.alarms import PROGRESS, RECONCILED
 
 WATCH_BEGAN = "laurel.watch.began"
-COMPLETED = {"prefect.flow-run.Completed", f"prefect.flow-run.{NEEDS_A_PERSON}"}
+# Not Prefect's states: its server may evaluate those a quarter of an hour late (docs/decisions/0008).
+_AT_WORK = {RECONCILED, PROGRESS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Silence:
     goes on.
 
     Attributes:
-        issuing: the ids of the deployments whose completed runs and progress count.
+        issuing: the ids of the deployments whose events count.
         check: the id of the deployment that is run: it reports what is wrong. Without a worker its run is shown as
             *Late*, which is visible where an operator looks.
         block: a notification block that gets a message as well, if there is one.
@@ -37,14 +37,13 @@ class Silence:
 
     def all(self) -> Iterator[Automation]:
         """Return the automation."""
-        sign_of_work = {*COMPLETED, PROGRESS}
         yield Automation(
             name="Laurel: Nothing has run",
             description="Runs check when no run of reconcile has completed or been at work for too long.",
             trigger=EventTrigger(
                 posture=Posture.Proactive,
-                after={*sign_of_work, WATCH_BEGAN},
-                expect=sign_of_work,
+                after={*_AT_WORK, WATCH_BEGAN},
+                expect=_AT_WORK,
                 match_related={"prefect.resource.id": [f"prefect.deployment.{each}" for each in self.issuing]},
                 threshold=1,
                 within=self.within,

@@ -1,4 +1,4 @@
-"""The demo: an invented platform's badges, issued to a stand-in of Credly by the real flow, twice."""
+"""The demo: an invented platform's badges, issued to a stand-in of Credly by two scheduled runs, as in production."""
 
 import asyncio
 import shutil
@@ -12,6 +12,7 @@ from typing import TypeVar
 from demo import servers
 from demo.fill import demo_seed, fill
 from demo.outcome import LedgerCounts, count_awards_without_row, count_ledger, one_badge_url
+from demo.schedule import Schedule, sped_up
 from demo.servers import FOLDER, HOST, DemoError
 from demo.show import console, show_comparison, show_faults, show_ledger, show_progress, show_step, show_where_to_look
 from models.database import Database
@@ -19,7 +20,7 @@ from settings import DEFAULT_DATABASE, settings
 
 RUN_WITHIN_SECONDS = 180
 RECORDED_WITHIN_SECONDS = 40
-STEPS = 6
+STEPS = 7
 
 T = TypeVar("T")
 
@@ -73,17 +74,23 @@ def demo(stack: ExitStack) -> bool:
     prefect.wait_until(lambda: servers.prefect_ready(prefect, prefect_port))
     servers.run("save-tokens", ["demo.save_tokens"], servers.prefect_environment(prefect_port))
 
-    show_step(4, STEPS, "Running the flow `reconcile`: it enters what is owed and issues it")
-    first = reconcile_once(stack, "reconcile-first", prefect_port)
-    show_ledger(first, in_database(count_awards_without_row))
+    show_step(4, STEPS, "Setting up Laurel as the README does, and starting a worker")
+    servers.set_up_laurel(prefect_port)
+    worker = servers.start_worker(stack, prefect_port)
+    worker.wait_until(lambda: servers.worker_online(prefect_port))
 
-    show_step(5, STEPS, "Running it again: nothing may be issued twice")
-    second = reconcile_once(stack, "reconcile-second", prefect_port)
+    with sped_up(prefect_port) as schedule:
+        show_step(5, STEPS, "Waiting for the schedule: its next run enters what is owed and issues it")
+        first = scheduled_run(schedule)
+        show_ledger(first, in_database(count_awards_without_row))
+
+        show_step(6, STEPS, "Waiting for the run after that: nothing may be issued twice")
+        second = scheduled_run(schedule)
     new = second.issued - first.issued
     console.print(f"     The second run issued {new or 'nothing'}.")
     show_faults(servers.ask(standin_port, "/_standin/faults")["happened"], second)
 
-    show_step(6, STEPS, "Comparing the ledger with the badges at the stand-in")
+    show_step(7, STEPS, "Comparing the ledger with the badges at the stand-in")
     agreed = show_comparison(second, badges_at_standin(standin_port))
     console.print("     Waiting until Prefect's server has recorded both runs ...")
     wait_for_history(prefect_port)
@@ -114,9 +121,8 @@ def invent_platform(standin_port: int) -> None:
     )
 
 
-def reconcile_once(stack: ExitStack, name: str, prefect_port: int) -> LedgerCounts:
-    """Run the flow in a process of its own, show how it goes, and return the ledger as it left it."""
-    started = time.monotonic()
+def scheduled_run(schedule: Schedule) -> LedgerCounts:
+    """Wait until the schedule's next run has ended, show how it goes, and return the ledger as it left it."""
     shown: LedgerCounts | None = None
 
     def progress() -> None:
@@ -126,9 +132,8 @@ def reconcile_once(stack: ExitStack, name: str, prefect_port: int) -> LedgerCoun
             show_progress(counts)
         shown = counts
 
-    process = servers.start(stack, name, ["demo.run_flow"], servers.prefect_environment(prefect_port))
-    process.finish(within_seconds=RUN_WITHIN_SECONDS, meanwhile=progress)
-    console.print(f"     The run took {time.monotonic() - started:.0f} seconds.")
+    seconds = schedule.wait_for_run(within_seconds=RUN_WITHIN_SECONDS, meanwhile=progress)
+    console.print(f"     The run took {seconds:.0f} seconds.")
     return in_database(count_ledger)
 
 

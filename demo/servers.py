@@ -28,6 +28,7 @@ RUNS_AT_ONCE = 8
 FOLDER = ROOT / ".laurel"
 READY_WITHIN_SECONDS = 60.0
 STOPPED_WITHIN_SECONDS = 10.0
+SET_UP_WITHIN_SECONDS = 180.0
 LOG_LINES_SHOWN = 15
 
 
@@ -61,14 +62,17 @@ def _promise(port: int) -> None:
     _promised.append(lock)
 
 
-def ask(port: int, path: str, *, body: Mapping[str, Any] | None = None, timeout: float = 10) -> Any:
-    """Return the JSON that a server of this machine answers; raise OSError when it does not answer well."""
+def ask(port: int, path: str, *, body: Mapping[str, Any] | None = None, method: str = "", timeout: float = 10) -> Any:
+    """Return the JSON that a server of this machine answers; raise OSError when it does not answer well.
+
+    The method is POST where there is a body, else GET, unless another one is given.
+    """
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     try:
         if body is None:
-            connection.request("GET", path)
+            connection.request(method or "GET", path)
         else:
-            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            connection.request(method or "POST", path, json.dumps(body), {"Content-Type": "application/json"})
         reply = connection.getresponse()
         text = reply.read()
     except http.client.HTTPException as error:
@@ -307,6 +311,12 @@ def run(name: str, command: Sequence[str], environment: Mapping[str, str], *, wi
         process = start(stack, name, command, environment)
         process.finish(within_seconds=within_seconds, meanwhile=lambda: None)
         return process.log.read_text(encoding="utf-8")
+
+
+def set_up_laurel(prefect_port: int) -> str:
+    """Run the README's command for setting up, and return what it printed."""
+    environment = prefect_environment(prefect_port)
+    return run("setup", ["scripts.setup_deployment"], environment, within_seconds=SET_UP_WITHIN_SECONDS)
 
 
 def worker_online(prefect_port: int) -> bool:

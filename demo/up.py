@@ -45,7 +45,7 @@ def start_all(stack: ExitStack) -> list[Server]:
     if stored:
         servers.run("save-tokens", ["demo.save_tokens"], environment)
     console.print("Applying the deployments of prefect.yaml and starting a worker ...")
-    printed = servers.run("setup", ["scripts.setup_deployment"], environment, within_seconds=180)
+    printed = servers.set_up_laurel(prefect_port)
     worker = servers.start_worker(stack, prefect_port)
     worker.wait_until(lambda: servers.worker_online(prefect_port))
     show_addresses(prefect_port, standin_port, filled=bool(stored))

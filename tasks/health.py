@@ -10,7 +10,19 @@ from prefect.utilities.urls import url_for
 
 from models import setting_up
 from models.standing import last_issued
-from rules.alarms import BADGE_REFUSED, RUNS_RESUMED, Alarm, Found, Health, Limits, Raised, alarms, over, slept
+from rules.alarms import (
+    BADGE_REFUSED,
+    RECONCILED,
+    RUNS_RESUMED,
+    Alarm,
+    Found,
+    Health,
+    Limits,
+    Raised,
+    alarms,
+    over,
+    slept,
+)
 from rules.details import Named
 from rules.markup import plain
 from rules.reasons import Reason
@@ -57,6 +69,11 @@ async def tell_events(
         minutes = counted(round(silence.total_seconds() / 60), "minute")
         _send(RUNS_RESUMED, _LEDGER, f"reconcile runs again, after {minutes} without a run.")
     await _keep(found, raised_now, rows)
+
+
+def tell_completed(sentence: str) -> None:
+    """Emit the event that a run of reconcile has done its work: silence is measured from one to the next."""
+    _send(RECONCILED, _LEDGER, sentence)
 
 
 def limits() -> Limits:

@@ -50,7 +50,7 @@ async def check_everything(portal: str) -> Told:
     findings = [_of_database(lack) for lack in lacks]
     silent = await _silent_prefect()
     scheduled = [] if silent else await _scheduled()
-    if not portal:
+    if not portal and not silent:
         findings += _of_schedule(scheduled)
     if any(lack.stops for lack in lacks):
         wrong = [finding for finding in findings if finding.needs_a_person]
@@ -82,6 +82,9 @@ async def _scheduled() -> list[ScheduledDeployment]:
 def _of_schedule(scheduled: Sequence[ScheduledDeployment]) -> Iterator[Finding]:
     """Say what keeps scheduled runs from happening. Another one than `reconcile` may be switched off on purpose."""
     moment, silent_after = now(), settings().alert_no_run_for
+    if MAIN not in {each.name for each in scheduled}:
+        advice = plain("Run `python -m scripts.setup_deployment`; until then nothing is issued by schedule.")
+        yield Finding(where=code(MAIN), what="There is no such deployment on Prefect's server.", advice=advice)
     for each in scheduled:
         for problem in each.problems(now=moment, silent_after=silent_after):
             yield Finding(
@@ -117,13 +120,14 @@ def _page(sentence: str, findings: list[Finding], scheduled: Sequence[ScheduledD
 
 async def _silent_prefect() -> Finding | None:
     """Prefect's server has the tokens. A run has it at hand; `python -m flows.check` may not."""
-    where = code(get_current_settings().api.url or "PREFECT_API_URL is not set")
-    try:
-        async with get_client() as client:
-            if await client.api_healthcheck() is None:
-                return None
-    except RuntimeError:  # Prefect wanted to start a server for the moment, which did not come up in time
-        pass
+    address = get_current_settings().api.url
+    if not address:  # Prefect would start a server for the moment, which knows of nothing
+        advice = plain("Set it to the address of Prefect's server, such as http://127.0.0.1:4200/api.")
+        return Finding(where=code("PREFECT_API_URL"), what="It is not set.", advice=advice)
+    where = code(address)
+    async with get_client() as client:
+        if await client.api_healthcheck() is None:
+            return None
     advice = plain("Start it, or mend PREFECT_API_URL.")
     return Finding(where=where, what="Prefect's server does not answer.", advice=advice)
 

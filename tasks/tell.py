@@ -18,7 +18,7 @@ from rules.markup import plain
 from rules.reasons import Reason
 from rules.run_page import by_portal, in_portal, run_page, run_table, series_key
 from rules.tally import Counts, Tally
-from tasks.health import tell_events
+from tasks.health import tell_completed, tell_events
 from tasks.resources import database, now
 from tasks.series import extend_series, rows_of_series
 from tasks.token_end import tokens_that_end_soon
@@ -97,6 +97,7 @@ async def tell_run(
     await tell_events(total, tallies, pending, whole=not portal and not limit)
     if failures:
         return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
+    tell_completed(sentence)
     return Completed(name=NEEDS_A_PERSON if total.needs_a_person or ending else "Completed", message=sentence)
 
 

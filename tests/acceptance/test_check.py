@@ -1,20 +1,62 @@
 """The nightly check finds what badges would stumble over, before they do."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectAlreadyExists
 
 from flows.check import check
 from models.evidence_links import odd_links
 from models.platform import Achievement, Company, Portal, Project, User
 from rules.evidence import EvidenceKind
+from tasks.operations.schedule import wait_until_planned
 from tests.support.factories import a_portal, an_achievement
 from tests.support.seen import refused, see
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, TOKEN, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("set_up")
+
+YEARLY = CronSchedule(cron="0 0 1 1 *", timezone="UTC")  # planned, and never due while tests run
+
+
+@pytest.fixture
+async def set_up(prefect_server: str) -> None:
+    """The deployment with its next run planned, and a worker that would take it."""
+    async with get_client() as client:
+        with suppress(ObjectAlreadyExists):
+            await client.create_work_pool(WorkPoolCreate(name="badges", type="process"))
+        await client.send_worker_heartbeat("badges", "a worker", heartbeat_interval_seconds=600)
+        flow_id = await client.create_flow_from_name("reconcile")
+        schedules = [DeploymentScheduleCreate(schedule=YEARLY, slug="yearly")]
+        tags = ["credly", "scheduled"]
+        await client.create_deployment(
+            flow_id, "reconcile", work_pool_name="badges", schedules=schedules, tags=tags, paused=False
+        )
+        (reconcile,) = await wait_until_planned(client, within_seconds=60)
+        assert reconcile.next_run_at is not None
+
+
+async def test_what_is_planned_is_shown_and_what_keeps_it_from_happening_is_said(world: World) -> None:
+    await world.disconnect()
+    async with get_client() as client:
+        deployment = await client.read_deployment_by_name("reconcile/reconcile")
+        well = await see(check)
+        await client.pause_deployment(deployment.id)
+        paused = await see(check)
+        await client.delete_deployment(deployment.id)
+        gone = await see(check)
+
+    year = datetime.now(UTC).year + 1
+    assert well.name == "Completed"
+    assert f"| `reconcile` | {year}-01-01 00:00:00 UTC | 1 worker |" in well.page.replace("\\", "")
+    assert (paused.name, "Its schedule is switched off." in paused.page.replace("\\", "")) == ("Needs a person", True)
+    assert (gone.name, "There is no such deployment" in gone.page) == ("Needs a person", True)
 
 
 async def test_where_all_is_well_it_says_so(world: World) -> None:
@@ -24,7 +66,7 @@ async def test_where_all_is_well_it_says_so(world: World) -> None:
     seen = await see(check)
 
     assert (seen.name, seen.message) == ("Completed", "All is as it should be; looked at 1 portal, 1 template")
-    assert seen.page == "# All is as it should be; looked at 1 portal, 1 template"
+    assert seen.page.partition("\n")[0] == "# All is as it should be; looked at 1 portal, 1 template"
     assert (await world.connection()).token_ends_at is not None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 
 from models.pace import OrganizationPace
 from models.parts import RunPart
@@ -38,7 +39,8 @@ async def two_organizations(world: World, standin: Standin) -> None:
 async def organization_runs() -> list[Any]:
     async with get_client() as client:
         deployment = await client.read_deployment_by_name("issue-organization/issue-organization")
-        return [run for run in await client.read_flow_runs() if run.deployment_id == deployment.id]
+        of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+        return list(await client.read_flow_runs(deployment_filter=of_deployment))
 
 
 @pytest.mark.parametrize("_migrated", ["postgresql"], indirect=True)

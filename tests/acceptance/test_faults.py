@@ -20,6 +20,7 @@ from tasks.pacing import Pace
 from tests.support.light_run import Clock
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
+from tests.support.waiting import until
 from tests.support.world import ORGANIZATION, TEMPLATE, TOKEN, World
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -100,6 +101,7 @@ async def test_a_call_that_takes_too_long_is_unclear(
 
     (row,) = await world.ledger()
     assert (row.state, row.reason) == ("pending", "answer_unclear")
+    await asyncio.to_thread(until, standin.badges, what="the slow server has made its badge")
     await due_again(world)
     await run()
     assert (await world.ledger())[0].state == "issued"

@@ -1,6 +1,7 @@
 """A run sends heartbeats from its first moment to its last, and one that makes no progress is ended."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -83,20 +84,33 @@ async def test_a_run_that_makes_no_progress_fails_with_a_sentence(quick: World) 
     assert PROGRESS not in names
 
 
-async def test_a_process_that_does_not_end_when_its_run_is_cancelled_is_ended(quick: World) -> None:
-    """As where a thread waits for a database that never answers: a worker's process is not left behind."""
-    code = (
-        "import asyncio, os, time; os.environ['PREFECT__FLOW_RUN_ID'] = 'of a worker'\n"
-        "from prefect import flow\n"
-        "from tasks.runtime.run import run_context\n"
-        "@flow\n"
-        "async def sleeps():\n"
-        "    async with run_context():\n"
-        "        time.sleep(600)\n"
-        "asyncio.run(sleeps())\n"
-    )
+PROCESS = """
+import asyncio, os, time
+os.environ["PREFECT__FLOW_RUN_ID"] = "of a worker"
+from prefect import flow
+from tasks.runtime import heartbeat
+from tasks.runtime.run import run_context
+heartbeat._FINISH_SECONDS = 1.0
+
+@flow
+async def sleeps():
+    async with run_context():
+        {inside}
+    {after}
+
+asyncio.run(sleeps())
+"""
+
+
+@pytest.mark.parametrize(("inside", "after"), [("time.sleep(600)", "pass"), ("pass", "time.sleep(600)")])
+async def test_a_process_that_does_not_end_when_its_run_is_cancelled_is_ended(
+    quick: World, prefect_server: str, inside: str, after: str
+) -> None:
+    """As where a thread waits for a database that never answers, or Prefect's server is gone for good."""
+    code = PROCESS.format(inside=inside, after=after)
+    environment = os.environ | {"PREFECT_API_URL": prefect_server}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        sys.executable, "-c", code, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
 
     async with asyncio.timeout(90):

@@ -21,6 +21,7 @@ from sqlalchemy import text
 from models.platform import UserEmail
 from rules.markup import plain
 from tests.support.factories import a_portal, a_user, an_achievement
+from tests.support.light_run import Clock
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
 from tests.support.world import World
@@ -156,7 +157,7 @@ async def test_runs_are_found_by_portal_and_by_achievement(world: World, standin
     assert [row.flow_run_id for row in calls] == [str(found.id)]
 
 
-async def test_runs_of_two_days_stand_in_one_series(world: World) -> None:
+async def test_runs_of_two_days_stand_in_one_series(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await a_portal(world.database, "both-days")
     await an_achievement(world.database, "walk", portal="both-days")
     await world.connect("both-days")
@@ -165,6 +166,9 @@ async def test_runs_of_two_days_stand_in_one_series(world: World) -> None:
     await run_reconcile()
     await world.award("bob", achievement_id="walk")
     await world.change(UserEmail, "bob", is_primary=False)
+    clock = Clock()
+    clock.moved = timedelta(days=1)
+    monkeypatch.setattr("tasks.resources.datetime", clock)
     second = await run_reconcile()
     quiet = await run_reconcile()
 

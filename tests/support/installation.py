@@ -131,11 +131,15 @@ class Installation:
 
         return until(ended, what=f"run {run_id} ends", within=within) or {}
 
-    def alarms(self) -> list[str]:
-        """Return the name of each automation, for each time that it was triggered."""
+    def alarms(self) -> list[tuple[str, str]]:
+        """Return for each time that an automation was triggered its name, and the id of its run if it is about one."""
         wanted = {"event": {"name": ["prefect.automation.triggered"]}}
         events = self.ask("/events/filter", filter=wanted, limit=50)["events"]
-        return [event["resource"]["prefect.resource.name"] for event in events]
+        return [
+            (event["resource"]["prefect.resource.name"], str(labels.get("prefect.resource.id", "")).rpartition(".")[2])
+            for event in events
+            for labels in [event["payload"].get("triggering_labels") or {}]
+        ]
 
     def every(self, seconds: float, name: str = "reconcile") -> None:
         """Change a deployment's schedule, as an operator does on its page."""

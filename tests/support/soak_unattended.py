@@ -133,7 +133,10 @@ class UnattendedSoak:
         runs = self.installation.runs("reconcile")
         self.tried += Counter(f"reconcile {run['state_name']}" for run in runs)
         self.tried += Counter(f"reconcile begun by {_starter(run)}" for run in runs)
-        self.tried += Counter(f"alarm {name}" for name in self.installation.alarms())
+        alarms = self.installation.alarms()
+        self.tried += Counter(f"alarm {name}" for name, _ in alarms)
+        mistaken = [run for _, run in alarms if run and self.installation.state_of(run)["name"] != "Crashed"]
+        self.tried["mistaken alarms"] = len(mistaken)
         assert {_starter(run) for run in runs} <= {"SCHEDULE", "AUTOMATION"}
         console.print(self.installation.command(["flows.check"]).stdout)
 

@@ -3,7 +3,7 @@
 import re
 
 from automations.silence import WATCH_BEGAN
-from rules.alarms import BADGE_REFUSED, HEARTBEAT, PROGRESS, RUN_ENDED, RUNS_RESUMED, Alarm
+from rules.alarms import BADGE_REFUSED, HEARTBEAT, PROGRESS, RECONCILED, RUN_ENDED, RUNS_RESUMED, Alarm
 from settings import ROOT
 
 PAGE = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
@@ -14,7 +14,7 @@ def test_every_event_is_documented_and_no_other() -> None:
 
     named = set(re.findall(r"^\| `(laurel\.[a-z.]+)` \|", PAGE, re.MULTILINE))
 
-    assert named == events | {BADGE_REFUSED, RUNS_RESUMED, WATCH_BEGAN, HEARTBEAT, PROGRESS, RUN_ENDED}
+    assert named == events | {BADGE_REFUSED, RUNS_RESUMED, WATCH_BEGAN, HEARTBEAT, PROGRESS, RUN_ENDED, RECONCILED}
 
 
 def test_every_alarm_is_in_the_table_of_messages() -> None:
