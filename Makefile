@@ -41,6 +41,10 @@ test: check ## Check, then run every test
 	@scripts/chromium.sh
 	$(BIN)/python -m scripts.run_tests
 
+.PHONY: quick
+quick: $(INSTALLED) ## The tests that take seconds: unit and contract
+	$(BIN)/python -m scripts.run_tests --no-cov tests/unit tests/contract
+
 .PHONY: soak
 soak: $(INSTALLED) ## Try to break the promise of one badge, for MINUTES=10 from a SEED; UNATTENDED=1: by the schedule alone
 	$(BIN)/python -m tests.support.soak$(if $(UNATTENDED),_unattended) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))

@@ -152,6 +152,7 @@ class Settings(BaseSettings):
     )
     alert_no_run_for: Seconds = Field(
         default=timedelta(minutes=45),
+        ge=timedelta(seconds=10),
         description="How long no run of reconcile may complete or be at work before that is reported as silence: three "
         "intervals of its schedule (read by `python -m automations`).",
     )

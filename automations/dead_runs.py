@@ -20,6 +20,7 @@ from tasks.tell import NEEDS_A_PERSON
 
 START_WITHIN = timedelta(seconds=150)  # on a busy machine it takes half a minute
 BEATS_MISSED = 4
+_SHORTEST = timedelta(seconds=10)  # Prefect takes nothing shorter
 RESTART_AT_MOST_EVERY = timedelta(seconds=60)  # one death crashes a run and its sub-flows, one after the other
 OURS = {"prefect.resource.id": "prefect.tag.credly"}
 _RUN = {"prefect.resource.id": "prefect.flow-run.*"}
@@ -54,7 +55,7 @@ class DeadRuns:
 
     def all(self) -> Iterator[Automation]:
         """Return each automation; each name is there once."""
-        silent_for = BEATS_MISSED * self.heartbeat
+        silent_for = max(BEATS_MISSED * self.heartbeat, _SHORTEST)
         yield self._marking(
             "a run died",
             after=_BEATS,

@@ -10,9 +10,12 @@ none of this: there `prefect server start` is the same.
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from prefect.server.database.configurations import AioSqliteConfiguration
-from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 _begin = AioSqliteConfiguration.begin_transaction
 
@@ -20,9 +23,9 @@ _begin = AioSqliteConfiguration.begin_transaction
 @asynccontextmanager
 async def _begin_as_writer(
     self: AioSqliteConfiguration,
-    session: AsyncSession,
+    session: "AsyncSession",
     with_for_update: bool = True,  # noqa: ARG001 - Prefect's signature
-) -> AsyncIterator[AsyncSessionTransaction]:
+) -> AsyncIterator["AsyncSessionTransaction"]:
     async with _begin(self, session, with_for_update=True) as transaction:
         yield transaction
 

@@ -3,6 +3,7 @@
 `--no-cov` runs without floors, which is what a part of the tests needs.
 """
 
+import hashlib
 import io
 import os
 import shlex
@@ -70,8 +71,18 @@ def _percent(coverage: Coverage, pattern: str) -> float:
         return 0.0
 
 
+def calibration() -> float:
+    """Return the seconds that a fixed piece of work takes on one core, so that times of two machines compare."""
+    started = time.perf_counter()
+    digest = b"laurel"
+    for _ in range(1_000_000):
+        digest = hashlib.sha256(digest).digest()
+    return time.perf_counter() - started
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the tests, print how long they took, and fail when they fail or a floor does not hold."""
+    print(f"calibration: {calibration():.2f} s for a million hashes on one of {os.cpu_count()} cores", flush=True)
     arguments = [*shlex.split(os.environ.get("PYTEST_ARGS", "")), *arguments]
     os.chdir(ROOT)
     started = time.monotonic()

@@ -29,7 +29,7 @@ from tests.support.world import BLOCK, ORGANIZATION, World
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("unmeasured"), pytest.mark.timeout(900)]
 
-INTERVAL_SECONDS = 12
+INTERVAL_SECONDS = 8
 START_WITHIN = timedelta(seconds=30)
 SHORTENED = {
     "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
@@ -156,7 +156,7 @@ def said_nothing_is_wrong(watched: Watched) -> None:
 
 async def silence_is_noticed(watched: Watched) -> None:
     """There is no worker any more, and no notification block: a run of check is there for everybody to see."""
-    assert watched.installation.command(["automations"], LAUREL_ALERT_NO_RUN_FOR="5").returncode == 0
+    assert watched.installation.command(["automations"], LAUREL_ALERT_NO_RUN_FOR="10").returncode == 0
     await watched.until(lambda: watched.installation.planned_by_automation("check"), "silence is noticed")
 
 
