@@ -94,7 +94,11 @@ def demo(stack: ExitStack) -> bool:
     agreed = show_comparison(second, badges_at_standin(standin_port))
     console.print("     Waiting until Prefect's server has recorded both runs ...")
     wait_for_history(prefect_port)
-    show_where_to_look(standin=f"http://{HOST}:{standin_port}", badge_url=in_database(one_badge_url))
+    show_where_to_look(
+        prefect=f"http://{HOST}:{prefect_port}",
+        standin=f"http://{HOST}:{standin_port}",
+        badge_url=in_database(one_badge_url),
+    )
     return agreed and first.issued > 0 and new == 0
 
 

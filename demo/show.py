@@ -63,7 +63,7 @@ def show_comparison(ledger: LedgerCounts, at_credly: Counter[str]) -> bool:
     return agreed
 
 
-def show_where_to_look(*, standin: str, badge_url: str | None) -> None:
+def show_where_to_look(*, prefect: str, standin: str, badge_url: str | None) -> None:
     """Print what this was, and where it can be looked at."""
     console.print(
         "\nCredly was a stand-in on this machine: no badge exists at Credly and no mail was sent.\n"
@@ -72,7 +72,7 @@ def show_where_to_look(*, standin: str, badge_url: str | None) -> None:
         "and open the addresses it prints:"
     )
     pages = {
-        "the runs, with what each did": "http://127.0.0.1:4200/runs",
+        "the runs, with what each did": f"{prefect}/runs",
         "the badges, as an organization sees them": f"{standin}/",
     }
     if badge_url:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -111,12 +112,40 @@ def test_the_setup_makes_tables_pool_deployments_and_automations_that_a_worker_t
         }
 
         assert "laurel_alembic_version" in asyncio.run(tables_of(address))
+        assert re.search(r"^  reconcile +20\d\d-.* UTC \(in \d+ min\)$", done.stdout, re.MULTILINE), done.stdout
+
+        schedule_of(client, "audit", active=False)
+        schedule_of(client, "reconcile", schedule={"cron": "*/5 * * * *", "timezone": "Europe/Berlin"})
+        (died,) = [each for each in client.post("/automations/filter", json={}).json() if "run died" in each["name"]]
+        client.patch(f"/automations/{died['id']}", json={"enabled": False}).raise_for_status()
+        again = subprocess.run(
+            command("setup"), cwd=tree, env=of_setup, capture_output=True, text=True, check=False, timeout=240
+        )
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "audit: its schedule stays as it was changed: 40 2 * * * UTC, switched off" in again.stdout
+        assert "reconcile: its schedule stays as it was changed: */5 * * * * Europe/Berlin" in again.stdout
+        assert again.stdout.count("stays as it was changed") == 2
+        assert not client.get(f"/automations/{died['id']}").json()["enabled"]
+        assert schedule_of(client, "reconcile")["schedule"]["cron"] == "*/5 * * * *"
+        deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--name", "audit"]
+        subprocess.run(deploy, cwd=tree, env=of_setup, check=True, capture_output=True, timeout=240)
+        assert not schedule_of(client, "audit")["active"]
 
         port = free_port()
         of_worker = environment("worker", folder=tree, api=api, database=address)
         with worker(of_worker | {"PREFECT_WORKER_WEBSERVER_PORT": str(port)}, tree):
             until(lambda: healthy(port), what="the worker is healthy")
             until(lambda: online(client), what="the worker has reported to Prefect's server")
+
+
+def schedule_of(client: httpx.Client, name: str, **changes: Any) -> dict[str, Any]:
+    """Return the deployment's schedule, changed as on its page if there are changes."""
+    (found,) = [each for each in client.post("/deployments/filter", json={}).json() if each["name"] == name]
+    (schedule,) = found["schedules"]
+    if changes:
+        path = f"/deployments/{found['id']}/schedules/{schedule['id']}"
+        client.patch(path, json={"active": schedule["active"], **changes}).raise_for_status()
+    return dict(schedule)
 
 
 async def tables_of(address: str) -> list[str]:

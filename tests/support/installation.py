@@ -142,12 +142,12 @@ class Installation:
         ]
 
     def every(self, seconds: float, name: str = "reconcile") -> None:
-        """Change a deployment's schedule, as an operator does on its page."""
+        """Change a schedule, by way of its deployment: then runs are planned within seconds."""
         deployment = self.deployment(name)
         (schedule,) = deployment["schedules"]
-        path = f"{self.api}/deployments/{deployment['id']}/schedules/{schedule['id']}"
-        body = {"schedule": {"interval": seconds, "timezone": "UTC"}, "active": True}
-        httpx.patch(path, json=body, timeout=60).raise_for_status()
+        changed = {"slug": schedule["slug"], "schedule": {"interval": seconds, "timezone": "UTC"}}
+        path = f"{self.api}/deployments/{deployment['id']}"
+        httpx.patch(path, json={"schedules": [changed]}, timeout=60).raise_for_status()
 
     def switch_off(self, name: str) -> None:
         """Switch a deployment's schedule off, as an operator does on its page."""
