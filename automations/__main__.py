@@ -6,11 +6,13 @@ With the name of a notification block, such as `slack-webhook/operators`, messag
 import asyncio
 import sys
 from collections.abc import Iterator, Mapping
+from typing import Any
 from uuid import UUID
 
 from prefect.automations import Automation
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.events import emit_event
+from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 
 from automations.alerts import Alerts
@@ -25,11 +27,17 @@ async def apply(automation: Automation) -> None:
     """Create the automation, or change the one of its name; one that was switched off stays off."""
     async with get_client() as client:
         there = await client.read_automations_by_name(automation.name)
-    if there:
+    if not there:
+        await automation.acreate()
+    elif _content(automation) != _content(there[0]):  # an update forgets what the server has seen so far
         automation.id, automation.enabled = there[0].id, there[0].enabled
         await automation.aupdate()
-    else:
-        await automation.acreate()
+
+
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    """Return what an automation does, without what the server adds to it."""
+    added: Any = {"id": True, "triggers": {"__all__": {"id"}}}
+    return automation.model_dump(include={"name", "description", "trigger", "actions"}, exclude={"trigger": added})
 
 
 async def main(block: str = "") -> int:
@@ -38,7 +46,7 @@ async def main(block: str = "") -> int:
         try:
             ids = {name: (await client.read_deployment_by_name(f"{name}/{name}")).id for name in _NEEDED}
         except ObjectNotFound as missing:
-            return _complain(f"{missing}. Run `prefect --no-prompt deploy --all` first.")
+            return _complain(f"{missing}. Run `python -m scripts.setup_deployment` first.")
         blocks = await notification_blocks(client) if block else {}
     wanted = [key for name, key in blocks.items() if block in (name, name.partition("/")[2])]
     if block and len(wanted) != 1:

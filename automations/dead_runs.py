@@ -15,12 +15,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from rules.alarms import HEARTBEAT, PROGRESS, RUN_ENDED
+from rules.monitoring.liveness import HEARTBEAT, PREFECTS_HEARTBEAT, PROGRESS, RUN_ENDED, START_WITHIN, silent_for
 from tasks.tell import NEEDS_A_PERSON
 
-START_WITHIN = timedelta(seconds=150)  # on a busy machine it takes half a minute
-BEATS_MISSED = 4
-_SHORTEST = timedelta(seconds=10)  # Prefect takes nothing shorter
 RESTART_AT_MOST_EVERY = timedelta(seconds=60)  # one death crashes a run and its sub-flows, one after the other
 OURS = {"prefect.resource.id": "prefect.tag.credly"}
 _RUN = {"prefect.resource.id": "prefect.flow-run.*"}
@@ -38,8 +35,6 @@ _BEATS = {HEARTBEAT, PROGRESS}
 # Prefect's server evaluates a state only after the one before it, and may put it off for a quarter of an hour: so the
 # end of a run is an event of its own.
 _ENDS = {RUN_ENDED, *_STATES}
-# Sent once by a run of an earlier Laurel, on a worker that is not upgraded yet; its later silence is not judged.
-_PREFECTS_HEARTBEAT = {"prefect.flow-run.heartbeat"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +50,18 @@ class DeadRuns:
 
     def all(self) -> Iterator[Automation]:
         """Return each automation; each name is there once."""
-        silent_for = max(BEATS_MISSED * self.heartbeat, _SHORTEST)
+        silent = silent_for(self.heartbeat)
         yield self._marking(
             "a run died",
             after=_BEATS,
             expect=_BEATS | _ENDS,
-            within=silent_for,
-            message=f"No heartbeat for {silent_for.total_seconds():.0f} seconds: its process is gone.",
+            within=silent,
+            message=f"No heartbeat for {silent.total_seconds():.0f} seconds: its process is gone.",
         )
         yield self._marking(
             "a run did not start",
             after=_STARTING,
-            expect=_BEATS | _ENDS | _PREFECTS_HEARTBEAT,
+            expect=_BEATS | _ENDS | {PREFECTS_HEARTBEAT},
             within=self.start_within,
             message=f"It did not begin its work within {self.start_within.total_seconds():.0f} seconds: its process is "
             "gone.",

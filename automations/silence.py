@@ -9,7 +9,8 @@ from prefect.automations import Automation
 from prefect.events.actions import RunDeployment, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from rules.alarms import PROGRESS, RECONCILED
+from rules.alarms import RECONCILED
+from rules.monitoring.liveness import PROGRESS
 
 WATCH_BEGAN = "laurel.watch.began"
 # Not Prefect's states: its server may evaluate those a quarter of an hour late (docs/decisions/0008).

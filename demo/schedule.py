@@ -9,7 +9,8 @@ from typing import Any
 from demo.servers import DemoError, ask
 
 EVERY_SECONDS = 10
-_LOOK_EVERY_SECONDS = 1.0
+_LOOK_EVERY_SECONDS = 0.5
+_QUIET_WITHIN_SECONDS = 60.0
 
 
 class Schedule:
@@ -31,6 +32,13 @@ class Schedule:
         """Put the schedule back that prefect.yaml has."""
         self.change(self._schedule["schedule"])
 
+    def wait_until_quiet(self, *, within_seconds: float) -> None:
+        """Wait until no run is under way: one that is stopped half-way would keep the schedule's slot."""
+        wanted = self._wanted("PENDING", "RUNNING")
+        deadline = time.monotonic() + within_seconds
+        while ask(self._port, "/api/flow_runs/filter", body=wanted) and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_SECONDS)
+
     def wait_for_run(self, *, within_seconds: float, meanwhile: Callable[[], None]) -> float:
         """Wait for one more run that the schedule began and that ends well; return how many seconds it took.
 
@@ -49,15 +57,18 @@ class Schedule:
         raise DemoError(f"No scheduled run ended within {within_seconds:.0f} seconds: see .laurel/logs/.")
 
     def _ended(self) -> Iterator[dict[str, Any]]:
-        wanted = {
-            "deployments": {"id": {"any_": [self._deployment["id"]]}},
-            "flow_runs": {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}},
-            "sort": "EXPECTED_START_TIME_ASC",
-        }
+        wanted = self._wanted("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
         for run in ask(self._port, "/api/flow_runs/filter", body=wanted):
             if run["id"] not in self._seen:
                 self._seen.add(run["id"])
                 yield run
+
+    def _wanted(self, *states: str) -> dict[str, Any]:
+        return {
+            "deployments": {"id": {"any_": [self._deployment["id"]]}},
+            "flow_runs": {"state": {"type": {"any_": states}}},
+            "sort": "EXPECTED_START_TIME_ASC",
+        }
 
 
 def _moment(text: str) -> datetime:
@@ -73,3 +84,4 @@ def sped_up(port: int) -> Iterator[Schedule]:
         yield schedule
     finally:
         schedule.back()
+        schedule.wait_until_quiet(within_seconds=_QUIET_WITHIN_SECONDS)

@@ -254,6 +254,8 @@ def prefect_environment(port: int) -> dict[str, str]:
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
         # In memory, the default, a restarted server forgets who holds the schedule's one slot, and never frees it.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # The default, 300 seconds, is how long a run that dies before it begins keeps that slot.
+        "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "150",
         "PREFECT_WORKER_QUERY_SECONDS": "2",  # a person who starts a run waits for it; the default is 10
         "PREFECT_CLI_COLORS": "false",
         "DO_NOT_TRACK": "1",

@@ -10,6 +10,7 @@ from models.claiming import DueOrganization
 from rules.told import counted
 from settings import Dispatch, settings
 from tasks.dispatch import issue_elsewhere, organizations_with_work, shares
+from tasks.operations.dead_runs import mark_dead_runs
 from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
 from tasks.preview import preview_run
 from tasks.runtime.run import run_context
@@ -34,6 +35,7 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False, ful
             await name_run("reconcile · preview")
             return say(await preview_run(portal=portal, limit=limit))
 
+        await mark_dead_runs()
         plan = await plan_issuances(portal=portal)
         plan += await sweep_everything(portal=portal, full=full)
         await look_again_at_failed()

@@ -16,9 +16,6 @@ PREFIX = "laurel"
 BADGE_REFUSED = "laurel.badge.refused"
 RUNS_RESUMED = "laurel.runs.resumed"
 RECONCILED = "laurel.reconcile.completed"
-HEARTBEAT = "laurel.run.heartbeat"
-RUN_ENDED = "laurel.run.ended"
-PROGRESS = "laurel.run.progress"  # sent in place of a heartbeat where the run took a step since the one before
 
 
 class _Words(NamedTuple):

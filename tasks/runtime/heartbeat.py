@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
-from rules.alarms import HEARTBEAT, PROGRESS, RUN_ENDED
+from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
 from settings import settings
 
 _logger = logging.getLogger(__name__)

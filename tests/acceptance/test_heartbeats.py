@@ -5,19 +5,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect import flow
+from prefect import State, flow
 from prefect.client.orchestration import get_client
-from prefect.events import Event
+from prefect.events import Event, emit_event
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.states import Pending, Running
 
-from rules.alarms import HEARTBEAT, PROGRESS, RUN_ENDED
+from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
 from settings import ROOT, settings
 from tasks.resources import database
 from tasks.runtime.run import run_context
+from tests.support.running import run_reconcile
 from tests.support.world import World
 
 PREFECTS_END = "prefect.flow-run.Completed"
@@ -45,8 +48,9 @@ async def hangs() -> None:
         await asyncio.Event().wait()
 
 
-async def events_of(run_id: UUID, *, last: str) -> list[Event]:
+async def events_of(run_id: UUID, *, last: str, ended: bool = True) -> list[Event]:
     """Return the run's events in the order in which they occurred, once the last one is there."""
+    awaited = {last, RUN_ENDED} if ended else {last}
     wanted = EventFilter(
         event=EventNameFilter(prefix=["laurel.run", "prefect.flow-run"]),
         resource=EventResourceFilter(id=[f"prefect.flow-run.{run_id}"]),
@@ -54,7 +58,7 @@ async def events_of(run_id: UUID, *, last: str) -> list[Event]:
     async with get_client() as client, asyncio.timeout(60):
         while True:
             found = (await client.read_events(wanted, limit=50)).events
-            if {last, RUN_ENDED} <= {each.event for each in found}:
+            if awaited <= {each.event for each in found}:
                 return sorted(found, key=lambda each: each.occurred)
             await asyncio.sleep(0.1)
 
@@ -84,10 +88,33 @@ async def test_a_run_that_makes_no_progress_fails_with_a_sentence(quick: World) 
     assert PROGRESS not in names
 
 
+async def test_reconcile_marks_runs_that_are_dead_by_their_state(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never began, one without heartbeats; not one that sends them, nor another project's."""
+    tagged = {"not begun": ["credly"], "silent": ["credly"], "beating": ["credly"], "another's": ["other"]}
+    async with get_client() as client:
+        runs = {name: await client.create_flow_run(works, tags=tags, name=name) for name, tags in tagged.items()}
+        for name, run in runs.items():
+            state: State[None] = Pending() if name == "not begun" else Running()
+            await client.set_flow_run_state(run.id, state, force=True)
+
+        async def names() -> list[str | None]:
+            return [(await client.read_flow_run(run.id)).state_name for run in runs.values()]
+
+        await run_reconcile()
+        assert await names() == ["Pending", "Running", "Running", "Running"]
+        monkeypatch.setattr("tasks.operations.dead_runs.START_WITHIN", timedelta(0))
+        world.configure(monkeypatch, HEARTBEAT="15")
+        emit_event(HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{runs['beating'].id}"})
+        await events_of(runs["beating"].id, last=HEARTBEAT, ended=False)
+        await run_reconcile()
+
+        assert await names() == ["Crashed", "Crashed", "Running", "Running"]
+
+
 PROCESS = """
 import asyncio, os, time
 os.environ["PREFECT__FLOW_RUN_ID"] = "of a worker"
-from prefect import flow
+from prefect import State, flow
 from tasks.runtime import heartbeat
 from tasks.runtime.run import run_context
 heartbeat._FINISH_SECONDS = 1.0

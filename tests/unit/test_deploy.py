@@ -17,7 +17,7 @@ from prefect.server.utilities import encryption
 from prefect.settings import Settings as PrefectSettings
 from prefect.settings.legacy import _get_valid_setting_names
 
-from rules.alarms import HEARTBEAT, PROGRESS
+from rules.monitoring.liveness import HEARTBEAT, PROGRESS
 from settings import ROOT, Settings
 from tests.support.deploy_files import (
     DEPLOY,

@@ -3,7 +3,8 @@
 import re
 
 from automations.silence import WATCH_BEGAN
-from rules.alarms import BADGE_REFUSED, HEARTBEAT, PROGRESS, RECONCILED, RUN_ENDED, RUNS_RESUMED, Alarm
+from rules.alarms import BADGE_REFUSED, RECONCILED, RUNS_RESUMED, Alarm
+from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
 from settings import ROOT
 
 PAGE = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
