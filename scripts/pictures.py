@@ -5,4 +5,4 @@ import sys
 from scripts.run_tests import run_pytest
 
 if __name__ == "__main__":
-    sys.exit(run_pytest(["-n", "0", "--no-cov", "--pictures", "tests/browser"]))
+    sys.exit(run_pytest(["-n", "0", "--pictures", "tests/browser"]))

@@ -176,7 +176,7 @@ async def test_a_failed_run_and_silence_are_told_and_that_runs_end_again(
 
     body = await received(receiver, "Laurel: Nothing has run")
     assert "look whether a worker of the pool “badges” is running" in body
-    world.configure(monkeypatch, ALERT_NO_RUN_FOR="1")
+    world.configure(monkeypatch, ALERT_NO_RUN_FOR="10")
     await run(deployment)
     assert "reconcile runs again" in await received(receiver, "Laurel: Runs end again")
 

