@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import certifi
@@ -47,18 +47,23 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _PREFECT_HOME.cleanup()
 
 
-_SLOWEST_FIRST = ("browser", "model", "acceptance", "integration")
+# Files that take minutes, then folders: so no process ends long before the others.
+_SLOWEST_FIRST = ("test_unattended", "test_in_the_browser", "test_demo", "test_machine")
+_SLOW_FOLDERS = ("model", "acceptance", "browser", "integration")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders whose files take minutes, so that no process ends long before the other."""
+    """Begin with what takes longest."""
 
-    def place(item: pytest.Item) -> int:
-        folder = item.path.parent.name
-        return _SLOWEST_FIRST.index(folder) if folder in _SLOWEST_FIRST else len(_SLOWEST_FIRST)
+    def place(item: pytest.Item) -> tuple[int, int]:
+        return _index(_SLOWEST_FIRST, item.path.stem), _index(_SLOW_FOLDERS, item.path.parent.name)
 
     items.sort(key=place)
+
+
+def _index(names: Sequence[str], name: str) -> int:
+    return names.index(name) if name in names else len(names)
 
 
 @pytest.fixture

@@ -57,6 +57,13 @@ async def any_world(
         yield built
 
 
+@pytest.fixture
+async def fresh_events(prefect_server: str) -> None:
+    """Events go to this test's server: what another file's tests left would go on sending to theirs."""
+    for worker in (APILogWorker, EventsWorker):
+        await worker.drain_all()  # type: ignore[misc] # awaitable where a loop runs
+
+
 @asynccontextmanager
 async def _built(database: Database, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     built = World(database=database, base_url=standin.base_url)
