@@ -171,6 +171,13 @@ def test_an_achievement_is_paused_another_resumed_and_a_badge_previewed(
     assert badges_of(standin, paused) == []
 
 
+def test_the_v2_pages_do_the_same(ui: PrefectUi, academy: Academy, now: Background) -> None:
+    now(academy.enable("achievement-warehouse-lead"))
+    run = ui.preview_on_v2("issue-badge", user="user-0010", achievement="achievement-warehouse-lead")
+
+    assert "achievement-warehouse-lead would be issued to user-0010" in ui.page_on_v2(run)
+
+
 def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(
     ui: PrefectUi, academy: Academy, standin: Standin, now: Background, picture: Picture
 ) -> None:

@@ -17,6 +17,9 @@ _OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 _LEFT_TOO_EARLY = re.compile(r"Cannot read properties of (null|undefined) \(reading '(position|addChild)'\)")
 _NOT_OURS = re.compile(
     r"/favicon\.ico$"  # Prefect's server has none
+    r"|^https://[\w.-]*\.amplitude\.com/"  # the V2 pages send usage data, or try to
+    r"|/api/task_runs/filter$"  # which the V2 page of a run asks in a way that its server refuses
+    r"|/[\w-]+\.svg$"  # the V2 pages ask for one for each state name
     r"|/ico/undefined\.svg$"  # nor this one, which its page of a run asks for
     r"|^https://raw\.githubusercontent\.com/PrefectHQ/.*/block-logos/"
     r"|/api/deployments/[\w-]+/create_flow_run$"  # a form that was refused says so here
@@ -196,3 +199,30 @@ class PrefectUi:
         create = self.page.get_by_role("button", name="Create", exact=True)
         self._taken("/block_documents/", create.click)
         self.page.wait_for_url("**/blocks/block/*")
+
+    def preview_on_v2(self, name: str, **fields: str) -> str:
+        """Find a deployment on the V2 pages, fill and submit its form with the preview on; return the run's address."""
+        self.page.goto(f"{self._address}/v2/deployments")
+        self.page.get_by_placeholder("Search deployments").fill(name)
+        # A click may miss it while the list shrinks. The flow has the same name as its deployment.
+        link = self.page.locator("a[href*='/deployments/deployment/']").filter(has_text=re.compile(f"^{name}$")).first
+        self.page.goto(self._address + (link.get_attribute("href") or ""))
+        self.page.get_by_role("button", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Custom run").click()
+        for label, text in fields.items():
+            self.page.get_by_label(label, exact=True).fill(text)
+        self.page.get_by_label("preview (Optional)").click()
+        reply = self._taken("/create_flow_run", self.press_submit)
+        self.page.get_by_role("button", name="View run").wait_for()
+        return f"{self._address}/v2/runs/flow-run/{reply.json()['id']}"
+
+    def page_on_v2(self, run: str) -> str:
+        """Wait until the run is over, and return what its artifact shows on the V2 pages."""
+        self.until_over(run)
+        self.page.goto(run)
+        self.page.get_by_role("tab", name="Artifacts").click()
+        self.page.get_by_role("tabpanel").get_by_role("link").filter(has_not_text="-link").click()
+        self.page.wait_for_url("**/v2/artifacts/artifact/*")
+        shown = self.page.get_by_role("main")
+        expect(shown).to_contain_text("recipient_email")
+        return shown.text_content() or ""
