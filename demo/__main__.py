@@ -12,7 +12,7 @@ from typing import TypeVar
 from demo import servers
 from demo.fill import demo_seed, fill
 from demo.outcome import LedgerCounts, count_awards_without_row, count_ledger, one_badge_url
-from demo.schedule import Schedule, sped_up
+from demo.schedule import EVERY_SECONDS, Schedule, sped_up
 from demo.servers import FOLDER, HOST, DemoError
 from demo.show import console, show_comparison, show_faults, show_ledger, show_progress, show_step, show_where_to_look
 from models.database import Database
@@ -75,10 +75,12 @@ def demo(stack: ExitStack) -> bool:
     servers.run("save-tokens", ["demo.save_tokens"], servers.prefect_environment(prefect_port))
 
     show_step(4, STEPS, "Setting up Laurel as the README does, and starting a worker")
-    servers.set_up_laurel(prefect_port)
+    next_runs = servers.set_up_laurel(prefect_port)
     worker = servers.start_worker(stack, prefect_port)
     worker.wait_until(lambda: servers.worker_online(prefect_port))
 
+    console.print(f"     The next scheduled run: {' '.join(next_runs[0].split())}")
+    console.print(f"     For the demo it is due every {EVERY_SECONDS} seconds.")
     with sped_up(prefect_port) as schedule:
         show_step(5, STEPS, "Waiting for the schedule: its next run enters what is owed and issues it")
         first = scheduled_run(schedule)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TextIO
 
 import psutil
 
+from rules.monitoring.schedule import NEXT_RUNS
 from settings import ROOT
 
 HOST = "127.0.0.1"
@@ -315,10 +316,11 @@ def run(name: str, command: Sequence[str], environment: Mapping[str, str], *, wi
         return process.log.read_text(encoding="utf-8")
 
 
-def set_up_laurel(prefect_port: int) -> str:
-    """Run the README's command for setting up, and return what it printed."""
+def set_up_laurel(prefect_port: int) -> list[str]:
+    """Run the README's command for setting up, and return its lines about the next runs, that of reconcile first."""
     environment = prefect_environment(prefect_port)
-    return run("setup", ["scripts.setup_deployment"], environment, within_seconds=SET_UP_WITHIN_SECONDS)
+    printed = run("setup", ["scripts.setup_deployment"], environment, within_seconds=SET_UP_WITHIN_SECONDS)
+    return [line for line in printed.partition(NEXT_RUNS)[2].splitlines() if line.startswith("  ")]
 
 
 def worker_online(prefect_port: int) -> bool:

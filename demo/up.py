@@ -11,7 +11,6 @@ from demo.servers import FOLDER, HOST, DemoError, Server
 from demo.show import console
 from models.database import Database
 from models.migrate import create_platform_tables, migrate
-from rules.monitoring.schedule import NEXT_RUNS
 from settings import DEFAULT_DATABASE
 
 
@@ -45,11 +44,11 @@ def start_all(stack: ExitStack) -> list[Server]:
     if stored:
         servers.run("save-tokens", ["demo.save_tokens"], environment)
     console.print("Applying the deployments of prefect.yaml and starting a worker ...")
-    printed = servers.set_up_laurel(prefect_port)
+    next_runs = servers.set_up_laurel(prefect_port)
     worker = servers.start_worker(stack, prefect_port)
     worker.wait_until(lambda: servers.worker_online(prefect_port))
     show_addresses(prefect_port, standin_port, filled=bool(stored))
-    show_schedule(printed)
+    show_schedule(next_runs)
     return [prefect, standin, worker]
 
 
@@ -75,12 +74,11 @@ def show_addresses(prefect_port: int, standin_port: int, *, filled: bool) -> Non
         console.print("\n  The database holds no invented platform; `make demo` makes one in .laurel/laurel.db.")
 
 
-def show_schedule(printed: str) -> None:
+def show_schedule(next_runs: list[str]) -> None:
     """Print when the next scheduled runs are due, as the set-up found them."""
     console.print("\nThe next scheduled runs:")
-    for line in printed.partition(NEXT_RUNS)[2].splitlines():
-        if line.startswith("  "):
-            console.print(line, markup=False)
+    for line in next_runs:
+        console.print(line, markup=False)
     console.print("\nCtrl-C stops all of it.")
 
 
