@@ -44,7 +44,7 @@ def test_a_portal_is_connected_with_a_token_from_a_secret_block(
 ) -> None:
     block = token_block(LUMEN)
     ui.secret_block(block, invented_token(LUMEN), before_creating=lambda: picture("secret-block", height=460))
-    ui.form("connect-portal")
+    ui.form("connect-portal", by_search=True)
     ui.fill(portal=LUMEN, organization_id=invented_id("organization", LUMEN), token_block=token_block(LUMEN))
     ui.choose("other", "environment")
     ui.fill(base_url=standin.base_url)

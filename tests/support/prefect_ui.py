@@ -16,7 +16,7 @@ _OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 # Prefect's picture of a run says so when its page is left before it is drawn.
 _LEFT_TOO_EARLY = re.compile(r"Cannot read properties of (null|undefined) \(reading '(position|addChild)'\)")
 _NOT_OURS = re.compile(
-    r"/favicon\.ico$"  # Prefect's server has none
+    r"/favicon[\w-]*\.(ico|png)$"  # Prefect's server has none
     r"|^https://[\w.-]*\.amplitude\.com/"  # the V2 pages send usage data, or try to
     r"|/api/task_runs/filter$"  # which the V2 page of a run asks in a way that its server refuses
     r"|/[\w-]+\.svg$"  # the V2 pages ask for one for each state name
@@ -73,11 +73,19 @@ class PrefectUi:
         self.page.get_by_role("button", name="Run", exact=True).click()
         self.page.get_by_text(kind, exact=True).click()
 
-    def form(self, name: str) -> None:
-        """Open the deployment's form."""
-        self.deployment(name)
-        self._choose_run("Custom run")
+    def form(self, name: str, *, by_search: bool = False) -> None:
+        """Open the deployment's form: by its address, or as a person finds it, over four pages."""
+        if by_search:
+            self.deployment(name)
+            self._choose_run("Custom run")
+        else:
+            self.page.goto(f"{self._address}/deployments/deployment/{self._id_of(name)}/run")
         expect(self.page.get_by_role("heading", name="Parameters")).to_be_visible()
+
+    def _id_of(self, name: str) -> str:
+        with httpx.Client(timeout=30) as http:
+            found = http.get(f"{self._address}/api/deployments/name/{name}/{name}")
+        return str(found.json()["id"])
 
     def field(self, *path: str) -> Locator:
         """Return a field of the form by its label, inside the groups that are named before it."""
