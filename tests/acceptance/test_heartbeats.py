@@ -70,13 +70,16 @@ async def run_of(state: Any) -> UUID:
     return run_id
 
 
-async def test_all_heartbeats_lie_between_the_start_and_the_end_of_a_run(quick: World) -> None:
+async def test_all_heartbeats_lie_between_the_start_and_the_end_of_a_run(
+    quick: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick.configure(monkeypatch, STALLED_AFTER="600")
     state = await works(8, return_state=True)
 
     names = [each.event for each in await events_of(await run_of(state), last=PREFECTS_END)]
     ours = [name for name in names if name.startswith("laurel")]
     assert (ours[0], ours[-1]) == (HEARTBEAT, RUN_ENDED)
-    assert set(ours[1:-1]) == {PROGRESS}
+    assert PROGRESS in ours[1:-1]
     assert names.index("prefect.flow-run.Running") < names.index(HEARTBEAT)
     assert names.index(RUN_ENDED) < names.index(PREFECTS_END)
 

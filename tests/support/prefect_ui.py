@@ -41,6 +41,7 @@ class PrefectUi:
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
+        page.set_default_timeout(60 * SECONDS)
         self.troubles: list[str] = []
         self._address = address
         page.on("console", self._listen)
