@@ -2,7 +2,7 @@
 
 from tests.integration.conftest import _migrated, database, migrated_address, migrated_file, postgresql
 from tests.support.demo_checkout import checkout, demo
-from tests.support.running import any_world, fresh_events, prefect_api, prefect_server, world
+from tests.support.running import any_world, prefect_api, prefect_server, world
 from tests.support.small_standin import shared_standin, standin
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "checkout",
     "database",
     "demo",
-    "fresh_events",
     "migrated_address",
     "migrated_file",
     "postgresql",

@@ -12,9 +12,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter
-from prefect.events.worker import EventsWorker
 from prefect.flow_engine import run_flow_async
-from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed
 
@@ -26,6 +24,7 @@ from rules.alarms import BADGE_REFUSED, Alarm
 from tests.support.factories import a_user
 from tests.support.prefect_server import running_prefect_server
 from tests.support.receiver import Receiver, running_receiver
+from tests.support.running import drain_workers
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, TOKEN, World
 
@@ -39,7 +38,7 @@ BLOCK = "custom-webhook/operators"
 @pytest.fixture(scope="module")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that watches for automations, and looks every second whether something is missing."""
-    EventsWorker.drain_all()  # one that another file's tests left would go on sending to their server
+    drain_workers()  # those that another file's tests left would go on sending to their server
     granularity = {"PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S"}
     home = tmp_path_factory.mktemp("alerting-prefect")
     with (
@@ -47,8 +46,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         temporary_settings({PREFECT_API_URL: address}),
     ):
         yield address
-        for worker in (APILogWorker, EventsWorker):
-            worker.drain_all()
+        drain_workers()
 
 
 @pytest.fixture(scope="module")

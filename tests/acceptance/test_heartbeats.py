@@ -23,8 +23,6 @@ from tasks.runtime.run import run_context
 from tests.support.running import run_reconcile
 from tests.support.world import World
 
-pytestmark = pytest.mark.usefixtures("fresh_events")
-
 PREFECTS_END = "prefect.flow-run.Completed"
 
 

@@ -13,8 +13,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from automations.__main__ import apply
@@ -22,6 +20,7 @@ from automations.dead_runs import DeadRuns
 from models.platform import Achievement, Portal
 from tests.support.databases import sqlite_database
 from tests.support.installation import Installation
+from tests.support.running import drain_workers
 from tests.support.standin import Standin
 from tests.support.waiting import until
 from tests.support.workers import kill
@@ -85,8 +84,7 @@ async def watched(migrated_file: Path, standin: Standin, tmp_path: Path) -> Asyn
         world = World(database=database, base_url=standin.base_url)
         url = database.engine.url.render_as_string(hide_password=False)
         installation = Installation(tmp_path, database_url=url, settings=SHORTENED, may_log=EXPECTED)
-        for worker in (APILogWorker, EventsWorker):
-            await worker.drain_all()  # type: ignore[misc] # one of another file's tests goes on sending to their server
+        await asyncio.to_thread(drain_workers)
         with temporary_settings({PREFECT_API_URL: installation.api}), ExitStack() as stack:
             stack.enter_context(installation.server())
             await world.build()
@@ -95,6 +93,7 @@ async def watched(migrated_file: Path, standin: Standin, tmp_path: Path) -> Asyn
             await apply_with_short_times(installation)
             installation.every(INTERVAL_SECONDS)
             yield Watched(installation, world, standin, stack)
+            await asyncio.to_thread(drain_workers)
 
 
 async def test_it_runs_by_itself_whatever_comes_in_between(watched: Watched) -> None:

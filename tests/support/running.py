@@ -20,18 +20,29 @@ from tests.support.standin import Standin
 from tests.support.world import World
 
 
+def drain_workers() -> None:
+    """End Prefect's threads that send logs and events: each goes on sending to the server that it began with."""
+    for worker in (APILogWorker, EventsWorker):
+        worker.drain_all()
+
+
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of one Prefect server for all tests of a process."""
     with running_prefect_server(tmp_path_factory.mktemp("prefect")) as address:
         yield address
-        for worker in (APILogWorker, EventsWorker):  # at exit they would wait for a server that is gone
-            worker.drain_all()
+        drain_workers()  # at exit they would wait for a server that is gone
+
+
+_reported_to: list[str] = []
 
 
 @pytest.fixture
 def prefect_server(prefect_api: str) -> Iterator[str]:
     """The address of a real Prefect server, which flows of this test report to."""
+    if _reported_to and _reported_to[-1] != prefect_api:
+        drain_workers()
+    _reported_to.append(prefect_api)
     with temporary_settings({PREFECT_API_URL: prefect_api}):
         yield prefect_api
 
@@ -55,13 +66,6 @@ async def any_world(
     """The same on SQLite and on PostgreSQL in turn, for what the engines could do differently."""
     async with _built(database, standin, monkeypatch) as built:
         yield built
-
-
-@pytest.fixture
-async def fresh_events(prefect_server: str) -> None:
-    """Events go to this test's server: what another file's tests left would go on sending to theirs."""
-    for worker in (APILogWorker, EventsWorker):
-        await worker.drain_all()  # type: ignore[misc] # awaitable where a loop runs
 
 
 @asynccontextmanager
