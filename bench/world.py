@@ -45,7 +45,7 @@ class World:
         home = FOLDER / "prefect"
         shutil.rmtree(home, ignore_errors=True)
         self.environment = servers.prefect_environment(self.prefect_port) | {"PREFECT_HOME": str(home)}
-        command = ["prefect", "server", "start", "--host", HOST, "--port", str(self.prefect_port)]
+        command = ["scripts.prefect_server", "start", "--host", HOST, "--port", str(self.prefect_port)]
         self.prefect = servers.start(self.stack, "bench-prefect-server", command, self.environment)
         self.prefect.wait_until(lambda: servers.ask(self.prefect_port, "/api/health") is True)
 

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from tests.support.demo_checkout import retry, run_deployment, running_up
+from tests.support.prefect_server import assert_no_errors
 
 EVIDENCE = ("user", "company", "project", "portal")
 PORTALS = {"portal:portal-northwind", "portal:portal-harbour", "portal:portal-meridian"}
@@ -55,6 +56,13 @@ def test_it_prints_what_was_issued_what_was_not_and_where_to_look(demo: Path) ->
     assert "NOT EQUAL" not in shown
     assert re.search(r"http://127\.0\.0\.1:\d+/badges/", shown)
     assert "make up" in shown
+
+
+def test_no_server_of_the_demo_has_logged_an_error(demo: Path) -> None:
+    # The stand-in fails on purpose; what a task run then logs stands in the worker's log.
+    on_purpose = ("met what may pass|Task run|TryAgain|^Traceback",)
+    for log in (demo / "logs").glob("*.log"):
+        assert_no_errors(log, may_log=on_purpose if log.stem == "prefect-worker" else ())
 
 
 def test_each_issued_row_is_one_badge_with_all_its_fields_from_the_platform(demo: Path) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import inspect
 from models.database import Database
 from tests.support.databases import administer, as_owner, run_script
 from tests.support.deploy_files import DEPLOY, compose, image_tree
-from tests.support.prefect_server import free_port, running_prefect_server, unmeasured
+from tests.support.prefect_server import assert_no_errors, free_port, running_prefect_server, unmeasured
 from tests.support.waiting import until
 from tests.support.workers import kill
 
@@ -76,6 +76,7 @@ def worker(environment: dict[str, str], folder: Path) -> Iterator[None]:
         yield
     finally:
         kill(process)
+    assert_no_errors(folder / "worker.log")
 
 
 def healthy(port: int) -> bool:

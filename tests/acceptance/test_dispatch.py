@@ -11,6 +11,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from models.pace import OrganizationPace
 from models.parts import RunPart
 from models.platform import Achievement, Portal
+from tests.support.prefect_server import assert_no_errors
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
 from tests.support.workers import deploy, worker
@@ -53,6 +54,7 @@ async def test_workers_issue_and_the_run_tells_of_all_of_them(
     before = {run.id for run in await organization_runs()}
     with worker(prefect_server, tmp_path / "worker.log"):
         state = await run_reconcile()
+    assert_no_errors(tmp_path / "worker.log", may_log=("There is no Prefect Secret block|holds no token",))
 
     log = (tmp_path / "worker.log").read_text(encoding="utf-8")
     assert (state.name, state.message) == ("Needs a person", "2 issued · now 1 blocked"), log
