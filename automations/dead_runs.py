@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from rules.monitoring.liveness import HEARTBEAT, PREFECTS_HEARTBEAT, PROGRESS, RUN_ENDED, START_WITHIN, silent_for
+from rules.monitoring.liveness import BEATS, PREFECTS_HEARTBEAT, RUN_ENDED, START_WITHIN, silent_for
 from tasks.tell import NEEDS_A_PERSON
 
 RESTART_AT_MOST_EVERY = timedelta(seconds=60)  # one death crashes a run and its sub-flows, one after the other
@@ -31,7 +31,6 @@ _STATES = _STARTING | {
         *("Suspended", "InfrastructurePending"),
     )
 }
-_BEATS = {HEARTBEAT, PROGRESS}
 # Prefect's server evaluates a state only after the one before it, and may put it off for a quarter of an hour: so the
 # end of a run is an event of its own.
 _ENDS = {RUN_ENDED, *_STATES}
@@ -53,15 +52,15 @@ class DeadRuns:
         silent = silent_for(self.heartbeat)
         yield self._marking(
             "a run died",
-            after=_BEATS,
-            expect=_BEATS | _ENDS,
+            after=BEATS,
+            expect=BEATS | _ENDS,
             within=silent,
             message=f"No heartbeat for {silent.total_seconds():.0f} seconds: its process is gone.",
         )
         yield self._marking(
             "a run did not start",
             after=_STARTING,
-            expect=_BEATS | _ENDS | {PREFECTS_HEARTBEAT},
+            expect=BEATS | _ENDS | {PREFECTS_HEARTBEAT},
             within=self.start_within,
             message=f"It did not begin its work within {self.start_within.total_seconds():.0f} seconds: its process is "
             "gone.",

@@ -6,9 +6,9 @@ HEARTBEAT = "laurel.run.heartbeat"
 PROGRESS = "laurel.run.progress"
 """Sent in place of a heartbeat where the run took a step since the one before."""
 RUN_ENDED = "laurel.run.ended"
+BEATS = {HEARTBEAT, PROGRESS}
 PREFECTS_HEARTBEAT = "prefect.flow-run.heartbeat"
 """Sent by Prefect as well; runs of an earlier Laurel, on a worker that is not upgraded yet, send no other one."""
-BEATS = {HEARTBEAT, PROGRESS, PREFECTS_HEARTBEAT}
 
 START_WITHIN = timedelta(seconds=150)
 """How long a run may take from *Pending* to its first heartbeat; on a busy machine half a minute is usual."""

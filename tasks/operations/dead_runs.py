@@ -21,7 +21,7 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFi
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from rules.monitoring.liveness import BEATS, START_WITHIN, silent_for
+from rules.monitoring.liveness import BEATS, PREFECTS_HEARTBEAT, START_WITHIN, silent_for
 from settings import settings
 from tasks.resources import now
 
@@ -56,7 +56,7 @@ async def _is_dead(client: PrefectClient, run: FlowRun, *, now: datetime) -> boo
 
 async def _has_beaten(client: PrefectClient, run_id: UUID, *, since: datetime) -> bool:
     wanted = EventFilter(
-        event=EventNameFilter(name=sorted(BEATS)),
+        event=EventNameFilter(name=sorted(BEATS | {PREFECTS_HEARTBEAT})),
         occurred=EventOccurredFilter(since=since),
         resource=EventResourceFilter(id=[f"prefect.flow-run.{run_id}"]),
     )

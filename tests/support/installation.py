@@ -151,13 +151,6 @@ class Installation:
         path = f"{self.api}/deployments/{deployment['id']}"
         httpx.patch(path, json={"schedules": [changed]}, timeout=60).raise_for_status()
 
-    def switch_off(self, name: str) -> None:
-        """Switch a deployment's schedule off, as an operator does on its page."""
-        deployment = self.deployment(name)
-        (schedule,) = deployment["schedules"]
-        path = f"{self.api}/deployments/{deployment['id']}/schedules/{schedule['id']}"
-        httpx.patch(path, json={"active": False}, timeout=60).raise_for_status()
-
 
 @contextmanager
 def running_installation(folder: Path, *, database_url: str) -> Iterator[Installation]:
