@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,7 @@ async def test_killed_again_and_again_at_odd_moments(world: World, standin: Stan
         await world.end_leases()
 
     standin.settings(fault_share=0)
+    await world.let_time_pass(timedelta(hours=1))  # what failed until its last try waits before it is tried again
     await recover(world, standin, badges=30)
     await assert_nothing_was_sent_blindly(world)
 

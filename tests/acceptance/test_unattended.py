@@ -124,10 +124,15 @@ async def test_it_runs_by_itself_whatever_comes_in_between(watched: Watched) -> 
     with installation.worker():
         assert (await asyncio.to_thread(installation.end_of, starting["id"]))["name"] == "Crashed"
 
-        watched.stack.close()  # Prefect's server stops, and starts again with what it had
-        watched.stack.enter_context(installation.server())
         await world.add_user("dora")
+        standin.fault("hold_after", method="POST", path="/badges$")
         await world.award("dora")
+        await watched.until(lambda: standin.faults()["held"], "a badge is being issued")
+        # Prefect's server stops, and starts again with what it had. A run that it stops before it has begun would be
+        # marked as crashed, so it stops in mid-run: then no other run of reconcile can begin.
+        watched.stack.close()
+        standin.control("DELETE", "faults")
+        watched.stack.enter_context(installation.server())
         await watched.one_more_badge()
         await until_states(watched, lambda states: states["issued"] == 6)
 
