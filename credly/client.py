@@ -8,16 +8,16 @@ import asyncio
 import json
 import uuid
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache, partial
-from ipaddress import ip_address
 from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import SecretStr
 
+from credly.arguments import checked_base_url, checked_token
 from credly.errors import CredlyError, NotSent, Unclear
 from credly.queries import filter_expression, is_asked_for, is_last_page, next_query, path_segment
 from credly.replies import Call, Reply, error_for, one, several
@@ -25,6 +25,7 @@ from credly.transport import Transport
 from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, Received
 
 _VERSION = "0.1.0"
+_LONGEST_ID = 64
 _LONGEST_REPLY = 5_000_000  # bytes
 _KEEPALIVE_SECONDS = 4  # shorter than any server's, so that we are the one to hang up
 _MOST_PAGES = 400
@@ -36,6 +37,7 @@ _ISSUED = frozenset({200, 201})
 _trusted_authorities = cache(partial(httpx.create_ssl_context, trust_env=False))  # reading them outlasts a call
 _url_of = lru_cache(maxsize=64)(httpx.URL)
 ReceivedT = TypeVar("ReceivedT", bound=Received)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ class Timeouts:
 
 
 _DEFAULT_TIMEOUTS = Timeouts()
+
+
+class _Credentials:
+    """The token and the headers that hold it, shared by copies of a client."""
+
+    token: SecretStr
+    headers: httpx.Headers
 
 
 class CredlyClient:
@@ -77,20 +86,12 @@ class CredlyClient:
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._base_url = _checked_base_url(base_url)
+        self._base_url = checked_base_url(base_url)
         self._organization_id = organization_id
         self._organization = f"/organizations/{path_segment(organization_id, name='organization_id')}"
-        self._token = token
+        self._credentials = _Credentials()
+        self.use_token(token)
         self._total_seconds = timeouts.total
-        key = b64encode(f"{_checked_token(token)}:".encode()).decode()
-        self._headers = httpx.Headers(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "Authorization": f"Basic {key}",
-                "User-Agent": f"Laurel/{_VERSION}",
-            }
-        )
         timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=None, pool=timeouts.pool)
         self._extensions = {"timeout": timeout.as_dict()}
         # A transport without httpx's client around it: redirects, cookies and environment are not for these calls, and
@@ -103,6 +104,28 @@ class CredlyClient:
 
     def __repr__(self) -> str:
         return f"CredlyClient(base_url={self._base_url!r}, organization_id={self._organization_id!r})"
+
+    @property
+    def token(self) -> SecretStr:
+        """The token that the next call is made with."""
+        return self._credentials.token
+
+    def use_token(self, token: SecretStr) -> None:
+        """Make further calls with another token, those of copies of this client too.
+
+        Raises:
+            ValueError: it cannot be a token.
+        """
+        key = b64encode(f"{checked_token(token)}:".encode()).decode()
+        self._credentials.token = token
+        self._credentials.headers = httpx.Headers(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "Authorization": f"Basic {key}",
+                "User-Agent": f"Laurel/{_VERSION}",
+            }
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,7 +147,7 @@ class CredlyClient:
         """
         path = f"{self._organization}/badges"
         call = self._call("issue_badge", personal=request.personal_texts())
-        return one(Badge, await self._send("POST", path, call=call, body=request.body, hoped=_ISSUED))
+        return await self._send("POST", path, call=call, read=_badge, body=request.body, hoped=_ISSUED)
 
     async def replace_badge(self, badge_id: str, *, request: BadgeRequest) -> Badge:
         """The badge has a successor with a new id, made from the request without its e-mail address.
@@ -138,7 +161,7 @@ class CredlyClient:
         path = f"{self._organization}/badges/{path_segment(badge_id, name='badge_id')}/replace"
         call = self._call("replace_badge", personal=request.personal_texts())
         body = request.as_replacement_json()
-        return one(Badge, await self._send("POST", path, call=call, body=body, hoped=_ISSUED))
+        return await self._send("POST", path, call=call, read=_badge, body=body, hoped=_ISSUED)
 
     async def revoke_badge(self, badge_id: str, *, reason: str, suppress_notification: bool = False) -> Badge:
         """The badge is revoked; there is no way back. Credly requires a reason and may mail it to the earner.
@@ -154,7 +177,7 @@ class CredlyClient:
         if suppress_notification:
             body["suppress_revoke_notification_email"] = True
         call = self._call("revoke_badge", personal=(reason,))
-        return one(Badge, await self._send("PUT", path, call=call, body=body))
+        return await self._send("PUT", path, call=call, read=_badge, body=body)
 
     async def badge(self, badge_id: str) -> Badge:
         """One badge as it is now, also right after it was issued, when the list may not show it yet.
@@ -166,7 +189,7 @@ class CredlyClient:
             Refused, Throttled, NotSent, Unclear, NotConnected: nothing was learnt.
         """
         path = f"{self._organization}/badges/{path_segment(badge_id, name='badge_id')}"
-        return one(Badge, await self._send("GET", path, call=self._call("badge")))
+        return await self._send("GET", path, call=self._call("badge"), read=_badge)
 
     async def find_badges(
         self,
@@ -222,11 +245,11 @@ class CredlyClient:
         params = own
         seen: set[str] = set()
         for _ in range(_MOST_BULK_PAGES):
-            reply = await self._send("GET", path, call=self._call("high_volume_badges"), params=params)
-            for badge in several(Badge, reply):
+            call = self._call("high_volume_badges", continues=bool(seen))
+            reply, badges, following = await self._send("GET", path, call=call, read=_bulk_page, params=params)
+            for badge in badges:
                 if not states or badge.state in states:
                     yield badge
-            following = next_query(reply)
             if following is None:
                 return
             params = own | following
@@ -243,7 +266,7 @@ class CredlyClient:
             Refused, Throttled, NotSent, Unclear, NotConnected: nothing was learnt.
         """
         path = f"{self._organization}/badge_templates/{path_segment(template_id, name='template_id')}"
-        return one(BadgeTemplate, await self._send("GET", path, call=self._call("template")))
+        return await self._send("GET", path, call=self._call("template"), read=partial(one, BadgeTemplate))
 
     async def templates(self, *, state: str | None = "active", query: str | None = None) -> list[BadgeTemplate]:
         """The organization's badge templates by name, those of one state unless `state` is None.
@@ -268,7 +291,9 @@ class CredlyClient:
             NotConnected, NotFound: the token or the organization id is wrong.
             Refused, Throttled, NotSent, Unclear: nothing was learnt.
         """
-        return one(Organization, await self._send("GET", self._organization, call=self._call("organization")))
+        return await self._send(
+            "GET", self._organization, call=self._call("organization"), read=partial(one, Organization)
+        )
 
     async def organizations(self) -> list[Organization]:
         """The organizations that the token may act for (Credly API notes, section 7).
@@ -299,9 +324,10 @@ class CredlyClient:
         """All rows of a numbered list, each once; we count the pages ourselves and follow no URL."""
         found: dict[str, ReceivedT] = {}
         for page in range(1, _MOST_PAGES + 1):
-            call = self._call(operation, personal=personal)
-            reply = await self._send("GET", path, call=call, params={**(params or {}), "page": str(page)})
-            rows = {row.id: row for row in several(model, reply)}
+            call = self._call(operation, personal=personal, continues=page > 1)
+            asked = {**(params or {}), "page": str(page)}
+            reply, read = await self._send("GET", path, call=call, read=partial(_page, model), params=asked)
+            rows = {row.id: row for row in read}
             is_last = is_last_page(reply.payload().get("metadata"))
             is_new = not rows.keys() <= found.keys()
             found |= rows
@@ -311,9 +337,9 @@ class CredlyClient:
                 raise reply.unclear("paging_stuck")
         raise reply.unclear("too_many_pages")
 
-    def _call(self, operation: str, *, personal: tuple[str, ...] = ()) -> Call:
-        hidden = (self._token.get_secret_value(), *personal)
-        return Call(operation=operation, request_id=str(uuid.uuid4()), personal=hidden)
+    def _call(self, operation: str, *, personal: tuple[str, ...] = (), continues: bool = False) -> Call:
+        hidden = (self.token.get_secret_value(), *personal)
+        return Call(operation=operation, request_id=str(uuid.uuid4()), personal=hidden, continues=continues)
 
     async def _send(
         self,
@@ -321,11 +347,16 @@ class CredlyClient:
         path: str,
         *,
         call: Call,
+        read: Callable[[Reply], Answer],
         params: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         hoped: frozenset[int] = _OK,
-    ) -> Reply:
-        headers = httpx.Headers(self._headers, encoding="ascii")
+    ) -> Answer:
+        """Make one request and read its answer: the only place that does.
+
+        A subclass may put around it what is to hold for every request.
+        """
+        headers = httpx.Headers(self._credentials.headers, encoding="ascii")
         headers["X-Request-Id"] = call.request_id
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -343,7 +374,7 @@ class CredlyClient:
             error = _transport_error(failure, call=call)
         else:
             if reply.status in hoped and reply.body is not None:
-                return reply
+                return read(reply)
             error = error_for(reply, now=datetime.now(UTC))
         # Outside the except block: httpx's exception holds the request, with the token and the earner in it,
         # and must not hang on ours as its context.
@@ -360,8 +391,25 @@ class CredlyClient:
                     return Reply(call=call, status=response.status_code, body=None)
         finally:
             await response.aclose()
-        wait = response.headers.get("Retry-After")
-        return Reply(call=call, status=response.status_code, body=bytes(body), retry_after=wait)
+        headers = response.headers
+        return Reply(
+            call=call,
+            status=response.status_code,
+            body=bytes(body),
+            retry_after=headers.get("Retry-After"),
+            credly_request_id=_printable(headers.get("X-Request-Id")),
+        )
+
+
+_badge = partial(one, Badge)
+
+
+def _page(model: type[ReceivedT], reply: Reply) -> tuple[Reply, list[ReceivedT]]:
+    return reply, several(model, reply)
+
+
+def _bulk_page(reply: Reply) -> tuple[Reply, list[Badge], dict[str, str] | None]:
+    return reply, several(Badge, reply), next_query(reply)
 
 
 def _transport_error(failure: Exception, *, call: Call) -> CredlyError:
@@ -372,27 +420,7 @@ def _transport_error(failure: Exception, *, call: Call) -> CredlyError:
     return Unclear(**call.facts(code="total_timeout" if isinstance(failure, TimeoutError) else code))
 
 
-def _checked_token(token: SecretStr) -> str:
-    value = token.get_secret_value()
-    if not value or not value.isascii() or not value.isprintable() or " " in value or ":" in value:
-        raise ValueError("the Credly token is empty or holds a blank, a line end or a colon: copy it once more")
-    return value
-
-
-def _checked_base_url(base_url: str) -> str:
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if not url.host or url.userinfo or any(mark in base_url for mark in "?# "):
-        raise ValueError("base_url must look like https://api.credly.com/v1, without user, query or fragment")
-    if url.scheme != "https" and not (url.scheme == "http" and _is_this_machine(url.host)):
-        raise ValueError("base_url must begin with https://; http:// is for a stand-in on this machine only")
-    return base_url.rstrip("/")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _printable(request_id: str | None) -> str | None:
+    if not request_id or not request_id.isascii() or not request_id.isprintable() or len(request_id) > _LONGEST_ID:
+        return None
+    return request_id

@@ -3,12 +3,15 @@
     CredlyError
       NotSent            nothing left this machine: send again
       Unclear            it may have arrived: look up before anything else
-      Throttled          nothing was made; carries retry_after
-      Refused            this badge, for this reason; a person must change something
-        AlreadyIssued    Credly says that the badge exists: look up and adopt
+      Throttled          too many requests; carries retry_after
+      Refused            this badge, for this reason; the cause must be removed
+        AlreadyIssued    the badge exists: look up and adopt
         AlreadyReplaced  the badge has a successor; carries current_badge_id
-      NotConnected       token refused (401) or not allowed (403): stop this organization
+      NotConnected       token refused (401) or call not allowed (403)
       NotFound           the organization, template or badge does not exist
+
+Of these only NotSent proves that a call to issue made nothing. Whether NotConnected and NotFound are about the one
+call or about the whole organization, a call for the organization itself shows.
 
     UnsafeFilterValue    not Credly's answer: a look-up that could not be asked for safely (a ValueError)
 
@@ -36,6 +39,8 @@ class Facts(TypedDict, total=False):
     request_id: str | None
     operation: str | None
     credly_message: str | None
+    in_credly_form: bool
+    credly_request_id: str | None
 
 
 class CredlyError(Exception):
@@ -45,8 +50,12 @@ class CredlyError(Exception):
         status: HTTP status of the reply, if there was one.
         code: a short word of ours for the cause, such as `read_timeout`, `http_503` or `token_refused`.
         request_id: our own id of the call, sent to Credly as `X-Request-Id`.
+        credly_request_id: Credly's id of the call, from its answer's `X-Request-Id`, for its support.
         operation: the client's method, such as `issue_badge`.
         credly_message: what Credly wrote, masked and shortened; not part of the error's text.
+        in_credly_form: whether the answer was a JSON object with Credly's `data` envelope, or a 422 with a message.
+            Otherwise a firewall or gateway may have answered in Credly's place. The form of a 401 is not known: any
+            that is no HTML counts.
         retry_after: how long Credly asked to wait; only `Throttled` has one.
         retryable: whether the same call may succeed later without anybody changing anything.
     """
@@ -63,6 +72,8 @@ class CredlyError(Exception):
         self.request_id = facts.get("request_id")
         self.operation = facts.get("operation")
         self.credly_message = facts.get("credly_message")
+        self.in_credly_form = facts.get("in_credly_form", False)
+        self.credly_request_id = facts.get("credly_request_id")
 
     def __str__(self) -> str:
         facts = {
@@ -99,7 +110,7 @@ class Unclear(CredlyError):
 
 
 class Throttled(CredlyError):
-    """Credly has had too many requests and made nothing: wait, then send again.
+    """Credly has had too many requests: wait, look up what may have been made, then send again.
 
     `retry_after` is what Credly asked for (never negative, never over a day), None when it did not say.
     """
@@ -112,12 +123,7 @@ class Throttled(CredlyError):
 
 
 class Refused(CredlyError):
-    """Credly refused this request: a person must change something.
-
-    Also a redirect (code `redirected`): it is never followed, because that would take the token to another
-    host, so nothing was processed and the base URL is wrong. A 303 is not among these: it can follow a
-    processed request, so it is `Unclear`.
-    """
+    """Credly refused this request, in its own form: the cause must be removed first."""
 
 
 class AlreadyIssued(Refused):
@@ -136,15 +142,19 @@ class AlreadyReplaced(Refused):
 
 
 class NotConnected(CredlyError):
-    """Credly does not accept this organization's token: stop this organization, go on with the others.
+    """Credly does not accept the token for this call.
 
-    `status` tells why: 401 means that the token is wrong, expired or rotated; 403 that it may not do this,
-    or that the organization is not its own.
+    By `status`: 401 means that the token is wrong, expired or rotated; 403 that it may not do this, for this badge or
+    for the organization.
     """
 
 
 class NotFound(CredlyError):
-    """Credly does not know this organization, template or badge: correct the id."""
+    """Credly does not know this organization, template or badge, or answered with a redirect: correct the id.
+
+    A redirect (code `redirected`) is never followed, because that would take the token to another host. A 303 is
+    `Unclear`: it can follow a processed request.
+    """
 
 
 class UnsafeFilterValue(ValueError):

@@ -42,6 +42,7 @@ class Call:
     operation: str
     request_id: str
     personal: tuple[str, ...] = field(default=(), repr=False)
+    continues: bool = False  # the next page of a list
 
     def facts(self, *, code: str, status: int | None = None) -> Facts:
         """What any error of this call can tell."""
@@ -56,6 +57,7 @@ class Reply:
     status: int
     body: bytes | None = field(repr=False)
     retry_after: str | None = None
+    credly_request_id: str | None = None
 
     def payload(self) -> dict[str, Any]:
         """The envelope, empty if there is none."""
@@ -67,7 +69,8 @@ class Reply:
 
     def unclear(self, code: str) -> Unclear:
         """The error for a reply that leaves open what happened."""
-        return Unclear(**self.call.facts(code=code, status=self.status))
+        facts = self.call.facts(code=code, status=self.status)
+        return Unclear(**facts | {"credly_request_id": self.credly_request_id})
 
 
 def one(model: type[ReceivedT], reply: Reply) -> ReceivedT:
@@ -96,11 +99,17 @@ def error_for(reply: Reply, *, now: datetime) -> CredlyError:
     status = reply.status
     if reply.body is None:
         return reply.unclear("reply_too_large")
-    texts = list(_texts(reply.payload()))
+    payload = reply.payload()
+    texts = list(_texts(payload))
     facts = reply.call.facts(code=f"http_{status}", status=status)
+    facts["credly_request_id"] = reply.credly_request_id
     facts["credly_message"] = masked("; ".join(texts), personal=reply.call.personal)
+    # A refused token may be answered by the layer for HTTP's Basic scheme, in plain text: its form is not known.
+    is_plain = status == 401 and not reply.body.lstrip().startswith(b"<")
+    is_validation = status == 422 and bool(texts)
+    facts["in_credly_form"] = is_plain or is_validation or isinstance(payload.get("data"), Mapping)
     if status in _REDIRECTED:
-        return Refused(**facts | {"code": "redirected"})
+        return NotFound(**facts | {"code": "redirected"})
     if not 400 <= status < 500 or status == 408:
         return Unclear(**facts)
     if status == 429:
@@ -110,6 +119,8 @@ def error_for(reply: Reply, *, now: datetime) -> CredlyError:
         return NotConnected(**facts | {"code": "token_refused" if status == 401 else "forbidden"})
     if status in _GONE:
         return NotFound(**facts | {"code": "not_found"})
+    if not facts["in_credly_form"]:
+        return Unclear(**facts)  # a gateway's or a firewall's answer says nothing about this badge
     return _refusal(reply, said=" ".join(texts).casefold(), facts=facts)
 
 

@@ -8,7 +8,8 @@ from tasks.check import check_organization
 from tasks.dispatch import leave_for_the_caller, organizations_with_work
 from tasks.drain import block_everything, block_rest, drain
 from tasks.progress import shown_progress
-from tasks.resources import TokenNotUsable, is_database_open, open_organization
+from tasks.resources import is_database_open
+from tasks.runtime.organization import TokenNotUsable, open_organization
 from tasks.runtime.run import run_context
 from tasks.tell import final_state, name_run, tag_run, what_is_open
 

@@ -1,5 +1,5 @@
 """What is stored. Importing this package fills both MetaData."""
 
-from models import integrations, ledger, pace, parts, platform, progress, views
+from models import calls, integrations, ledger, pace, parts, platform, progress, views
 
-__all__ = ["integrations", "ledger", "pace", "parts", "platform", "progress", "views"]
+__all__ = ["calls", "integrations", "ledger", "pace", "parts", "platform", "progress", "views"]

@@ -187,6 +187,8 @@ def _claim(*, ignore_wait: bool) -> UpdateBase:
             lease_until=until,
             attempts=case((taken_over, issuances.c.attempts + 1), else_=issuances.c.attempts),
             unclear_at=case((taken_over, issuances.c.lease_until), else_=issuances.c.unclear_at),
+            # Nothing is outstanding: what this claim's call makes is made from now on.
+            sent_at=case((and_(~taken_over, issuances.c.unclear_at.is_(None)), now), else_=issuances.c.sent_at),
             updated_at=now,
         )
         .returning(issuances.c.id)
@@ -202,6 +204,20 @@ async def release(connection: AsyncConnection, issuance_ids: Sequence[int], *, t
     )
     values = {"state": IssuanceState.PENDING, "claim": None, "lease_until": None, "updated_at": now}
     return (await connection.execute(update(issuances).where(held).values(**values))).rowcount
+
+
+async def put_back(
+    connection: AsyncConnection,
+    issuance_ids: Sequence[int],
+    reason: Reason | None,
+    *,
+    not_before: datetime,
+    now: datetime,
+) -> int:
+    """Make failed issuances pending again, to be tried after a wait; return how many."""
+    failed = and_(issuances.c.id.in_(issuance_ids), issuances.c.state == IssuanceState.FAILED)
+    values = {"state": IssuanceState.PENDING, "reason": reason, "not_before": not_before, "updated_at": now}
+    return (await connection.execute(update(issuances).where(failed).values(**values))).rowcount
 
 
 async def block_due(

@@ -119,7 +119,7 @@ async def facts_of_wish(connection: AsyncConnection, wish: Request) -> IssuanceF
     return _facts(found)
 
 
-_OWN = ("id", "attempts", "unclear_at", "request_fingerprint", "replaces_badge_id")
+_OWN = ("id", "attempts", "unclear_at", "sent_at", "request_fingerprint", "replaces_badge_id")
 
 
 def _facts_query(ledger: Any) -> Select[Any]:
@@ -194,6 +194,7 @@ def _facts(row: Any) -> IssuanceFacts:
         replaces_badge_id=getattr(row, "replaces_badge_id", None),
         request_fingerprint=getattr(row, "request_fingerprint", None),
         unclear_at=getattr(row, "unclear_at", None),
+        sent_at=getattr(row, "sent_at", None),
         awarded_at=row.award_moment,
         integration_exists=row.i_id is not None,
         award_withdrawn=row.withdrawn_at is not None,

@@ -6,7 +6,7 @@ What may be stored is held here by constraints; how rows move is in claiming.py 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, false, text
 from sqlmodel import Field
 
 from models.base import LaurelTable
@@ -124,12 +124,14 @@ class BadgeIssuance(LaurelTable, table=True):
     claim: str | None = Field(default=None, max_length=36)
     lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     unclear_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     looked_again_at: datetime = Field(sa_type=UtcDateTime)
     attempts: int = 0
     credly_badge_id: str | None = Field(default=None, unique=True, max_length=64)
     replaces_badge_id: str | None = Field(default=None, max_length=64)
     badge_url: str | None = Field(default=None, max_length=500)
     adopted: bool = False
+    former_address: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     revoked_badge_id: str | None = Field(default=None, max_length=64)
     credly_state: str | None = Field(default=None, max_length=20)
     audited_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -161,6 +163,7 @@ class IssuanceAttempt(LaurelTable, table=True):
     code: str | None = Field(default=None, max_length=60)
     credly_message: str | None = Field(default=None, max_length=500)
     request_id: str | None = Field(default=None, max_length=64)
+    credly_request_id: str | None = Field(default=None, max_length=64)
     request_fingerprint: str | None = Field(default=None, max_length=64)
     field_names: str = ""
     flow_run_id: str | None = Field(default=None, max_length=36)

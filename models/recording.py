@@ -44,6 +44,7 @@ class Attempt:
     code: str | None = None
     credly_message: str | None = None
     request_id: str | None = None
+    credly_request_id: str | None = None
     request_fingerprint: str | None = None
     field_names: str = ""
 
@@ -74,20 +75,24 @@ class Result:
 def record(connection: Connection, result: Result) -> Outcome | None:
     """Write what became of a claimed issuance, and its calls; return it, or None if the claim is lost.
 
-    The calls are kept in either case: they were made. A badge that was found but is another issuance's fails
-    this one: so it is where two achievements have one template, or two users one address.
+    The calls are kept in either case: they were made. A badge belongs to one issuance. Where another one has adopted
+    the badge that was found, this one looks again, and then finds its own or sends. Where Credly's answer to a request
+    is a badge that another issuance has, this one fails.
     """
-    _keep_calls(connection, [result])
+    keep_calls(connection, result.calls, result.runs)
     badge = result.outcome.badge
     if badge is None:
         return _written(connection, result.outcome, result)
     try:
-        if not (result.outcome.adopted and _is_another_s(connection, result.issuance_id, badge.id)):
+        if not (result.outcome.adopted and owned_by_others(connection, result.issuance_id, [badge.id])):
             with connection.begin_nested():
                 return _written(connection, result.outcome, result)
     except IntegrityError:  # another run writes down the same badge at this moment
-        if not _is_another_s(connection, result.issuance_id, badge.id):
+        if not owned_by_others(connection, result.issuance_id, [badge.id]):
             raise
+    if result.outcome.adopted:
+        again = Outcome(state=IssuanceState.PENDING, reason=Reason.ANSWER_UNCLEAR, uses_attempt=False, unclear=True)
+        return _written(connection, again, result)
     return _written(connection, failed(Reason.DUPLICATE_ELSEWHERE), result)
 
 
@@ -103,17 +108,18 @@ def record_together(connection: Connection, results: Sequence[Result]) -> list[O
     kept = [result for result in made if held.get(result.issuance_id) == result.token]
     if kept:
         connection.execute(_WRITE, [_values_of(result.outcome, result) for result in kept])
-    _keep_calls(connection, made)
+    for result in made:
+        keep_calls(connection, result.calls, result.runs)
     written = {result.issuance_id: result.outcome for result in kept}
     return [
         record(connection, result) if result.outcome.adopted else written.get(result.issuance_id) for result in results
     ]
 
 
-def _keep_calls(connection: Connection, results: Sequence[Result]) -> None:
-    calls = [_attempt_values(call, result.runs) for result in results for call in result.calls]
+def keep_calls(connection: Connection, calls: Sequence[Attempt], runs: RunIds) -> None:
+    """Write down calls that were made for issuances."""
     if calls:
-        connection.execute(_KEEP, calls)
+        connection.execute(_KEEP, [_attempt_values(call, runs) for call in calls])
 
 
 def _written(connection: Connection, outcome: Outcome, result: Result) -> Outcome | None:
@@ -144,13 +150,14 @@ def _write() -> Any:
         .values(
             {name: _new(name) for name in given}
             | {name: func.coalesce(_new(name), columns[name]) for name in (*left_or_given, *with_badge)}
-            | {name: case((has_badge, _new(name)), else_=columns[name]) for name in ("badge_url", "adopted")}
+            | {name: case((has_badge, _new(name)), else_=columns[name]) for name in _OF_BADGE}
             | {
                 "claim": None,
                 "lease_until": None,
                 "attempts": columns.attempts + bindparam("used", type_=columns.attempts.type),
                 "unclear_at": case((has_badge, null()), else_=func.coalesce(_new("unclear_at"), columns.unclear_at)),
                 "replaces_badge_id": case((has_badge, null()), else_=columns.replaces_badge_id),
+                "sent_at": case((has_badge, null()), else_=columns.sent_at),
             }
         )
     )
@@ -177,18 +184,19 @@ def _values_of(outcome: Outcome, result: Result) -> dict[str, Any]:
         "new_credly_badge_id": badge.id if badge else None,
         "new_badge_url": _fitting(badge.url) if badge else None,
         "new_adopted": outcome.adopted,
+        "new_former_address": outcome.former_address,
         "new_issued_at": issued_at,
         "new_recorded_at": now if badge else None,
     }
 
 
-def _is_another_s(connection: Connection, issuance_id: int, badge_id: str) -> bool:
-    """Say whether a badge stands in another row, or is to be replaced by another row of the same user."""
-    user_id = select(issuances.c.user_id).where(issuances.c.id == issuance_id).scalar_subquery()
-    to_be_replaced = and_(issuances.c.user_id == user_id, issuances.c.replaces_badge_id == badge_id)
-    has_it = or_(issuances.c.credly_badge_id == badge_id, to_be_replaced)
-    query = select(issuances.c.id).where(has_it, issuances.c.id != issuance_id).limit(1)
-    return connection.scalar(query) is not None
+def owned_by_others(connection: Connection, issuance_id: int, badge_ids: Sequence[str]) -> set[str]:
+    """Return those of Credly's badges that another issuance has, or is about to replace."""
+    query = select(issuances.c.credly_badge_id, issuances.c.replaces_badge_id).where(
+        or_(issuances.c.credly_badge_id.in_(badge_ids), issuances.c.replaces_badge_id.in_(badge_ids)),
+        issuances.c.id != issuance_id,
+    )
+    return {badge_id for row in connection.execute(query) for badge_id in row if badge_id in badge_ids}
 
 
 def _fitting(url: str | None) -> str | None:
@@ -207,6 +215,7 @@ def _attempt_values(call: Attempt, runs: RunIds) -> dict[str, Any]:
         "code": call.code,
         "credly_message": call.credly_message,
         "request_id": call.request_id,
+        "credly_request_id": call.credly_request_id,
         "request_fingerprint": call.request_fingerprint,
         "field_names": call.field_names,
         "flow_run_id": runs.flow_run_id,
@@ -214,6 +223,7 @@ def _attempt_values(call: Attempt, runs: RunIds) -> dict[str, Any]:
     }
 
 
+_OF_BADGE = ("badge_url", "adopted", "former_address")
 _WRITE = _write()
 _KEEP = insert(attempts)
 _HELD = (

@@ -77,6 +77,7 @@ attempts = Table(
     Column("code", String),
     Column("credly_message", String),
     Column("request_id", String),
+    Column("credly_request_id", String),
     Column("request_fingerprint", String),
     Column("field_names", String),
     Column("flow_run_id", String),
@@ -120,7 +121,7 @@ CREATE VIEW laurel_attempts AS
 SELECT
     a.id AS attempt_id, a.issuance_id, i.portal_id, i.achievement_id, i.badge_template_id, i.user_id,
     a.kind, a.outcome, a.started_at, a.duration_ms, a.status, a.code, a.credly_message,
-    a.request_id, a.request_fingerprint, a.field_names, a.flow_run_id, a.task_run_id
+    a.request_id, a.credly_request_id, a.request_fingerprint, a.field_names, a.flow_run_id, a.task_run_id
 FROM issuance_attempts AS a
 JOIN badge_issuances AS i ON i.id = a.issuance_id"""
 

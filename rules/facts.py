@@ -43,6 +43,7 @@ class IssuanceFacts:
     request_fingerprint: str | None = None
     replaces_badge_id: str | None = None
     unclear_at: datetime | None = None
+    sent_at: datetime | None = None
     awarded_at: datetime | None = None
     integration_exists: bool = True
     award_withdrawn: bool = False

@@ -3,18 +3,23 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Refused, Throttled
+from credly.errors import CredlyError, NotSent, Throttled
 from credly.wire import Badge
 from rules.reasons import CANCELLED_REASONS, Reason
 from rules.states import IssuanceState
 
 LIVE_STATES = ("pending", "accepted")
 LONGEST_WAIT = timedelta(days=1)
+NOT_BEGUN = ("stopped", "lease_over")  # codes of calls that were given up before their request was made
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Where an issuance goes next and what is remembered of why."""
+    """Where an issuance goes next, with the reason.
+
+    `unclear`: a badge may have been made, so that Credly is asked before anything is sent again.
+    `former_address`: the badge replaces one with another address, and was sent to that one.
+    """
 
     state: IssuanceState
     reason: Reason | None = None
@@ -24,6 +29,7 @@ class Outcome:
     credly_message: str | None = None
     unclear: bool = False
     uses_attempt: bool = True
+    former_address: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +43,14 @@ class WaitPolicy:
     attempts_limit: int = 1_000_000
 
 
-def issued(badge: Badge, *, adopted: bool = False) -> Outcome:
+def issued(badge: Badge, *, adopted: bool = False, former_address: bool = False) -> Outcome:
     """Credly has the badge: made just now, or `adopted` because an earlier call had made it."""
-    return Outcome(state=IssuanceState.ISSUED, badge=badge, adopted=adopted)
+    return Outcome(state=IssuanceState.ISSUED, badge=badge, adopted=adopted, former_address=former_address)
 
 
-def failed(reason: Reason, *, credly_message: str | None = None) -> Outcome:
-    """A person must act."""
-    return Outcome(state=IssuanceState.FAILED, reason=reason, credly_message=credly_message)
+def failed(reason: Reason, *, credly_message: str | None = None, unclear: bool = False) -> Outcome:
+    """Nothing is tried again before somebody has removed the cause."""
+    return Outcome(state=IssuanceState.FAILED, reason=reason, credly_message=credly_message, unclear=unclear)
 
 
 def not_sendable(reason: Reason) -> Outcome:
@@ -54,32 +60,33 @@ def not_sendable(reason: Reason) -> Outcome:
     return Outcome(state=IssuanceState.FAILED, reason=reason, uses_attempt=False)
 
 
-def blocked(reason: Reason) -> Outcome:
+def blocked(reason: Reason, *, unclear: bool = False) -> Outcome:
     """Waits for the portal, its token or its template; no attempt is used up."""
-    return Outcome(state=IssuanceState.BLOCKED, reason=reason, uses_attempt=False)
+    return Outcome(state=IssuanceState.BLOCKED, reason=reason, uses_attempt=False, unclear=unclear)
 
 
 def after_error(error: CredlyError, *, sent: bool, attempts: int, now: datetime, policy: WaitPolicy) -> Outcome:
-    """Return where a call that ended in `error` leaves the issuance.
+    """Return where a call that ended in `error` leaves the issuance: pending, with a wait.
 
-    `sent` says whether the call was the one to issue: only then can an unclear answer mean that a badge was made.
-    `attempts` are those made before, `now` is UTC. A refusal is final only once the badge was looked up and not
-    found: the caller does that first.
+    `sent` says whether the call was the one to issue: only then can it have made a badge, whatever its status.
+    `attempts` are those made before, `now` is UTC. Refusals of the token, the organization or the badge are final only
+    after another call has confirmed them, which is up to the caller.
     """
     match error:
-        case NotConnected():
-            return blocked(Reason.TOKEN_REFUSED)
-        case NotFound() | Refused(code="redirected"):  # the address is wrong, not the badge
-            return blocked(Reason.ORGANIZATION_NOT_FOUND)
-        case Throttled():
-            pause = error.retry_after if error.retry_after is not None else policy.throttle_pause_default
-            return Outcome(
-                state=IssuanceState.PENDING, reason=Reason.THROTTLED, not_before=now + pause, uses_attempt=False
-            )
-        case Refused() if sent:
-            return failed(Reason.REFUSED_BY_CREDLY, credly_message=error.credly_message)
+        case NotSent() if error.code in NOT_BEGUN:
+            return Outcome(state=IssuanceState.PENDING, uses_attempt=False)
         case NotSent():
             return try_later(Reason.NOT_REACHABLE, attempts=attempts, now=now, policy=policy)
+        case Throttled():
+            pause = error.retry_after if error.retry_after is not None else policy.throttle_pause_default
+            wait = max(pause, policy.lookup_grace) if sent else pause
+            return Outcome(
+                state=IssuanceState.PENDING,
+                reason=Reason.THROTTLED,
+                not_before=now + wait,
+                uses_attempt=False,
+                unclear=sent,
+            )
         case _ if sent:
             return try_later(Reason.ANSWER_UNCLEAR, attempts=attempts, now=now, policy=policy, unclear=True)
         case _:
@@ -87,7 +94,7 @@ def after_error(error: CredlyError, *, sent: bool, attempts: int, now: datetime,
 
 
 def try_later(reason: Reason, *, attempts: int, now: datetime, policy: WaitPolicy, unclear: bool = False) -> Outcome:
-    """Back to pending, with a wait that doubles from run to run, up to a day; after too many attempts to a person."""
+    """Back to pending, with a wait that doubles from run to run, up to a day; failed after too many attempts."""
     if attempts + 1 >= policy.attempts_limit:
         return Outcome(state=IssuanceState.FAILED, reason=Reason.ATTEMPTS_USED_UP, unclear=unclear)
     wait = growing_wait(policy.try_again_after, runs=attempts // policy.attempts_in_a_run)
@@ -118,12 +125,3 @@ def may_send_again(*, unclear_at: datetime | None, now: datetime, policy: WaitPo
     Credly's lists can lag, so a miss counts only after the grace has passed since the unclear answer.
     """
     return unclear_at is None or now >= unclear_at + policy.lookup_grace
-
-
-def standing_badge(found: list[Badge]) -> Badge | None:
-    """Return the badge that already stands for an issuance, the oldest first, or None.
-
-    Revoked, rejected and replaced badges do not stand (Credly API notes, section 4.2).
-    """
-    standing = [b for b in found if b.state in LIVE_STATES and b.replacement_badge_id is None]
-    return min(standing, key=lambda b: (b.created_at is None, b.created_at, b.id), default=None)

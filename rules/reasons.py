@@ -28,6 +28,7 @@ class Reason(StrEnum):
     USER_ID_NOT_USABLE = "user_id_not_usable"
     # failed by Credly's answer
     REFUSED_BY_CREDLY = "refused_by_credly"
+    NOT_PERMITTED = "not_permitted"
     DUPLICATE_ELSEWHERE = "duplicate_elsewhere"
     # failed because nothing helped
     ATTEMPTS_USED_UP = "attempts_used_up"
@@ -99,7 +100,12 @@ _WORDS = {
     ),
     Reason.REFUSED_BY_CREDLY: _Words(
         "Credly refused this badge; its message is beside this reason.",
-        "Act on Credly's message, then issue the badge by hand.",
+        "Act on Credly's message, then run retry-failed, or issue the badge by hand.",
+    ),
+    Reason.NOT_PERMITTED: _Words(
+        "Credly does not permit this one badge, although it accepts the portal's token and organization; its message "
+        "is beside this reason.",
+        "Compare the template's owner and the token's rights at Credly, then run retry-failed.",
     ),
     Reason.DUPLICATE_ELSEWHERE: _Words(
         "The person already has this badge at Credly, but for another row of the ledger, or not under the user's id "
@@ -111,7 +117,10 @@ _WORDS = {
         "See the attempts for what Credly answered; when it is well again, issue the badge by hand. Credly is asked "
         "first whether the badge exists.",
     ),
-    Reason.THROTTLED: _Words("Credly asked for fewer calls; nothing was made.", _BY_ITSELF),
+    Reason.THROTTLED: _Words(
+        "Credly asked for fewer calls. Before anything is sent again, it is asked whether it made the badge.",
+        _BY_ITSELF,
+    ),
     Reason.NOT_REACHABLE: _Words("Credly could not be reached; nothing was sent.", _BY_ITSELF),
     Reason.ANSWER_UNCLEAR: _Words(
         "Credly's answer got lost or was no answer, so the badge may exist; Credly is asked before "
@@ -153,4 +162,7 @@ DATA_REASONS = frozenset(
         Reason.USER_ID_NOT_USABLE,
     }
 )
+CONNECTION_REASONS = (Reason.TOKEN_MISSING, Reason.TOKEN_REFUSED, Reason.ORGANIZATION_NOT_FOUND)
+REFUSED_REASONS = (Reason.REFUSED_BY_CREDLY, Reason.NOT_PERMITTED)
+TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)
 CANCELLED_REASONS = frozenset({Reason.INTEGRATION_REMOVED, Reason.AWARD_WITHDRAWN})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from rules.details import Details
 from rules.outcome import Outcome
-from rules.reasons import Reason
+from rules.reasons import REFUSED_REASONS, Reason
 from rules.states import IssuanceState
 
 Counts = Counter[tuple[IssuanceState, Reason | None]]
@@ -59,7 +59,7 @@ class Tally:
         met it: neither makes every later run cry.
         """
         blocked = {reason for (state, reason), count in self.open.items() if state is IssuanceState.BLOCKED and count}
-        return bool(self.failed or blocked - {Reason.PORTAL_NOT_CONNECTED})
+        return bool(self.failed or blocked - {Reason.PORTAL_NOT_CONNECTED} or self.stopped in REFUSED_REASONS)
 
     @property
     def sentence(self) -> str:

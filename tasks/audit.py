@@ -15,7 +15,8 @@ from models.claiming import DueOrganization
 from rules.markup import code, plain, table
 from rules.told import Told, counted
 from tasks.people import asking, known_portal
-from tasks.resources import Organization, database, now, organization
+from tasks.resources import database, now
+from tasks.runtime.organization import Organization, organization
 
 _PAGE = 50  # rows of Credly's lists for one call
 _SHOWN = 50
@@ -71,13 +72,11 @@ async def audit_organization(due: DueOrganization) -> Audited:
 
 async def _pages(current: Organization) -> AsyncIterator[Sequence[Badge]]:
     page: list[Badge] = []
-    await current.pace.turn()
     async for badge in current.client.high_volume_badges():
         page.append(badge)
         if len(page) == _PAGE:
             yield page
             page = []
-            await current.pace.turn()
     yield page
 
 
@@ -104,10 +103,11 @@ async def _read_what_was_not_listed(current: Organization, result: Audited, bega
         )
     states = {}
     for each in unseen:
-        await current.pace.turn()
         try:
             states[each.credly_badge_id] = (await current.client.badge(each.credly_badge_id)).state or ""
-        except NotFound:
+        except NotFound as error:
+            if not error.in_credly_form:
+                raise
             states[each.credly_badge_id] = GONE
     await _note(result, states, moment=began)
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from credly.errors import NotFound
+from credly.wire import BadgeRequest
 from models import by_hand, directory
 from models.by_hand import Request
 from models.directory import Place
@@ -9,9 +11,11 @@ from models.facts import facts_of_wish
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform import Company, Project
+from rules.adoption import has_another_address
 from rules.badge_request import prepare_request
 from rules.choices import IfBadgeExists, Mistake
 from rules.markup import code, plain, table
+from rules.masking import mask_email
 from rules.reasons import Reason
 from rules.states import IssuanceState
 from rules.text import tidy
@@ -51,9 +55,34 @@ async def preview_by_hand(asked: Asked) -> Told:
     if isinstance(prepared, Reason):
         sentence = f"Preview: nothing can be sent to {asked.user}: {prepared.sentence}"
         return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}\n\n{prepared.advice}", done=False)
-    sentence = f"Preview: {asked.achievement} would be issued to {asked.user}; nothing was done"
-    page = f"# Preview\n\nNothing was done. This would be sent:\n\n{sent_page(asked.user, prepared)}\n\n{PUBLIC}"
+    former = await _former_address(asked, row, prepared.request)
+    note = f". It {_to_former_address('goes', former)}" if former else ""
+    sentence = f"Preview: {asked.achievement} would be issued to {asked.user}; nothing was done{note}"
+    page = (
+        f"# Preview\n\nNothing was done{plain(note)}. This would be sent:\n\n{sent_page(asked.user, prepared)}"
+        f"\n\n{PUBLIC}"
+    )
     return Told(sentence=sentence, page=page)
+
+
+async def _former_address(asked: Asked, row: BadgeIssuance | None, request: BadgeRequest) -> str:
+    """Return the masked address that a replacement goes to, where that is not the user's present one; else nothing.
+
+    Credly sends a replacement to the earner of the badge that it replaces (Credly API notes, section 4.9).
+    """
+    if row is None or row.credly_badge_id is None:
+        return ""
+    async with asking(reach_of(connection_of(await known_place(asked.achievement)))) as organization:
+        try:
+            replaced = await organization.client.badge(row.credly_badge_id)
+        except NotFound:
+            return ""
+    return mask_email(replaced.recipient_email or "") if has_another_address(replaced, request) else ""
+
+
+def _to_former_address(verb: str, address: str = "") -> str:
+    shown = f" ({address})" if address else ""
+    return f"{verb} to the address of the badge that it replaces{shown}, not to the user's present one"
 
 
 async def issue_by_hand(asked: Asked) -> Told:
@@ -142,7 +171,8 @@ def _sentence(row: BadgeIssuance, *, stood_before: bool) -> str:
         at = f": {row.badge_url}" if row.badge_url else ""
         if stood_before:
             return f"Not issued again: {row.user_id} has the badge of {row.achievement_id} already{at}"
-        return f"Issued {who}{', found at Credly' if row.adopted else ''}{at}"
+        former = f". It {_to_former_address('went')}" if row.former_address else ""
+        return f"Issued {who}{', found at Credly' if row.adopted else ''}{at}{former}"
     if row.state is IssuanceState.ISSUING:
         return f"Another run is issuing {who} at this moment; look at that run"
     why = row.reason.sentence if row.reason else row.state.sentence

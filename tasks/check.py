@@ -8,13 +8,11 @@ from prefect.cache_policies import NO_CACHE
 
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent
 from models import claiming
-from rules.reasons import Reason
+from rules.reasons import CONNECTION_REASONS, TEMPLATE_REASONS, Reason
 from tasks.one_badge import fault_of_template
-from tasks.resources import Organization, database, now, organization
+from tasks.resources import database, now
+from tasks.runtime.organization import Organization, organization
 from tasks.token_end import learn_token_end
-
-CONNECTION_REASONS = (Reason.TOKEN_MISSING, Reason.TOKEN_REFUSED, Reason.ORGANIZATION_NOT_FOUND)
-TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)
 
 
 @task(name="check organization", cache_policy=NO_CACHE, persist_result=False)
@@ -22,13 +20,14 @@ async def check_organization() -> None:
     """Unblock what Credly would accept now, block what it would refuse; stop the organization if it must be."""
     current = organization()
     try:
-        await current.pace.turn()
-        await current.client.organization()
-    except (NotConnected, NotFound, NotSent) as error:
-        current.stop(_reason_of(error))
+        fault = await current.confirm()
+    except (NotConnected, NotFound, NotSent):
+        current.stop(Reason.NOT_REACHABLE)
         return
     except CredlyError as error:
         get_run_logger().warning("Organization %s could not be checked: %s", current.due.organization_id, error)
+        return
+    if fault is not None:
         return
     async with database().writing() as connection:
         await claiming.unblock(connection, CONNECTION_REASONS, portal_ids=current.due.portal_ids, now=now())
@@ -54,9 +53,3 @@ async def _check_templates(current: Organization) -> None:
                 await claiming.block_due(
                     connection, fault, portal_ids=portals, now=moment, badge_template_id=template_id
                 )
-
-
-def _reason_of(error: CredlyError) -> Reason:
-    if isinstance(error, NotConnected):
-        return Reason.TOKEN_REFUSED
-    return Reason.ORGANIZATION_NOT_FOUND if isinstance(error, NotFound) else Reason.NOT_REACHABLE

@@ -8,10 +8,11 @@ from math import ceil
 
 from models import claiming
 from models.claiming import DueOrganization
-from rules.reasons import Reason
+from rules.reasons import CONNECTION_REASONS, Reason
 from settings import Settings, settings
 from tasks.issue import is_defect, run_issue_batch
-from tasks.resources import Organization, database, now, organization
+from tasks.resources import database, now
+from tasks.runtime.organization import Organization, organization
 
 _PORTION = 500
 _SLOW_CALL_SECONDS = 2
@@ -75,7 +76,7 @@ def _slots(configured: Settings) -> int:
 async def block_rest() -> None:
     """Where the organization had to be stopped for its token or itself, block what it still has due, at once."""
     current = organization()
-    if current.stopped not in (None, Reason.NOT_REACHABLE):
+    if current.stopped in CONNECTION_REASONS:
         await block_everything(current.due, current.stopped)
 
 

@@ -22,7 +22,8 @@ from rules.states import IssuanceState
 from rules.text import tidy
 from rules.told import Told, counted
 from tasks.people import asking, connection_of, credly_id, known_place, reach_of
-from tasks.resources import Organization, database, now
+from tasks.resources import database, now
+from tasks.runtime.organization import Organization
 
 PUBLIC = "Evidence is **public**: everyone who sees the badge sees it."
 

@@ -19,10 +19,12 @@ from rules.badge_request import Prepared, prepare_request
 from rules.facts import IssuanceFacts
 from rules.outcome import Outcome
 from rules.reasons import Reason
+from rules.states import IssuanceState
 from settings import Settings, settings
 from tasks.one_badge import LONGEST_CALL, Calls, issue_one, slow_call
-from tasks.resources import database, now, organization, record, run_ids, wait_policy
+from tasks.resources import database, now, record, run_ids, wait_policy
 from tasks.retrying import JITTER, TryAgain, may_pass
+from tasks.runtime.organization import organization
 
 _MAY_PASS = (Reason.NOT_REACHABLE, Reason.ANSWER_UNCLEAR, Reason.LOOK_UP_FAILED)
 
@@ -59,6 +61,7 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
         left_over += may_pass
         if last_try or not may_pass or organization().stopped:
             organization().count(facts, result)
+        await _put_back_refused()
     if left_over and not organization().stopped:
         raise TryAgain(f"{left_over} of {len(batch.facts)} met what may pass")
 
@@ -124,12 +127,12 @@ async def _issue(facts: IssuanceFacts, batch: _Batch) -> Result | None:
             facts=facts,
             request=prepared.request,
             policy=wait_policy(configured),
-            pause_limit=configured.throttle_pause_limit,
             send_by=batch.send_by,
         )
         issued = await issue_one(calls)
-    organization().details.note_calls(slow_call(call) for call in calls.made)
-    return _result(facts, issued, batch, calls=calls.made, sent=_sent(prepared))
+    made = calls.attempts()
+    organization().details.note_calls(slow_call(call) for call in made)
+    return _result(facts, issued, batch, calls=made, sent=_sent(prepared))
 
 
 def _result(
@@ -144,6 +147,24 @@ def _result(
         calls=calls,
         sent=sent,
     )
+
+
+async def _put_back_refused() -> None:
+    """Make pending again what failed in this run where badge after badge was refused for one reason.
+
+    The reason is then no single badge's, and the organization is stopped.
+    """
+    current = organization()
+    refused = current.refused_alike()
+    if not refused:
+        return
+    reason = refused[0][1].reason
+    wait = outcome.growing_wait(settings().try_again_after, runs=max(facts.attempts for facts, _ in refused))
+    put_back = Outcome(state=IssuanceState.PENDING, reason=reason, not_before=now() + wait)
+    async with database().writing() as connection:
+        ids = [facts.issuance_id for facts, _ in refused]
+        await claiming.put_back(connection, ids, reason, not_before=now() + wait, now=now())
+    current.put_back(refused, put_back)
 
 
 async def _give_back(batch: _Batch, *, from_place: int) -> None:

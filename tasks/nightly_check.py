@@ -21,7 +21,8 @@ from rules.told import Told, counted
 from settings import settings
 from tasks.operations.schedule import scheduled_deployments
 from tasks.people import asking, known_portal, reach_of
-from tasks.resources import Organization, database, now
+from tasks.resources import database, now
+from tasks.runtime.organization import Organization
 from tasks.token_end import WARN_BEFORE, end_of_token, token_ending
 
 _LINKS_SHOWN = 20
@@ -140,7 +141,6 @@ async def _of_portal(portal: PortalOverview) -> AsyncIterator[Finding]:
         return
     try:
         async with asking(reach_of(portal.connection)) as organization:
-            await organization.pace.turn()
             await organization.client.organization()
             async for finding in _of_token(organization, portal.connection, where=where):
                 yield finding
@@ -155,7 +155,6 @@ async def _of_portal(portal: PortalOverview) -> AsyncIterator[Finding]:
 
 async def _of_token(organization: Organization, connection: CredlyConnection, *, where: str) -> AsyncIterator[Finding]:
     moment = now()
-    await organization.pace.turn()
     ends_at = await end_of_token(organization)
     if ends_at is None:
         return
@@ -172,7 +171,6 @@ async def _of_token(organization: Organization, connection: CredlyConnection, *,
 async def _of_template(organization: Organization, configured: Configured) -> AsyncIterator[Finding]:
     template_id = configured.integration.badge_template_id
     where = f"{plain(configured.achievement_name)} ({code(configured.achievement_id)}), template {code(template_id)}"
-    await organization.pace.turn()
     try:
         template = await organization.client.template(template_id)
     except NotFound:

@@ -1,165 +1,127 @@
 """Issuing one claimed badge: look up where an answer was unclear, send, and decide what the answer means.
 
-The only way a badge is issued, planned or by hand. Nothing here touches the database: no connection is held
-while Credly is being waited for.
+The only way a badge is issued, planned or by hand. No database connection is held while Credly is being waited for.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
 
-from credly.errors import (
-    AlreadyIssued,
-    AlreadyReplaced,
-    CredlyError,
-    NotConnected,
-    NotFound,
-    NotSent,
-    Refused,
-    Throttled,
-    Unclear,
-)
+from credly.errors import AlreadyIssued, CredlyError, NotConnected, NotFound, NotSent, Refused, Unclear
 from credly.wire import Badge, BadgeRequest
-from models.ledger import AttemptKind, AttemptOutcome
-from models.recording import Attempt
+from models.ledger import AttemptOutcome
+from models.recording import Attempt, owned_by_others
 from rules import outcome
+from rules.adoption import has_another_address, names_another, own_badges
 from rules.badge_request import can_be_looked_up
 from rules.details import SlowCall
 from rules.facts import IssuanceFacts
 from rules.outcome import LIVE_STATES, Outcome, WaitPolicy
 from rules.reasons import Reason
-from tasks.resources import Organization, now
+from tasks.resources import database, now
+from tasks.runtime.organization import Organization
+from tasks.runtime.recorded_client import TOKEN_REFUSED, CallLog, RecordedClient, attempts_of, correct
 
-if TYPE_CHECKING:
-    from credly.client import CredlyClient
-
-Answer = TypeVar("Answer")
-_TRIES_OF_A_CALL = 5
-TOKEN_REFUSED = 401
 _CHAIN_AT_MOST = 10
+_SENT_AT_MOST = 3  # in a row, each answered by an error and then not found at Credly
 LONGEST_CALL = timedelta(minutes=2, seconds=10)  # the client gives a call two minutes in all
 
 
 @dataclass
 class Calls:
-    """The calls made for one issuance, each kept as an attempt."""
+    """The calls for one issuance; none is begun after `send_by` (UTC).
+
+    `unclear_at`: since when (UTC) an answer is outstanding that may have made the badge.
+    """
 
     organization: Organization
     facts: IssuanceFacts
     request: BadgeRequest
     policy: WaitPolicy
-    pause_limit: timedelta
     send_by: datetime
-    made: list[Attempt] = field(default_factory=list)
+    unclear_at: datetime | None = field(init=False)
+    replaces: str | None = field(init=False)
+    log: CallLog = field(init=False)
+    client: RecordedClient = field(init=False)
 
-    async def issue(self) -> Badge:
-        """Send the badge to Credly, as a new one or in place of the one that it replaces."""
-        replaced = self.facts.replaces_badge_id
-        if replaced is None:
-            return await self._paced(AttemptKind.ISSUE, lambda client: client.issue_badge(self.request), _issued)
-        return await self._paced(
-            AttemptKind.REPLACE, lambda client: client.replace_badge(replaced, request=self.request), _issued
-        )
+    def __post_init__(self) -> None:
+        self.unclear_at = self.facts.unclear_at
+        self.replaces = self.facts.replaces_badge_id
+        self.log = CallLog(send_by=self.send_by)
+        self.client = self.organization.client.recording(self.log)
+
+    async def send(self) -> Outcome:
+        """Issue the badge, as a new one or in place of the one that it replaces.
+
+        Raises:
+            CredlyError: the badge may have been made, unless it is a NotSent.
+        """
+        if self.replaces is None:
+            badge = await self.client.issue_badge(self.request)
+        else:
+            badge = await self.client.replace_badge(self.replaces, request=self.request)
+        if names_another(badge, self.request):
+            error = Unclear(code="another_badge", operation="issue_badge")
+            correct(self.log, AttemptOutcome.UNCLEAR, code=error.code)
+            raise error
+        former_address = self.replaces is not None and has_another_address(badge, self.request)
+        return outcome.issued(badge, former_address=former_address)
 
     async def look_up(self) -> Badge | None:
-        """Ask Credly for a badge that already stands for this issuance: by the user's id, then by address."""
-        if self.facts.replaces_badge_id is not None:
-            return await self._successor(self.facts.replaces_badge_id)
+        """Return the badge that this issuance has at Credly already: by the user's id, else by address.
+
+        Where it replaces a badge: the last of that one's successors. If that one was erased at Credly, nothing is
+        replaced any more.
+        """
+        if self.replaces is not None:
+            successor = await self._successor(self.replaces)
+            if self.replaces is not None:
+                return successor
         found = await self._find(issuer_earner_id=self.request.issuer_earner_id)
         if found is None and can_be_looked_up(self.request.recipient_email):
             found = await self._find(recipient_email=self.request.recipient_email)
         return found
 
     async def _successor(self, badge_id: str) -> Badge | None:
-        """Return the badge that has taken the place of this one, the last of the chain, or None."""
-        badge = await self._read(badge_id)
+        badge = None
+        following: str | None = badge_id
         for _ in range(_CHAIN_AT_MOST):
-            if badge.replacement_badge_id is None:
+            if following is None:
                 break
-            badge = await self._read(badge.replacement_badge_id)
-        return None if badge.id == badge_id else badge
-
-    async def _read(self, badge_id: str) -> Badge:
-        return await self._paced(AttemptKind.LOOK_UP, lambda client: client.badge(badge_id), _found)
+            try:
+                badge = await self.client.badge(following)
+            except NotFound as error:
+                if not error.in_credly_form:
+                    raise
+                self.replaces = None
+                return None
+            following = badge.replacement_badge_id
+        return None if badge is None or badge.id == badge_id else badge
 
     async def _find(self, *, issuer_earner_id: str | None = None, recipient_email: str | None = None) -> Badge | None:
-        async def ask(client: "CredlyClient") -> Badge | None:
-            found = await client.find_badges(
-                badge_template_id=self.request.badge_template_id,
-                issuer_earner_id=issuer_earner_id,
-                recipient_email=recipient_email,
-                states=LIVE_STATES,
-            )
-            return outcome.standing_badge(found)
-
-        return await self._paced(AttemptKind.LOOK_UP, ask, _found)
-
-    async def _paced(
-        self,
-        kind: AttemptKind,
-        call: Callable[["CredlyClient"], Awaitable[Answer]],
-        told: Callable[[Answer], AttemptOutcome],
-    ) -> Answer:
-        """Make one call at the organization's pace.
-
-        A near Retry-After is waited out, by everybody; after a refused token the call is made once more if the token's
-        block holds another one by now.
-        """
-        tries = _TRIES_OF_A_CALL
-        while True:
-            await self.organization.pace.turn()
-            if now() >= self.send_by:
-                raise NotSent(code="lease_over")
-            tries -= 1
-            client = self.organization.client
-            try:
-                return await self._noted(kind, client, call, told)
-            except Throttled as throttled:
-                pause = self.policy.throttle_pause_default if throttled.retry_after is None else throttled.retry_after
-                if pause > self.pause_limit or not tries:
-                    raise
-                await self.organization.pace.pause(pause)
-            except NotConnected as refused:
-                if refused.status != TOKEN_REFUSED or not tries or not await self.organization.renew(client):
-                    raise
-
-    async def _noted(
-        self,
-        kind: AttemptKind,
-        client: "CredlyClient",
-        call: Callable[["CredlyClient"], Awaitable[Answer]],
-        told: Callable[[Answer], AttemptOutcome],
-    ) -> Answer:
-        started_at = now()
-        try:
-            answer = await call(client)
-        except CredlyError as error:
-            self._note(kind, _OUTCOME_OF.get(type(error), AttemptOutcome.UNCLEAR), started_at, error)
-            if isinstance(error, (NotSent, Unclear)):
-                self.organization.note_trouble()
-            raise
-        self.organization.in_a_row = 0
-        self._note(kind, told(answer), started_at, None)
-        return answer
-
-    def _note(self, kind: AttemptKind, told: AttemptOutcome, started_at: datetime, error: CredlyError | None) -> None:
-        sending = kind is not AttemptKind.LOOK_UP
-        self.made.append(
-            Attempt(
-                issuance_id=self.facts.issuance_id,
-                kind=kind,
-                outcome=told,
-                started_at=started_at,
-                duration=now() - started_at,
-                status=error.status if error else (201 if sending else 200),
-                code=error.code if error else None,
-                credly_message=error.credly_message if error else None,
-                request_id=error.request_id if error else None,
-                request_fingerprint=self.request.fingerprint if sending else None,
-                field_names=",".join(self.request.field_names()) if sending else "",
-            )
+        found = await self.client.find_badges(
+            badge_template_id=self.request.badge_template_id,
+            issuer_earner_id=issuer_earner_id,
+            recipient_email=recipient_email,
+            states=LIVE_STATES,
         )
+        own = own_badges(found, request=self.request, sent_at=self.facts.sent_at or self.unclear_at or now())
+        if own:
+            ids, issuance_id = [badge.id for badge in own], self.facts.issuance_id
+            async with database().reading() as connection:
+                others = await connection.run_sync(owned_by_others, issuance_id, ids)
+            own = [badge for badge in own if badge.id not in others]
+        if not own:
+            correct(self.log, AttemptOutcome.NOT_FOUND)
+        return own[0] if own else None
+
+    def pauses_too_long(self, error: CredlyError) -> bool:
+        """Say whether nothing more is sent in this run, after this error of a call to issue."""
+        too_long = error.retry_after is not None and error.retry_after > self.client.access.pause_limit
+        return too_long or self.organization.stopped is not None
+
+    def attempts(self) -> list[Attempt]:
+        """Return the calls as the ledger keeps them."""
+        return attempts_of(self.log, issuance_id=self.facts.issuance_id, request=self.request)
 
 
 def slow_call(attempt: Attempt) -> SlowCall:
@@ -169,80 +131,110 @@ def slow_call(attempt: Attempt) -> SlowCall:
 
 async def issue_one(calls: Calls) -> Outcome:
     """Return what became of this badge. Never sends while an earlier answer is unclear and may still show up."""
-    try:
-        settled = await _settle_unclear(calls)
-    except CredlyError as error:
-        return _after_error(calls, error, sent=False)
-    if settled is not None:
-        return settled
-    try:
-        return outcome.issued(await calls.issue())
-    except CredlyError as error:
-        if isinstance(error, Refused) and error.code != "redirected":
-            return await _after_refusal(calls, error)
-        return _after_error(calls, error, sent=True)
+    times_sent = 0
+    while True:
+        try:
+            settled = await _settle(calls)
+        except CredlyError as error:
+            return replace(await _after_look_up(calls, error), unclear=times_sent > 0)
+        if settled is not None:
+            return replace(settled, unclear=settled.badge is None and times_sent > 0)
+        times_sent += 1
+        try:
+            return await calls.send()
+        except CredlyError as error:
+            ended = await _after_sending(calls, error, last=times_sent == _SENT_AT_MOST)
+        if ended is not None:
+            return ended
 
 
-async def _settle_unclear(calls: Calls) -> Outcome | None:
-    unclear_at = calls.facts.unclear_at
-    if unclear_at is None:
+async def _settle(calls: Calls) -> Outcome | None:
+    """Look up what an earlier call may have made; None: it made nothing, and the badge may be sent."""
+    if calls.unclear_at is None:
         return None
     found = await calls.look_up()
     if found is not None:
         return outcome.issued(found, adopted=True)
-    if not outcome.may_send_again(unclear_at=unclear_at, now=now(), policy=calls.policy):
-        return outcome.wait_for_lists(unclear_at, policy=calls.policy)
+    if not outcome.may_send_again(unclear_at=calls.unclear_at, now=now(), policy=calls.policy):
+        return outcome.wait_for_lists(calls.unclear_at, policy=calls.policy)
     return None
 
 
-async def _after_refusal(calls: Calls, refused: Refused) -> Outcome:
-    """A refusal may mean that the badge exists, whatever its text says: look, then decide (section 10)."""
+async def _after_sending(calls: Calls, error: CredlyError, *, last: bool) -> Outcome | None:
+    """Return what the error of the call to issue means; None: look the badge up, then send it again.
+
+    The badge may have been made whatever the status, unless the request did not leave (Credly API notes, section 9).
+    """
+    if isinstance(error, Refused):
+        return await _after_refusal(calls, error)
+    failed_at = calls.log.ended_at or now()
+    if isinstance(error, (NotConnected, NotFound)):
+        try:
+            fault = await calls.organization.confirm(since=failed_at, sending=True)
+        except CredlyError:
+            return _wait(calls, error)
+        if fault is not None:
+            return outcome.blocked(fault, unclear=True)
+        if error.in_credly_form and error.status != TOKEN_REFUSED:
+            return await _after_refusal(calls, error)
+    # Throttling was waited out, the token renewed: go on, if lists have had the time to show what may have been made.
+    # What was unclear is tried again by the task run, with a growing delay.
+    may_go_on = outcome.may_send_again(unclear_at=failed_at, now=now(), policy=calls.policy)
+    if isinstance(error, (NotSent, Unclear)) or calls.pauses_too_long(error) or last or not may_go_on:
+        return _wait(calls, error)
+    calls.unclear_at = failed_at
+    return None
+
+
+def _wait(calls: Calls, error: CredlyError) -> Outcome:
+    return outcome.after_error(error, sent=True, attempts=calls.facts.attempts, now=now(), policy=calls.policy)
+
+
+async def _after_refusal(calls: Calls, refused: CredlyError) -> Outcome | None:
+    """A refusal may mean that the badge exists, whatever its text: look, then decide (section 10)."""
+    replaced = calls.replaces
     try:
         found = await calls.look_up()
         if found is not None:
             return outcome.issued(found, adopted=True)
+        if replaced is not None and calls.replaces is None:
+            calls.unclear_at = None  # the badge to be replaced was erased, so nothing has replaced it
+            return None
         if isinstance(refused, AlreadyIssued):
             return outcome.failed(Reason.DUPLICATE_ELSEWHERE, credly_message=refused.credly_message)
         template_fault = await fault_of_template(calls.organization, calls.request.badge_template_id)
     except CredlyError as error:
-        return _after_error(calls, error, sent=False)
+        return replace(await _after_look_up(calls, error), unclear=True)
+    # Credly validates before it makes a badge; what else may refuse a call is not known to come first.
+    unclear = not isinstance(refused, Refused)
     if template_fault is not None:
-        return outcome.blocked(template_fault)
-    return outcome.failed(Reason.REFUSED_BY_CREDLY, credly_message=refused.credly_message)
+        return outcome.blocked(template_fault, unclear=unclear)
+    reason = Reason.NOT_PERMITTED if isinstance(refused, NotConnected) else Reason.REFUSED_BY_CREDLY
+    return outcome.failed(reason, credly_message=refused.credly_message, unclear=unclear)
+
+
+async def _after_look_up(calls: Calls, error: CredlyError) -> Outcome:
+    """Return what an error means of a call that changes nothing at Credly."""
+    if isinstance(error, (NotConnected, NotFound)):
+        try:
+            fault = await calls.organization.confirm(since=now())
+        except CredlyError:
+            fault = None
+        if fault is not None:
+            return outcome.blocked(fault)
+    return outcome.after_error(error, sent=False, attempts=calls.facts.attempts, now=now(), policy=calls.policy)
 
 
 async def fault_of_template(organization: Organization, badge_template_id: str) -> Reason | None:
-    """Return why Credly cannot issue this template now, or None. Raises what the call raised, but not NotFound."""
-    await organization.pace.turn()
+    """Return why Credly cannot issue this template now, or None.
+
+    Raises:
+        CredlyError: nothing was learnt of the template.
+    """
     try:
         template = await organization.client.template(badge_template_id)
-    except NotFound:
+    except NotFound as error:
+        if not error.in_credly_form:
+            raise
         return Reason.TEMPLATE_NOT_FOUND
     return None if template.state in ("active", None) else Reason.TEMPLATE_NOT_ACTIVE
-
-
-def _after_error(calls: Calls, error: CredlyError, *, sent: bool) -> Outcome:
-    after = outcome.after_error(error, sent=sent, attempts=calls.facts.attempts, now=now(), policy=calls.policy)
-    if after.reason in _STOPPING:
-        calls.organization.stop(after.reason)
-    return after
-
-
-def _issued(_badge: Badge) -> AttemptOutcome:
-    return AttemptOutcome.ISSUED
-
-
-def _found(badge: Badge | None) -> AttemptOutcome:
-    return AttemptOutcome.NOT_FOUND if badge is None else AttemptOutcome.FOUND
-
-
-_STOPPING = (Reason.TOKEN_REFUSED, Reason.ORGANIZATION_NOT_FOUND)
-_OUTCOME_OF = {
-    NotSent: AttemptOutcome.NOT_SENT,
-    Throttled: AttemptOutcome.THROTTLED,
-    Refused: AttemptOutcome.REFUSED,
-    AlreadyIssued: AttemptOutcome.REFUSED,
-    AlreadyReplaced: AttemptOutcome.REFUSED,
-    NotConnected: AttemptOutcome.NOT_CONNECTED,
-    NotFound: AttemptOutcome.NOT_CONNECTED,
-}

@@ -19,7 +19,8 @@ from rules.choices import Mistake
 from rules.markup import code, plain
 from rules.near import did_you_mean
 from rules.told import Told
-from tasks.resources import Organization, TokenNotUsable, database, open_organization
+from tasks.resources import database
+from tasks.runtime.organization import Organization, TokenNotUsable, open_organization
 from tasks.tell import NEEDS_A_PERSON
 
 _LONGEST_STARTER = 255
@@ -133,6 +134,8 @@ async def asking(reach: DueOrganization) -> AsyncIterator[Organization]:
 def _in_words(error: CredlyError, reach: DueOrganization) -> str:
     block, organization_id, base_url = code(reach.token_block), code(reach.organization_id), code(reach.base_url)
     match error:
+        case NotConnected() | NotFound() if not error.in_credly_form and error.code != "redirected":
+            return f"environment: something other than Credly answered at {base_url} ({error}). Nothing was changed."
         case NotConnected(status=401):
             return f"token_block: Credly refused the token in Secret block {block}. Put a valid one there."
         case NotConnected():

@@ -10,7 +10,8 @@ from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifa
 from rules.progress import percent, progress_sentence
 from rules.run_page import series_key
 from settings import settings
-from tasks.resources import now, organization
+from tasks.resources import now
+from tasks.runtime.organization import organization
 
 
 @asynccontextmanager

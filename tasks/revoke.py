@@ -3,13 +3,17 @@
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from credly.errors import CredlyError, NotFound, Refused
+from credly.errors import CredlyError, NotConnected, NotFound, Refused
 from models import audit
 from models.audit import ToBeRevoked
+from models.recording import keep_calls
 from rules.told import Told, counted
 from tasks.people import asking, known_portal
-from tasks.resources import Organization, database, now, organization
+from tasks.resources import database, now, run_ids
+from tasks.runtime.organization import Organization, organization
+from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of
 
+_NOT_PERMITTED_AT_MOST = 3  # calls in a row
 _AT_MOST = 200  # in a run; the next one goes on
 DEFAULT_REASON = "The achievement was withdrawn."
 
@@ -39,32 +43,51 @@ async def revoke_all(portal: str) -> Told:
 @task(name="revoke withdrawn", cache_policy=NO_CACHE, persist_result=False)
 async def revoke_withdrawn(badges: list[ToBeRevoked]) -> int:
     """Revoke these badges and return how many; what could not be done stays for the next run."""
-    revoked = 0
+    revoked = not_permitted = 0
     for badge in badges:
+        if organization().stopped is not None or not_permitted == _NOT_PERMITTED_AT_MOST:
+            break
         try:
             revoked += await _revoke(organization(), badge)
+            not_permitted = 0
         except CredlyError as error:
+            not_permitted += isinstance(error, NotConnected)
             get_run_logger().warning("Issuance %s could not be revoked: %s", badge.issuance_id, error)
     return revoked
 
 
 async def _revoke(current: Organization, badge: ToBeRevoked) -> bool:
-    """Revoke one badge; where Credly refuses, keep what has become of it there instead."""
-    await current.pace.turn()
+    """Revoke one badge, and keep what has become of it at Credly with the calls that were made for it."""
+    log, state = CallLog(), None
     try:
-        await current.client.revoke_badge(
+        state = await _revoked_at_credly(current, current.client.recording(log), badge)
+    finally:
+        async with database().writing() as connection:
+            calls = attempts_of(log, issuance_id=badge.issuance_id)
+            await connection.run_sync(keep_calls, calls, run_ids())
+            if state == "revoked":
+                await audit.put_revoked(connection, badge, now=now())
+            elif state is not None:
+                await audit.note_states(connection, {badge.credly_badge_id: state}, now=now())
+    return state == "revoked"
+
+
+async def _revoked_at_credly(current: Organization, client: RecordedClient, badge: ToBeRevoked) -> str:
+    """Revoke a badge, and return its state at Credly; where Credly refuses, the state shows why.
+
+    Raises:
+        CredlyError: the badge stands, or its state was not learnt.
+    """
+    began = now()
+    try:
+        await client.revoke_badge(
             badge.credly_badge_id, reason=badge.reason or DEFAULT_REASON, suppress_notification=badge.silent
         )
     except Refused:
-        await current.pace.turn()
-        state = (await current.client.badge(badge.credly_badge_id)).state or "unknown"
-    except NotFound:
-        state = "deleted"
-    else:
-        state = "revoked"
-    async with database().writing() as connection:
-        if state == "revoked":
-            await audit.put_revoked(connection, badge, now=now())
-        else:
-            await audit.note_states(connection, {badge.credly_badge_id: state}, now=now())
-    return state == "revoked"
+        return (await client.badge(badge.credly_badge_id)).state or "unknown"
+    except (NotFound, NotConnected) as error:
+        fault = await current.confirm(since=began, sending=True)
+        if fault is not None or isinstance(error, NotConnected) or not error.in_credly_form:
+            raise
+        return "deleted"
+    return "revoked"

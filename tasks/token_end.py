@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from credly.errors import CredlyError
 from models import setting_up
 from rules.choices import Mistake
 from rules.markup import code
 from rules.told import counted
-from tasks.resources import Organization, database, now
+from tasks.resources import database, now
+from tasks.runtime.organization import Organization
 
 WARN_BEFORE = timedelta(days=14)
 
@@ -18,21 +18,16 @@ async def end_of_token(organization: Organization) -> datetime | None:
 
     Raises:
         Mistake: the token may not issue badges.
-        CredlyError: Credly did not answer.
     """
-    try:
-        tokens = await organization.client.authorization_tokens()
-    except CredlyError:
-        return None  # not every token may list tokens; that it is accepted is known already
-    ours = [token for token in tokens if organization.holds(token.token)] or (tokens if len(tokens) == 1 else [])
-    if not ours:
+    token = await organization.own_token()
+    if token is None:
         return None
-    if ours[0].write_enabled is False:
+    if token.write_enabled is False:
         raise Mistake(
             f"token_block: the token in {code(organization.due.token_block)} may only read. Issuing badges needs a "
             "token with write permission."
         )
-    return ours[0].expires_at
+    return token.expires_at
 
 
 async def learn_token_end(organization: Organization) -> None:

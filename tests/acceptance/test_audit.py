@@ -3,7 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import update
 
@@ -14,7 +13,7 @@ from models.platform import AchievementAward
 from models.tables import table
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
-from tests.support.world import ORGANIZATION, TOKEN, World
+from tests.support.world import TOKEN, World
 
 issuances = table(BadgeIssuance)
 
@@ -41,11 +40,6 @@ async def withdraw(world: World, user: str) -> None:
         await connection.execute(update(awards).where(awards.c.user_id == user).values(withdrawn_at=datetime.now(UTC)))
 
 
-def delete(standin: Standin, badge_id: str) -> None:
-    path = f"{standin.base_url}/organizations/{ORGANIZATION}/badges/{badge_id}"
-    assert httpx.delete(path, auth=(TOKEN, "")).status_code == 204
-
-
 async def test_states_at_credly_come_into_the_ledger(any_world: World, standin: Standin) -> None:
     badges = await issued(any_world, "ada", "bob")
     standin.as_earner(badges["ada"], "accept")
@@ -60,7 +54,7 @@ async def test_states_at_credly_come_into_the_ledger(any_world: World, standin: 
 async def test_what_ended_at_credly_is_told_once(world: World, standin: Standin) -> None:
     badges = await issued(world, "ada", "bob")
     standin.as_earner(badges["ada"], "reject")
-    delete(standin, badges["bob"])
+    standin.erase(badges["bob"], token=TOKEN)
 
     first = await audit(portal="northwind", return_state=True)
     second = await audit(return_state=True)
@@ -141,7 +135,7 @@ async def test_a_revoked_badge_is_cancelled_and_a_new_award_makes_it_due_again(
 async def test_what_cannot_be_revoked_keeps_its_state_at_credly(world: World, standin: Standin) -> None:
     badges = await issued(world, "ada", "bob", revoke_when_withdrawn=True)
     standin.as_earner(badges["ada"], "reject")
-    delete(standin, badges["bob"])
+    standin.erase(badges["bob"], token=TOKEN)
     for user in ("ada", "bob"):
         await withdraw(world, user)
 

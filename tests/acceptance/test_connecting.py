@@ -179,12 +179,27 @@ async def test_what_credly_refuses_is_said_and_nothing_is_stored(world: World, s
     assert await the_row_of(world.database, CredlyConnection) == before
 
 
-async def test_trouble_on_the_way_to_credly_is_said_and_nothing_is_stored(world: World, standin: Standin) -> None:
+async def test_a_form_waits_its_turn_after_throttling(
+    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.configure(monkeypatch, THROTTLE_PAUSE_DEFAULT="0.01")
+    standin.fault("answer", status=429, count=4)
+
+    state = await connect_portal(**form(world), return_state=True)
+
+    assert state.is_completed()
+    assert [request["status"] for request in standin.requests()][:5] == [429, 429, 429, 429, 200]
+
+
+async def test_trouble_on_the_way_to_credly_is_said_and_nothing_is_stored(
+    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.configure(monkeypatch, THROTTLE_PAUSE_DEFAULT="0.01")
     nowhere = "http://127.0.0.1:1/v1"
     assert await refused(connect_portal, **form(world, base_url=nowhere)) == (
         f"environment: `{nowhere}` could not be reached. Check the address and the network."
     )
-    standin.fault("answer", status=429)
+    standin.fault("answer", status=429, count=5)
     assert await refused(connect_portal, **form(world)) == (
         "Credly asked for fewer calls. Nothing was changed; try again in a minute."
     )

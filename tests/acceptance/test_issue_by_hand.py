@@ -126,8 +126,8 @@ async def test_what_may_pass_waits_for_the_next_run(world: World, standin: Stand
 
     assert (seen.name, seen.links) == ("Completed", [])
     assert seen.message == (
-        "Not issued forklift to ada: Credly asked for fewer calls; nothing was made. "
-        "The next run of reconcile tries again."
+        "Not issued forklift to ada: Credly asked for fewer calls. Before anything is sent again, it is asked "
+        "whether it made the badge. The next run of reconcile tries again."
     )
     assert (await the_row_of(world.database, BadgeIssuance)).state == "pending"
 

@@ -68,7 +68,8 @@ async def test_the_user_agent_names_this_release() -> None:
 async def test_a_name_that_is_no_valid_text_is_for_credly_to_refuse() -> None:
     odd = REQUEST.model_copy(update={"issued_to_last_name": "Muster\ud800"})
 
-    async with scripted_server(answer(422)) as server, a_client(server.base_url) as client:
+    refusal = answer(422, envelope({"message": "Last name is not valid"}))
+    async with scripted_server(refusal) as server, a_client(server.base_url) as client:
         assert type(await error_of(client.issue_badge(odd))) is Refused
 
 
@@ -132,9 +133,9 @@ async def test_an_id_that_leads_elsewhere_is_refused_before_anything_is_sent() -
         (answer(201, b" " * 5_000_001), Unclear, "reply_too_large"),
         (answer(202, envelope(BADGE_ROW)), Unclear, "http_202"),
         (answer(502, b"<html>ada+credly@example.org</html>"), Unclear, "http_502"),
-        (answer(307, Location="http://elsewhere.example/v1"), Refused, "redirected"),
+        (answer(307, Location="http://elsewhere.example/v1"), NotFound, "redirected"),
         (answer(303, Location="/v1/badges/badge-1"), Unclear, "http_303"),
-        (answer(400), Refused, "http_400"),
+        (answer(400, envelope({"message": "Bad request"})), Refused, "http_400"),
         (answer(401), NotConnected, "token_refused"),
         (answer(403), NotConnected, "forbidden"),
         (answer(404, b"<html></html>"), NotFound, "not_found"),

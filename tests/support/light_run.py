@@ -24,8 +24,8 @@ from tasks.check import check_organization
 from tasks.dispatch import organizations_with_work
 from tasks.issue import issue_batch
 from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
-from tasks.resources import TokenNotUsable, open_organization
 from tasks.retrying import TryAgain
+from tasks.runtime.organization import TokenNotUsable, open_organization
 
 
 class Killed(BaseException):

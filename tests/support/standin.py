@@ -60,6 +60,12 @@ class Standin:
     def template_state(self, template_id: str, state: str) -> None:
         self.control("POST", f"templates/{template_id}/state", {"state": state})
 
+    def erase(self, badge_id: str, *, token: str) -> None:
+        """Delete a badge as the organization does at Credly, for a person's right to be forgotten."""
+        (badge,) = [each for each in self.badges() if each["id"] == badge_id]
+        path = f"/v1/organizations/{badge['organization_id']}/badges/{badge_id}"
+        self._http.delete(path, auth=(token, "")).raise_for_status()
+
     def as_earner(self, badge_id: str, move: str) -> None:
         self.control("POST", f"badges/{badge_id}/{move}")
 

@@ -79,8 +79,8 @@ class World:
         await self.add(User, id=user, first_name="A", last_name="B")
         await self.add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
 
-    async def put_token(self, value: str = TOKEN) -> None:
-        await Secret(value=value).asave(BLOCK, overwrite=True)
+    async def put_token(self, value: str = TOKEN, *, block: str = BLOCK) -> None:
+        await Secret(value=value).asave(block, overwrite=True)
 
     async def connect(self, portal_id: str = "northwind", **changes: Any) -> None:
         values = {
@@ -119,6 +119,13 @@ class World:
         awards, achievements = table(AchievementAward), table(Achievement)
         await self._do(delete(awards).where(awards.c.achievement_id == achievement_id))
         await self._do(delete(achievements).where(achievements.c.id == achievement_id))
+
+    async def change_template(self, achievement_id: str, badge_template_id: str) -> None:
+        mine = table(CredlyIntegration).c.achievement_id == achievement_id
+        await self._do(update(table(CredlyIntegration)).where(mine).values(badge_template_id=badge_template_id))
+
+    async def withdraw_all(self) -> None:
+        await self._do(update(table(AchievementAward)).values(withdrawn_at=datetime.now(UTC)))
 
     async def disable(self) -> None:
         await self._do(delete(table(CredlyIntegration)))

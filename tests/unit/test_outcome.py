@@ -6,19 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from credly.errors import (
-    AlreadyIssued,
-    AlreadyReplaced,
     CredlyError,
     NotConnected,
     NotFound,
     NotSent,
-    Refused,
     Throttled,
     Unclear,
 )
 from credly.wire import Badge
 from rules.outcome import (
-    LIVE_STATES,
     LONGEST_WAIT,
     Outcome,
     WaitPolicy,
@@ -29,7 +25,6 @@ from rules.outcome import (
     issued,
     may_send_again,
     not_sendable,
-    standing_badge,
     try_later,
     wait_for_lists,
 )
@@ -62,38 +57,38 @@ def an_outcome(
     )
 
 
-TOKEN_REFUSED = an_outcome(BLOCKED, Reason.TOKEN_REFUSED, uses_attempt=False)
-WRONG_ADDRESS = an_outcome(BLOCKED, Reason.ORGANIZATION_NOT_FOUND, uses_attempt=False)
+NOT_BEGUN = Outcome(state=PENDING, uses_attempt=False)
 REFUSED = an_outcome(FAILED, Reason.REFUSED_BY_CREDLY, message=SAID)
 NOT_REACHABLE = an_outcome(PENDING, Reason.NOT_REACHABLE, wait=5 * MINUTE)
 UNCLEAR = an_outcome(PENDING, Reason.ANSWER_UNCLEAR, wait=10 * MINUTE, unclear=True)
 LOOK_UP_FAILED = an_outcome(PENDING, Reason.LOOK_UP_FAILED, wait=5 * MINUTE)
 
 
-def throttled(wait: timedelta) -> Outcome:
-    return an_outcome(PENDING, Reason.THROTTLED, wait=wait, uses_attempt=False)
+def throttled(wait: timedelta, *, unclear: bool = False) -> Outcome:
+    return an_outcome(PENDING, Reason.THROTTLED, wait=wait, uses_attempt=False, unclear=unclear)
 
 
 @pytest.mark.parametrize(
     ("error", "after_sending", "after_looking_up"),
     [
-        (NotConnected(status=401), TOKEN_REFUSED, TOKEN_REFUSED),
-        (NotConnected(status=403), TOKEN_REFUSED, TOKEN_REFUSED),
-        (NotFound(status=404), WRONG_ADDRESS, WRONG_ADDRESS),
-        (Refused(status=301, code="redirected"), WRONG_ADDRESS, WRONG_ADDRESS),
-        (Throttled(status=429), throttled(MINUTE / 2), throttled(MINUTE / 2)),
-        (Throttled(retry_after=timedelta(0)), throttled(timedelta(0)), throttled(timedelta(0))),
-        (Throttled(retry_after=7 * MINUTE), throttled(7 * MINUTE), throttled(7 * MINUTE)),
-        (Refused(status=422, credly_message=SAID), REFUSED, LOOK_UP_FAILED),
-        (AlreadyIssued(status=422, credly_message=SAID), REFUSED, LOOK_UP_FAILED),
-        (AlreadyReplaced(status=422, credly_message=SAID), REFUSED, LOOK_UP_FAILED),
+        (NotConnected(status=401), UNCLEAR, LOOK_UP_FAILED),
+        (NotConnected(status=403), UNCLEAR, LOOK_UP_FAILED),
+        (NotFound(status=404), UNCLEAR, LOOK_UP_FAILED),
+        (NotFound(status=301, code="redirected"), UNCLEAR, LOOK_UP_FAILED),
+        (Throttled(status=429), throttled(10 * MINUTE, unclear=True), throttled(MINUTE / 2)),
+        (Throttled(retry_after=timedelta(0)), throttled(10 * MINUTE, unclear=True), throttled(timedelta(0))),
+        (Throttled(retry_after=17 * MINUTE), throttled(17 * MINUTE, unclear=True), throttled(17 * MINUTE)),
+        (NotSent(code="stopped"), NOT_BEGUN, NOT_BEGUN),
+        (NotSent(code="lease_over"), NOT_BEGUN, NOT_BEGUN),
         (NotSent(code="connect_error"), NOT_REACHABLE, NOT_REACHABLE),
         (Unclear(code="read_timeout"), UNCLEAR, LOOK_UP_FAILED),
         (Unclear(status=503), UNCLEAR, LOOK_UP_FAILED),
         (CredlyError(), UNCLEAR, LOOK_UP_FAILED),
     ],
     ids=lambda value: (
-        f"{type(value).__name__} {value.status} {value.retry_after}" if isinstance(value, CredlyError) else ""
+        f"{type(value).__name__} {value.status} {value.code} {value.retry_after}"
+        if isinstance(value, CredlyError)
+        else ""
     ),
 )
 def test_where_an_error_leaves_an_issuance(
@@ -185,47 +180,3 @@ def test_what_is_gone_is_cancelled_without_an_attempt(reason: Reason) -> None:
 @pytest.mark.parametrize("reason", sorted(DATA_REASONS))
 def test_what_is_wrong_with_the_data_fails_without_an_attempt(reason: Reason) -> None:
     assert not_sendable(reason) == an_outcome(FAILED, reason, uses_attempt=False)
-
-
-def a_badge(badge_id: str, *, state: str | None = "accepted", day: int | None = 1, **changes: str) -> Badge:
-    created_at = None if day is None else datetime(2026, 11, day, tzinfo=UTC)
-    return Badge(id=badge_id, state=state, created_at=created_at, **changes)
-
-
-@pytest.mark.parametrize("state", LIVE_STATES)
-def test_a_live_badge_stands(state: str) -> None:
-    badge = a_badge("badge-1", state=state)
-
-    assert standing_badge([badge]) == badge
-
-
-@pytest.mark.parametrize("state", ["revoked", "rejected", "expired", "", None])
-def test_a_badge_in_another_state_does_not_stand(state: str | None) -> None:
-    assert standing_badge([a_badge("badge-1", state=state)]) is None
-
-
-def test_a_replaced_badge_does_not_stand() -> None:
-    replaced, successor = a_badge("badge-1", replacement_badge_id="badge-2"), a_badge("badge-2", day=2)
-
-    assert standing_badge([replaced, successor]) == successor
-
-
-def test_nothing_found_is_nothing_standing() -> None:
-    assert standing_badge([]) is None
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        [a_badge("b", day=2), a_badge("a", day=1), a_badge("c", day=3)],
-        [a_badge("c", day=None), a_badge("a", day=1)],
-        [a_badge("b", day=1), a_badge("a", day=1)],
-        [a_badge("b", day=None), a_badge("a", day=None)],
-    ],
-)
-def test_the_oldest_of_several_stands_and_the_choice_is_always_the_same(found: list[Badge]) -> None:
-    first, again = standing_badge(found), standing_badge(found[::-1])
-
-    assert first is not None
-    assert first.id == "a"
-    assert first == again

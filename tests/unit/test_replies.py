@@ -37,10 +37,10 @@ def saying(message: object, *, metadata: object = None) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("status", "kind", "code"),
     [
-        (301, Refused, "redirected"),
-        (302, Refused, "redirected"),
-        (307, Refused, "redirected"),
-        (308, Refused, "redirected"),
+        (301, NotFound, "redirected"),
+        (302, NotFound, "redirected"),
+        (307, NotFound, "redirected"),
+        (308, NotFound, "redirected"),
         (303, Unclear, "http_303"),
         (304, Unclear, "http_304"),
         (201, Unclear, "http_201"),
@@ -63,15 +63,53 @@ def saying(message: object, *, metadata: object = None) -> dict[str, Any]:
     ],
 )
 def test_a_status_decides_what_to_do_next(status: int, kind: type[CredlyError], code: str) -> None:
-    error = error_for(a_reply(status), now=NOW)
+    error = error_for(a_reply(status, body=saying("Something is wrong")), now=NOW)
 
     assert type(error) is kind
+    assert error.in_credly_form
     assert (error.status, error.code, error.request_id, error.operation) == (
         status,
         code,
         "request-1",
         "issue_badge",
     )
+
+
+HTML = b"<html><body>Forbidden</body></html>"
+
+
+@pytest.mark.parametrize("body", [HTML, b"", b"null", b"[]", {"message": "Forbidden"}, {"data": []}, {"data": None}])
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, Unclear), (409, Unclear), (421, Unclear), (425, Unclear), (403, NotConnected), (404, NotFound)],
+)
+def test_without_credlys_envelope_an_answer_says_nothing_about_the_badge(
+    status: int, kind: type[CredlyError], body: object
+) -> None:
+    error = error_for(a_reply(status, body=body), now=NOW)
+
+    assert type(error) is kind
+    assert not error.in_credly_form
+
+
+@pytest.mark.parametrize(("body", "believed"), [(HTML, False), (b"HTTP Basic: Access denied.", True), (b"", True)])
+def test_a_refused_token_is_believed_in_any_form_but_html(body: bytes, believed: bool) -> None:
+    error = error_for(a_reply(401, body=body), now=NOW)
+
+    assert (type(error), error.in_credly_form) == (NotConnected, believed)
+
+
+def test_a_validation_is_believed_with_a_message_only() -> None:
+    assert type(error_for(a_reply(422, body={"error": "Name is too long"}), now=NOW)) is Refused
+    assert type(error_for(a_reply(422), now=NOW)) is Unclear
+    assert type(error_for(a_reply(422, body=HTML), now=NOW)) is Unclear
+
+
+def test_credlys_own_request_id_is_kept() -> None:
+    reply = Reply(call=CALL, status=503, body=b"", credly_request_id="credly-7")
+
+    assert error_for(reply, now=NOW).credly_request_id == "credly-7"
+    assert reply.unclear("incomplete_reply").credly_request_id == "credly-7"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_failures_are_grouped_with_advice_and_ids_and_the_rest_is_counted() -> N
 @pytest.mark.parametrize(
     ("pending", "told"),
     [
-        (a_pending(), "by the next run. Credly asked for fewer calls; nothing was made."),
+        (a_pending(), "by the next run. Credly asked for fewer calls."),
         (a_pending(reason=None), "by the next run. It is due."),
         (a_pending(next_at=NOW + timedelta(hours=1)), "by the first run after 2026-11-10 13:00:00 UTC. Credly"),
         (a_pending(stop="held"), "when a person lets it go. Credly is held on the achievement."),

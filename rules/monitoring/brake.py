@@ -1,0 +1,77 @@
+"""When an organization gets no further calls in a run: where Credly does not answer, or throttles, again and again."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from credly.errors import CredlyError, NotSent, Throttled, Unclear
+from rules.reasons import Reason
+
+UNANSWERED_AT_MOST = 20  # calls in a row
+UNANSWERED_OVER_TIME = 5  # calls in a row that took so long together
+UNANSWERED_FOR = timedelta(minutes=1)
+THROTTLED_AT_MOST = 5  # times in a row; calls that were under way together are one time
+
+
+@dataclass
+class _Series:
+    """Calls in a row without success."""
+
+    unanswered: int = 0
+    unanswered_since: datetime | None = None
+    throttled: int = 0
+    paused: timedelta = timedelta(0)
+    paused_at: datetime | None = None
+
+
+@dataclass
+class Brake:
+    """Whether an organization was stopped in this run, and why. The first reason stands.
+
+    Calls that send are judged by calls that send: that Credly's lists can be read does not show that it issues.
+
+    Args:
+        pause_limit: how long the pauses after throttling may be together without one success between them.
+    """
+
+    pause_limit: timedelta
+    stopped: Reason | None = None
+    _of: dict[bool, _Series] = field(default_factory=dict, repr=False)
+
+    def stop(self, reason: Reason) -> None:
+        """Let no further call be made in this run."""
+        self.stopped = self.stopped or reason
+
+    def note(
+        self,
+        error: CredlyError | None,
+        *,
+        sending: bool,
+        started_at: datetime,
+        now: datetime,
+        pause: timedelta = timedelta(0),
+    ) -> None:
+        """Take the end of a call into account; `pause` is how long the organization rests after a throttled one."""
+        series = self._of.setdefault(sending, _Series())
+        if isinstance(error, Throttled):
+            self._note_throttled(series, started_at=started_at, now=now, pause=pause)
+        elif isinstance(error, (NotSent, Unclear)) or (error is not None and not error.in_credly_form):
+            self._note_unanswered(series, started_at=started_at, now=now)
+        else:
+            self._of[sending] = _Series()
+
+    def _note_throttled(self, series: _Series, *, started_at: datetime, now: datetime, pause: timedelta) -> None:
+        if series.paused_at is not None and started_at < series.paused_at:
+            return  # it was under way when the pause began
+        series.throttled += 1
+        series.paused += pause
+        series.paused_at = now
+        too_long = series.throttled > 1 and series.paused >= self.pause_limit
+        if too_long or series.throttled >= THROTTLED_AT_MOST:
+            self.stop(Reason.THROTTLED)
+
+    def _note_unanswered(self, series: _Series, *, started_at: datetime, now: datetime) -> None:
+        series.unanswered += 1
+        series.unanswered_since = series.unanswered_since or started_at
+        too_long = series.unanswered >= UNANSWERED_OVER_TIME and now - series.unanswered_since >= UNANSWERED_FOR
+        if too_long or series.unanswered >= UNANSWERED_AT_MOST:
+            self.stop(Reason.NOT_REACHABLE)

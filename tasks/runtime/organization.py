@@ -1,0 +1,238 @@
+"""The Credly organization that a flow works for: its client, and whether it was stopped in this run."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from prefect.blocks.system import Secret
+from pydantic import SecretStr
+
+from credly.client import Timeouts
+from credly.errors import CredlyError, NotConnected, NotFound
+from credly.wire import AuthorizationToken
+from models import calls, pace
+from models.claiming import DueOrganization
+from rules.details import Details
+from rules.facts import IssuanceFacts
+from rules.monitoring.brake import Brake
+from rules.outcome import Outcome
+from rules.reasons import CONNECTION_REASONS, REFUSED_REASONS, Reason
+from rules.states import IssuanceState
+from rules.tally import Tally
+from settings import settings
+from tasks.pacing import Pace
+from tasks.resources import database, now, run_ids
+from tasks.runtime.recorded_client import Access, RecordedClient
+
+REFUSED_IN_A_ROW = 10
+Refusal = tuple[IssuanceFacts, Outcome]
+
+
+class TokenNotUsable(Exception):
+    """The Secret block of a connection does not exist, is empty, or holds no token."""
+
+
+@dataclass
+class Organization:
+    """A Credly organization during one run."""
+
+    due: DueOrganization
+    client: RecordedClient
+    calls_at_once: asyncio.Semaphore
+    done: Tally = field(default_factory=Tally)
+    details: Details = field(default_factory=Details)
+    refused: list[Refusal] = field(default_factory=list, repr=False)
+    claiming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    _confirming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    _confirmed_at: datetime | None = field(default=None, repr=False)
+
+    @property
+    def stopped(self) -> Reason | None:
+        """Why no further call is made in this run, or None."""
+        return self.client.access.brake.stopped
+
+    @property
+    def tally(self) -> Tally:
+        """What this run did for the organization so far."""
+        self._count_refused()
+        return replace(self.done, details=self.details, stopped=self.stopped)
+
+    def count(self, facts: IssuanceFacts, outcome: Outcome) -> None:
+        """Count what became of one issuance in this run."""
+        if outcome.state is IssuanceState.FAILED and outcome.reason in REFUSED_REASONS:
+            self.refused.append((facts, outcome))
+            return
+        if outcome.state is IssuanceState.ISSUED:
+            self._count_refused()
+        self._count(facts, outcome)
+
+    def refused_alike(self) -> list[Refusal]:
+        """Return the badges that were refused for one reason, where they are many and none was issued meanwhile."""
+        kinds = Counter((outcome.reason, outcome.credly_message) for _, outcome in self.refused)
+        for kind, count in kinds.items():
+            if count >= REFUSED_IN_A_ROW or self.stopped is kind[0]:
+                return [each for each in self.refused if (each[1].reason, each[1].credly_message) == kind]
+        return []
+
+    def put_back(self, refused: list[Refusal], outcome: Outcome) -> None:
+        """Stop, and count these badges as pending instead of failed."""
+        if outcome.reason is not None:
+            self.stop(outcome.reason)
+        self.refused = [each for each in self.refused if each not in refused]
+        for facts, _ in refused:
+            self._count(facts, outcome)
+
+    def _count_refused(self) -> None:
+        for facts, outcome in self.refused:
+            self._count(facts, outcome)
+        self.refused.clear()
+
+    def _count(self, facts: IssuanceFacts, outcome: Outcome) -> None:
+        self.done += Tally.of([outcome])
+        self.details.note(facts, outcome)
+
+    def stop(self, reason: Reason) -> None:
+        """Make no further calls in this run; the first reason stands."""
+        self.client.access.brake.stop(reason)
+
+    async def confirm(self, *, since: datetime | None = None, sending: bool = False) -> Reason | None:
+        """Ask Credly for the organization itself; stop it, and return why, if token or organization are refused.
+
+        Args:
+            since: the moment (UTC) of an answer to be confirmed. A confirmation begun after it counts for it too, so
+                that many calls which fail together cost one.
+            sending: that answer was to a call which changes something; then the token must be one that may write.
+
+        Raises:
+            CredlyError: nothing was learnt of token and organization.
+        """
+        async with self._confirming:
+            if self.stopped in CONNECTION_REASONS:
+                return self.stopped
+            if since is not None and self._confirmed_at is not None and self._confirmed_at >= since:
+                return None
+            began = now()
+            try:
+                await self.client.organization()
+            except (NotConnected, NotFound) as error:
+                if not (error.in_credly_form or error.code == "redirected"):
+                    raise
+                self.stop(Reason.TOKEN_REFUSED if isinstance(error, NotConnected) else Reason.ORGANIZATION_NOT_FOUND)
+                return self.stopped
+            if sending and await self._may_only_read():
+                self.stop(Reason.TOKEN_REFUSED)
+                return self.stopped
+            self._confirmed_at = began
+            return None
+
+    async def own_token(self) -> AuthorizationToken | None:
+        """Return what Credly says about the token in use, or None: not every token may list tokens."""
+        try:
+            tokens = await self.client.authorization_tokens()
+        except CredlyError:
+            return None
+        used = self.client.token
+        ours = [token for token in tokens if token.token == used] or (tokens if len(tokens) == 1 else [])
+        return ours[0] if ours else None
+
+    async def _may_only_read(self) -> bool:
+        token = await self.own_token()
+        return token is not None and token.write_enabled is False
+
+    async def keep_calls(self) -> None:
+        """Write down the calls that belong to no issuance."""
+        records, self.client.log.records = self.client.log.records, []
+        rows = [vars(each) for each in records]
+        if rows:
+            organization_id, run_id = self.due.organization_id, run_ids().flow_run_id
+            await database().write(
+                lambda connection: calls.keep(connection, rows, organization_id=organization_id, flow_run_id=run_id)
+            )
+
+
+_organization: ContextVar[Organization] = ContextVar("laurel_organization")
+
+
+def organization() -> Organization:
+    """Return the organization that the running flow opened."""
+    return _organization.get()
+
+
+@asynccontextmanager
+async def open_organization(due: DueOrganization) -> AsyncIterator[Organization]:
+    """Open a client for the organization with the token from its Secret block.
+
+    Raises:
+        TokenNotUsable: there is no such block, or what it holds cannot be a token.
+    """
+    opened = Organization(
+        due=due,
+        client=await _client(due),
+        calls_at_once=asyncio.Semaphore(settings().calls_at_once),
+    )
+    before = _organization.set(opened)
+    try:
+        yield opened
+    finally:
+        _organization.reset(before)
+        await opened.client.__aexit__()
+        await opened.keep_calls()
+
+
+async def _client(due: DueOrganization) -> RecordedClient:
+    configured = settings()
+
+    async def read_token() -> SecretStr | None:
+        try:
+            return await _token(due.token_block)
+        except TokenNotUsable:
+            return None
+
+    access = Access(
+        limiter=_limiter(due),
+        brake=Brake(pause_limit=configured.throttle_pause_limit),
+        read_token=read_token,
+        pause_limit=configured.throttle_pause_limit,
+        pause_default=configured.throttle_pause_default,
+    )
+    token = await _token(due.token_block)
+    try:
+        return RecordedClient(
+            access,
+            base_url=due.base_url,
+            organization_id=due.organization_id,
+            token=token,
+            max_connections=configured.calls_at_once,
+            timeouts=Timeouts(read=configured.read_timeout.total_seconds()),
+        )
+    except ValueError as unusable:
+        raise TokenNotUsable(f"Secret block {due.token_block}: {unusable}") from None
+
+
+def _limiter(due: DueOrganization) -> Pace:
+    name = f"{due.base_url} {due.organization_id}"
+
+    async def book(seconds: float, later: float) -> float:
+        return await database().write(lambda connection: pace.begin(connection, name, seconds=seconds, later=later))
+
+    async def hold(seconds: float) -> None:
+        await database().write(lambda connection: pace.pause(connection, name, seconds=seconds))
+
+    return Pace(calls_per_second=due.calls_per_second, book=book, hold=hold)
+
+
+async def _token(block_name: str) -> SecretStr:
+    try:
+        block: Secret[str] = await Secret.aload(block_name)
+    except ValueError:
+        raise TokenNotUsable(
+            f"There is no Prefect Secret block named {block_name}: create it, or connect the portal again."
+        ) from None
+    value = block.get()
+    if not isinstance(value, str) or not value.strip():
+        raise TokenNotUsable(f"The Prefect Secret block {block_name} holds no token.")
+    return SecretStr(value.strip())

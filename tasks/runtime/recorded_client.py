@@ -1,0 +1,228 @@
+"""The Credly client that every flow uses: each request is paced, waits out throttling, renews its token, is recorded.
+
+All of it happens around the one method by which the client makes a request, each further page of a list included, so
+that no caller can leave it out.
+"""
+
+import asyncio
+import copy
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Self, TypeVar
+
+from pydantic import SecretStr
+
+from credly.client import CredlyClient
+from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Refused, Throttled
+from credly.replies import Call, Reply
+from credly.wire import BadgeRequest
+from models.ledger import AttemptKind, AttemptOutcome
+from models.recording import Attempt
+from rules.monitoring.brake import Brake
+from tasks.pacing import Pace
+from tasks.resources import now
+
+TOKEN_REFUSED = 401
+SENDING = {
+    "issue_badge": AttemptOutcome.ISSUED,
+    "replace_badge": AttemptOutcome.ISSUED,
+    "revoke_badge": AttemptOutcome.REVOKED,
+}
+# After these a badge may have been made although Credly's answer was an error: they are never repeated blindly.
+_MADE_ONCE = ("issue_badge", "replace_badge")
+_KINDS = {
+    "issue_badge": AttemptKind.ISSUE,
+    "replace_badge": AttemptKind.REPLACE,
+    "revoke_badge": AttemptKind.REVOKE,
+}
+_OUTCOMES = (
+    (NotSent, AttemptOutcome.NOT_SENT),
+    (Throttled, AttemptOutcome.THROTTLED),
+    (Refused, AttemptOutcome.REFUSED),
+    (NotConnected, AttemptOutcome.NOT_CONNECTED),
+    (NotFound, AttemptOutcome.NOT_FOUND),
+)
+_TRIES = 5  # of one request that may be repeated
+Answer = TypeVar("Answer")
+
+
+@dataclass(kw_only=True)
+class CallRecord:
+    """One call as it is kept, without personal data; the pages of a list are one call. Moments in UTC."""
+
+    operation: str
+    outcome: AttemptOutcome
+    started_at: datetime
+    duration: timedelta
+    status: int | None = None
+    code: str | None = None
+    credly_message: str | None = None
+    request_id: str | None = None
+    credly_request_id: str | None = None
+    requests: int = 1
+
+
+@dataclass
+class CallLog:
+    """The calls made for one purpose, in order. None is begun after `send_by` (UTC)."""
+
+    records: list[CallRecord] = field(default_factory=list)
+    send_by: datetime | None = None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the last call ended, in UTC."""
+        return self.records[-1].started_at + self.records[-1].duration if self.records else None
+
+    def add(self, record: CallRecord, *, continues: bool) -> None:
+        """Keep a call; a further page of a list joins the pages before it."""
+        last = self.records[-1] if self.records else None
+        if continues and last is not None and last.operation == record.operation and last.code is None:
+            record.requests += last.requests
+            record.duration += record.started_at - last.started_at
+            record.started_at = last.started_at
+            self.records.pop()
+        self.records.append(record)
+
+
+@dataclass(kw_only=True)
+class Access:
+    """What all calls to one organization share in a run."""
+
+    limiter: Pace
+    brake: Brake
+    read_token: Callable[[], Awaitable[SecretStr | None]]
+    pause_limit: timedelta
+    pause_default: timedelta
+    renewing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+
+class RecordedClient(CredlyClient):
+    """One organization at Credly, with the promises of docs/reliability.md kept for each request.
+
+    A request waits for its turn. After a 429 everybody waits for as long as Credly asked, and the request is made again
+    if it can have changed nothing. After a 401 the token is read once more from its block. Where the organization was
+    stopped in this run, or the log's time is over, nothing is sent.
+
+    Raises:
+        NotSent: besides its other causes, with the code `stopped` or `lease_over`.
+    """
+
+    def __init__(self, access: Access, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.access = access
+        self.log = CallLog()
+
+    def recording(self, log: CallLog) -> Self:
+        """Return this client with another log; connections, token and pace are shared."""
+        view = copy.copy(self)
+        view.log = log
+        return view
+
+    async def _send(
+        self, method: str, path: str, *, call: Call, read: Callable[[Reply], Answer], **request: Any
+    ) -> Answer:
+        sending, tries = call.operation in SENDING, _TRIES
+        while True:
+            await self._wait_for_turn(call)
+            token, started_at, tries = self.token, now(), tries - 1
+            try:
+                reply, answer = await super()._send(
+                    method, path, call=call, read=lambda reply: (reply, read(reply)), **request
+                )
+            except CredlyError as error:
+                self._record(call, started_at, error=error)
+                pause = self._pause_after(error)
+                self.access.brake.note(error, sending=sending, started_at=started_at, now=now(), pause=pause)
+                removed = await self._is_removed(error, pause=pause, token=token)
+                if not removed or not tries or call.operation in _MADE_ONCE:
+                    raise
+            else:
+                self._record(call, started_at, reply=reply)
+                self.access.brake.note(None, sending=sending, started_at=started_at, now=now())
+                return answer
+
+    async def _wait_for_turn(self, call: Call) -> None:
+        if self.access.brake.stopped is None:
+            await self.access.limiter.turn()
+        if self.access.brake.stopped is not None:
+            raise NotSent(code="stopped", operation=call.operation)
+        if self.log.send_by is not None and now() >= self.log.send_by:
+            raise NotSent(code="lease_over", operation=call.operation)
+
+    def _pause_after(self, error: CredlyError) -> timedelta:
+        if not isinstance(error, Throttled):
+            return timedelta(0)
+        return self.access.pause_default if error.retry_after is None else error.retry_after
+
+    async def _is_removed(self, error: CredlyError, *, pause: timedelta, token: SecretStr) -> bool:
+        """Remove the cause of an error where that is possible: wait out throttling, renew the token."""
+        if isinstance(error, Throttled):
+            if pause > self.access.pause_limit or self.access.brake.stopped is not None:
+                return False
+            await self.access.limiter.pause(pause)
+            return True
+        if isinstance(error, NotConnected) and error.status == TOKEN_REFUSED:
+            return await self._renew(token)
+        return False
+
+    async def _renew(self, refused: SecretStr) -> bool:
+        """Read the token again; so it can be changed during a run, which goes on with the new one."""
+        async with self.access.renewing:
+            if self.token != refused:
+                return True
+            token = await self.access.read_token()
+            if token is None or token == refused:
+                return False
+            try:
+                self.use_token(token)
+            except ValueError:
+                return False
+            return True
+
+    def _record(
+        self, call: Call, started_at: datetime, *, reply: Reply | None = None, error: CredlyError | None = None
+    ) -> None:
+        answered: Reply | CredlyError | None = error or reply
+        record = CallRecord(
+            operation=call.operation,
+            outcome=_outcome_of(call, error),
+            started_at=started_at,
+            duration=now() - started_at,
+            status=answered.status if answered else None,
+            code=error.code if error else None,
+            credly_message=error.credly_message if error else None,
+            request_id=call.request_id,
+            credly_request_id=answered.credly_request_id if answered else None,
+        )
+        self.log.add(record, continues=call.continues)
+
+
+def _outcome_of(call: Call, error: CredlyError | None) -> AttemptOutcome:
+    if error is None:
+        return SENDING.get(call.operation, AttemptOutcome.FOUND)
+    return next((outcome for kind, outcome in _OUTCOMES if isinstance(error, kind)), AttemptOutcome.UNCLEAR)
+
+
+def attempts_of(log: CallLog, *, issuance_id: int, request: BadgeRequest | None = None) -> list[Attempt]:
+    """Return the calls of an issuance as the ledger keeps them, with which fields of the request were sent."""
+    return [_attempt(issuance_id, request, **vars(record)) for record in log.records]
+
+
+def _attempt(issuance_id: int, request: BadgeRequest | None, *, operation: str, requests: int, **kept: Any) -> Attempt:
+    del requests
+    sent = request if operation in _MADE_ONCE else None
+    return Attempt(
+        issuance_id=issuance_id,
+        kind=_KINDS.get(operation, AttemptKind.LOOK_UP),
+        request_fingerprint=sent.fingerprint if sent else None,
+        field_names=",".join(sent.field_names()) if sent else "",
+        **kept,
+    )
+
+
+def correct(log: CallLog, outcome: AttemptOutcome, *, code: str | None = None) -> None:
+    """Give the last call the outcome that a closer look at its answer has shown."""
+    if log.records:
+        log.records[-1] = replace(log.records[-1], outcome=outcome, code=code)
