@@ -25,7 +25,7 @@ class Assumptions(BaseModel):
         description="How long a new badge is missing from lists (4.5). Reading it by id sees it at once.",
     )
     accept_token_without_colon: bool = Field(
-        default=False, description="Accept Basic credentials without the colon after the token, or with | for it (3)."
+        default=True, description="Accept Basic credentials without the colon after the token, or with | for it (3)."
     )
     filters_are_ignored: bool = Field(
         default=False, description="Ignore every filter, so that lists return strangers (2)."
