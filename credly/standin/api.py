@@ -181,14 +181,11 @@ async def badges(scope: Reading, organization_id: str) -> Response:
 @router.get("/organizations/{organization_id}/high_volume_issued_badge_search")
 async def bulk(scope: Reading, organization_id: str) -> Response:
     """List issued badges by a cursor; the metadata has the next page's address only."""
-    rows, cursor = listing.bulk(scope.store, organization_id, scope.request, scope.assumed)
+    rows, query = listing.bulk(scope.store, organization_id, scope.request, scope.assumed)
     minimal = scope.request.query_params.get("badge_format") == "minimal"
     shown = [badge_json(scope.store, row, scope.root, scope.assumed, minimal=minimal) for row in rows]
-    following = None
-    if cursor is not None:
-        kept = [(k, v) for k, v in scope.request.query_params.multi_items() if k != "cursor"]
-        address = absolute(scope.request, scope.assumed.next_page_prefix)
-        following = f"{address}?{urlencode([*kept, ('cursor', cursor)])}"
+    address = absolute(scope.request, scope.assumed.next_page_prefix)
+    following = f"{address}?{urlencode(query)}" if query else None
     return JSONResponse({"data": shown, "metadata": {"next_page_url": following}})
 
 

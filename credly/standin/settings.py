@@ -30,6 +30,14 @@ class Assumptions(BaseModel):
     filters_are_ignored: bool = Field(
         default=False, description="Ignore every filter, so that lists return strangers (2)."
     )
+    bulk_rows: int = Field(default=1000, ge=1, description="How many rows a page of the bulk read has (4.7).")
+    bulk_cursor_is_nested: bool = Field(
+        default=True, description="Write the bulk read's cursor as search_after[] twice; else as one cursor (4.7)."
+    )
+    bulk_link_asks_for_full_badges: bool = Field(
+        default=True,
+        description="Write badge_format=default into the bulk read's next_page_url, whatever was asked for (4.7).",
+    )
     next_page_prefix: str = Field(
         default="/api/v1", description="Path prefix that next_page_url is written with; live replies use /api/v1 (2)."
     )
