@@ -12,25 +12,22 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache, partial
-from ipaddress import ip_address
 from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import SecretStr
 
-from credly.errors import CredlyError, NotSent, Unclear
-from credly.queries import filter_expression, is_asked_for, is_last_page, next_query, path_segment
+from credly.queries import Query, filter_expression, is_asked_for, is_last_page, next_query, path_segment
 from credly.replies import Call, Reply, error_for, one, several
-from credly.transport import Transport
+from credly.transport import Transport, checked_base_url, transport_error
 from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, Received
 
 _VERSION = "0.1.0"
-_LONGEST_REPLY = 5_000_000  # bytes
+_LONGEST_BULK_REPLY = 20_000_000  # bytes: a thousand full badges of 6 kB, three times over
 _KEEPALIVE_SECONDS = 4  # shorter than any server's, so that we are the one to hang up
 _MOST_PAGES = 400
 _MOST_BULK_PAGES = 20_000
 
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _OK = frozenset({200})
 _ISSUED = frozenset({200, 201})
 _trusted_authorities = cache(partial(httpx.create_ssl_context, trust_env=False))  # reading them outlasts a call
@@ -77,7 +74,7 @@ class CredlyClient:
         timeouts: Timeouts = _DEFAULT_TIMEOUTS,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._base_url = _checked_base_url(base_url)
+        self._base_url = checked_base_url(base_url)
         self._organization_id = organization_id
         self._organization = f"/organizations/{path_segment(organization_id, name='organization_id')}"
         self._token = token
@@ -203,36 +200,57 @@ class CredlyClient:
         params = {"filter": filter_expression(asked, states=states), "sort": "created_at"}
         call_texts = tuple(value for key, value in asked.items() if key != "badge_template_id")
         path = f"{self._organization}/badges"
-        found = await self._pages(Badge, path, operation="find_badges", params=params, personal=call_texts)
+        pages = self._pages(Badge, path, operation="find_badges", params=params, personal=call_texts)
+        found = [badge async for page in pages for badge in page]
         return [badge for badge in found if is_asked_for(badge, asked=asked, states=states)]
+
+    async def badges(self, *, states: tuple[str, ...] = ()) -> AsyncIterator[Badge]:
+        """Every badge of the organization, the oldest first, 50 to a call: for where the bulk read is not allowed.
+
+        A badge that leaves the list meanwhile (deleted, or no longer in `states`) can hide another one.
+
+        Credly API notes, section 4.5.
+
+        Raises:
+            Unclear: also when the list has no end.
+            Refused, Throttled, NotSent, NotConnected, NotFound: the list ends early.
+        """
+        params = {"sort": "created_at"} | ({"filter": filter_expression({}, states=states)} if states else {})
+        path = f"{self._organization}/badges"
+        async for page in self._pages(Badge, path, operation="badges", params=params, most=_MOST_BULK_PAGES):
+            for badge in page:
+                if not states or badge.state in states:
+                    yield badge
 
     async def high_volume_badges(self, *, states: tuple[str, ...] = ()) -> AsyncIterator[Badge]:
         """Every badge of the organization in Credly's minimal form: no claim link, no replacement ids.
 
-        Of `next_page_url` only the query is used, against our own host: the token goes nowhere else.
+        Of `next_page_url` only the query is used, against our own host: the token goes nowhere else. Credly may ask
+        there for full badges, so what the first call asked for stands in each one.
 
         Credly API notes, section 4.7.
 
         Raises:
             Unclear: also when the list has no readable end.
-            Refused, Throttled, NotSent, NotConnected, NotFound: the list ends early.
+            NotConnected: also where the bulk read alone is not allowed (403); `badges` may still be.
+            Refused, Throttled, NotSent, NotFound: the list ends early.
         """
         own = {"badge_format": "minimal"} | ({"filter": filter_expression({}, states=states)} if states else {})
         path = f"{self._organization}/high_volume_issued_badge_search"
-        params = own
-        seen: set[str] = set()
+        query: Query | None = tuple(own.items())
+        seen = {query}
         for _ in range(_MOST_BULK_PAGES):
-            reply = await self._send("GET", path, call=self._call("high_volume_badges"), params=params)
+            call = self._call("high_volume_badges", longest_reply=_LONGEST_BULK_REPLY)
+            reply = await self._send("GET", path, call=call, params=query)
             for badge in several(Badge, reply):
                 if not states or badge.state in states:
                     yield badge
-            following = next_query(reply)
-            if following is None:
+            query = next_query(reply, own=own)
+            if query is None:
                 return
-            params = own | following
-            if (key := json.dumps(params, sort_keys=True)) in seen:
+            if query in seen:
                 raise reply.unclear("paging_stuck")
-            seen.add(key)
+            seen.add(query)
         raise reply.unclear("too_many_pages")
 
     async def template(self, template_id: str) -> BadgeTemplate:
@@ -258,7 +276,8 @@ class CredlyClient:
         terms = filter_expression({"query": query} if query else {}, states=states)
         params = {"sort": "name"} | ({"filter": terms} if terms else {})
         path = f"{self._organization}/badge_templates"
-        found = await self._pages(BadgeTemplate, path, operation="templates", params=params)
+        pages = self._pages(BadgeTemplate, path, operation="templates", params=params)
+        found = [template async for page in pages for template in page]
         return [template for template in found if not states or template.state in states]
 
     async def organization(self) -> Organization:
@@ -276,7 +295,8 @@ class CredlyClient:
         Raises:
             Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: nothing was learnt.
         """
-        return await self._pages(Organization, "/organizations", operation="organizations")
+        pages = self._pages(Organization, "/organizations", operation="organizations")
+        return [organization async for page in pages for organization in page]
 
     async def authorization_tokens(self) -> list[AuthorizationToken]:
         """The organization's tokens that this one may see, for when they end (Credly API notes, section 3).
@@ -285,7 +305,8 @@ class CredlyClient:
             Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: nothing was learnt.
         """
         path = f"{self._organization}/authorization_tokens"
-        return await self._pages(AuthorizationToken, path, operation="authorization_tokens")
+        pages = self._pages(AuthorizationToken, path, operation="authorization_tokens")
+        return [token async for page in pages for token in page]
 
     async def _pages(
         self,
@@ -295,25 +316,28 @@ class CredlyClient:
         operation: str,
         params: Mapping[str, str] | None = None,
         personal: tuple[str, ...] = (),
-    ) -> list[ReceivedT]:
-        """All rows of a numbered list, each once; we count the pages ourselves and follow no URL."""
-        found: dict[str, ReceivedT] = {}
-        for page in range(1, _MOST_PAGES + 1):
+        most: int | None = None,
+    ) -> AsyncIterator[list[ReceivedT]]:
+        """The pages of a numbered list, each row once; we count the pages ourselves and follow no URL."""
+        seen: set[str] = set()
+        for page in range(1, (most or _MOST_PAGES) + 1):
             call = self._call(operation, personal=personal)
             reply = await self._send("GET", path, call=call, params={**(params or {}), "page": str(page)})
             rows = {row.id: row for row in several(model, reply)}
             is_last = is_last_page(reply.payload().get("metadata"))
-            is_new = not rows.keys() <= found.keys()
-            found |= rows
-            if is_last or not rows or (is_last is None and not is_new):
-                return list(found.values())
-            if not is_new:
+            new = [row for key, row in rows.items() if key not in seen]
+            yield new
+            if is_last or not rows or (is_last is None and not new):
+                return
+            if not new:
                 raise reply.unclear("paging_stuck")
+            seen |= rows.keys()
         raise reply.unclear("too_many_pages")
 
-    def _call(self, operation: str, *, personal: tuple[str, ...] = ()) -> Call:
+    def _call(self, operation: str, *, personal: tuple[str, ...] = (), longest_reply: int = Call.longest_reply) -> Call:
         hidden = (self._token.get_secret_value(), *personal)
-        return Call(operation=operation, request_id=str(uuid.uuid4()), personal=hidden)
+        request_id = str(uuid.uuid4())
+        return Call(operation=operation, request_id=request_id, personal=hidden, longest_reply=longest_reply)
 
     async def _send(
         self,
@@ -321,7 +345,7 @@ class CredlyClient:
         path: str,
         *,
         call: Call,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | Query | None = None,
         body: Mapping[str, Any] | None = None,
         hoped: frozenset[int] = _OK,
     ) -> Reply:
@@ -340,7 +364,7 @@ class CredlyClient:
             async with asyncio.timeout(self._total_seconds):
                 reply = await self._exchange(request, call=call)
         except (httpx.HTTPError, TimeoutError) as failure:
-            error = _transport_error(failure, call=call)
+            error = transport_error(failure, call=call)
         else:
             if reply.status in hoped and reply.body is not None:
                 return reply
@@ -356,7 +380,7 @@ class CredlyClient:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
-                if len(body) > _LONGEST_REPLY:
+                if len(body) > call.longest_reply:
                     return Reply(call=call, status=response.status_code, body=None)
         finally:
             await response.aclose()
@@ -364,35 +388,8 @@ class CredlyClient:
         return Reply(call=call, status=response.status_code, body=bytes(body), retry_after=wait)
 
 
-def _transport_error(failure: Exception, *, call: Call) -> CredlyError:
-    name = type(failure).__name__
-    code = "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
-    if isinstance(failure, _NOT_SENT):
-        return NotSent(**call.facts(code=code))
-    return Unclear(**call.facts(code="total_timeout" if isinstance(failure, TimeoutError) else code))
-
-
 def _checked_token(token: SecretStr) -> str:
     value = token.get_secret_value()
     if not value or not value.isascii() or not value.isprintable() or " " in value or ":" in value:
         raise ValueError("the Credly token is empty or holds a blank, a line end or a colon: copy it once more")
     return value
-
-
-def _checked_base_url(base_url: str) -> str:
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if not url.host or url.userinfo or any(mark in base_url for mark in "?# "):
-        raise ValueError("base_url must look like https://api.credly.com/v1, without user, query or fragment")
-    if url.scheme != "https" and not (url.scheme == "http" and _is_this_machine(url.host)):
-        raise ValueError("base_url must begin with https://; http:// is for a stand-in on this machine only")
-    return base_url.rstrip("/")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

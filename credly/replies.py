@@ -37,11 +37,12 @@ ReceivedT = TypeVar("ReceivedT", bound=Received)
 
 @dataclass(frozen=True)
 class Call:
-    """One call under way: what it is for, our id for it, and the texts to be masked in the answer."""
+    """One call under way: what it is for, our id for it, the texts to be masked in the answer, how much is read."""
 
     operation: str
     request_id: str
     personal: tuple[str, ...] = field(default=(), repr=False)
+    longest_reply: int = 5_000_000  # bytes, as they are after decompression
 
     def facts(self, *, code: str, status: int | None = None) -> Facts:
         """What any error of this call can tell."""

@@ -6,11 +6,17 @@ call as if it had never been reached, so each failure is named anew here, by wha
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import cast
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+
+from credly.errors import CredlyError, NotSent, Unclear
+from credly.replies import Call
+
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 _NAMES: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientConnectorError, httpx.ConnectError),  # no address, nobody listens, no valid certificate
@@ -68,3 +74,36 @@ def _named_anew() -> Iterator[None]:
         said = failure if isinstance(failure, aiohttp.ClientError) else failure.__cause__ or failure
         name = next((name for kind, name in _NAMES if isinstance(said, kind)), httpx.ReadError)
         raise name(type(said).__name__) from None
+
+
+def transport_error(failure: Exception, *, call: Call) -> CredlyError:
+    """The error of a call that got no whole answer."""
+    name = type(failure).__name__
+    code = "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
+    if isinstance(failure, _NOT_SENT):
+        return NotSent(**call.facts(code=code))
+    return Unclear(**call.facts(code="total_timeout" if isinstance(failure, TimeoutError) else code))
+
+
+def checked_base_url(base_url: str) -> str:
+    """The base URL without a slash at its end.
+
+    Raises:
+        ValueError: it leads neither over TLS nor to this machine, or has a part that no base URL has.
+    """
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if not url.host or url.userinfo or any(mark in base_url for mark in "?# "):
+        raise ValueError("base_url must look like https://api.credly.com/v1, without user, query or fragment")
+    if url.scheme != "https" and not (url.scheme == "http" and _is_this_machine(url.host)):
+        raise ValueError("base_url must begin with https://; http:// is for a stand-in on this machine only")
+    return base_url.rstrip("/")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

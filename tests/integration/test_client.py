@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import gzip
 import json
 import socket
 import tomllib
@@ -130,6 +131,8 @@ async def test_an_id_that_leads_elsewhere_is_refused_before_anything_is_sent() -
         (answer(201, envelope([BADGE_ROW])), Unclear, "incomplete_reply"),
         (answer(201, envelope({**BADGE_ROW, "id": None})), Unclear, "incomplete_reply"),
         (answer(201, b" " * 5_000_001), Unclear, "reply_too_large"),
+        (answer(201, b" " * 5_000_001, Content_Length="50000000"), Unclear, "reply_too_large"),
+        (answer(201, gzip.compress(b" " * 5_000_001), Content_Encoding="gzip"), Unclear, "reply_too_large"),
         (answer(202, envelope(BADGE_ROW)), Unclear, "http_202"),
         (answer(502, b"<html>ada+credly@example.org</html>"), Unclear, "http_502"),
         (answer(307, Location="http://elsewhere.example/v1"), Refused, "redirected"),

@@ -278,13 +278,19 @@ def test_a_list_ends_where_its_metadata_says_so(metadata: object, is_last: bool 
         ({}, None),
         (
             {"next_page_url": "https://elsewhere.example/x?cursor=a%2Bb&filter=state%3A%3Apending"},
-            {"cursor": "a+b", "filter": "state::pending"},
+            (("badge_format", "minimal"), ("cursor", "a+b"), ("filter", "state::pending")),
         ),
-        ({"next_page_url": "/x?cursor=2&empty="}, {"cursor": "2", "empty": ""}),
+        ({"next_page_url": "/x?cursor=2&empty="}, (("badge_format", "minimal"), ("cursor", "2"), ("empty", ""))),
+        (
+            {"next_page_url": "/x?search_after[]=2&badge_format=default&search_after%5B%5D=1"},
+            (("badge_format", "minimal"), ("search_after[]", "2"), ("search_after[]", "1")),
+        ),
     ],
 )
-def test_only_the_query_of_the_next_page_is_taken(metadata: object, query: dict[str, str] | None) -> None:
-    assert next_query(a_reply(200, body={"data": [], "metadata": metadata})) == query
+def test_only_the_query_of_the_next_page_is_taken(metadata: object, query: object) -> None:
+    reply = a_reply(200, body={"data": [], "metadata": metadata})
+
+    assert next_query(reply, own={"badge_format": "minimal"}) == query
 
 
 @pytest.mark.parametrize(
@@ -292,7 +298,7 @@ def test_only_the_query_of_the_next_page_is_taken(metadata: object, query: dict[
 )
 def test_a_bulk_list_without_a_readable_end_is_unclear(metadata: object) -> None:
     with pytest.raises(Unclear) as unclear:
-        next_query(a_reply(200, body={"data": [], "metadata": metadata}))
+        next_query(a_reply(200, body={"data": [], "metadata": metadata}), own={"badge_format": "minimal"})
 
     assert unclear.value.code == "incomplete_reply"
 
