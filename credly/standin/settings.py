@@ -27,6 +27,10 @@ class Assumptions(BaseModel):
     accept_token_without_colon: bool = Field(
         default=True, description="Accept Basic credentials without the colon after the token, or with | for it (3)."
     )
+    request_id_is_reused: bool = Field(
+        default=False,
+        description="Answer with the X-Request-Id of the request, where it has one; else each answer has its own (2).",
+    )
     filters_are_ignored: bool = Field(
         default=False, description="Ignore every filter, so that lists return strangers (2)."
     )

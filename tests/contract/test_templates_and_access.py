@@ -1,6 +1,7 @@
 """Templates, organizations, tokens; who is let in; paths and envelopes (docs/credly-api.md)."""
 
 import base64
+from uuid import UUID
 
 import httpx
 import pytest
@@ -174,6 +175,27 @@ def test_an_unknown_path_answers_in_the_envelope(api: Api) -> None:
 def test_every_reply_says_that_this_is_a_stand_in(standin: Standin, api: Api) -> None:
     for reply in (api.http.get(api.path), api.http.get("/nothing"), httpx.get(standin.root_url)):
         assert "stand-in" in reply.headers["x-credly-standin"]
+
+
+def test_a_reply_has_a_request_id_of_its_own(standin: Standin, api: Api) -> None:
+    sent = {"X-Request-Id": "our-own-id"}
+    replies = [api.http.get(path, headers=sent) for path in (api.path, "/nothing", standin.root_url)]
+    replies.append(httpx.get(f"{standin.base_url}{api.path}"))
+
+    ids = {reply.headers["x-request-id"] for reply in replies}
+    assert len(ids) == 4
+    assert "our-own-id" not in ids
+    assert all(UUID(each) for each in ids)
+
+
+@pytest.mark.parametrize(("sent", "answered"), [("our-own_id@1", "our-own_id@1"), ("a b;c" * 100, ("abc" * 100)[:255])])
+def test_a_request_id_can_be_assumed_to_be_reused(standin: Standin, api: Api, sent: str, answered: str) -> None:
+    standin.settings(request_id_is_reused=True)
+
+    reply = api.http.get(api.path, headers={"X-Request-Id": sent})
+
+    assert reply.headers["x-request-id"] == answered
+    assert UUID(api.http.get(api.path).headers["x-request-id"])
 
 
 def test_unknown_fields_can_be_added_to_replies(standin: Standin, api: Api) -> None:

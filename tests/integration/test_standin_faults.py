@@ -30,6 +30,16 @@ async def test_an_answer_in_place_of_processing(standin: Standin, http: httpx.As
     assert (afterwards.status_code, len(standin.badges())) == (201, 1)
 
 
+async def test_an_invented_answer_may_have_a_request_id_of_its_own(standin: Standin, http: httpx.AsyncClient) -> None:
+    standin.fault("answer", headers={"X-Request-Id": "known-id"})
+    standin.fault("answer_after")
+
+    ids = [(await http.get(BADGES)).headers.get_list("x-request-id") for _ in range(2)]
+
+    assert ids[0] == ["known-id"]
+    assert len(ids[1][0]) == 36
+
+
 async def test_an_answer_after_processing_hides_what_was_made(standin: Standin, http: httpx.AsyncClient) -> None:
     standin.fault("answer_after", status=502, content="<html>Bad Gateway</html>")
 
