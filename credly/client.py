@@ -9,7 +9,7 @@ import json
 import uuid
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache, partial
 from typing import Any, Self, TypeVar
@@ -18,7 +18,7 @@ import httpx
 from pydantic import SecretStr
 
 from credly.queries import Query, filter_expression, is_asked_for, is_last_page, next_query, path_segment
-from credly.replies import Call, Reply, error_for, one, several
+from credly.replies import Call, Reply, error_for, one, readable_id, several
 from credly.transport import Transport, checked_base_url, transport_error
 from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, Received
 
@@ -364,7 +364,7 @@ class CredlyClient:
             async with asyncio.timeout(self._total_seconds):
                 reply = await self._exchange(request, call=call)
         except (httpx.HTTPError, TimeoutError) as failure:
-            error = transport_error(failure, call=call)
+            error = transport_error(failure, call=call, credly_request_id=request.extensions.get("answered_as"))
         else:
             if reply.status in hoped and reply.body is not None:
                 return reply
@@ -376,16 +376,19 @@ class CredlyClient:
     async def _exchange(self, request: httpx.Request, *, call: Call) -> Reply:
         response = await self._transport.handle_async_request(request)
         response.request = request
+        answered_as = readable_id(response.headers.get("X-Request-Id"))
+        request.extensions["answered_as"] = answered_as  # else lost where the body breaks off
+        wait = response.headers.get("Retry-After")
+        reply = Reply(call, response.status_code, body=None, retry_after=wait, credly_request_id=answered_as)
         try:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > call.longest_reply:
-                    return Reply(call=call, status=response.status_code, body=None)
+                    return reply
         finally:
             await response.aclose()
-        wait = response.headers.get("Retry-After")
-        return Reply(call=call, status=response.status_code, body=bytes(body), retry_after=wait)
+        return replace(reply, body=bytes(body))
 
 
 def _checked_token(token: SecretStr) -> str:

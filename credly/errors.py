@@ -34,6 +34,7 @@ class Facts(TypedDict, total=False):
     status: int | None
     code: str | None
     request_id: str | None
+    credly_request_id: str | None
     operation: str | None
     credly_message: str | None
 
@@ -45,6 +46,7 @@ class CredlyError(Exception):
         status: HTTP status of the reply, if there was one.
         code: a short word of ours for the cause, such as `read_timeout`, `http_503` or `token_refused`.
         request_id: our own id of the call, sent to Credly as `X-Request-Id`.
+        credly_request_id: the reply's `X-Request-Id`, for Credly's support; not part of the error's text.
         operation: the client's method, such as `issue_badge`.
         credly_message: what Credly wrote, masked and shortened; not part of the error's text.
         retry_after: how long Credly asked to wait; only `Throttled` has one.
@@ -61,6 +63,7 @@ class CredlyError(Exception):
         self.status = facts.get("status")
         self.code = facts.get("code")
         self.request_id = facts.get("request_id")
+        self.credly_request_id = facts.get("credly_request_id")
         self.operation = facts.get("operation")
         self.credly_message = facts.get("credly_message")
 

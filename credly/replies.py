@@ -51,12 +51,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """Credly's answer to a call. `body` is None when it was longer than we read."""
+    """Credly's answer to a call. `body` is None when it was longer than we read.
+
+    `credly_request_id` is its `X-Request-Id`, which need not be the id that the call was sent with.
+    """
 
     call: Call
     status: int
     body: bytes | None = field(repr=False)
     retry_after: str | None = None
+    credly_request_id: str | None = None
 
     def payload(self) -> dict[str, Any]:
         """The envelope, empty if there is none."""
@@ -66,9 +70,13 @@ class Reply:
             return {}
         return parsed if isinstance(parsed, dict) else {}
 
+    def facts(self, code: str) -> Facts:
+        """What any error that this reply stands for can tell."""
+        return {**self.call.facts(code=code, status=self.status), "credly_request_id": self.credly_request_id}
+
     def unclear(self, code: str) -> Unclear:
         """The error for a reply that leaves open what happened."""
-        return Unclear(**self.call.facts(code=code, status=self.status))
+        return Unclear(**self.facts(code))
 
 
 def one(model: type[ReceivedT], reply: Reply) -> ReceivedT:
@@ -98,7 +106,7 @@ def error_for(reply: Reply, *, now: datetime) -> CredlyError:
     if reply.body is None:
         return reply.unclear("reply_too_large")
     texts = list(_texts(reply.payload()))
-    facts = reply.call.facts(code=f"http_{status}", status=status)
+    facts = reply.facts(f"http_{status}")
     facts["credly_message"] = masked("; ".join(texts), personal=reply.call.personal)
     if status in _REDIRECTED:
         return Refused(**facts | {"code": "redirected"})
@@ -126,6 +134,12 @@ def parse_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return min(max(aware - now, timedelta(0)), _LONGEST_WAIT)
+
+
+def readable_id(header: str | None) -> str | None:
+    """The reply's `X-Request-Id` if it can be one: up to 64 printable ASCII characters."""
+    text = (header or "").strip()
+    return text if re.fullmatch(r"[ -~]{1,64}", text) else None
 
 
 def _refusal(reply: Reply, *, said: str, facts: Facts) -> Refused:

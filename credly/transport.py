@@ -76,13 +76,14 @@ def _named_anew() -> Iterator[None]:
         raise name(type(said).__name__) from None
 
 
-def transport_error(failure: Exception, *, call: Call) -> CredlyError:
-    """The error of a call that got no whole answer."""
+def transport_error(failure: Exception, *, call: Call, credly_request_id: str | None) -> CredlyError:
+    """The error of a call that got no whole answer; its head may have come, with Credly's id of the request."""
     name = type(failure).__name__
     code = "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
     if isinstance(failure, _NOT_SENT):
         return NotSent(**call.facts(code=code))
-    return Unclear(**call.facts(code="total_timeout" if isinstance(failure, TimeoutError) else code))
+    facts = call.facts(code="total_timeout" if isinstance(failure, TimeoutError) else code)
+    return Unclear(**facts | {"credly_request_id": credly_request_id})
 
 
 def checked_base_url(base_url: str) -> str:

@@ -16,7 +16,7 @@ from credly.errors import (
     UnsafeFilterValue,
 )
 from credly.queries import filter_expression, is_asked_for, is_last_page, next_query, path_segment
-from credly.replies import Call, Reply, error_for, one, parse_retry_after, several
+from credly.replies import Call, Reply, error_for, one, parse_retry_after, readable_id, several
 from credly.wire import Badge
 
 NOW = datetime(2026, 11, 2, 9, 0, 0, tzinfo=UTC)
@@ -159,6 +159,36 @@ def test_a_reply_that_was_too_long_to_read_is_unclear_whatever_its_status() -> N
 )
 def test_retry_after_is_read_in_seconds_or_as_a_date(header: str | None, wait: timedelta | None) -> None:
     assert parse_retry_after(header, now=NOW) == wait
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [
+        ("0f8fad5b-d9cb-469f-a165-70867728950e", "0f8fad5b-d9cb-469f-a165-70867728950e"),
+        (" an id, of two ", "an id, of two"),
+        ("x" * 64, "x" * 64),
+        ("x" * 65, None),
+        ("é", None),
+        ("a\tb", None),
+        ("a\n", "a"),
+        ("a\nb", None),
+        (" ", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_request_id_is_kept_if_it_can_be_one(header: str | None, kept: str | None) -> None:
+    assert readable_id(header) == kept
+
+
+def test_every_error_of_a_reply_carries_credlys_id_of_the_request() -> None:
+    for status in (200, 301, 401, 404, 422, 429, 503):
+        reply = Reply(call=CALL, status=status, body=b"", credly_request_id="credly-1")
+
+        errors = [error_for(reply, now=NOW), reply.unclear("incomplete_reply")]
+
+        assert {(error.credly_request_id, error.request_id) for error in errors} == {("credly-1", "request-1")}
+        assert not [error for error in errors if "credly-1" in str(error)]
 
 
 def test_throttled_carries_what_credly_asked_for() -> None:
