@@ -1,66 +1,23 @@
-"""How one talks to Credly: one call, one answer or one error of `credly.errors`.
+"""The calls of Credly's API that Laurel makes: one call, one answer or one error of `credly.errors`."""
 
-With credly/transport.py the only file that imports httpx. It never sleeps and repeats nothing: what is tried again is
-decided where the ledger is.
-"""
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
-import asyncio
-import json
-import uuid
-from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache, lru_cache, partial
-from typing import Any, Self, TypeVar
-
-import httpx
-from pydantic import SecretStr
-
-from credly.arguments import checked_base_url, checked_token
-from credly.errors import CredlyError, NotSent, Unclear
-from credly.queries import filter_expression, is_asked_for, is_last_page, next_query, path_segment
-from credly.replies import Call, Reply, error_for, one, several
-from credly.transport import Transport
+from credly.queries import Query, filter_expression, is_asked_for, is_last_page, next_query, path_segment
+from credly.replies import Reply, one, several
+from credly.session import Session
 from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, Received
 
-_VERSION = "0.1.0"
-_LONGEST_ID = 64
-_LONGEST_REPLY = 5_000_000  # bytes
-_KEEPALIVE_SECONDS = 4  # shorter than any server's, so that we are the one to hang up
+_LONGEST_BULK_REPLY = 20_000_000  # bytes: a thousand full badges of 6 kB, three times over
 _MOST_PAGES = 400
 _MOST_BULK_PAGES = 20_000
 
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-_OK = frozenset({200})
 _ISSUED = frozenset({200, 201})
-_trusted_authorities = cache(partial(httpx.create_ssl_context, trust_env=False))  # reading them outlasts a call
-_url_of = lru_cache(maxsize=64)(httpx.URL)
 ReceivedT = TypeVar("ReceivedT", bound=Received)
-Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Timeouts:
-    """Seconds to wait: for a connection, between bytes, for a free connection and its making, for a whole call."""
-
-    connect: float = 5
-    read: float = 30
-    pool: float = 30
-    total: float = 120
-
-
-_DEFAULT_TIMEOUTS = Timeouts()
-
-
-class _Credentials:
-    """The token and the headers that hold it, shared by copies of a client."""
-
-    token: SecretStr
-    headers: httpx.Headers
-
-
-class CredlyClient:
+class CredlyClient(Session):
     """One organization at Credly. Use it as an async context manager, one for each run.
 
     Args:
@@ -76,63 +33,6 @@ class CredlyClient:
         ValueError: an argument cannot be meant; the message says what to do and does not repeat it.
     """
 
-    def __init__(
-        self,
-        *,
-        base_url: str,
-        organization_id: str,
-        token: SecretStr,
-        max_connections: int = 10,
-        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._base_url = checked_base_url(base_url)
-        self._organization_id = organization_id
-        self._organization = f"/organizations/{path_segment(organization_id, name='organization_id')}"
-        self._credentials = _Credentials()
-        self.use_token(token)
-        self._total_seconds = timeouts.total
-        timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=None, pool=timeouts.pool)
-        self._extensions = {"timeout": timeout.as_dict()}
-        # A transport without httpx's client around it: redirects, cookies and environment are not for these calls, and
-        # what the client does for them costs as much as the call.
-        self._transport = transport or Transport(
-            verify=_trusted_authorities(),
-            trust_env=False,
-            limits=httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_SECONDS),
-        )
-
-    def __repr__(self) -> str:
-        return f"CredlyClient(base_url={self._base_url!r}, organization_id={self._organization_id!r})"
-
-    @property
-    def token(self) -> SecretStr:
-        """The token that the next call is made with."""
-        return self._credentials.token
-
-    def use_token(self, token: SecretStr) -> None:
-        """Make further calls with another token, those of copies of this client too.
-
-        Raises:
-            ValueError: it cannot be a token.
-        """
-        key = b64encode(f"{checked_token(token)}:".encode()).decode()
-        self._credentials.token = token
-        self._credentials.headers = httpx.Headers(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "Authorization": f"Basic {key}",
-                "User-Agent": f"Laurel/{_VERSION}",
-            }
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._transport.aclose()
-
     async def issue_badge(self, request: BadgeRequest) -> Badge:
         """The badge is issued (201), or Credly passed over a record identical to it (200).
 
@@ -140,10 +40,9 @@ class CredlyClient:
 
         Raises:
             AlreadyIssued: Credly says that the earner has it.
-            Refused: any other 4xx, or a redirect.
-            Throttled, NotSent: no badge was made.
-            Unclear: a badge may have been made.
-            NotConnected, NotFound: the token or the organization is wrong.
+            Refused: in Credly's own form.
+            NotSent: no badge was made.
+            Throttled, Unclear, NotConnected, NotFound: a badge may have been made.
         """
         path = f"{self._organization}/badges"
         call = self._call("issue_badge", personal=request.personal_texts())
@@ -226,36 +125,56 @@ class CredlyClient:
         params = {"filter": filter_expression(asked, states=states), "sort": "created_at"}
         call_texts = tuple(value for key, value in asked.items() if key != "badge_template_id")
         path = f"{self._organization}/badges"
-        found = await self._pages(Badge, path, operation="find_badges", params=params, personal=call_texts)
+        pages = self._pages(Badge, path, operation="find_badges", params=params, personal=call_texts)
+        found = [badge async for page in pages for badge in page]
         return [badge for badge in found if is_asked_for(badge, asked=asked, states=states)]
+
+    async def badges(self, *, states: tuple[str, ...] = ()) -> AsyncIterator[Badge]:
+        """Every badge of the organization, the oldest first, 50 to a call: for where the bulk read is not allowed.
+
+        A badge that leaves the list meanwhile (deleted, or no longer in `states`) can hide another one.
+
+        Credly API notes, section 4.5.
+
+        Raises:
+            Unclear: also when the list has no end.
+            Refused, Throttled, NotSent, NotConnected, NotFound: the list ends early.
+        """
+        params = {"sort": "created_at"} | ({"filter": filter_expression({}, states=states)} if states else {})
+        path = f"{self._organization}/badges"
+        async for page in self._pages(Badge, path, operation="badges", params=params, most=_MOST_BULK_PAGES):
+            for badge in page:
+                if not states or badge.state in states:
+                    yield badge
 
     async def high_volume_badges(self, *, states: tuple[str, ...] = ()) -> AsyncIterator[Badge]:
         """Every badge of the organization in Credly's minimal form: no claim link, no replacement ids.
 
-        Of `next_page_url` only the query is used, against our own host: the token goes nowhere else.
+        Of `next_page_url` only the query is used, against our own host: the token goes nowhere else. Credly may ask
+        there for full badges, so what the first call asked for stands in each one.
 
         Credly API notes, section 4.7.
 
         Raises:
             Unclear: also when the list has no readable end.
-            Refused, Throttled, NotSent, NotConnected, NotFound: the list ends early.
+            NotConnected: also where the bulk read alone is not allowed (403); `badges` may still be.
+            Refused, Throttled, NotSent, NotFound: the list ends early.
         """
         own = {"badge_format": "minimal"} | ({"filter": filter_expression({}, states=states)} if states else {})
         path = f"{self._organization}/high_volume_issued_badge_search"
-        params = own
-        seen: set[str] = set()
+        query: Query | None = tuple(own.items())
+        seen = {query}
         for _ in range(_MOST_BULK_PAGES):
-            call = self._call("high_volume_badges", continues=bool(seen))
-            reply, badges, following = await self._send("GET", path, call=call, read=_bulk_page, params=params)
+            call = self._call("high_volume_badges", longest_reply=_LONGEST_BULK_REPLY, continues=len(seen) > 1)
+            reply, badges, query = await self._send("GET", path, call=call, read=partial(_bulk_page, own), params=query)
             for badge in badges:
                 if not states or badge.state in states:
                     yield badge
-            if following is None:
+            if query is None:
                 return
-            params = own | following
-            if (key := json.dumps(params, sort_keys=True)) in seen:
+            if query in seen:
                 raise reply.unclear("paging_stuck")
-            seen.add(key)
+            seen.add(query)
         raise reply.unclear("too_many_pages")
 
     async def template(self, template_id: str) -> BadgeTemplate:
@@ -281,7 +200,8 @@ class CredlyClient:
         terms = filter_expression({"query": query} if query else {}, states=states)
         params = {"sort": "name"} | ({"filter": terms} if terms else {})
         path = f"{self._organization}/badge_templates"
-        found = await self._pages(BadgeTemplate, path, operation="templates", params=params)
+        pages = self._pages(BadgeTemplate, path, operation="templates", params=params)
+        found = [template async for page in pages for template in page]
         return [template for template in found if not states or template.state in states]
 
     async def organization(self) -> Organization:
@@ -301,7 +221,8 @@ class CredlyClient:
         Raises:
             Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: nothing was learnt.
         """
-        return await self._pages(Organization, "/organizations", operation="organizations")
+        pages = self._pages(Organization, "/organizations", operation="organizations")
+        return [organization async for page in pages for organization in page]
 
     async def authorization_tokens(self) -> list[AuthorizationToken]:
         """The organization's tokens that this one may see, for when they end (Credly API notes, section 3).
@@ -310,7 +231,8 @@ class CredlyClient:
             Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: nothing was learnt.
         """
         path = f"{self._organization}/authorization_tokens"
-        return await self._pages(AuthorizationToken, path, operation="authorization_tokens")
+        pages = self._pages(AuthorizationToken, path, operation="authorization_tokens")
+        return [token async for page in pages for token in page]
 
     async def _pages(
         self,
@@ -320,85 +242,24 @@ class CredlyClient:
         operation: str,
         params: Mapping[str, str] | None = None,
         personal: tuple[str, ...] = (),
-    ) -> list[ReceivedT]:
-        """All rows of a numbered list, each once; we count the pages ourselves and follow no URL."""
-        found: dict[str, ReceivedT] = {}
-        for page in range(1, _MOST_PAGES + 1):
+        most: int | None = None,
+    ) -> AsyncIterator[list[ReceivedT]]:
+        """The pages of a numbered list, each row once; we count the pages ourselves and follow no URL."""
+        seen: set[str] = set()
+        for page in range(1, (most or _MOST_PAGES) + 1):
             call = self._call(operation, personal=personal, continues=page > 1)
             asked = {**(params or {}), "page": str(page)}
             reply, read = await self._send("GET", path, call=call, read=partial(_page, model), params=asked)
             rows = {row.id: row for row in read}
             is_last = is_last_page(reply.payload().get("metadata"))
-            is_new = not rows.keys() <= found.keys()
-            found |= rows
-            if is_last or not rows or (is_last is None and not is_new):
-                return list(found.values())
-            if not is_new:
+            new = [row for key, row in rows.items() if key not in seen]
+            yield new
+            if is_last or not rows or (is_last is None and not new):
+                return
+            if not new:
                 raise reply.unclear("paging_stuck")
+            seen |= rows.keys()
         raise reply.unclear("too_many_pages")
-
-    def _call(self, operation: str, *, personal: tuple[str, ...] = (), continues: bool = False) -> Call:
-        hidden = (self.token.get_secret_value(), *personal)
-        return Call(operation=operation, request_id=str(uuid.uuid4()), personal=hidden, continues=continues)
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        call: Call,
-        read: Callable[[Reply], Answer],
-        params: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        hoped: frozenset[int] = _OK,
-    ) -> Answer:
-        """Make one request and read its answer: the only place that does.
-
-        A subclass may put around it what is to hold for every request.
-        """
-        headers = httpx.Headers(self._credentials.headers, encoding="ascii")
-        headers["X-Request-Id"] = call.request_id
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        # As a stream: else httpx adds Host and Content-Length, which the transport does itself, at some cost.
-        content = httpx.ByteStream(b"" if body is None else json.dumps(body).encode("ascii"))
-        url = _url_of(self._base_url + path)
-        request = httpx.Request(
-            method, url, params=params, stream=content, headers=headers, extensions=self._extensions
-        )
-        request.read()
-        try:
-            async with asyncio.timeout(self._total_seconds):
-                reply = await self._exchange(request, call=call)
-        except (httpx.HTTPError, TimeoutError) as failure:
-            error = _transport_error(failure, call=call)
-        else:
-            if reply.status in hoped and reply.body is not None:
-                return read(reply)
-            error = error_for(reply, now=datetime.now(UTC))
-        # Outside the except block: httpx's exception holds the request, with the token and the earner in it,
-        # and must not hang on ours as its context.
-        raise error
-
-    async def _exchange(self, request: httpx.Request, *, call: Call) -> Reply:
-        response = await self._transport.handle_async_request(request)
-        response.request = request
-        try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _LONGEST_REPLY:
-                    return Reply(call=call, status=response.status_code, body=None)
-        finally:
-            await response.aclose()
-        headers = response.headers
-        return Reply(
-            call=call,
-            status=response.status_code,
-            body=bytes(body),
-            retry_after=headers.get("Retry-After"),
-            credly_request_id=_printable(headers.get("X-Request-Id")),
-        )
 
 
 _badge = partial(one, Badge)
@@ -408,19 +269,5 @@ def _page(model: type[ReceivedT], reply: Reply) -> tuple[Reply, list[ReceivedT]]
     return reply, several(model, reply)
 
 
-def _bulk_page(reply: Reply) -> tuple[Reply, list[Badge], dict[str, str] | None]:
-    return reply, several(Badge, reply), next_query(reply)
-
-
-def _transport_error(failure: Exception, *, call: Call) -> CredlyError:
-    name = type(failure).__name__
-    code = "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
-    if isinstance(failure, _NOT_SENT):
-        return NotSent(**call.facts(code=code))
-    return Unclear(**call.facts(code="total_timeout" if isinstance(failure, TimeoutError) else code))
-
-
-def _printable(request_id: str | None) -> str | None:
-    if not request_id or not request_id.isascii() or not request_id.isprintable() or len(request_id) > _LONGEST_ID:
-        return None
-    return request_id
+def _bulk_page(own: Mapping[str, str], reply: Reply) -> tuple[Reply, list[Badge], Query | None]:
+    return reply, several(Badge, reply), next_query(reply, own=own)

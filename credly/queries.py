@@ -7,6 +7,8 @@ from credly.errors import UnsafeFilterValue
 from credly.replies import Reply
 from credly.wire import Badge
 
+Query = tuple[tuple[str, str], ...]
+
 
 def filter_expression(terms: Mapping[str, str], *, states: tuple[str, ...]) -> str:
     """Credly's filter expression; a value has no way to be escaped, so an unsafe one is refused."""
@@ -38,19 +40,25 @@ def is_last_page(metadata: object) -> bool | None:
     return metadata["next_page_url"] is None if "next_page_url" in metadata else None
 
 
-def next_query(reply: Reply) -> dict[str, str] | None:
-    """The query of the bulk read's next page, None at the end."""
+def next_query(reply: Reply, *, own: Mapping[str, str]) -> Query | None:
+    """The query of the bulk read's next page, None at the end.
+
+    Keys may repeat in it, so it stays pairs. Of the keys in `own` the reply's values are dropped.
+
+    Raises:
+        Unclear: the reply does not show where the list goes on.
+    """
     metadata = reply.payload().get("metadata")
     following = metadata.get("next_page_url") if isinstance(metadata, Mapping) else ""
     if following is None:
         return None
     try:
-        query = dict(parse_qsl(urlsplit(following).query, keep_blank_values=True))
+        pairs = parse_qsl(urlsplit(following).query, keep_blank_values=True)
     except (ValueError, AttributeError, TypeError):
-        query = {}
-    if not query:
+        pairs = []
+    if not pairs:
         raise reply.unclear("incomplete_reply")
-    return query
+    return (*own.items(), *((key, value) for key, value in pairs if key not in own))
 
 
 def path_segment(value: str, *, name: str) -> str:

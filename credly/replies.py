@@ -37,11 +37,12 @@ ReceivedT = TypeVar("ReceivedT", bound=Received)
 
 @dataclass(frozen=True)
 class Call:
-    """One call under way: what it is for, our id for it, and the texts to be masked in the answer."""
+    """One call under way: what it is for, our id for it, the texts to be masked in the answer, how much is read."""
 
     operation: str
     request_id: str
     personal: tuple[str, ...] = field(default=(), repr=False)
+    longest_reply: int = 5_000_000  # bytes, as they are after decompression
     continues: bool = False  # the next page of a list
 
     def facts(self, *, code: str, status: int | None = None) -> Facts:
@@ -51,7 +52,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """Credly's answer to a call. `body` is None when it was longer than we read."""
+    """Credly's answer to a call. `body` is None when it was longer than we read.
+
+    `credly_request_id` is its `X-Request-Id`, which need not be the id that the call was sent with.
+    """
 
     call: Call
     status: int
@@ -67,10 +71,13 @@ class Reply:
             return {}
         return parsed if isinstance(parsed, dict) else {}
 
+    def facts(self, code: str) -> Facts:
+        """What any error that this reply stands for can tell."""
+        return {**self.call.facts(code=code, status=self.status), "credly_request_id": self.credly_request_id}
+
     def unclear(self, code: str) -> Unclear:
         """The error for a reply that leaves open what happened."""
-        facts = self.call.facts(code=code, status=self.status)
-        return Unclear(**facts | {"credly_request_id": self.credly_request_id})
+        return Unclear(**self.facts(code))
 
 
 def one(model: type[ReceivedT], reply: Reply) -> ReceivedT:
@@ -101,8 +108,7 @@ def error_for(reply: Reply, *, now: datetime) -> CredlyError:
         return reply.unclear("reply_too_large")
     payload = reply.payload()
     texts = list(_texts(payload))
-    facts = reply.call.facts(code=f"http_{status}", status=status)
-    facts["credly_request_id"] = reply.credly_request_id
+    facts = reply.facts(f"http_{status}")
     facts["credly_message"] = masked("; ".join(texts), personal=reply.call.personal)
     # A refused token may be answered by the layer for HTTP's Basic scheme, in plain text: its form is not known.
     is_plain = status == 401 and not reply.body.lstrip().startswith(b"<")
@@ -136,6 +142,12 @@ def parse_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return min(max(aware - now, timedelta(0)), _LONGEST_WAIT)
+
+
+def readable_id(header: str | None) -> str | None:
+    """The reply's `X-Request-Id` if it can be one: up to 64 printable ASCII characters."""
+    text = (header or "").strip()
+    return text if re.fullmatch(r"[ -~]{1,64}", text) else None
 
 
 def _refusal(reply: Reply, *, said: str, facts: Facts) -> Refused:

@@ -12,6 +12,11 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from credly.errors import CredlyError, NotSent, Unclear
+from credly.replies import Call
+
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
 _NAMES: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientConnectorError, httpx.ConnectError),  # no address, nobody listens, no valid certificate
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),  # or no connection got free in time
@@ -68,3 +73,13 @@ def _named_anew() -> Iterator[None]:
         said = failure if isinstance(failure, aiohttp.ClientError) else failure.__cause__ or failure
         name = next((name for kind, name in _NAMES if isinstance(said, kind)), httpx.ReadError)
         raise name(type(said).__name__) from None
+
+
+def transport_error(failure: Exception, *, call: Call, credly_request_id: str | None) -> CredlyError:
+    """The error of a call that got no whole answer; its head may have come, with Credly's id of the request."""
+    name = type(failure).__name__
+    code = "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
+    if isinstance(failure, _NOT_SENT):
+        return NotSent(**call.facts(code=code))
+    facts = call.facts(code="total_timeout" if isinstance(failure, TimeoutError) else code)
+    return Unclear(**facts | {"credly_request_id": credly_request_id})

@@ -181,14 +181,11 @@ async def badges(scope: Reading, organization_id: str) -> Response:
 @router.get("/organizations/{organization_id}/high_volume_issued_badge_search")
 async def bulk(scope: Reading, organization_id: str) -> Response:
     """List issued badges by a cursor; the metadata has the next page's address only."""
-    rows, cursor = listing.bulk(scope.store, organization_id, scope.request, scope.assumed)
+    rows, query = listing.bulk(scope.store, organization_id, scope.request, scope.assumed)
     minimal = scope.request.query_params.get("badge_format") == "minimal"
     shown = [badge_json(scope.store, row, scope.root, scope.assumed, minimal=minimal) for row in rows]
-    following = None
-    if cursor is not None:
-        kept = [(k, v) for k, v in scope.request.query_params.multi_items() if k != "cursor"]
-        address = absolute(scope.request, scope.assumed.next_page_prefix)
-        following = f"{address}?{urlencode([*kept, ('cursor', cursor)])}"
+    address = absolute(scope.request, scope.assumed.next_page_prefix)
+    following = f"{address}?{urlencode(query)}" if query else None
     return JSONResponse({"data": shown, "metadata": {"next_page_url": following}})
 
 
@@ -227,24 +224,30 @@ async def events(scope: Reading, organization_id: str) -> Response:
     page = listing.page_of(scope.request)
     count = scope.store.one("SELECT count(*) AS n FROM events WHERE organization_id = ?", organization_id) or {"n": 0}
     sql = "SELECT * FROM events WHERE organization_id = ? ORDER BY sequence DESC LIMIT ? OFFSET ?"
-    shown = [thin(row) for row in scope.store.all(sql, organization_id, PER_PAGE, (page - 1) * PER_PAGE)]
+    shown = [_event(scope, row) for row in scope.store.all(sql, organization_id, PER_PAGE, (page - 1) * PER_PAGE)]
     return page_reply(scope.request, shown, page=page, total=count["n"], prefix=scope.assumed.next_page_prefix)
 
 
 @router.get("/organizations/{organization_id}/events/{event_id}")
 async def event(scope: Reading, organization_id: str, event_id: str) -> Response:
-    """Return an event with its badge or template as that is now, also where it was deleted since."""
+    """Return an event."""
     sql = "SELECT * FROM events WHERE id = ? AND organization_id = ?"
     found = scope.store.one(sql, event_id, organization_id)
     if found is None:
         raise ApiError(404, "Resource not found.")
-    if found["event_type"].startswith("badge."):
-        row = scope.store.one("SELECT * FROM badges WHERE id = ?", found["subject_id"])
+    return single(_event(scope, found))
+
+
+def _event(scope: Scope, event: Row) -> dict[str, Any]:
+    """Return an event with its badge or template as that is now, also where it was deleted since."""
+    subject: dict[str, Any]
+    if event["event_type"].startswith("badge."):
+        row = scope.store.one("SELECT * FROM badges WHERE id = ?", event["subject_id"])
         subject = {"badge": scope.badge(row) if row else None}
     else:
-        row = scope.store.template(found["subject_id"])
+        row = scope.store.template(event["subject_id"])
         subject = {"badge_template": template_json(scope.store, row, scope.root) if row else None}
-    return single(thin(found) | subject)
+    return thin(event) | subject
 
 
 @router.get("/organizations/{organization_id}/authorization_tokens")

@@ -1,10 +1,12 @@
 """The stand-in, put together: the imitated API, its controls, and pages for people."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -19,6 +21,7 @@ from credly.standin.webhooks import Deliveries
 from credly.standin.wire import ApiError, error_reply
 
 _IMITATED = ("/v1/", "/api/v1/", "/oauth/")
+_ODD_IN_ID, _LONGEST_ID = re.compile(rb"[^\w@-]"), 255  # as Rails has it
 HEADER = "This is a stand-in of Credly; nothing here is real"
 
 
@@ -81,6 +84,8 @@ class Front:
             if message["type"] == "http.response.start":
                 status.append(message["status"])
                 message["headers"] = [*message["headers"], (b"x-credly-standin", HEADER.encode())]
+                if all(name != b"x-request-id" for name, _ in message["headers"]):  # a fault may have set one
+                    message["headers"].append((b"x-request-id", self._request_id(scope)))
             await send(message)
 
         try:
@@ -91,6 +96,11 @@ class Front:
         finally:
             if scope["method"] != "GET":
                 self.app.state.deliveries.look()
+
+    def _request_id(self, scope: Scope) -> bytes:
+        sent = dict(scope["headers"]).get(b"x-request-id", b"")
+        reused = _ODD_IN_ID.sub(b"", sent)[:_LONGEST_ID] if self.app.state.assumed.request_id_is_reused else b""
+        return reused or str(uuid4()).encode()
 
     async def _imitated(self, scope: Scope, exchange: faults.Exchange, status: list[int]) -> None:
         store: Store = self.app.state.store

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from credly.standin.parsing import body_of, earner_in
 from credly.standin.settings import Assumptions
 from credly.standin.store import Store, text_of
-from credly.standin.wire import ApiError
+from credly.standin.wire import ApiError, error_reply
 
 router = APIRouter()
 
@@ -53,6 +53,8 @@ class Fault(BaseModel):
     status: int = Field(default=503, ge=200, le=599, description="Of answer and answer_after.")
     headers: dict[str, str] = Field(default_factory=dict, description="Of answer and answer_after.")
     content: str = Field(default="", description="The body of answer and answer_after, as it is.")
+    message: str = Field(default="", description="The same in Credly's form: its data.message, in place of content.")
+    errors: dict[str, str] = Field(default_factory=dict, description="Beside message: attributes and their texts.")
     seconds: float = Field(default=1, ge=0, description="How long slow and drip_after take in all.")
 
     def matches(self, method: str, path: str, body: bytes) -> bool:
@@ -208,9 +210,12 @@ async def _after(fault: Fault, faults: Faults, reply: list[Message], exchange: E
 
 async def _answer(fault: Fault, send: Send) -> None:
     content = fault.content.encode()
-    kind = "text/html" if fault.content.startswith("<") else "application/json"
-    headers = {"content-type": kind, "content-length": str(len(content))} | fault.headers
-    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    if fault.message:
+        content = bytes(error_reply(ApiError(fault.status, fault.message, errors=fault.errors)).body)
+    kind = "text/html" if content.startswith(b"<") else "application/json"
+    headers = {"content-type": kind, "content-length": str(len(content))}
+    headers |= {name.lower(): value for name, value in fault.headers.items()}
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": fault.status, "headers": raw})
     await send({"type": "http.response.body", "body": content})
 

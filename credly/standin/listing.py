@@ -13,9 +13,11 @@ from credly.standin.store import Row, Store, text_of
 from credly.standin.wire import PER_PAGE, ApiError, reporting_tags_of, skills_of
 
 Filters = dict[str, list[str]]
+Query = list[tuple[str, str]]
 _BRACKET = re.compile(r"filter\[(.+)\]$")
 _SORTABLE = ("created_at", "updated_at", "issued_at", "expires_at", "state_updated_at")
 _MOST_DIGITS = 12  # more than there will be badges, less than SQLite can count
+_NESTED, _FORMAT = "search_after[]", "badge_format"
 _RANGES = ("created_at", "updated_at", "issued_at", "state_updated_at", "expires_at")
 
 
@@ -58,16 +60,33 @@ def badges(
     return store.all(sql, *values, PER_PAGE, (page - 1) * PER_PAGE), int(total["n"]) if total else 0
 
 
-def bulk(store: Store, organization_id: str, request: Request, assumed: Assumptions) -> tuple[list[Row], str | None]:
-    """Return the next badges of the bulk read in the order of their making, and the cursor behind them."""
+def bulk(store: Store, organization_id: str, request: Request, assumed: Assumptions) -> tuple[list[Row], Query | None]:
+    """Return the next badges of the bulk read in the order of their making, and the query that goes on behind them."""
     where, values = _badge_condition(store, organization_id, filters_of(request, assumed), assumed)
-    after = request.query_params.get("cursor", "0")
     sql = f"SELECT * FROM badges WHERE {where} AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608 - as above
-    known = after.isdecimal() and len(after) <= _MOST_DIGITS
-    rows = store.all(sql, *values, int(after) if known else 0, PER_PAGE + 1)
-    more = len(rows) > PER_PAGE
-    rows = rows[:PER_PAGE]
-    return rows, str(rows[-1]["sequence"]) if more else None
+    rows = store.all(sql, *values, _sequence_in(request), assumed.bulk_rows + 1)
+    if len(rows) <= assumed.bulk_rows:
+        return rows, None
+    rows = rows[: assumed.bulk_rows]
+    dropped = {"cursor", _NESTED} | ({_FORMAT} if assumed.bulk_link_asks_for_full_badges else set())
+    query = [(key, value) for key, value in request.query_params.multi_items() if key not in dropped]
+    if assumed.bulk_link_asks_for_full_badges:
+        query.append((_FORMAT, "default"))
+    return rows, [*query, *_cursor_behind(rows[-1], nested=assumed.bulk_cursor_is_nested)]
+
+
+def _cursor_behind(row: Row, *, nested: bool) -> Query:
+    sequence = str(row["sequence"])
+    return [(_NESTED, row["created_at"]), (_NESTED, sequence)] if nested else [("cursor", sequence)]
+
+
+def _sequence_in(request: Request) -> int:
+    """Return behind which badge the bulk read goes on; 0, the beginning, for a cursor that was never given."""
+    nested = request.query_params.getlist(_NESTED)
+    # Both parts or none: a client that loses one of the repeated keys must not come through.
+    whole = len(nested) == 2 and moment_of(nested[0]) is not None
+    after = nested[1] if whole else request.query_params.get("cursor", "0")
+    return int(after) if after.isdecimal() and len(after) <= _MOST_DIGITS else 0
 
 
 def _badge_condition(

@@ -20,7 +20,11 @@ def _found(row: Row | None) -> Row:
 
 
 def _base(request: Request) -> str:
-    return f"{str(request.base_url).rstrip('/')}/v1/obi/v2"
+    return f"{str(request.base_url).rstrip('/')}/api/v1/obi/v2"
+
+
+def _class_address(request: Request, template: Row) -> str:
+    return f"{_base(request)}/issuers/{template['organization_id']}/badge_classes/{template['id']}"
 
 
 @router.get("/badge_assertions/{badge_id}")
@@ -32,6 +36,7 @@ async def assertion(request: Request, badge_id: str) -> dict[str, Any]:
         raise ApiError(410, "This badge has been revoked.")
     if row["state"] != "accepted" or not row["public"]:
         raise ApiError(404, "Resource not found.")
+    template = _found(store.template(row["template_id"]))
     identity = hashlib.sha256(row["recipient_email"].lower().encode()).hexdigest()
     evidence = [
         {
@@ -47,7 +52,7 @@ async def assertion(request: Request, badge_id: str) -> dict[str, Any]:
         "@context": CONTEXT,
         "type": "Assertion",
         "id": f"{_base(request)}/badge_assertions/{badge_id}",
-        "badge": f"{_base(request)}/badge_classes/{row['template_id']}",
+        "badge": _class_address(request, template),
         "issuedOn": row["issued_at"],
         **({"expires": row["expires_at"]} if row["expires_at"] else {}),
         "evidence": evidence,
@@ -67,7 +72,7 @@ async def badge_class(request: Request, template_id: str, organization_id: str |
     return {
         "@context": CONTEXT,
         "type": "BadgeClass",
-        "id": f"{_base(request)}/badge_classes/{template_id}",
+        "id": _class_address(request, row),
         "name": row["name"],
         "description": json.loads(row["body"]).get("description", ""),
         "image": f"{str(request.base_url).rstrip('/')}/images/{template_id}.svg",

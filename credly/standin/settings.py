@@ -25,10 +25,22 @@ class Assumptions(BaseModel):
         description="How long a new badge is missing from lists (4.5). Reading it by id sees it at once.",
     )
     accept_token_without_colon: bool = Field(
-        default=False, description="Accept Basic credentials without the colon after the token, or with | for it (3)."
+        default=True, description="Accept Basic credentials without the colon after the token, or with | for it (3)."
+    )
+    request_id_is_reused: bool = Field(
+        default=False,
+        description="Answer with the X-Request-Id of the request, where it has one; else each answer has its own (2).",
     )
     filters_are_ignored: bool = Field(
         default=False, description="Ignore every filter, so that lists return strangers (2)."
+    )
+    bulk_rows: int = Field(default=1000, ge=1, description="How many rows a page of the bulk read has (4.7).")
+    bulk_cursor_is_nested: bool = Field(
+        default=True, description="Write the bulk read's cursor as search_after[] twice; else as one cursor (4.7)."
+    )
+    bulk_link_asks_for_full_badges: bool = Field(
+        default=True,
+        description="Write badge_format=default into the bulk read's next_page_url, whatever was asked for (4.7).",
     )
     next_page_prefix: str = Field(
         default="/api/v1", description="Path prefix that next_page_url is written with; live replies use /api/v1 (2)."

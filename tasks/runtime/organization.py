@@ -11,8 +11,8 @@ from datetime import datetime
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
-from credly.client import Timeouts
 from credly.errors import CredlyError, NotConnected, NotFound
+from credly.session import Timeouts
 from credly.wire import AuthorizationToken
 from models import calls, pace
 from models.claiming import DueOrganization

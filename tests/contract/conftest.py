@@ -32,6 +32,7 @@ class Api:
     http: httpx.Client
     organization: str
     template: str
+    token: str = TOKEN
     made: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -125,7 +126,7 @@ def _sandbox() -> Iterator[Api]:
         pytest.fail(f"{', '.join(missing)} must be set as well")
     token, organization, template = (os.environ[name] for name in names)
     with httpx.Client(base_url=SANDBOX, auth=(token, ""), timeout=60, headers={"Accept": "application/json"}) as http:
-        api = Api(http, organization, template)
+        api = Api(http, organization, template, token)
         yield api
         _revoke_all(api)
 

@@ -154,6 +154,18 @@ def test_events_are_listed_for_who_missed_them(api: Api, standin: Standin) -> No
     assert attempts(standin) == []  # nobody was to be told
 
 
+def test_a_listed_event_has_its_badge_or_template_like_a_single_one(api: Api, standin: Standin) -> None:
+    badge = api.issue()
+    standin.template_state(TEMPLATES["draft"], "archived")
+
+    template_event, badge_event = api.http.get(f"{api.path}/events").json()["data"][:2]
+
+    assert badge_event["badge"] == api.http.get(f"{api.path}/badges/{badge['id']}").json()["data"]
+    assert template_event["badge_template"]["state"] == "archived"
+    for event in (template_event, badge_event):
+        assert event == api.http.get(f"{api.path}/events/{event['id']}").json()["data"]
+
+
 def test_nobody_elses_event_is_found(api: Api, standin: Standin) -> None:
     standin.seed(templates=[{"id": "of-a-stranger", "organization_id": STRANGER, "state": "active"}])
     theirs = standin.control("GET", "events")["events"][-1]

@@ -1,6 +1,7 @@
 """Lists: envelope, pages, filters in both forms, order, the bulk read, the lag (docs/credly-api.md)."""
 
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -112,28 +113,81 @@ def test_a_page_is_a_number_from_one(api: Api, page: str) -> None:
     assert api.http.get(f"{api.path}/badges", params={"page": page}).status_code == 400
 
 
-def test_the_bulk_read_goes_on_by_a_cursor_and_counts_nothing(standin: Standin, api: Api) -> None:
-    made = [api.issue()["id"] for _ in range(51)]
-    path = f"{api.path}/high_volume_issued_badge_search"
+def bulk(api: Api, **query: str) -> dict[str, Any]:
+    """The first page of the bulk read."""
+    reply = api.http.get(f"{api.path}/high_volume_issued_badge_search", params=query)
+    assert reply.status_code == 200, reply.text
+    return dict(reply.json())
 
-    first = api.http.get(path, params={"badge_format": "minimal", "filter": "state::pending"}).json()
+
+def query_of(page: dict[str, Any]) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(page["metadata"]["next_page_url"]).query)
+
+
+def test_the_bulk_read_goes_on_by_a_cursor_and_counts_nothing(standin: Standin, api: Api) -> None:
+    standin.settings(bulk_rows=2)
+    made = [api.issue()["id"] for _ in range(3)]
+
+    first = bulk(api, badge_format="minimal", filter="state::pending")
     second = api.http.get(first["metadata"]["next_page_url"]).json()
 
     assert [badge["id"] for badge in (*first["data"], *second["data"])] == made
     assert set(first["metadata"]) == {"next_page_url"}
     assert second["metadata"]["next_page_url"] is None
-    assert set(second["data"][0]["badge_template"]) == {"id", "name"}
-    assert not {"evidence", "accept_badge_url"} & set(second["data"][0])
-    assert "evidence" in api.http.get(path).json()["data"][0]
+    assert [key for key, _ in query_of(first)] == ["filter", "badge_format", "search_after[]", "search_after[]"]
+    assert dict(query_of(first))["badge_format"] == "default"
+    assert set(first["data"][0]["badge_template"]) == {"id", "name"}
+    assert not {"evidence", "accept_badge_url"} & set(first["data"][0])
+    assert {"evidence", "accept_badge_url"} <= set(second["data"][0])
 
 
-def test_a_cursor_that_was_never_given_begins_anew(standin: Standin, api: Api) -> None:
+def test_a_page_of_the_bulk_read_is_larger_than_that_of_other_lists(standin: Standin, api: Api) -> None:
+    for _ in range(51):
+        api.issue()
+
+    page = bulk(api)
+
+    assert (len(page["data"]), page["metadata"]["next_page_url"]) == (51, None)
+
+
+def test_the_link_of_the_bulk_read_can_be_assumed_to_keep_the_format(standin: Standin, api: Api) -> None:
+    standin.settings(bulk_rows=1, bulk_link_asks_for_full_badges=False)
+    for _ in range(2):
+        api.issue()
+
+    assert dict(query_of(bulk(api, badge_format="minimal")))["badge_format"] == "minimal"
+    assert "badge_format" not in dict(query_of(bulk(api)))
+
+
+def test_the_cursor_of_the_bulk_read_can_be_assumed_to_be_one_value(standin: Standin, api: Api) -> None:
+    standin.settings(bulk_rows=1, bulk_cursor_is_nested=False)
+    made = [api.issue()["id"] for _ in range(3)]
+
+    rows, following = [], bulk(api)
+    while following["metadata"]["next_page_url"]:
+        assert [key for key, _ in query_of(following)] == ["badge_format", "cursor"]
+        rows += following["data"]
+        following = api.http.get(following["metadata"]["next_page_url"]).json()
+
+    assert [badge["id"] for badge in (*rows, *following["data"])] == made
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        {"cursor": "x"},
+        {"cursor": "9" * 30},
+        {"search_after[]": "2026-11-02T08:00:00.000Z"},
+        {"search_after[]": ["1", "2026-11-02T08:00:00.000Z"]},
+        {"search_after[]": ["2026-11-02T08:00:00.000Z", "x"]},
+    ],
+)
+def test_a_cursor_that_was_never_given_begins_anew(standin: Standin, api: Api, cursor: dict[str, Any]) -> None:
     badge = api.issue()
-    path = f"{api.path}/high_volume_issued_badge_search"
 
-    found = [api.http.get(path, params={"cursor": cursor}).json()["data"] for cursor in ("x", "9" * 30)]
+    reply = api.http.get(f"{api.path}/high_volume_issued_badge_search", params=cursor)
 
-    assert [[each["id"] for each in rows] for rows in found] == [[badge["id"]]] * 2
+    assert [each["id"] for each in reply.json()["data"]] == [badge["id"]]
 
 
 def test_a_list_may_lag_while_reading_by_id_does_not(standin: Standin, api: Api) -> None:

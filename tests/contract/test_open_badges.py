@@ -24,8 +24,10 @@ def test_an_accepted_badge_has_an_assertion_a_class_and_an_issuer(standin: Stand
     assert "expires" not in assertion
     assert assertion["evidence"][0]["id"] == "https://example.org/p"
     assert (badge_class["type"], issuer["type"]) == ("BadgeClass", "Issuer")
-    same = f"{standin.base_url}/obi/v2/issuers/{api.organization}/badge_classes/{api.template}"
-    assert httpx.get(same).json() == badge_class
+    obi = f"{standin.root_url}/api/v1/obi/v2"
+    assert assertion["badge"] == f"{obi}/issuers/{api.organization}/badge_classes/{api.template}"
+    assert (assertion["id"], badge_class["id"]) == (f"{obi}/badge_assertions/{badge['id']}", assertion["badge"])
+    assert httpx.get(f"{standin.base_url}/obi/v2/badge_classes/{api.template}").json() == badge_class
 
 
 def test_a_badge_that_expires_says_so(standin: Standin, api: Api) -> None:

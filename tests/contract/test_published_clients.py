@@ -71,7 +71,6 @@ def ruby(standin: Standin) -> Imitated:
 @pytest.fixture
 def go(standin: Standin) -> Imitated:
     """isovalent/credly-go: a bar after the token, and a content type without content."""
-    standin.settings(accept_token_without_colon=True)
     headers = ("User-Agent: Go-http-client/1.1", "Accept: application/json", basic(f"{TOKEN}|"))
     return Imitated(standin, (*headers, "Content-Type: application/json", "Accept-Encoding: gzip"))
 
@@ -79,7 +78,6 @@ def go(standin: Standin) -> Imitated:
 @pytest.fixture
 def python(standin: Standin) -> Imitated:
     """openedx/credentials, over requests: nothing after the token, a slash after each path."""
-    standin.settings(accept_token_without_colon=True)
     headers = ("User-Agent: python-requests/2.34.2", "Accept-Encoding: gzip, deflate", "Accept: application/json")
     return Imitated(standin, (*headers, "Connection: keep-alive", "Content-Type: application/json", basic(TOKEN)))
 
@@ -194,7 +192,8 @@ def test_the_php_client_issues_and_reads_on(php: Imitated) -> None:
 
 
 @pytest.mark.parametrize("ending", ["", "|"])
-def test_without_the_switch_the_colon_is_needed(standin: Standin, ending: str) -> None:
+def test_the_colon_can_be_assumed_to_be_needed(standin: Standin, ending: str) -> None:
+    standin.settings(accept_token_without_colon=False)
     client = Imitated(standin, (basic(f"{TOKEN}{ending}"),))
 
     assert client.send("GET", PATH)[0] == 401

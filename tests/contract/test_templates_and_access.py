@@ -1,6 +1,7 @@
 """Templates, organizations, tokens; who is let in; paths and envelopes (docs/credly-api.md)."""
 
 import base64
+from uuid import UUID
 
 import httpx
 import pytest
@@ -95,7 +96,7 @@ def _basic(text: str) -> str:
 
 @pytest.mark.parametrize(
     "authorization",
-    [None, "", "Basic", "Basic ***", _basic("wrong:"), _basic(":"), f"Bearer {TOKEN}", _basic(TOKEN), "Basic /w=="],
+    [None, "", "Basic", "Basic ***", _basic("wrong:"), _basic(":"), f"Bearer {TOKEN}", "Basic /w=="],
 )
 def test_without_the_token_nothing_is_let_in(api: Api, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
@@ -106,10 +107,11 @@ def test_without_the_token_nothing_is_let_in(api: Api, authorization: str | None
     assert api.message(reply)
 
 
-def test_a_token_without_its_colon_can_be_assumed_to_work(standin: Standin, api: Api) -> None:
-    standin.settings(accept_token_without_colon=True)
+@pytest.mark.parametrize("ending", ["", ":"])
+def test_a_token_works_without_its_colon(api: Api, ending: str) -> None:
+    url = f"{api.http.base_url}{api.path.removeprefix('/')}"
 
-    reply = httpx.get(f"{standin.base_url}{api.path}", headers={"Authorization": _basic(TOKEN)})
+    reply = httpx.get(url, headers={"Authorization": _basic(f"{api.token}{ending}"), "Accept": "application/json"})
 
     assert reply.status_code == 200
 
@@ -173,6 +175,27 @@ def test_an_unknown_path_answers_in_the_envelope(api: Api) -> None:
 def test_every_reply_says_that_this_is_a_stand_in(standin: Standin, api: Api) -> None:
     for reply in (api.http.get(api.path), api.http.get("/nothing"), httpx.get(standin.root_url)):
         assert "stand-in" in reply.headers["x-credly-standin"]
+
+
+def test_a_reply_has_a_request_id_of_its_own(standin: Standin, api: Api) -> None:
+    sent = {"X-Request-Id": "our-own-id"}
+    replies = [api.http.get(path, headers=sent) for path in (api.path, "/nothing", standin.root_url)]
+    replies.append(httpx.get(f"{standin.base_url}{api.path}"))
+
+    ids = {reply.headers["x-request-id"] for reply in replies}
+    assert len(ids) == 4
+    assert "our-own-id" not in ids
+    assert all(UUID(each) for each in ids)
+
+
+@pytest.mark.parametrize(("sent", "answered"), [("our-own_id@1", "our-own_id@1"), ("a b;c" * 100, ("abc" * 100)[:255])])
+def test_a_request_id_can_be_assumed_to_be_reused(standin: Standin, api: Api, sent: str, answered: str) -> None:
+    standin.settings(request_id_is_reused=True)
+
+    reply = api.http.get(api.path, headers={"X-Request-Id": sent})
+
+    assert reply.headers["x-request-id"] == answered
+    assert UUID(api.http.get(api.path).headers["x-request-id"])
 
 
 def test_unknown_fields_can_be_added_to_replies(standin: Standin, api: Api) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import gzip
 import json
 import socket
 import tomllib
@@ -13,8 +14,8 @@ from uuid import UUID
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from credly.client import Timeouts
 from credly.errors import (
     AlreadyIssued,
     AlreadyReplaced,
@@ -26,6 +27,7 @@ from credly.errors import (
     Throttled,
     Unclear,
 )
+from credly.session import Timeouts
 from tests.support.calls import (
     BADGE_ROW,
     REQUEST,
@@ -38,6 +40,9 @@ from tests.support.calls import (
     error_of,
 )
 from tests.support.scripted_server import DROP, HANG, RESET, answer, scripted_server, self_signed
+from tests.support.standin import Standin
+from tests.support.world import ORGANIZATION
+from tests.support.world import TOKEN as STANDIN_TOKEN
 
 RELEASE = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "version"
@@ -131,6 +136,8 @@ async def test_an_id_that_leads_elsewhere_is_refused_before_anything_is_sent() -
         (answer(201, envelope([BADGE_ROW])), Unclear, "incomplete_reply"),
         (answer(201, envelope({**BADGE_ROW, "id": None})), Unclear, "incomplete_reply"),
         (answer(201, b" " * 5_000_001), Unclear, "reply_too_large"),
+        (answer(201, b" " * 5_000_001, Content_Length="50000000"), Unclear, "reply_too_large"),
+        (answer(201, gzip.compress(b" " * 5_000_001), Content_Encoding="gzip"), Unclear, "reply_too_large"),
         (answer(202, envelope(BADGE_ROW)), Unclear, "http_202"),
         (answer(502, b"<html>ada+credly@example.org</html>"), Unclear, "http_502"),
         (answer(307, Location="http://elsewhere.example/v1"), NotFound, "redirected"),
@@ -313,3 +320,38 @@ async def test_nothing_is_tried_twice() -> None:
             await error_of(client.issue_badge(REQUEST))
 
         assert len(server.requests) == 1
+
+
+async def test_an_error_carries_the_request_id_of_the_reply(standin: Standin) -> None:
+    known = {"X-Request-Id": "credly-1"}
+    standin.fault("answer", status=403, message="No.", headers=known)
+    standin.fault("answer_after", status=502, headers=known)
+    standin.fault("answer", status=200, content="<html></html>", headers=known)
+    standin.fault("answer", status=200, content=" " * 5_000_001, headers=known)
+    standin.fault("answer", status=503, headers={"X-Request-Id": "x" * 65})
+    standin.fault("drop")
+
+    async with a_client(standin.base_url, organization_id=ORGANIZATION, token=SecretStr(STANDIN_TOKEN)) as client:
+        errors = [await error_of(client.organization()) for _ in range(6)]
+        unknown = await error_of(client.badge("unknown"))
+
+    assert [error.credly_request_id for error in errors] == [*["credly-1"] * 4, None, None]
+    assert UUID(unknown.credly_request_id)
+    assert unknown.credly_request_id != unknown.request_id
+
+
+@pytest.mark.parametrize("action", ["cut_after", "drip_after"])
+async def test_the_request_id_of_a_reply_that_breaks_off_is_kept(standin: Standin, action: str) -> None:
+    standin.fault(action, seconds=4)  # for each of twenty pieces longer than we wait
+    client = a_client(
+        standin.base_url,
+        organization_id=ORGANIZATION,
+        token=SecretStr(STANDIN_TOKEN),
+        timeouts=Timeouts(read=0.1),
+    )
+
+    async with client:
+        error = await error_of(client.organization())
+
+    assert type(error) is Unclear
+    assert UUID(error.credly_request_id)

@@ -1,14 +1,22 @@
 """Lists are read to their end, checked row by row, and never lead the token elsewhere."""
 
+import gzip
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
 from credly.client import CredlyClient
-from credly.errors import Unclear, UnsafeFilterValue
+from credly.errors import NotConnected, Unclear, UnsafeFilterValue
+from credly.wire import Badge
 from tests.support.calls import BADGE_ROW, EMAIL, a_client, a_row, envelope, error_of, page_of
 from tests.support.scripted_server import DROP, Request, answer, scripted_server
+from tests.support.standin import Standin
+from tests.support.world import BADGE, ORGANIZATION, TOKEN
 
 
 async def test_a_look_up_asks_for_the_earner_the_template_and_the_states() -> None:
@@ -93,10 +101,10 @@ async def test_a_list_without_end_is_unclear(monkeypatch: pytest.MonkeyPatch) ->
         return answer(200, envelope([{"id": page}], next_page_url=f"/x?page={int(page) + 1}"))
 
     async with scripted_server(endless) as server, a_client(server.base_url) as client:
-        listed = await error_of(client.organizations())
-        bulk = await error_of(_ids(client))
+        errors = [await error_of(client.organizations())]
+        errors += [await error_of(_ids(listed)) for listed in (client.badges(), client.high_volume_badges())]
 
-    assert (listed.code, bulk.code, len(server.requests)) == ("too_many_pages", "too_many_pages", 6)
+    assert ([error.code for error in errors], len(server.requests)) == (["too_many_pages"] * 3, 9)
 
 
 async def test_a_look_up_without_an_earner_is_a_mistake_of_ours() -> None:
@@ -155,7 +163,7 @@ async def test_the_bulk_read_takes_the_cursor_and_never_the_host() -> None:
         answer(200, envelope([a_row("badge-3")], next_page_url=None)),
     )
     async with scripted_server(*replies) as server, a_client(server.base_url) as client:
-        ids = await _ids(client, states=("pending",))
+        ids = await _ids(client.high_volume_badges(states=("pending",)))
 
     own = {"badge_format": "minimal", "filter": "state::pending"}
     assert ids == ["badge-1", "badge-3"]
@@ -166,10 +174,80 @@ async def test_the_bulk_read_takes_the_cursor_and_never_the_host() -> None:
 async def test_a_bulk_read_that_goes_in_a_circle_is_unclear() -> None:
     reply = answer(200, envelope([BADGE_ROW], next_page_url="/x?cursor=1"))
     async with scripted_server(reply) as server, a_client(server.base_url) as client:
-        error = await error_of(_ids(client))
+        error = await error_of(_ids(client.high_volume_badges()))
 
     assert (error.code, len(server.requests)) == ("paging_stuck", 2)
 
 
-async def _ids(client: CredlyClient, **asked: Any) -> list[str]:
-    return [badge.id async for badge in client.high_volume_badges(**asked)]
+async def test_a_bulk_read_that_leads_back_to_its_beginning_is_unclear() -> None:
+    reply = answer(200, envelope([BADGE_ROW], next_page_url="/x?badge_format=default"))
+    async with scripted_server(reply) as server, a_client(server.base_url) as client:
+        error = await error_of(_ids(client.high_volume_badges()))
+
+    assert (error.code, len(server.requests)) == ("paging_stuck", 1)
+
+
+async def test_the_bulk_read_keeps_a_cursor_of_several_values_and_its_own_format(standin: Standin) -> None:
+    made = _issue(standin, count=5)
+    standin.settings(bulk_rows=2)
+
+    async with _client_of(standin) as client:
+        found = [badge async for badge in client.high_volume_badges(states=("pending", "accepted"))]
+
+    assert [badge.id for badge in found] == made
+    assert {badge.url for badge in found} == {None}  # which a full badge would have
+    queries = [parse_qsl(request["query"]) for request in standin.requests() if request["method"] == "GET"]
+    own = [("badge_format", "minimal"), ("filter", "state::pending,accepted")]
+    assert [query[:2] for query in queries] == [own] * 3
+    assert [[key for key, _ in query[2:]] for query in queries] == [[], ["search_after[]"] * 2, ["search_after[]"] * 2]
+
+
+async def test_the_bulk_read_takes_a_thousand_full_badges_on_a_page_and_not_just_any_number() -> None:
+    rows = [a_row(f"badge-{number}", description="x" * 6_000) for number in range(1_000)]
+    too_many = answer(200, gzip.compress(b" " * 20_000_001), Content_Encoding="gzip")
+    replies = answer(200, envelope(rows, next_page_url=None)), too_many
+    async with scripted_server(*replies) as server, a_client(server.base_url) as client:
+        found = await _ids(client.high_volume_badges())
+        error = await error_of(_ids(client.high_volume_badges()))
+
+    assert (len(found), type(error), error.code) == (1_000, Unclear, "reply_too_large")
+
+
+async def test_all_badges_can_be_listed_where_the_bulk_read_is_not_allowed(standin: Standin) -> None:
+    made = _issue(standin, count=51)
+    standin.as_earner(made[0], "accept")
+    standin.fault("answer", path="high_volume", status=403, count=None)
+
+    async with _client_of(standin) as client:
+        error = await error_of(_ids(client.high_volume_badges()))
+        found = await _ids(client.badges())
+        pending = await _ids(client.badges(states=("pending",)))
+        standin.settings(filters_are_ignored=True)
+        accepted = await _ids(client.badges(states=("accepted",)))
+
+    assert (type(error), error.code) == (NotConnected, "forbidden")
+    assert (found, pending, accepted) == (made, made[1:], made[:1])
+
+
+async def test_a_page_of_badges_is_read_when_the_one_before_is_used_up() -> None:
+    replies = [page_of(a_row(f"badge-{page}"), page=page, pages=3) for page in (1, 2, 3)]
+    async with scripted_server(*replies) as server, a_client(server.base_url) as client:
+        calls = [(badge.id, len(server.requests)) async for badge in client.badges()]
+
+    assert calls == [("badge-1", 1), ("badge-2", 2), ("badge-3", 3)]
+    assert [request.query for request in server.requests] == [{"sort": "created_at", "page": str(n)} for n in (1, 2, 3)]
+
+
+def _issue(standin: Standin, *, count: int) -> list[str]:
+    url = f"{standin.base_url}/organizations/{ORGANIZATION}/badges"
+    people = [BADGE | {"recipient_email": f"user-{number}@example.org"} for number in range(count)]
+    with httpx.Client(auth=(TOKEN, "")) as http:
+        return [http.post(url, json=person).json()["data"]["id"] for person in people]
+
+
+def _client_of(standin: Standin) -> CredlyClient:
+    return a_client(standin.base_url, organization_id=ORGANIZATION, token=SecretStr(TOKEN))
+
+
+async def _ids(badges: AsyncIterator[Badge]) -> list[str]:
+    return [badge.id async for badge in badges]

@@ -30,12 +30,92 @@ async def test_an_answer_in_place_of_processing(standin: Standin, http: httpx.As
     assert (afterwards.status_code, len(standin.badges())) == (201, 1)
 
 
+async def test_an_invented_answer_may_have_a_request_id_of_its_own(standin: Standin, http: httpx.AsyncClient) -> None:
+    standin.fault("answer", headers={"X-Request-Id": "known-id"})
+    standin.fault("answer_after")
+
+    ids = [(await http.get(BADGES)).headers.get_list("x-request-id") for _ in range(2)]
+
+    assert ids[0] == ["known-id"]
+    assert len(ids[1][0]) == 36
+
+
 async def test_an_answer_after_processing_hides_what_was_made(standin: Standin, http: httpx.AsyncClient) -> None:
     standin.fault("answer_after", status=502, content="<html>Bad Gateway</html>")
 
     reply = await http.post(BADGES, json=BADGE)
 
     assert (reply.status_code, reply.headers["content-type"], len(standin.badges())) == (502, "text/html", 1)
+
+
+HTML = "<html><body>Forbidden</body></html>"
+
+
+@pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.parametrize("form", [{"message": "Not for you."}, {"content": HTML}], ids=["envelope", "html"])
+async def test_a_single_call_is_refused_in_credlys_words_or_a_gateways(
+    standin: Standin, http: httpx.AsyncClient, form: dict[str, str], status: int
+) -> None:
+    badge_id = (await http.post(BADGES, json=BADGE)).json()["data"]["id"]
+    standin.fault("answer", method="GET", path=f"/badges/{badge_id}$", status=status, **form)
+
+    calls = [f"/organizations/{ORGANIZATION}", *[f"{BADGES}/{badge_id}"] * 2]
+    before, refused, after = [await http.get(path) for path in calls]
+
+    assert [before.status_code, refused.status_code, after.status_code] == [200, status, 200]
+    if "message" in form:
+        assert refused.json() == {"data": {"message": "Not for you."}, "metadata": None}
+        assert refused.headers["content-type"] == "application/json"
+    else:
+        assert (refused.text, refused.headers["content-type"]) == (HTML, "text/html")
+
+
+async def test_an_invented_refusal_looks_like_the_stand_ins_own(standin: Standin, http: httpx.AsyncClient) -> None:
+    own = await http.post(BADGES, json=BADGE | {"recipient_email": ""})
+    words = {"message": own.json()["data"]["message"], "errors": {"recipient_email": "can't be blank"}}
+    standin.fault("answer", status=422, **words)
+
+    invented = await http.post(BADGES, json=BADGE)
+
+    assert (invented.status_code, invented.json()) == (own.status_code, own.json())
+    assert invented.headers["content-type"] == own.headers["content-type"]
+
+
+@pytest.mark.parametrize("status", [200, 301, 401, 403, 404, 410, 422, 429, 500])
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [({}, ""), ({"message": "No."}, '{"data":{"message":"No."},"metadata":null}'), ({"content": HTML}, HTML)],
+    ids=["empty", "envelope", "html"],
+)
+async def test_any_answer_may_follow_on_a_badge_that_was_made(
+    standin: Standin, http: httpx.AsyncClient, form: dict[str, str], text: str, status: int
+) -> None:
+    headers = {"Location": "/v1/elsewhere", "Retry-After": "3", "Content-Type": "text/plain"}
+    standin.fault("answer_after", method="POST", path="/badges$", status=status, headers=headers, **form)
+
+    reply = await http.post(BADGES, json=BADGE)
+
+    assert (reply.status_code, len(standin.badges())) == (status, 1)
+    assert reply.text == text
+    assert {name: reply.headers.get_list(name) for name in headers} == {
+        name: [value] for name, value in headers.items()
+    }
+
+
+@pytest.mark.parametrize("marked", ["ada@example.org", '"person-1"'])
+async def test_only_the_calls_about_one_person_are_refused(
+    standin: Standin, http: httpx.AsyncClient, marked: str
+) -> None:
+    standin.fault("answer", method="POST", body=marked, status=422, message="No.", count=None)
+    people = [("bob@example.org", "person-10"), ("ada@example.org", "person-1"), ("cyd@example.org", "person-11")]
+
+    replies = [
+        await http.post(BADGES, json=BADGE | {"recipient_email": email, "issuer_earner_id": earner})
+        for email, earner in people
+    ]
+
+    assert [reply.status_code for reply in replies] == [201, 422, 201]
+    assert [badge["issuer_earner_id"] for badge in standin.badges()] == ["person-10", "person-11"]
 
 
 @pytest.mark.parametrize(("action", "made"), [("drop", 0), ("drop_after", 1), ("cut_after", 1)])

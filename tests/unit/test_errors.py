@@ -35,6 +35,7 @@ def an_error(kind: type[CredlyError]) -> CredlyError:
         status=422,
         code="http_422",
         request_id="request-1",
+        credly_request_id="credly-1",
         operation="issue_badge",
         credly_message="Validation failed: … is not unique",
     )

@@ -16,7 +16,7 @@ from credly.errors import (
     UnsafeFilterValue,
 )
 from credly.queries import filter_expression, is_asked_for, is_last_page, next_query, path_segment
-from credly.replies import Call, Reply, error_for, one, parse_retry_after, several
+from credly.replies import Call, Reply, error_for, one, parse_retry_after, readable_id, several
 from credly.wire import Badge
 
 NOW = datetime(2026, 11, 2, 9, 0, 0, tzinfo=UTC)
@@ -199,6 +199,36 @@ def test_retry_after_is_read_in_seconds_or_as_a_date(header: str | None, wait: t
     assert parse_retry_after(header, now=NOW) == wait
 
 
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [
+        ("0f8fad5b-d9cb-469f-a165-70867728950e", "0f8fad5b-d9cb-469f-a165-70867728950e"),
+        (" an id, of two ", "an id, of two"),
+        ("x" * 64, "x" * 64),
+        ("x" * 65, None),
+        ("é", None),
+        ("a\tb", None),
+        ("a\n", "a"),
+        ("a\nb", None),
+        (" ", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_request_id_is_kept_if_it_can_be_one(header: str | None, kept: str | None) -> None:
+    assert readable_id(header) == kept
+
+
+def test_every_error_of_a_reply_carries_credlys_id_of_the_request() -> None:
+    for status in (200, 301, 401, 404, 422, 429, 503):
+        reply = Reply(call=CALL, status=status, body=b"", credly_request_id="credly-1")
+
+        errors = [error_for(reply, now=NOW), reply.unclear("incomplete_reply")]
+
+        assert {(error.credly_request_id, error.request_id) for error in errors} == {("credly-1", "request-1")}
+        assert not [error for error in errors if "credly-1" in str(error)]
+
+
 def test_throttled_carries_what_credly_asked_for() -> None:
     assert error_for(a_reply(429, retry_after="7"), now=NOW).retry_after == timedelta(seconds=7)
 
@@ -316,13 +346,19 @@ def test_a_list_ends_where_its_metadata_says_so(metadata: object, is_last: bool 
         ({}, None),
         (
             {"next_page_url": "https://elsewhere.example/x?cursor=a%2Bb&filter=state%3A%3Apending"},
-            {"cursor": "a+b", "filter": "state::pending"},
+            (("badge_format", "minimal"), ("cursor", "a+b"), ("filter", "state::pending")),
         ),
-        ({"next_page_url": "/x?cursor=2&empty="}, {"cursor": "2", "empty": ""}),
+        ({"next_page_url": "/x?cursor=2&empty="}, (("badge_format", "minimal"), ("cursor", "2"), ("empty", ""))),
+        (
+            {"next_page_url": "/x?search_after[]=2&badge_format=default&search_after%5B%5D=1"},
+            (("badge_format", "minimal"), ("search_after[]", "2"), ("search_after[]", "1")),
+        ),
     ],
 )
-def test_only_the_query_of_the_next_page_is_taken(metadata: object, query: dict[str, str] | None) -> None:
-    assert next_query(a_reply(200, body={"data": [], "metadata": metadata})) == query
+def test_only_the_query_of_the_next_page_is_taken(metadata: object, query: object) -> None:
+    reply = a_reply(200, body={"data": [], "metadata": metadata})
+
+    assert next_query(reply, own={"badge_format": "minimal"}) == query
 
 
 @pytest.mark.parametrize(
@@ -330,7 +366,7 @@ def test_only_the_query_of_the_next_page_is_taken(metadata: object, query: dict[
 )
 def test_a_bulk_list_without_a_readable_end_is_unclear(metadata: object) -> None:
     with pytest.raises(Unclear) as unclear:
-        next_query(a_reply(200, body={"data": [], "metadata": metadata}))
+        next_query(a_reply(200, body={"data": [], "metadata": metadata}), own={"badge_format": "minimal"})
 
     assert unclear.value.code == "incomplete_reply"
 

@@ -1,0 +1,170 @@
+"""How a request to Credly is made and its answer read: once, without a pause or a repetition.
+
+With credly/transport.py the only file that makes requests. What is tried again is decided where the ledger is.
+"""
+
+import asyncio
+import json
+import uuid
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache, lru_cache, partial
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import SecretStr
+
+from credly.arguments import checked_base_url, checked_token
+from credly.queries import Query, path_segment
+from credly.replies import Call, Reply, error_for, readable_id
+from credly.transport import Transport, transport_error
+
+_VERSION = "0.1.0"
+_KEEPALIVE_SECONDS = 4  # shorter than any server's, so that we are the one to hang up
+_OK = frozenset({200})
+_trusted_authorities = cache(partial(httpx.create_ssl_context, trust_env=False))  # reading them outlasts a call
+_url_of = lru_cache(maxsize=64)(httpx.URL)
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds to wait: for a connection, between bytes, for a free connection and its making, for a whole call."""
+
+    connect: float = 5
+    read: float = 30
+    pool: float = 30
+    total: float = 120
+
+
+_DEFAULT_TIMEOUTS = Timeouts()
+
+
+class _Credentials:
+    """The token and the headers that hold it, shared by copies of a client."""
+
+    token: SecretStr
+    headers: httpx.Headers
+
+
+class Session:
+    """Requests for one organization at Credly; `CredlyClient` has the calls and says what the arguments are."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        organization_id: str,
+        token: SecretStr,
+        max_connections: int = 10,
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._base_url = checked_base_url(base_url)
+        self._organization_id = organization_id
+        self._organization = f"/organizations/{path_segment(organization_id, name='organization_id')}"
+        self._credentials = _Credentials()
+        self.use_token(token)
+        self._total_seconds = timeouts.total
+        timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=None, pool=timeouts.pool)
+        self._extensions = {"timeout": timeout.as_dict()}
+        # A transport without httpx's client around it: redirects, cookies and environment are not for these calls, and
+        # what the client does for them costs as much as the call.
+        self._transport = transport or Transport(
+            verify=_trusted_authorities(),
+            trust_env=False,
+            limits=httpx.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE_SECONDS),
+        )
+
+    def __repr__(self) -> str:
+        return f"CredlyClient(base_url={self._base_url!r}, organization_id={self._organization_id!r})"
+
+    @property
+    def token(self) -> SecretStr:
+        """The token that the next call is made with."""
+        return self._credentials.token
+
+    def use_token(self, token: SecretStr) -> None:
+        """Make further calls with another token, those of copies of this client too.
+
+        Raises:
+            ValueError: it cannot be a token.
+        """
+        key = b64encode(f"{checked_token(token)}:".encode()).decode()
+        self._credentials.token = token
+        self._credentials.headers = httpx.Headers(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "Authorization": f"Basic {key}",
+                "User-Agent": f"Laurel/{_VERSION}",
+            }
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._transport.aclose()
+
+    def _call(self, operation: str, *, personal: tuple[str, ...] = (), **how: Any) -> Call:
+        hidden = (self.token.get_secret_value(), *personal)
+        return Call(operation=operation, request_id=str(uuid.uuid4()), personal=hidden, **how)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        call: Call,
+        read: Callable[[Reply], Answer],
+        params: Mapping[str, str] | Query | None = None,
+        body: Mapping[str, Any] | None = None,
+        hoped: frozenset[int] = _OK,
+    ) -> Answer:
+        """Make one request and read its answer: the only place that does.
+
+        A subclass may put around it what is to hold for every request.
+        """
+        headers = httpx.Headers(self._credentials.headers, encoding="ascii")
+        headers["X-Request-Id"] = call.request_id
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        # As a stream: else httpx adds Host and Content-Length, which the transport does itself, at some cost.
+        content = httpx.ByteStream(b"" if body is None else json.dumps(body).encode("ascii"))
+        url = _url_of(self._base_url + path)
+        request = httpx.Request(
+            method, url, params=params, stream=content, headers=headers, extensions=self._extensions
+        )
+        request.read()
+        try:
+            async with asyncio.timeout(self._total_seconds):
+                reply = await self._exchange(request, call=call)
+        except (httpx.HTTPError, TimeoutError) as failure:
+            error = transport_error(failure, call=call, credly_request_id=request.extensions.get("answered_as"))
+        else:
+            if reply.status in hoped and reply.body is not None:
+                return read(reply)
+            error = error_for(reply, now=datetime.now(UTC))
+        # Outside the except block: httpx's exception holds the request, with the token and the earner in it,
+        # and must not hang on ours as its context.
+        raise error
+
+    async def _exchange(self, request: httpx.Request, *, call: Call) -> Reply:
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        answered_as = readable_id(response.headers.get("X-Request-Id"))
+        request.extensions["answered_as"] = answered_as  # else lost where the body breaks off
+        wait = response.headers.get("Retry-After")
+        reply = Reply(call, response.status_code, body=None, retry_after=wait, credly_request_id=answered_as)
+        try:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > call.longest_reply:
+                    return reply
+        finally:
+            await response.aclose()
+        return replace(reply, body=bytes(body))
