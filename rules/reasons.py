@@ -99,7 +99,7 @@ _WORDS = {
     ),
     Reason.REFUSED_BY_CREDLY: _Words(
         "Credly refused this badge; its message is beside this reason.",
-        "Act on Credly's message, then issue the badge by hand.",
+        "Act on Credly's message, then issue the badge by hand; many at once with retry-failed.",
     ),
     Reason.DUPLICATE_ELSEWHERE: _Words(
         "The person already has this badge at Credly, but for another row of the ledger, or not under the user's id "
@@ -108,8 +108,8 @@ _WORDS = {
     ),
     Reason.ATTEMPTS_USED_UP: _Words(
         "Credly could not be reached, or its answers got lost, in every run over many hours.",
-        "See the attempts for what Credly answered; when it is well again, issue the badge by hand. Credly is asked "
-        "first whether the badge exists.",
+        "See the attempts for what Credly answered; when it is well again, issue the badge by hand, or many at once "
+        "with retry-failed. Credly is asked first whether the badge exists.",
     ),
     Reason.THROTTLED: _Words("Credly asked for fewer calls; nothing was made.", _BY_ITSELF),
     Reason.NOT_REACHABLE: _Words("Credly could not be reached; nothing was sent.", _BY_ITSELF),
