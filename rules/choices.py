@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rules.evidence import EvidenceKind, EvidenceSetting
+from rules.reasons import Reason
 from rules.text import tidy
 
 
@@ -56,6 +57,27 @@ class IfBadgeExists(StrEnum):
 
     LEAVE = "leave"
     REPLACE = "replace"
+
+
+class FailedReason(StrEnum):
+    """Which failed badges are retried: of any reason, or of one that a failed issuance can have."""
+
+    ANY = "any"
+    REFUSED_BY_CREDLY = Reason.REFUSED_BY_CREDLY.value
+    NOT_PERMITTED = Reason.NOT_PERMITTED.value
+    DUPLICATE_ELSEWHERE = Reason.DUPLICATE_ELSEWHERE.value
+    ATTEMPTS_USED_UP = Reason.ATTEMPTS_USED_UP.value
+    NO_PRIMARY_EMAIL = Reason.NO_PRIMARY_EMAIL.value
+    EMAIL_MALFORMED = Reason.EMAIL_MALFORMED.value
+    NAME_MISSING = Reason.NAME_MISSING.value
+    NAME_TOO_LONG = Reason.NAME_TOO_LONG.value
+    USER_MISSING = Reason.USER_MISSING.value
+    USER_ID_NOT_USABLE = Reason.USER_ID_NOT_USABLE.value
+
+    @property
+    def reason(self) -> Reason | None:
+        """The reason that is stored in the ledger; None for any."""
+        return None if self is FailedReason.ANY else Reason(self.value)
 
 
 class EvidenceChoice(BaseModel):

@@ -84,15 +84,20 @@ class Days:
         return (self.first + timedelta(days=number) for number in range(self.count))
 
 
-def period_of(from_day: date | str | None, until_day: date | str | None) -> Period:
+def period_of(
+    from_day: date | str | None,
+    until_day: date | str | None,
+    *,
+    fields: tuple[str, str] = ("from_day", "until_day"),
+) -> Period:
     """Return the period from one day to another, both included; what is left empty is open.
 
     Raises:
-        Mistake: a day is none, or the period ends before it begins.
+        Mistake: a day is none, or the period ends before it begins; names the form's fields.
     """
-    first, last = _day(from_day, field="from_day"), _day(until_day, field="until_day")
+    first, last = _day(from_day, field=fields[0]), _day(until_day, field=fields[1])
     if first and last and last < first:
-        raise Mistake(f"until_day: {last} is before from_day, {first}. Exchange them, or leave one of them empty.")
+        raise Mistake(f"{fields[1]}: {last} is before {fields[0]}, {first}. Exchange them, or leave one of them empty.")
     return Period(first=first, last=last)
 
 

@@ -100,7 +100,7 @@ _WORDS = {
     ),
     Reason.REFUSED_BY_CREDLY: _Words(
         "Credly refused this badge; its message is beside this reason.",
-        "Act on Credly's message, then run retry-failed, or issue the badge by hand.",
+        "Act on Credly's message, then issue the badge by hand; many at once with retry-failed.",
     ),
     Reason.NOT_PERMITTED: _Words(
         "Credly does not permit this one badge, although it accepts the portal's token and organization; its message "
@@ -114,8 +114,8 @@ _WORDS = {
     ),
     Reason.ATTEMPTS_USED_UP: _Words(
         "Credly could not be reached, or its answers got lost, in every run over many hours.",
-        "See the attempts for what Credly answered; when it is well again, issue the badge by hand. Credly is asked "
-        "first whether the badge exists.",
+        "See the attempts for what Credly answered; when it is well again, issue the badge by hand, or many at once "
+        "with retry-failed. Credly is asked first whether the badge exists.",
     ),
     Reason.THROTTLED: _Words(
         "Credly asked for fewer calls. Before anything is sent again, it is asked whether it made the badge.",
@@ -165,4 +165,5 @@ DATA_REASONS = frozenset(
 CONNECTION_REASONS = (Reason.TOKEN_MISSING, Reason.TOKEN_REFUSED, Reason.ORGANIZATION_NOT_FOUND)
 REFUSED_REASONS = (Reason.REFUSED_BY_CREDLY, Reason.NOT_PERMITTED)
 TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)
+FAILED_REASONS = DATA_REASONS | {*REFUSED_REASONS, Reason.DUPLICATE_ELSEWHERE, Reason.ATTEMPTS_USED_UP}
 CANCELLED_REASONS = frozenset({Reason.INTEGRATION_REMOVED, Reason.AWARD_WITHDRAWN})

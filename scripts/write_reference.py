@@ -4,25 +4,24 @@ from datetime import timedelta
 from pathlib import Path
 
 from rules.evidence import LeftOut
-from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, Reason
+from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, FAILED_REASONS, Reason
 from rules.states import IssuanceState, Origin
 from scripts.data_dictionary import data_dictionary_page
 from settings import Settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-_FAILED = DATA_REASONS | {Reason.REFUSED_BY_CREDLY, Reason.DUPLICATE_ELSEWHERE, Reason.ATTEMPTS_USED_UP}
 _GENERATED = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
 
 
 def reasons_page() -> str:
     """Return the page of states, reasons and left-out evidence."""
-    pending = set(Reason) - BLOCKED_REASONS - CANCELLED_REASONS - _FAILED
+    pending = set(Reason) - BLOCKED_REASONS - CANCELLED_REASONS - FAILED_REASONS
     parts = [
         "# States and reasons",
         _GENERATED,
         "\n".join(["| state | what it means |", "|---|---|", *(f"| `{s}` | {s.sentence} |" for s in IssuanceState)]),
         *_section("Blocked: goes out by itself once the cause is gone", BLOCKED_REASONS),
-        *_section("Failed: a person must act", _FAILED),
+        *_section("Failed: a person must act", FAILED_REASONS),
         *_section("Pending: not yet, or tried and to be tried again", pending),
         *_section("Cancelled", CANCELLED_REASONS),
         "## What asked for an issuance",

@@ -24,6 +24,7 @@ from flows.pause_credly import pause_credly
 from flows.reconcile import reconcile
 from flows.release_credly import release_credly
 from flows.resume_credly import resume_credly
+from flows.retry_failed import retry_failed
 from models.platform import User
 from rules.choices import Environment, EvidenceChoice, EvidenceChoices
 from tests.support.factories import a_user
@@ -67,6 +68,7 @@ async def everything(world: World, standin: Standin, list_file: Path) -> list[Se
     ]
     standin.fault("answer", method="POST", status=422, content=ECHO)
     seen.append(await see(issue_badge, **FORM))
+    seen += [await see(retry_failed, **one_achievement, preview=preview) for preview in (True, False)]
     await world.change(User, "u4711", last_name="")
     seen.append(await see(issue_badges, path=str(list_file)))
     await world.change(User, "u4711", last_name=LAST)

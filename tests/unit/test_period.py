@@ -86,6 +86,11 @@ def test_a_bad_period_has_one_clear_error(given: tuple[str, str], words: str) ->
     assert str(mistake.value).startswith(words)
 
 
+def test_an_error_names_the_fields_as_the_form_has_them() -> None:
+    with pytest.raises(Mistake, match=r"^until: 2026-11-01 is before since, 2026-11-02\."):
+        period_of("2026-11-02", "2026-11-01", fields=("since", "until"))
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

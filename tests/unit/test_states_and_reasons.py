@@ -1,6 +1,7 @@
 import pytest
 
-from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, Reason
+from rules.choices import FailedReason
+from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, FAILED_REASONS, Reason
 from rules.states import WAITING, IssuanceState, Origin
 
 
@@ -55,6 +56,18 @@ def test_the_groups_are_what_the_documents_say() -> None:
         "user_id_not_usable",
     } == DATA_REASONS
     assert {"integration_removed", "award_withdrawn"} == CANCELLED_REASONS
+    assert {
+        "refused_by_credly",
+        "not_permitted",
+        "duplicate_elsewhere",
+        "attempts_used_up",
+    } == FAILED_REASONS - DATA_REASONS
+    assert DATA_REASONS < FAILED_REASONS
+
+
+def test_the_menu_of_failures_offers_each_reason_that_a_failed_issuance_can_have() -> None:
+    assert {choice.reason for choice in FailedReason} == {None, *FAILED_REASONS}
+    assert {choice.value for choice in FailedReason} == {"any", *FAILED_REASONS}
 
 
 def test_only_what_is_not_final_waits() -> None:

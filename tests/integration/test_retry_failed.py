@@ -1,0 +1,178 @@
+"""Failed issuances are made due again, many at once; each on SQLite and PostgreSQL."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from models import retry_failed
+from models.database import Database
+from models.ledger import BadgeIssuance
+from models.retry_failed import Matching, Retryable, Selection
+from models.tables import table
+from rules.reasons import Reason
+from rules.states import IssuanceState, Origin
+from tasks.forms.retry_failed import AT_MOST
+from tests.support.factories import AWARDED, NOW, a_connection, an_integration, an_issuance, change, the_row_of
+from tests.support.plans import DAY, FAILED, HOUR, PENDING, ledger
+
+issuances = table(BadgeIssuance)
+EVERY = Selection()
+CHANGED = {"state", "reason", "credly_message", "attempts", "not_before", "updated_at"}
+
+
+async def retried(
+    database: Database, selection: Selection = EVERY, *, limit: int = 99, now: datetime = NOW
+) -> list[Retryable]:
+    async with database.writing() as connection:
+        return await retry_failed.retry(connection, selection, limit=limit, now=now)
+
+
+async def matching(database: Database, selection: Selection = EVERY) -> Matching:
+    async with database.reading() as connection:
+        return await retry_failed.count(connection, selection)
+
+
+async def failed_at(database: Database, *moments: datetime, **changes: Any) -> list[int]:
+    return [
+        await an_issuance(database, user=f"user-{number}", state=FAILED, updated_at=moment, **changes)
+        for number, moment in enumerate(moments, start=1)
+    ]
+
+
+@pytest.mark.parametrize("origin", Origin)
+async def test_it_is_due_now_and_everything_else_stays_as_it_was(ready: Database, origin: Origin) -> None:
+    kept: dict[str, Any] = {"unclear_at": AWARDED, "replaces_badge_id": "badge-1", "award_id": "award-1"}
+    kept |= {"requested_by": "grace", "request_reason": "Ceremony", "request_fingerprint": "f"}
+    await an_issuance(ready, state=FAILED, origin=origin, credly_message="No.", attempts=40, **kept)
+    before = (await the_row_of(ready, BadgeIssuance))._asdict()
+
+    (row,) = await retried(ready)
+
+    after = (await the_row_of(ready, BadgeIssuance))._asdict()
+    assert row == Retryable(id=after["id"], achievement_id="forklift", reason=Reason.REFUSED_BY_CREDLY)
+    assert {name for name in after if after[name] != before[name]} == CHANGED
+    assert {name: after[name] for name in CHANGED} == {
+        "state": PENDING,
+        "reason": None,
+        "credly_message": None,
+        "attempts": 0,
+        "not_before": NOW,
+        "updated_at": NOW,
+    }
+
+
+@pytest.mark.parametrize("state", [state for state in IssuanceState if state is not FAILED])
+async def test_what_is_not_failed_is_left_alone(ready: Database, state: IssuanceState) -> None:
+    issuance = await an_issuance(ready, state=state)
+    before = await ledger(ready)
+
+    assert await retried(ready) == []
+    assert await matching(ready) == Matching()
+    async with ready.writing() as connection:  # as when its state changed between reading and writing
+        assert await retry_failed.make_due(connection, [issuance], now=NOW) == 0
+    assert await ledger(ready) == before
+
+
+async def test_what_failed_first_comes_first_and_no_more_than_the_cap(ready: Database) -> None:
+    ids = await failed_at(ready, AWARDED + HOUR, AWARDED, AWARDED + 2 * HOUR, AWARDED)
+
+    assert [row.id for row in await retried(ready, limit=3)] == [ids[1], ids[3], ids[0]]
+    assert [row.state for row in await ledger(ready)] == [PENDING, PENDING, FAILED, PENDING]
+    assert [row.id for row in await retried(ready, limit=3)] == [ids[2]]
+
+
+@pytest.mark.parametrize(
+    ("selection", "users"),
+    [
+        (EVERY, "user-1 user-2 user-3 other crane"),
+        (Selection(achievement_id="crane"), "crane"),
+        (Selection(portal_id="second"), "other"),
+        (Selection(reason=Reason.USER_MISSING), "crane"),
+        (Selection(start=AWARDED), "user-2 user-3 other crane"),
+        (Selection(end=AWARDED), "user-1"),
+        (Selection(start=AWARDED - DAY, end=AWARDED + DAY), "user-1 user-2 other crane"),
+        (Selection(achievement_id="forklift", reason=Reason.USER_MISSING), ""),
+    ],
+)
+async def test_each_part_of_a_selection_narrows_it(ready: Database, selection: Selection, users: str) -> None:
+    await an_integration(ready, achievement="crane")
+    await a_connection(ready, portal="second")
+    await failed_at(ready, AWARDED - DAY, AWARDED, AWARDED + DAY)
+    await an_issuance(ready, user="other", portal="second", state=FAILED)
+    await an_issuance(ready, user="crane", achievement="crane", state=FAILED, reason=Reason.USER_MISSING)
+
+    assert await matching(ready, selection) == Matching(ready=len(users.split()))
+    await retried(ready, selection)
+    assert {row.user_id for row in await ledger(ready) if row.state is PENDING} == set(users.split())
+
+
+async def test_without_an_integration_or_a_connection_it_stays_failed(ready: Database) -> None:
+    """An integration with another template is none for it: planning would cancel it, though Credly may have it."""
+    await an_issuance(ready, achievement="crane", state=FAILED)
+    await an_issuance(ready, badge_template_id="template-0", state=FAILED, unclear_at=NOW)
+    await an_issuance(ready, portal="second", state=FAILED)
+    before = await ledger(ready)
+
+    assert await matching(ready) == Matching(without_integration=2, unconnected=1)
+    assert await retried(ready) == []
+    assert await ledger(ready) == before
+
+
+@pytest.mark.parametrize(("kept_back", "stop"), [({"paused_at": NOW}, "paused"), ({"held_at": NOW}, "held"), ({}, "")])
+async def test_what_it_then_waits_for_is_said(database: Database, kept_back: dict[str, Any], stop: str) -> None:
+    await an_integration(database, **kept_back)
+    await a_connection(database)
+    await an_issuance(database, state=FAILED)
+
+    async with database.reading() as connection:
+        (shown,) = await retry_failed.choose(connection, EVERY, limit=9)
+    (row,) = await retried(database)
+
+    assert shown == row
+    assert row.stop == stop
+
+
+async def test_two_at_the_same_moment_make_each_one_due_once(ready: Database) -> None:
+    ids = await failed_at(ready, *[AWARDED] * 30)
+
+    several = await asyncio.gather(*(retried(ready, limit=10) for _ in range(6)))
+
+    taken = sorted(row.id for rows in several for row in rows)
+    assert len(set(taken)) == len(taken)
+    assert max(len(rows) for rows in several) <= 10
+    assert [row.id for row in await ledger(ready) if row.state is PENDING] == taken
+    await retried(ready)
+    assert [row.id for row in await ledger(ready) if row.state is PENDING] == ids
+
+
+async def test_as_many_as_the_form_takes_fit_into_one_statement(ready: Database) -> None:
+    (issuance,) = await failed_at(ready, AWARDED)
+
+    async with ready.writing() as connection:
+        assert await retry_failed.make_due(connection, range(issuance, issuance + AT_MOST), now=NOW) == 1
+
+
+async def test_what_another_transaction_changes_now_is_neither_waited_for_nor_changed(ready: Database) -> None:
+    ids = await failed_at(ready, AWARDED, AWARDED + HOUR)
+    if ready.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has one writer at a time")
+
+    async with ready.writing() as other:
+        await other.execute(update(issuances).where(issuances.c.id == ids[0]).values(looked_again_at=NOW))
+        async with asyncio.timeout(10):
+            assert [row.id for row in await retried(ready, limit=1)] == [ids[1]]
+        state = await other.scalar(select(issuances.c.state).where(issuances.c.id == ids[0]))
+        assert state is FAILED
+
+
+async def test_what_fails_again_is_the_last_one_then(ready: Database) -> None:
+    """So that forms with a cap go through everything, whatever fails again."""
+    ids = await failed_at(ready, AWARDED, AWARDED + HOUR)
+    await retried(ready, limit=1)
+    again = {"state": FAILED, "reason": Reason.REFUSED_BY_CREDLY}
+    await change(ready, BadgeIssuance, ids[0], **again)
+
+    assert [row.id for row in await retried(ready, limit=1, now=NOW + HOUR)] == [ids[1]]
