@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from rules.history import Answer, History, LedgerRow
 from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
+from rules.states import IssuanceState
 from rules.told import moment
 
 NEXT_RUN = "The next run of reconcile"
@@ -68,7 +68,7 @@ def _issued(history: History, row: LedgerRow) -> Answer:
             next="Nothing: a badge that ended at Credly is not issued again by itself.",
             advice="If it is owed nevertheless, run issue-badge with “replace”.",
         )
-    if row.origin is Origin.AWARD and not history.standing_awards:
+    if history.lost_its_award(row):
         return Answer(
             cause=Cause.AWARD_GONE,
             sentence=f"{who}, but the award was withdrawn afterwards.",
@@ -102,7 +102,7 @@ def _issuing(row: LedgerRow, now: datetime) -> Answer:
 def _no_longer_owed(history: History, row: LedgerRow) -> Answer | None:
     """What waits although nobody owes it any more: the next run sees that."""
     then = "lets the badge that was to be replaced stand" if row.replaces_badge_id else "cancels it"
-    if row.origin is Origin.AWARD and not history.standing_awards:
+    if history.lost_its_award(row):
         return Answer(
             cause=Cause.TO_BE_CANCELLED,
             sentence=Reason.AWARD_WITHDRAWN.sentence,

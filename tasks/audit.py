@@ -12,6 +12,7 @@ from credly.wire import Badge
 from models import audit
 from models.audit import KnownBadge
 from models.claiming import DueOrganization
+from models.withdrawal import withdrawals
 from rules.markup import code, plain, table
 from rules.told import Told, counted
 from tasks.people import asking, known_portal
@@ -64,7 +65,10 @@ async def audit_organization(due: DueOrganization) -> Audited:
         await _note(result, {badge.id: badge.state or "" for badge in badges}, moment=began)
     await _read_what_was_not_listed(current, result, began)
     async with database().reading() as connection:
-        result.without_award = await audit.issued_without_award(connection, portal_ids=due.portal_ids, limit=_SHOWN + 1)
+        counts = await withdrawals(connection, audit.issued_and_valid(due.portal_ids), now=now())
+        result.without_award = await audit.issued_without_award(
+            connection, counts, portal_ids=due.portal_ids, limit=_SHOWN + 1
+        )
         result.counts = await audit.counts(connection, portal_ids=due.portal_ids)
     return result
 

@@ -6,6 +6,7 @@ from prefect.cache_policies import NO_CACHE
 from credly.errors import CredlyError, NotFound, Refused
 from models import audit
 from models.audit import ToBeRevoked
+from models.withdrawal import withdrawals
 from rules.told import Told, counted
 from tasks.people import asking, known_portal
 from tasks.resources import Organization, database, now, organization
@@ -27,7 +28,8 @@ async def revoke_all(portal: str) -> Told:
     revoked = left = 0
     for due in organizations:
         async with database().reading() as connection:
-            badges = await audit.to_be_revoked(connection, portal_ids=due.portal_ids, limit=_AT_MOST)
+            counts = await withdrawals(connection, audit.may_be_revoked(due.portal_ids), now=now())
+            badges = await audit.to_be_revoked(connection, counts, portal_ids=due.portal_ids, limit=_AT_MOST)
         if badges:
             async with asking(due):
                 done = await revoke_withdrawn(badges)

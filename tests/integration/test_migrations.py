@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 
 import models
 from models.base import laurel_metadata
@@ -135,6 +135,33 @@ async def test_going_back_and_forth_ends_where_it_began(empty_database: Database
     await migrate(empty_database)
 
     assert await differences(empty_database) == []
+
+
+async def test_connections_from_before_do_not_count_deletions_and_survive_the_way_back(
+    empty_database: Database,
+) -> None:
+    async def go_to(revision: str, *, back: bool = False) -> None:
+        go = command.downgrade if back else command.upgrade
+        async with empty_database.writing() as connection:
+            await connection.run_sync(lambda sync: go(alembic_config(sync), revision))
+
+    async def connection_and_constraints() -> tuple[dict[str, Any], Any]:
+        async with empty_database.reading() as connection:
+            (row,) = (await connection.execute(text("SELECT * FROM credly_connections"))).mappings()
+            return dict(row), (await connection.run_sync(described_constraints))["credly_connections"]
+
+    await go_to("0003")
+    columns = "portal_id, organization_id, token_block, base_url, calls_per_second, missing_name, connected_at"
+    values = "'p', 'o', 'b', 'https://credly.example.org', 3, '', '2026-11-02 08:00:00'"
+    async with empty_database.writing() as connection:
+        await connection.execute(text(f"INSERT INTO credly_connections ({columns}) VALUES ({values})"))
+    before = await connection_and_constraints()
+    await go_to("0004")
+    after = await connection_and_constraints()
+    await go_to("0003", back=True)
+
+    assert (bool(after[0].pop("deletion_withdraws")), after) == (False, before)
+    assert await connection_and_constraints() == before
 
 
 async def test_the_platforms_tables_are_not_touched(empty_database: Database) -> None:
