@@ -132,10 +132,10 @@ class ToBeRevoked:
 
 def may_be_revoked(portal_ids: Sequence[str]) -> ColumnElement[bool]:
     """Return the condition: an issued badge that is revoked once its award is withdrawn."""
-    asked_for = exists().where(
+    revokes = exists().where(
         integrations.c.achievement_id == issuances.c.achievement_id, integrations.c.revoke_when_withdrawn
     )
-    return and_(issued_and_valid(portal_ids), asked_for)
+    return and_(issued_and_valid(portal_ids), revokes)
 
 
 async def revocable(connection: AsyncConnection, counts: Withdrawals, *, portal_ids: Sequence[str]) -> list[Revocable]:

@@ -119,7 +119,7 @@ async def enter(connection: AsyncConnection, request: Request, *, now: datetime)
         new = dialect.insert(issuances).values(**_new_row(request, now=now) | asked)
         await connection.execute(new.on_conflict_do_nothing())  # somebody else asks for it at the same moment
     elif values := _values_for(IssuanceState(found.state), request, now=now):
-        if award is None and await award_is_gone(connection, found, now=now):  # and the badge is asked for all the same
+        if award is None and await award_is_gone(connection, found, now=now):  # then there is no moment to keep
             values |= {"award_id": None, "awarded_at": now, "origin": Origin.BY_HAND}
         await _change(connection, found, request, values | asked)
     row = await issuance_of(connection, request)

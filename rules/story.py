@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from rules.history import Answer, History, LedgerRow
 from rules.reasons import Reason
-from rules.states import IssuanceState
+from rules.states import IssuanceState, Origin
 from rules.told import moment
 
 NEXT_RUN = "The next run of reconcile"
@@ -75,10 +75,12 @@ def _issued(history: History, row: LedgerRow) -> Answer:
             next="revoke-withdrawn revokes it tonight if the achievement was enabled so; otherwise it stays.",
             advice="Revoke it at Credly by hand if it must go.",
         )
+    missing = row.origin is Origin.AWARD and not history.standing_awards
+    gone = " The platform has no row of its award any more, which does not withdraw it." if missing else ""
     claimed = {"accepted": " Credly says that it was accepted.", "pending": " It was not accepted yet."}
     return Answer(
         cause=Cause.HAS_BADGE,
-        sentence=f"{who}.{claimed.get(row.credly_state or '', '')}",
+        sentence=f"{who}.{claimed.get(row.credly_state or '', '')}{gone}",
         next="Nothing: it is done.",
         advice="If it is not seen at Credly: it goes to the primary e-mail address, and may wait there to be accepted.",
     )

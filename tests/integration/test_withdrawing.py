@@ -261,7 +261,7 @@ async def test_an_issued_badge_whose_award_is_gone_is_revoked_only_where_the_con
 async def test_another_withdrawn_award_does_not_stand_for_a_row_that_is_gone(
     ready: Database, other: dict[str, Any], withdrawn: bool
 ) -> None:
-    """But the same moment under another id is the same award, written anew by the platform."""
+    """But the same moment under another id is the same award, which the platform has written again."""
     await an_award(ready, "another", **other)
     await an_issuance(ready, award_id="award-1", awarded_at=AWARDED)
 

@@ -81,7 +81,7 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
         ((row(ISSUED),), {"awards": (GONE,)}, Cause.AWARD_GONE, "but the award was withdrawn afterwards."),
         ((row(ISSUED, origin=Origin.BY_HAND),), {"awards": ()}, Cause.HAS_BADGE, "ada has the badge"),
         ((row(ISSUED),), {"integration": OTHER}, Cause.HAS_BADGE, "ada has the badge"),
-        ((row(ISSUED),), {"awards": ()}, Cause.HAS_BADGE, "ada has the badge"),
+        ((row(ISSUED),), {"awards": ()}, Cause.HAS_BADGE, "The platform has no row of its award any more"),
         ((row(ISSUED),), {"awards": (), "deletion_withdraws": True}, Cause.AWARD_GONE, "withdrawn afterwards."),
         ((row(ISSUED, award_id="a-2"),), {"awards": (GONE,)}, Cause.HAS_BADGE, "ada has the badge"),
         ((row(ISSUED, award_id="a-1"),), {"awards": (GONE,)}, Cause.AWARD_GONE, "withdrawn afterwards."),
