@@ -1,6 +1,7 @@
 """What the ledger and the stand-in say after a run, in counts only: nobody's name or address is read."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import case, exists, func, select
 
@@ -9,6 +10,7 @@ from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance, IssuanceAttempt
 from models.platform import AchievementAward
 from models.tables import table
+from models.withdrawal import withdrawn
 from rules.reasons import Reason
 from rules.states import IssuanceState
 
@@ -85,7 +87,7 @@ async def count_awards_without_row(database: Database) -> dict[str, int]:
     """Count the awards for which the ledger has no row, by the sentence that says why."""
     why = case(
         (~exists().where(integrations.c.achievement_id == awards.c.achievement_id), NO_INTEGRATION),
-        (awards.c.withdrawn_at.is_not(None), WITHDRAWN),
+        (withdrawn(now=datetime.now(UTC)), WITHDRAWN),
         else_=AWARDED_AGAIN,
     ).label("why")
     of_ledger = exists().where(issuances.c.award_id == awards.c.id)

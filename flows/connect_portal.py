@@ -20,6 +20,7 @@ async def connect_portal(
     base_url: str = "",
     calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 3.0,
     missing_name: Annotated[str, Field(max_length=100)] = "",
+    deletion_withdraws: bool = False,
 ) -> State[None]:
     """Connect a portal to its organization at Credly, or change how it is connected.
 
@@ -34,6 +35,7 @@ async def connect_portal(
         base_url: Only for the environment "other", such as http://127.0.0.1:8090/v1. Leave empty otherwise.
         calls_per_second: How fast Credly may be called for this organization.
         missing_name: Sent in place of a blank first or last name, such as "-". Leave empty to have such users fail.
+        deletion_withdraws: Count an award whose row was deleted as withdrawn. Otherwise only withdrawn_at counts.
     """
     async with run_context():
         return await tell(
@@ -45,6 +47,7 @@ async def connect_portal(
                 base_url=base_url,
                 calls_per_second=calls_per_second,
                 missing_name=missing_name,
+                deletion_withdraws=deletion_withdraws,
             ),
             key="connect-portal",
         )

@@ -1,15 +1,20 @@
 """Revoke the badges of withdrawn awards."""
 
+from typing import Annotated
+
 from prefect import State, flow
+from pydantic import Field
 
 from rules.choices import PlatformId
 from tasks.people import tell
-from tasks.revoke import revoke_all
+from tasks.revoke import HOLD_ABOVE, revoke_all
 from tasks.runtime.run import run_context
 
 
 @flow(name="revoke-withdrawn", persist_result=False)
-async def revoke_withdrawn(portal: PlatformId = "") -> State[None]:
+async def revoke_withdrawn(
+    portal: PlatformId = "", hold_above: Annotated[int, Field(ge=0)] = HOLD_ABOVE
+) -> State[None]:
     """Revoke badges whose awards were withdrawn, of achievements that were enabled with `revoke_when_withdrawn`.
 
     There is no way back at Credly. A new award makes the badge due again. All other badges of withdrawn awards stay;
@@ -17,6 +22,7 @@ async def revoke_withdrawn(portal: PlatformId = "") -> State[None]:
 
     Args:
         portal: Only this portal's badges (the portal's id). Leave empty for all.
+        hold_above: If more badges of a portal than this are to be revoked, none of them is.
     """
     async with run_context():
-        return await tell(revoke_all(portal), key="revoke-withdrawn")
+        return await tell(revoke_all(portal, hold_above=hold_above), key="revoke-withdrawn")

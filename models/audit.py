@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.claiming import DueOrganization
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.tables import table
-from models.waiting import is_withdrawn
+from models.withdrawal import VALID_AT_CREDLY, Withdrawals, is_withdrawn
 from rules.reasons import Reason
 from rules.states import IssuanceState
+from rules.withdrawal import Revocable
 
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
@@ -105,9 +106,17 @@ async def counts(connection: AsyncConnection, *, portal_ids: Sequence[str]) -> d
     return {row.told: row.n for row in await connection.execute(query)}
 
 
-async def issued_without_award(connection: AsyncConnection, *, portal_ids: Sequence[str], limit: int) -> list[int]:
-    """Return issued badges whose award was withdrawn and that stand at Credly as far as is known."""
-    query = select(issuances.c.id).where(_stands_without_award(portal_ids)).order_by(issuances.c.id).limit(limit)
+def issued_and_valid(portal_ids: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition: an issued badge of these portals that is valid at Credly, as far as the ledger has it."""
+    return and_(_ISSUED, issuances.c.portal_id.in_(portal_ids), VALID_AT_CREDLY)
+
+
+async def issued_without_award(
+    connection: AsyncConnection, counts: Withdrawals, *, portal_ids: Sequence[str], limit: int
+) -> list[int]:
+    """Return issued badges whose award was withdrawn and that are valid at Credly, as far as the ledger has it."""
+    without = and_(issued_and_valid(portal_ids), is_withdrawn(counts))
+    query = select(issuances.c.id).where(without).order_by(issuances.c.id).limit(limit)
     return list((await connection.execute(query)).scalars())
 
 
@@ -121,7 +130,32 @@ class ToBeRevoked:
     silent: bool
 
 
-async def to_be_revoked(connection: AsyncConnection, *, portal_ids: Sequence[str], limit: int) -> list[ToBeRevoked]:
+def may_be_revoked(portal_ids: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition: an issued badge that is revoked once its award is withdrawn."""
+    revokes = exists().where(
+        integrations.c.achievement_id == issuances.c.achievement_id, integrations.c.revoke_when_withdrawn
+    )
+    return and_(issued_and_valid(portal_ids), revokes)
+
+
+async def revocable(connection: AsyncConnection, counts: Withdrawals, *, portal_ids: Sequence[str]) -> list[Revocable]:
+    """Count the badges to revoke, by portal and achievement."""
+    columns = (issuances.c.portal_id, issuances.c.achievement_id)
+    query = (
+        select(*columns, func.count().label("badges"))
+        .where(may_be_revoked(portal_ids), is_withdrawn(counts))
+        .group_by(*columns)
+        .order_by(*columns)
+    )
+    return [
+        Revocable(portal_id=row.portal_id, achievement_id=row.achievement_id, badges=row.badges)
+        for row in await connection.execute(query)
+    ]
+
+
+async def to_be_revoked(
+    connection: AsyncConnection, counts: Withdrawals, *, portal_ids: Sequence[str], limit: int
+) -> list[ToBeRevoked]:
     """Return badges to revoke, the oldest first."""
     query = (
         select(
@@ -131,7 +165,7 @@ async def to_be_revoked(connection: AsyncConnection, *, portal_ids: Sequence[str
             integrations.c.suppress_notification,
         )
         .join(integrations, integrations.c.achievement_id == issuances.c.achievement_id)
-        .where(integrations.c.revoke_when_withdrawn, _stands_without_award(portal_ids))
+        .where(integrations.c.revoke_when_withdrawn, issued_and_valid(portal_ids), is_withdrawn(counts))
         .order_by(issuances.c.id)
         .limit(limit)
     )
@@ -159,8 +193,3 @@ async def put_revoked(connection: AsyncConnection, badge: ToBeRevoked, *, now: d
         "updated_at": now,
     }
     await connection.execute(update(issuances).where(same).values(**values))
-
-
-def _stands_without_award(portal_ids: Sequence[str]) -> ColumnElement[bool]:
-    standing = or_(issuances.c.credly_state.is_(None), issuances.c.credly_state.in_(["pending", "accepted"]))
-    return and_(_ISSUED, issuances.c.portal_id.in_(portal_ids), is_withdrawn(), standing)

@@ -12,6 +12,7 @@ from models.ledger import BadgeIssuance
 from models.owed import to_be_replaced
 from models.platform import AchievementAward
 from models.tables import table
+from models.withdrawal import has_lost_its_award, not_withdrawn
 from rules.states import IssuanceState, Origin
 
 issuances = table(BadgeIssuance)
@@ -42,7 +43,7 @@ class FoundAward:
 
 
 async def standing_award(
-    connection: AsyncConnection, *, achievement_id: str, user_id: str, preferred: str | None = None
+    connection: AsyncConnection, *, achievement_id: str, user_id: str, now: datetime, preferred: str | None = None
 ) -> FoundAward | None:
     """Return the user's award of the achievement that was not withdrawn: the preferred one, else the first, or None."""
     query = (
@@ -50,13 +51,18 @@ async def standing_award(
         .where(
             awards.c.achievement_id == achievement_id,
             awards.c.user_id == user_id,
-            awards.c.withdrawn_at.is_(None),
+            not_withdrawn(now=now),
         )
         .order_by(case((awards.c.id == preferred, 0), else_=1), awards.c.awarded_at, awards.c.id)
         .limit(1)
     )
     found = (await connection.execute(query)).one_or_none()
     return None if found is None else FoundAward(award_id=found.id, awarded_at=found.awarded_at)
+
+
+async def award_is_gone(connection: AsyncConnection, row: BadgeIssuance, *, now: datetime) -> bool:
+    """Say whether a row names an award that is withdrawn. One whose row is missing may still count."""
+    return row.award_id is not None and await has_lost_its_award(connection, row.id, now=now)
 
 
 async def issuance_of(connection: AsyncConnection, request: Request) -> BadgeIssuance | None:
@@ -97,6 +103,7 @@ async def enter(connection: AsyncConnection, request: Request, *, now: datetime)
         connection,
         achievement_id=request.achievement_id,
         user_id=request.user_id,
+        now=now,
         preferred=found.award_id if found else None,
     )
     asked = {"requested_by": request.requested_by, "request_reason": request.reason, "updated_at": now}
@@ -112,7 +119,7 @@ async def enter(connection: AsyncConnection, request: Request, *, now: datetime)
         new = dialect.insert(issuances).values(**_new_row(request, now=now) | asked)
         await connection.execute(new.on_conflict_do_nothing())  # somebody else asks for it at the same moment
     elif values := _values_for(IssuanceState(found.state), request, now=now):
-        if award is None and found.award_id is not None:  # its award was withdrawn; a person still wants it
+        if award is None and await award_is_gone(connection, found, now=now):  # then there is no moment to keep
             values |= {"award_id": None, "awarded_at": now, "origin": Origin.BY_HAND}
         await _change(connection, found, request, values | asked)
     row = await issuance_of(connection, request)

@@ -5,7 +5,7 @@ reaches the badge.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, func, literal, selec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import claiming
-from models.by_hand import Request, issuance_of, standing_award
+from models.by_hand import Request, award_is_gone, issuance_of, standing_award
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform import (
@@ -26,6 +26,7 @@ from models.platform import (
     UserEmail,
 )
 from models.tables import table
+from models.withdrawal import Moment, not_withdrawn, withdrawn
 from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
 from rules.facts import BadgeOptions, IssuanceFacts
 from rules.text import tidy
@@ -42,34 +43,40 @@ integrations = table(CredlyIntegration)
 connections = table(CredlyConnection)
 
 
-def claim_and_read(connection: Connection, issuance_ids: Sequence[int], **claim: Any) -> list[IssuanceFacts]:
+def claim_and_read(
+    connection: Connection, issuance_ids: Sequence[int], *, now: datetime, **claim: Any
+) -> list[IssuanceFacts]:
     """Claim those of the issuances that are due, as `models.claiming.claim` does, and return what is known of them.
 
     In one transaction: where the platform's data cannot be read, nothing is left behind claimed.
     """
-    claimed = claiming.claim(connection, issuance_ids, **claim)
-    return facts_of(connection, claimed) if claimed else []
+    claimed = claiming.claim(connection, issuance_ids, now=now, **claim)
+    return facts_of(connection, claimed, now=now) if claimed else []
 
 
-def facts_of(connection: Connection, issuance_ids: Sequence[int]) -> list[IssuanceFacts]:
-    """Return what is known of these issuances, each once, in the order of their ids.
+def facts_of(connection: Connection, issuance_ids: Sequence[int], *, now: datetime) -> list[IssuanceFacts]:
+    """Return what is known of these issuances at `now` (UTC), each once, in the order of their ids.
 
     Each once also where the platform's tables are views, and show two primary addresses or a key twice: what came
     twice in a batch would be sent twice.
     """
     first: dict[int, Any] = {}
-    for row in connection.execute(_of_issuances(), {"ids": issuance_ids}):
+    for row in connection.execute(_of_issuances(), {"ids": issuance_ids, "now": now}):
         first.setdefault(row.id, row)
     return [_facts(row) for row in first.values()]
 
 
-async def facts_of_owed(connection: AsyncConnection, owed: Select[Any], *, limit: int) -> list[IssuanceFacts]:
+async def facts_of_owed(
+    connection: AsyncConnection, owed: Select[Any], *, now: datetime, limit: int
+) -> list[IssuanceFacts]:
     """Return what is known of awards that are not in the ledger yet: for a preview. Their issuance id is 0."""
     rows = owed.order_by("portal_id", "award_id").limit(limit).cte("owed")
-    return [_facts(row) for row in await connection.execute(_facts_query(rows).order_by(rows.c.award_id))]
+    return [_facts(row) for row in await connection.execute(_facts_query(rows, now).order_by(rows.c.award_id))]
 
 
-async def facts_of_latest_award(connection: AsyncConnection, achievement_id: str) -> IssuanceFacts | None:
+async def facts_of_latest_award(
+    connection: AsyncConnection, achievement_id: str, *, now: datetime
+) -> IssuanceFacts | None:
     """Return what is known of an achievement's latest award, whether or not it is in the ledger: for an example."""
     latest = (
         select(
@@ -82,25 +89,26 @@ async def facts_of_latest_award(connection: AsyncConnection, achievement_id: str
         )
         .join(achievements, achievements.c.id == awards.c.achievement_id)
         .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
-        .where(awards.c.achievement_id == achievement_id, awards.c.withdrawn_at.is_(None))
+        .where(awards.c.achievement_id == achievement_id, not_withdrawn(now=now))
         .order_by(awards.c.awarded_at.desc(), awards.c.id)
         .limit(1)
         .cte("latest")
     )
-    found = (await connection.execute(_facts_query(latest).order_by(emails.c.id))).first()
+    found = (await connection.execute(_facts_query(latest, now).order_by(emails.c.id))).first()
     return None if found is None else _facts(found)
 
 
-async def facts_of_wish(connection: AsyncConnection, wish: Request) -> IssuanceFacts:
+async def facts_of_wish(connection: AsyncConnection, wish: Request, *, now: datetime) -> IssuanceFacts:
     """Return what is known of a badge that a person asks for, as issuing it now would find it: for a preview."""
     row = await issuance_of(connection, wish)
     award = await standing_award(
         connection,
         achievement_id=wish.achievement_id,
         user_id=wish.user_id,
+        now=now,
         preferred=row.award_id if row else None,
     )
-    asked_before = row.awarded_at if row and row.award_id is None else None
+    asked_before = row.awarded_at if row and not await award_is_gone(connection, row, now=now) else None
     columns = {
         "achievement_id": wish.achievement_id,
         "user_id": wish.user_id,
@@ -113,7 +121,7 @@ async def facts_of_wish(connection: AsyncConnection, wish: Request) -> IssuanceF
     }
     values = [literal(value, type_=issuances.c[name].type).label(name) for name, value in columns.items()]
     wished = select(*values).cte("wished")
-    found = (await connection.execute(_facts_query(wished).order_by(emails.c.id))).first()
+    found = (await connection.execute(_facts_query(wished, now).order_by(emails.c.id))).first()
     if found is None:
         raise AssertionError
     return _facts(found)
@@ -122,7 +130,7 @@ async def facts_of_wish(connection: AsyncConnection, wish: Request) -> IssuanceF
 _OWN = ("id", "attempts", "unclear_at", "sent_at", "request_fingerprint", "replaces_badge_id")
 
 
-def _facts_query(ledger: Any) -> Select[Any]:
+def _facts_query(ledger: Any, now: Moment) -> Select[Any]:
     """Join the platform's data to rows that look like the ledger's."""
     is_ledger = "id" in ledger.c
     award_of = awards.c.id == ledger.c.award_id
@@ -139,7 +147,7 @@ def _facts_query(ledger: Any) -> Select[Any]:
             ledger.c.badge_template_id,
             ledger.c.award_id,
             func.coalesce(awards.c.awarded_at, ledger.c.awarded_at).label("award_moment"),
-            awards.c.withdrawn_at,
+            withdrawn(now=now).label("award_withdrawn"),
             users.c.id.label("found_user_id"),
             users.c.first_name,
             users.c.last_name,
@@ -178,7 +186,8 @@ def _facts_query(ledger: Any) -> Select[Any]:
 @cache
 def _of_issuances() -> Select[Any]:
     chosen = issuances.c.id.in_(bindparam("ids", expanding=True))
-    return _facts_query(issuances).where(chosen).order_by(issuances.c.id, emails.c.id)
+    now = bindparam("now", type_=awards.c.withdrawn_at.type)
+    return _facts_query(issuances, now).where(chosen).order_by(issuances.c.id, emails.c.id)
 
 
 def _facts(row: Any) -> IssuanceFacts:
@@ -197,7 +206,7 @@ def _facts(row: Any) -> IssuanceFacts:
         sent_at=getattr(row, "sent_at", None),
         awarded_at=row.award_moment,
         integration_exists=row.i_id is not None,
-        award_withdrawn=row.withdrawn_at is not None,
+        award_withdrawn=bool(row.award_withdrawn),
         held=row.i_held_at is not None,
         paused=row.i_paused_at is not None,
         user_exists=row.found_user_id is not None,

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, case, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import directory
@@ -15,6 +15,7 @@ from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance, IssuanceAttempt
 from models.platform import AchievementAward
 from models.tables import table
+from models.withdrawal import withdrawals, withdrawn
 from rules.badge_request import Prepared, prepare_request
 from rules.facts import IssuanceFacts
 from rules.history import Award, Call, History, Integration, LedgerRow
@@ -22,6 +23,7 @@ from rules.history import Award, Call, History, Integration, LedgerRow
 issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
 awards = table(AchievementAward)
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ async def history_of(connection: AsyncConnection, *, user_id: str, achievement_i
     """Return all that is known; empty where user or achievement are unknown. `now` is UTC."""
     place = await directory.place_of(connection, achievement_id)
     rows = await _rows(connection, user_id, achievement_id)
+    mine = and_(issuances.c.achievement_id == achievement_id, issuances.c.user_id == user_id)
+    counts = await withdrawals(connection, mine, now=now)
     history = History(
         user_id=user_id,
         achievement_id=achievement_id,
@@ -43,10 +47,11 @@ async def history_of(connection: AsyncConnection, *, user_id: str, achievement_i
         user_exists=await directory.user_exists(connection, user_id),
         connected_at=place.connection.connected_at if place and place.connection else None,
         integration=_integration(place.integration) if place and place.integration else None,
-        awards=await _awards(connection, user_id, achievement_id),
+        awards=await _awards(connection, user_id, achievement_id, now),
         rows=rows,
+        deletion_withdraws=bool(counts.by_deletion),
     )
-    facts = await _facts(connection, history)
+    facts = await _facts(connection, history, now)
     prepared = prepare_request(facts, now=now) if facts else None
     if not isinstance(prepared, Prepared):
         return Found(history=_with(history, cannot_be_sent=prepared))
@@ -57,11 +62,11 @@ def _with(history: History, **changes: Any) -> History:
     return History(**vars(history) | changes)
 
 
-async def _facts(connection: AsyncConnection, history: History) -> IssuanceFacts | None:
+async def _facts(connection: AsyncConnection, history: History, now: datetime) -> IssuanceFacts | None:
     """What a run would find now: of the row, or of an award that has none yet."""
     integration, row = history.integration, history.row
     if row is not None:
-        return (await connection.run_sync(facts_of, [row.issuance_id]))[0]
+        return (await connection.run_sync(facts_of, [row.issuance_id], now=now))[0]
     if integration is None or not history.standing_awards:
         return None
     wish = Request(
@@ -70,17 +75,19 @@ async def _facts(connection: AsyncConnection, history: History) -> IssuanceFacts
         portal_id=history.portal_id,
         badge_template_id=integration.badge_template_id,
     )
-    return await facts_of_wish(connection, wish)
+    return await facts_of_wish(connection, wish, now=now)
 
 
-async def _awards(connection: AsyncConnection, user_id: str, achievement_id: str) -> tuple[Award, ...]:
+async def _awards(connection: AsyncConnection, user_id: str, achievement_id: str, now: datetime) -> tuple[Award, ...]:
+    # PostgreSQL has moments that Python has not: infinity, and years above 9999.
+    shown = case((awards.c.withdrawn_at.between(_FIRST, _LAST), awards.c.withdrawn_at))
     query = (
-        select(awards.c.id, awards.c.awarded_at, awards.c.withdrawn_at)
+        select(awards.c.id, awards.c.awarded_at, withdrawn(now=now).label("withdrawn"), shown.label("withdrawn_at"))
         .where(awards.c.achievement_id == achievement_id, awards.c.user_id == user_id)
         .order_by(awards.c.awarded_at, awards.c.id)
     )
     return tuple(
-        Award(award_id=row.id, awarded_at=row.awarded_at, withdrawn_at=row.withdrawn_at)
+        Award(award_id=row.id, awarded_at=row.awarded_at, withdrawn=row.withdrawn, withdrawn_at=row.withdrawn_at)
         for row in await connection.execute(query)
     )
 

@@ -28,6 +28,7 @@ class CredlyConnection(LaurelTable, table=True):
     token_ends_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     calls_per_second: float = 3.0
     missing_name: str = Field(default="", max_length=100)
+    deletion_withdraws: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     connected_at: datetime = Field(sa_type=UtcDateTime)
     planned_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

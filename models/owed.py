@@ -31,6 +31,7 @@ from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform import Achievement, AchievementAward
 from models.tables import table
+from models.withdrawal import not_withdrawn
 from rules.choices import EarnedAgain
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
@@ -91,7 +92,7 @@ def _owed_pairs(part: Slice) -> Select[Any]:
     mine = select(issuances.c.achievement_id).where(_same_user(issuances, given))
     has_cancelled = mine.where(_CANCELLED).exists()
     nothing_stands = or_(~mine.exists(), and_(has_cancelled, ~mine.where(~_CANCELLED).exists()))
-    is_covered = exists().where(integrations.c.achievement_id == given.c.achievement_id, covered(given))
+    is_covered = exists().where(integrations.c.achievement_id == given.c.achievement_id, covered(given, now=part.now))
     return select(given.c.achievement_id, given.c.user_id).where(is_covered, nothing_stands, _of_portal(part))
 
 
@@ -100,7 +101,7 @@ def newly_owed(*, now: datetime, portal_id: str | None = None, pairs: FromClause
 
     Its columns are those of the ledger row that each becomes. `pairs` names the achievements and users in question.
     """
-    ranked = _ranked_awards(portal_id, pairs).subquery()
+    ranked = _ranked_awards(portal_id, pairs, now).subquery()
     first = ranked.c.place == 1
     future = ranked.c.awarded_at > now
     state = case(
@@ -134,7 +135,7 @@ def newly_owed(*, now: datetime, portal_id: str | None = None, pairs: FromClause
     ).where(first)
 
 
-def _ranked_awards(portal_id: str | None, pairs: FromClause | None) -> Select[Any]:
+def _ranked_awards(portal_id: str | None, pairs: FromClause | None, now: datetime) -> Select[Any]:
     """Covered awards without a ledger row, numbered per achievement and user by their moment."""
     place = func.row_number().over(
         partition_by=(awards.c.achievement_id, awards.c.user_id), order_by=(awards.c.awarded_at, awards.c.id)
@@ -156,7 +157,7 @@ def _ranked_awards(portal_id: str | None, pairs: FromClause | None) -> Select[An
         .join(achievements, achievements.c.id == awards.c.achievement_id)
         .outerjoin(connections, connections.c.portal_id == achievements.c.portal_id)
         .outerjoin(issuances, and_(_same_user(issuances, awards), _stands_in_the_way()))
-        .where(issuances.c.id.is_(None), covered(awards))
+        .where(issuances.c.id.is_(None), covered(now=now))
     )
     return query if portal_id is None else query.where(achievements.c.portal_id == portal_id)
 
@@ -172,10 +173,10 @@ def _stands_in_the_way() -> ColumnElement[bool]:
     )
 
 
-def covered(given: FromClause = awards) -> ColumnElement[bool]:
+def covered(given: FromClause = awards, *, now: datetime) -> ColumnElement[bool]:
     """An integration covers awards from the moment it was enabled; `issue_since` reaches further back."""
     since = func.coalesce(integrations.c.issue_since, integrations.c.enabled_at)
-    return and_(given.c.awarded_at >= since, given.c.withdrawn_at.is_(None))
+    return and_(given.c.awarded_at >= since, not_withdrawn(given, now=now))
 
 
 async def _revive_cancelled(connection: AsyncConnection, part: Slice) -> int:
@@ -183,7 +184,7 @@ async def _revive_cancelled(connection: AsyncConnection, part: Slice) -> int:
 
     Not where another template's badge of the achievement stands: it was issued while this one was cancelled.
     """
-    owed_award = _award_of_issuance(covered()).order_by(awards.c.awarded_at, awards.c.id)
+    owed_award = _award_of_issuance(covered(now=part.now)).order_by(awards.c.awarded_at, awards.c.id)
     another = issuances.alias()
     has_another = exists().where(_same_user(another, issuances), another.c.state != IssuanceState.CANCELLED)
     chosen = owed_award.limit(1).correlate(issuances).scalar_subquery()
@@ -213,7 +214,8 @@ async def _revive_cancelled(connection: AsyncConnection, part: Slice) -> int:
 async def _replace_earned_again(connection: AsyncConnection, part: Slice) -> int:
     """Where the integration says so, a later award of the same achievement replaces the badge."""
     is_later = and_(awards.c.awarded_at > issuances.c.awarded_at, awards.c.awarded_at <= part.now)
-    later = _award_of_issuance(covered(), _REPLACES, is_later).order_by(awards.c.awarded_at.desc(), awards.c.id)
+    later = _award_of_issuance(covered(now=part.now), _REPLACES, is_later)
+    later = later.order_by(awards.c.awarded_at.desc(), awards.c.id)
     chosen = later.limit(1).correlate(issuances).scalar_subquery()
     moment = select(awards.c.awarded_at).where(awards.c.id == chosen).scalar_subquery()
     changed = (
@@ -265,7 +267,7 @@ def _issuances_of(part: Slice, *conditions: ColumnElement[bool]) -> Select[Any]:
         .join(issuances, _same_user(issuances, given))
         .where(
             issuances.c.badge_template_id == integrations.c.badge_template_id,
-            covered(given),
+            covered(given, now=part.now),
             *conditions,
             _of_portal(part),
         )

@@ -112,11 +112,11 @@ async def _found_contradicted(database: Database, wanted: Sweep, *among: Any, hi
     if wanted.portal_id is not None:
         among = (*among, issuances.c.portal_id == wanted.portal_id)
     async with database.reading() as connection:
-        ids = await to_be_settled(connection, *among, hint=hint)
-    if not ids:
+        found = await to_be_settled(connection, *among, now=wanted.now, hint=hint)
+    if not found.ids:
         return PlanCounts()
     async with database.writing() as connection:
-        settled = await settle(connection, ids, now=wanted.now)
+        settled = await settle(connection, found)
     return PlanCounts(cancelled=settled.cancelled, unblocked=settled.unblocked)
 
 

@@ -110,7 +110,7 @@ async def due_at_once(connection: AsyncConnection, achievement_id: str, *, now: 
     query = (
         select(func.count(func.distinct(awards.c.user_id)))
         .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
-        .where(awards.c.achievement_id == achievement_id, covered(), awards.c.awarded_at <= now, ~stands)
+        .where(awards.c.achievement_id == achievement_id, covered(now=now), awards.c.awarded_at <= now, ~stands)
     )
     return int(await connection.scalar(query) or 0)
 

@@ -11,13 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.owed import rows_of
-from models.platform import AchievementAward
 from models.tables import table
+from models.withdrawal import Withdrawals, is_withdrawn, withdrawals
 from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
+from rules.states import IssuanceState
 
 issuances = table(BadgeIssuance)
-awards = table(AchievementAward)
 integrations = table(CredlyIntegration)
 connections = table(CredlyConnection)
 
@@ -41,28 +40,41 @@ class Settled:
         return Settled(cancelled=self.cancelled + other.cancelled, unblocked=self.unblocked + other.unblocked)
 
 
-async def to_be_settled(connection: AsyncConnection, *among: ColumnElement[bool], hint: str = "") -> list[int]:
+@dataclass(frozen=True, kw_only=True)
+class Contradicted:
+    """Open issuances that have to be settled, and what counts as withdrawn for them."""
+
+    ids: list[int]
+    counts: Withdrawals
+
+
+async def to_be_settled(
+    connection: AsyncConnection, *among: ColumnElement[bool], now: datetime, hint: str = ""
+) -> Contradicted:
     """Return those open issuances among these that awards, integrations or connections contradict.
 
     The hint names an index to SQLite, which otherwise takes the one by state and reads all that is open.
     """
-    differs = or_(_without_integration(), _unconnected(), _connected(), is_withdrawn(), _lost_its_replacement())
+    counts = await withdrawals(connection, OPEN, *among, now=now, hint=hint)
+    contradictions = (_without_integration(), _unconnected(), _connected(), _lost_its_replacement(counts))
+    differs = or_(is_withdrawn(counts), *contradictions)
     query = select(issuances.c.id).where(OPEN, *among, differs).order_by(issuances.c.id)
-    return list((await connection.execute(query.with_hint(issuances, hint, "sqlite") if hint else query)).scalars())
+    found = await connection.execute(query.with_hint(issuances, hint, "sqlite") if hint else query)
+    return Contradicted(ids=list(found.scalars()), counts=counts)
 
 
-async def settle(connection: AsyncConnection, ids: Sequence[int], *, now: datetime) -> Settled:
+async def settle(connection: AsyncConnection, found: Contradicted) -> Settled:
     """Bring these open issuances up to what awards, integrations and connections say now."""
     settled = Settled()
-    for start in range(0, len(ids), _AT_A_TIME):
-        settled += await _settle(connection, ids[start : start + _AT_A_TIME], now)
+    for start in range(0, len(found.ids), _AT_A_TIME):
+        settled += await _settle(connection, found.ids[start : start + _AT_A_TIME], found.counts)
     return settled
 
 
-async def _settle(connection: AsyncConnection, ids: Sequence[int], now: datetime) -> Settled:
-    among = and_(issuances.c.id.in_(ids), OPEN)
-    await _move(connection, and_(among, _lost_its_replacement()), **_as_it_was(now))
-    cancelled = await _cancel(connection, and_(among, is_withdrawn()), Reason.AWARD_WITHDRAWN, now)
+async def _settle(connection: AsyncConnection, ids: Sequence[int], counts: Withdrawals) -> Settled:
+    among, now = and_(issuances.c.id.in_(ids), OPEN), counts.now
+    await _move(connection, and_(among, _lost_its_replacement(counts)), **_as_it_was(now))
+    cancelled = await _cancel(connection, and_(among, is_withdrawn(counts)), Reason.AWARD_WITHDRAWN, now)
     cancelled += await _cancel(connection, and_(among, _without_integration()), Reason.INTEGRATION_REMOVED, now)
     future = literal(Reason.AWARDED_IN_FUTURE, type_=issuances.c.reason.type)
     reason = case((issuances.c.awarded_at > now, future), else_=null())
@@ -93,8 +105,8 @@ async def settle_newly_connected(connection: AsyncConnection, *, now: datetime, 
     portals = list((await connection.execute(select(connections.c.portal_id).where(new))).scalars())
     settled = Settled()
     for portal in portals:
-        ids = await to_be_settled(connection, _NOT_CONNECTED, issuances.c.portal_id == portal)
-        settled += await settle(connection, ids, now=now)
+        found = await to_be_settled(connection, _NOT_CONNECTED, issuances.c.portal_id == portal, now=now)
+        settled += await settle(connection, found)
         mine = connections.c.portal_id == portal
         await connection.execute(update(connections).where(mine).values(planned_at=now))
     return settled
@@ -107,8 +119,8 @@ async def restore_cancelled_replacements(connection: AsyncConnection, *, now: da
     await _move(connection, wanted, **_as_it_was(now))
 
 
-def _lost_its_replacement() -> ColumnElement[bool]:
-    return and_(issuances.c.replaces_badge_id.is_not(None), or_(~_integration_of_issuance(), is_withdrawn()))
+def _lost_its_replacement(counts: Withdrawals) -> ColumnElement[bool]:
+    return and_(issuances.c.replaces_badge_id.is_not(None), or_(~_integration_of_issuance(), is_withdrawn(counts)))
 
 
 def _as_it_was(now: datetime) -> dict[str, Any]:
@@ -139,13 +151,3 @@ def _integration_of_issuance() -> ColumnElement[bool]:
 
 def _is_connected() -> ColumnElement[bool]:
     return exists().where(connections.c.portal_id == issuances.c.portal_id)
-
-
-def is_withdrawn() -> ColumnElement[bool]:
-    """Return the condition: it was entered for an award, and the user holds the achievement by none any more."""
-    still_held = exists().where(
-        awards.c.achievement_id == issuances.c.achievement_id,
-        awards.c.user_id == issuances.c.user_id,
-        awards.c.withdrawn_at.is_(None),
-    )
-    return and_(issuances.c.origin == Origin.AWARD, ~still_held)

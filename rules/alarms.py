@@ -15,6 +15,7 @@ GREW_AT_LEAST = 10
 PREFIX = "laurel"
 BADGE_REFUSED = "laurel.badge.refused"
 RUNS_RESUMED = "laurel.runs.resumed"
+REVOKING_HELD = "laurel.revoking.held"
 RECONCILED = "laurel.reconcile.completed"
 
 

@@ -9,10 +9,11 @@ from rules.states import IssuanceState, Origin
 
 @dataclass(frozen=True, kw_only=True)
 class Award:
-    """An award on the platform."""
+    """An award on the platform. `withdrawn_at` is None as well where the platform has no moment that can be shown."""
 
     award_id: str
     awarded_at: datetime
+    withdrawn: bool = False
     withdrawn_at: datetime | None = None
 
 
@@ -44,6 +45,7 @@ class LedgerRow:
     not_before: datetime
     planned_at: datetime
     updated_at: datetime
+    award_id: str | None = None
     reason: Reason | None = None
     awarded_at: datetime | None = None
     credly_message: str | None = None
@@ -94,7 +96,7 @@ class History:
     """Everything known of one user and one achievement.
 
     `cannot_be_sent` says why a badge could not be sent with the user's present data; `present_fingerprint` is that of
-    the request that would be sent, if one can be.
+    the request that would be sent, if one can be. With `deletion_withdraws` an award whose row is gone is withdrawn.
     """
 
     user_id: str
@@ -107,6 +109,7 @@ class History:
     rows: tuple[LedgerRow, ...] = ()
     cannot_be_sent: Reason | None = None
     present_fingerprint: str | None = None
+    deletion_withdraws: bool = False
 
     @property
     def would_differ(self) -> bool:
@@ -117,7 +120,15 @@ class History:
     @property
     def standing_awards(self) -> tuple[Award, ...]:
         """The awards that were not withdrawn, the oldest first."""
-        return tuple(award for award in self.awards if award.withdrawn_at is None)
+        return tuple(award for award in self.awards if not award.withdrawn)
+
+    def lost_its_award(self, row: LedgerRow) -> bool:
+        """Whether the award that a row was entered for counts as withdrawn, and no other takes its place."""
+        if row.origin is not Origin.AWARD or self.standing_awards:
+            return False
+        return self.deletion_withdraws or any(
+            row.award_id in (None, award.award_id) or row.awarded_at == award.awarded_at for award in self.awards
+        )
 
     @property
     def covered_awards(self) -> tuple[Award, ...]:

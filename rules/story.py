@@ -68,17 +68,19 @@ def _issued(history: History, row: LedgerRow) -> Answer:
             next="Nothing: a badge that ended at Credly is not issued again by itself.",
             advice="If it is owed nevertheless, run issue-badge with “replace”.",
         )
-    if row.origin is Origin.AWARD and not history.standing_awards:
+    if history.lost_its_award(row):
         return Answer(
             cause=Cause.AWARD_GONE,
             sentence=f"{who}, but the award was withdrawn afterwards.",
             next="revoke-withdrawn revokes it tonight if the achievement was enabled so; otherwise it stays.",
             advice="Revoke it at Credly by hand if it must go.",
         )
+    missing = row.origin is Origin.AWARD and not history.standing_awards
+    gone = " The platform has no row of its award any more, which does not withdraw it." if missing else ""
     claimed = {"accepted": " Credly says that it was accepted.", "pending": " It was not accepted yet."}
     return Answer(
         cause=Cause.HAS_BADGE,
-        sentence=f"{who}.{claimed.get(row.credly_state or '', '')}",
+        sentence=f"{who}.{claimed.get(row.credly_state or '', '')}{gone}",
         next="Nothing: it is done.",
         advice="If it is not seen at Credly: it goes to the primary e-mail address, and may wait there to be accepted.",
     )
@@ -102,7 +104,7 @@ def _issuing(row: LedgerRow, now: datetime) -> Answer:
 def _no_longer_owed(history: History, row: LedgerRow) -> Answer | None:
     """What waits although nobody owes it any more: the next run sees that."""
     then = "lets the badge that was to be replaced stand" if row.replaces_badge_id else "cancels it"
-    if row.origin is Origin.AWARD and not history.standing_awards:
+    if history.lost_its_award(row):
         return Answer(
             cause=Cause.TO_BE_CANCELLED,
             sentence=Reason.AWARD_WITHDRAWN.sentence,

@@ -78,8 +78,10 @@ def _set_up(history: History) -> Iterator[Event]:
 def _awarded(history: History) -> Iterator[Event]:
     for award in history.awards:
         yield Event(at=award.awarded_at, what=f"Awarded (award {award.award_id}).")
-        if award.withdrawn_at:
-            yield Event(at=award.withdrawn_at, what=f"Award {award.award_id} was withdrawn.")
+        if award.withdrawn or award.withdrawn_at:
+            how = "was withdrawn" if award.withdrawn else "is to be withdrawn"
+            when = "" if award.withdrawn_at else ", at a moment that cannot be shown"
+            yield Event(at=award.withdrawn_at or award.awarded_at, what=f"Award {award.award_id} {how}{when}.")
 
 
 def _ledger(row: LedgerRow) -> Iterator[Event]:

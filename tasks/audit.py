@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from credly.errors import NotFound
+from credly.errors import NotConnected, NotFound
 from credly.wire import Badge
 from models import audit
 from models.audit import KnownBadge
 from models.claiming import DueOrganization
+from models.withdrawal import withdrawals
 from rules.markup import code, plain, table
 from rules.told import Told, counted
 from tasks.people import asking, known_portal
@@ -65,19 +66,36 @@ async def audit_organization(due: DueOrganization) -> Audited:
         await _note(result, {badge.id: badge.state or "" for badge in badges}, moment=began)
     await _read_what_was_not_listed(current, result, began)
     async with database().reading() as connection:
-        result.without_award = await audit.issued_without_award(connection, portal_ids=due.portal_ids, limit=_SHOWN + 1)
+        counts = await withdrawals(connection, audit.issued_and_valid(due.portal_ids), now=now())
+        result.without_award = await audit.issued_without_award(
+            connection, counts, portal_ids=due.portal_ids, limit=_SHOWN + 1
+        )
         result.counts = await audit.counts(connection, portal_ids=due.portal_ids)
     return result
 
 
 async def _pages(current: Organization) -> AsyncIterator[Sequence[Badge]]:
     page: list[Badge] = []
-    async for badge in current.client.high_volume_badges():
+    async for badge in _badges(current):
         page.append(badge)
         if len(page) == _PAGE:
             yield page
             page = []
     yield page
+
+
+async def _badges(current: Organization) -> AsyncIterator[Badge]:
+    """Read all badges by Credly's bulk list; by its ordinary list where the contract or the token excludes that one."""
+    none_yet = True
+    try:
+        async for badge in current.client.high_volume_badges():
+            none_yet = False
+            yield badge
+    except (NotConnected, NotFound):
+        if not none_yet or await current.confirm() is not None:
+            raise
+        async for badge in current.client.badges():
+            yield badge
 
 
 async def _note(result: Audited, states: dict[str, str], *, moment: datetime) -> None:

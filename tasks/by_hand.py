@@ -47,7 +47,7 @@ async def preview_by_hand(asked: Asked) -> Told:
     request = await _request(asked, requested_by="")
     async with database().reading() as connection:
         row = await by_hand.issuance_of(connection, request)
-        facts = await facts_of_wish(connection, request)
+        facts = await facts_of_wish(connection, request, now=now())
     if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
         sentence = f"Preview: nothing would be sent, {asked.user} has the badge of {asked.achievement} already"
         return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=row.badge_url)

@@ -27,6 +27,7 @@ async def connect(
     base_url: str,
     calls_per_second: float,
     missing_name: str,
+    deletion_withdraws: bool,
 ) -> Told:
     """Check token and organization with Credly, and store the connection if both are as they should be.
 
@@ -51,28 +52,36 @@ async def connect(
         "token_block": reach.token_block,
         "calls_per_second": calls_per_second,
         "missing_name": tidy(missing_name),
+        "deletion_withdraws": deletion_withdraws,
         "token_ends_at": ends_at,
         "connected_at": now(),
     }
     async with database().writing() as connection:
         changed = await directory.connection_of(connection, portal) is not None
         await setting_up.put_connection(connection, portal, values)
-    return _connected(portal, name, at_credly.name or "", reach, ends_at, changed=changed)
+    facts = _facts(portal, name, at_credly.name or "", reach, deletion_withdraws=deletion_withdraws)
+    return _connected(portal, at_credly.name or reach.organization_id, facts, ends_at, changed=changed)
 
 
-def _connected(
-    portal: str, name: str, organization_name: str, reach: DueOrganization, ends_at: datetime | None, *, changed: bool
-) -> Told:
-    ending = token_ending(ends_at, moment=now())
-    verb = "connection changed" if changed else "connected"
-    sentence = f"Portal {portal} {verb}: Credly organization {organization_name or reach.organization_id}"
-    facts: list[tuple[str, ...]] = [
+def _facts(
+    portal: str, name: str, organization_name: str, reach: DueOrganization, *, deletion_withdraws: bool
+) -> list[tuple[str, ...]]:
+    return [
         ("Portal", f"{plain(name)} ({code(portal)})"),
         ("Credly organization", f"{plain(organization_name)} ({code(reach.organization_id)})"),
         ("Address", code(reach.base_url)),
         ("Token", f"accepted; read from Secret block {code(reach.token_block)}"),
         ("Pace", f"{reach.calls_per_second:g} calls a second"),
+        ("Deleted awards count as withdrawn", "yes" if deletion_withdraws else "no"),
     ]
+
+
+def _connected(
+    portal: str, organization: str, facts: list[tuple[str, ...]], ends_at: datetime | None, *, changed: bool
+) -> Told:
+    ending = token_ending(ends_at, moment=now())
+    verb = "connection changed" if changed else "connected"
+    sentence = f"Portal {portal} {verb}: Credly organization {organization}"
     page = "\n\n".join(
         [
             f"# Portal {verb}",

@@ -95,7 +95,7 @@ async def _store(place: Place, values: dict[str, Any], *, cap: int, moment: date
         if due > cap and reaches_further:
             await setting_up.put_integration(connection, achievement, {"held_at": moment})
         after = await directory.integration_of(connection, achievement)
-        example = await facts_of_latest_award(connection, achievement)
+        example = await facts_of_latest_award(connection, achievement, now=moment)
     if after is None:
         raise AssertionError
     return _Stored(before=before, after=after, moved=moved, due=due, example=example)

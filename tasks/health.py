@@ -13,6 +13,7 @@ from models.standing import last_issued
 from rules.alarms import (
     BADGE_REFUSED,
     RECONCILED,
+    REVOKING_HELD,
     RUNS_RESUMED,
     Alarm,
     Found,
@@ -74,6 +75,12 @@ async def tell_events(
 def tell_completed(sentence: str) -> None:
     """Emit the event that a run of reconcile has done its work: silence is measured from one to the next."""
     _send(RECONCILED, _LEDGER, sentence)
+
+
+def emit_revoking_held(portal_id: str, sentence: str, *, advice: str, badges: int) -> None:
+    """Emit the event that a portal's badges are not revoked until an operator has looked at them."""
+    words = f"{sentence[:1].upper()}{sentence[1:]}."
+    _send(REVOKING_HELD, f"laurel.portal.{portal_id}", words, advice=advice, portal=portal_id, badges=badges)
 
 
 def limits() -> Limits:

@@ -107,7 +107,7 @@ async def _claim(issuance_ids: Sequence[int], *, ignore_wait: bool) -> _Batch:
     async with organization().claiming:  # one at a time, so that results need not wait behind many
         facts = await database().write(
             lambda connection: claim_and_read(
-                connection, issuance_ids, token=token, now=claimed_at, lease=lease, ignore_wait=ignore_wait
+                connection, issuance_ids, now=claimed_at, token=token, lease=lease, ignore_wait=ignore_wait
             )
         )
     return _Batch(token=token, runs=run_ids(), facts=facts, send_by=claimed_at + lease - LONGEST_CALL)

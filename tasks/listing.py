@@ -42,6 +42,7 @@ def _portal(each: PortalOverview) -> str:
             f"Organization {code(connection.organization_id)} at {code(connection.base_url)}, token from Secret block "
             f"{code(connection.token_block)} ({token_ending(connection.token_ends_at, moment=now())}), "
             f"{connection.calls_per_second:g} calls a second."
+            f"{' Deleted awards count as withdrawn.' if connection.deletion_withdraws else ''}"
         )
     if not each.configured:
         return f"{head}\n\n{how}\n\nNo achievement has Credly enabled."

@@ -12,6 +12,7 @@ from models.evidence_links import odd_links
 from models.examine import Lack, lacks_of
 from models.integrations import CredlyConnection
 from models.overview import Configured, PortalOverview, overview
+from models.withdrawal import large_losses
 from rules.choices import Mistake
 from rules.evidence import EvidenceKind, fault_of_link
 from rules.markup import code, plain, table
@@ -61,6 +62,7 @@ async def check_everything(portal: str) -> Told:
         await known_portal(portal)
     async with database().reading() as connection:
         portals = [each for each in await overview(connection, portal_id=portal) if each.connection or each.configured]
+    findings += await _of_missing_awards([portal] if portal else None)
     if silent is not None:
         sentence = "Prefect's server does not answer; schedule, connections, templates and links were not looked at"
         return Told(sentence=sentence, page=_page(sentence, [*findings, silent], []), needs_a_person=True)
@@ -103,6 +105,15 @@ def _of_database(lack: Lack) -> Finding:
         advice=plain(lack.advice, longest=500),
         needs_a_person=lack.needs_a_person,
     )
+
+
+async def _of_missing_awards(portal_ids: Sequence[str] | None) -> list[Finding]:
+    async with database().reading() as connection:
+        lost = await large_losses(connection, portal_ids=portal_ids, now=now())
+    return [
+        Finding(where=code(loss.portal_id), what=plain(f"{loss.sentence}."), advice=plain(loss.advice, longest=500))
+        for loss in lost
+    ]
 
 
 def _page(sentence: str, findings: list[Finding], scheduled: Sequence[ScheduledDeployment]) -> str:

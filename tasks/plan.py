@@ -40,7 +40,7 @@ async def look_again_at_failed() -> int:
     moment = now()
     async with database().reading() as connection:
         ids = await failed.longest_not_looked_at(connection, limit=FAILED_LOOKED_AT)
-        facts = await connection.run_sync(facts_of, ids) if ids else []
+        facts = await connection.run_sync(facts_of, ids, now=moment) if ids else []
     if not facts:
         return 0
     changed = [each.issuance_id for each in facts if would_differ(each, now=moment)]

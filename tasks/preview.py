@@ -40,9 +40,9 @@ async def _would_do(portal_id: str | None, *, limit: int) -> list[Preview]:
         portals = [portal for organization in organizations for portal in organization.portal_ids]
         due = await claiming.due_issuances(connection, portal_ids=portals, now=moment, limit=limit)
         back = await claiming.kept_back(connection, portal_id=portal_id, now=moment, limit=limit - len(due))
-        facts = await connection.run_sync(facts_of, [*(issuance_id for issuance_id, _ in due), *back])
+        facts = await connection.run_sync(facts_of, [*(issuance_id for issuance_id, _ in due), *back], now=moment)
         owed = newly_owed(now=moment, portal_id=portal_id)
-        facts += await facts_of_owed(connection, owed, limit=limit - len(facts))
+        facts += await facts_of_owed(connection, owed, now=moment, limit=limit - len(facts))
     return [preview(each, now=moment) for each in facts]
 
 

@@ -1,4 +1,7 @@
-"""Revoking badges whose awards were withdrawn, where the integration says so. Off unless a person switches it on."""
+"""Revoking badges whose awards were withdrawn, where the integration says so. Off unless it is switched on there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -7,7 +10,11 @@ from credly.errors import CredlyError, NotConnected, NotFound, Refused
 from models import audit
 from models.audit import ToBeRevoked
 from models.recording import keep_calls
+from models.withdrawal import withdrawals
+from rules.markup import code, plain, table
 from rules.told import Told, counted
+from rules.withdrawal import HELD_ADVICE, HeldBack, Loss, held_back
+from tasks.health import emit_revoking_held
 from tasks.people import asking, known_portal
 from tasks.resources import database, now, run_ids
 from tasks.runtime.organization import Organization, organization
@@ -15,11 +22,22 @@ from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of
 
 _NOT_PERMITTED_AT_MOST = 3  # calls in a row
 _AT_MOST = 200  # in a run; the next one goes on
+HOLD_ABOVE = 20
 DEFAULT_REASON = "The achievement was withdrawn."
 
 
-async def revoke_all(portal: str) -> Told:
-    """Revoke what is to be revoked, in each organization, and tell how many.
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """What a run revokes for an organization, how many are left for another run, and what is held back."""
+
+    badges: list[ToBeRevoked]
+    later: int
+    held: list[HeldBack] = field(default_factory=list)
+    lost: tuple[Loss, ...] = ()
+
+
+async def revoke_all(portal: str, *, hold_above: int) -> Told:
+    """Revoke what is to be revoked, in each organization, and return how many; not in portals that have too many.
 
     Raises:
         Mistake: there is no such portal, or an organization cannot be asked; those before it are done.
@@ -28,16 +46,58 @@ async def revoke_all(portal: str) -> Told:
         await known_portal(portal)
     async with database().reading() as connection:
         organizations = await audit.organizations(connection, portal_id=portal)
-    revoked = left = 0
+    revoked = left = later = 0
+    held: list[HeldBack] = []
+    lost: list[Loss] = []
     for due in organizations:
-        async with database().reading() as connection:
-            badges = await audit.to_be_revoked(connection, portal_ids=due.portal_ids, limit=_AT_MOST)
-        if badges:
+        chosen = await _choose(due.portal_ids, hold_above=hold_above)
+        held, lost, later = held + chosen.held, [*lost, *chosen.lost], later + chosen.later
+        _emit_what_is_held(chosen)
+        if chosen.badges:
             async with asking(due):
-                done = await revoke_withdrawn(badges)
-            revoked, left = revoked + done, left + len(badges) - done
+                done = await revoke_withdrawn(chosen.badges)
+            revoked, left = revoked + done, left + len(chosen.badges) - done
     sentence = f"{counted(revoked, 'badge')} revoked" + (f", {left} not: see the log" if left else "")
-    return Told(sentence=sentence, needs_a_person=bool(left))
+    sentence = sentence + (f", {later} more: run it again" if later else "") + _said_of_held(held, lost)
+    return Told(sentence=sentence, page=_page(sentence, held, lost), needs_a_person=bool(left or held or lost))
+
+
+async def _choose(portal_ids: Sequence[str], *, hold_above: int) -> _Chosen:
+    async with database().reading() as connection:
+        counts = await withdrawals(connection, audit.may_be_revoked(portal_ids), now=now())
+        found = await audit.revocable(connection, counts, portal_ids=portal_ids)
+        held = held_back(found, above=hold_above)
+        stopped = {each.portal_id for each in held}
+        free = [each for each in portal_ids if each not in stopped]
+        badges = await audit.to_be_revoked(connection, counts, portal_ids=free, limit=_AT_MOST)
+    later = sum(each.badges for each in found if each.portal_id not in stopped) - len(badges)
+    return _Chosen(badges=badges, later=later, held=held, lost=counts.lost)
+
+
+def _emit_what_is_held(chosen: _Chosen) -> None:
+    for each in chosen.held:
+        emit_revoking_held(each.portal_id, each.sentence, advice=f"{HELD_ADVICE}.", badges=each.badges)
+    for loss in chosen.lost:
+        emit_revoking_held(loss.portal_id, loss.sentence, advice=loss.advice, badges=loss.missing)
+
+
+def _said_of_held(held: Sequence[HeldBack], lost: Sequence[Loss]) -> str:
+    none = "so none counts as withdrawn because its row is missing"
+    said = "".join(f"; {loss.sentence}, {none}" for loss in lost)
+    return said + (f"; HELD: {'; '.join(each.sentence for each in held)}. {HELD_ADVICE}" if held else "")
+
+
+def _page(sentence: str, held: Sequence[HeldBack], lost: Sequence[Loss]) -> str:
+    rows = [
+        (code(each.portal_id), code(each.achievement_id), str(each.badges))
+        for portal in held
+        for each in portal.achievements
+    ]
+    parts = ["# Revoking badges of withdrawn awards", plain(sentence, longest=2000)]
+    parts += [f"**{code(loss.portal_id)}:** {plain(loss.advice, longest=1000)}" for loss in lost]
+    if rows:
+        parts += ["## Held back", table(("portal", "achievement", "badges to revoke"), rows)]
+    return "\n\n".join(parts)
 
 
 @task(name="revoke withdrawn", cache_policy=NO_CACHE, persist_result=False)

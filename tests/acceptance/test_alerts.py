@@ -20,7 +20,9 @@ from automations.__main__ import apply
 from automations.__main__ import main as set_up
 from automations.silence import Silence
 from flows.reconcile import reconcile
-from rules.alarms import BADGE_REFUSED, Alarm
+from flows.revoke_withdrawn import revoke_withdrawn
+from models.platform import AchievementAward
+from rules.alarms import BADGE_REFUSED, REVOKING_HELD, Alarm
 from tests.support.factories import a_user
 from tests.support.prefect_server import running_prefect_server
 from tests.support.receiver import Receiver, running_receiver
@@ -179,12 +181,31 @@ async def test_a_failed_run_and_silence_are_told_and_that_runs_end_again(
     assert "reconcile runs again" in await received(receiver, "Laurel: Runs end again")
 
 
+async def test_revoking_that_is_held_is_sent_with_what_to_do(
+    world: World, deployment: UUID, receiver: Receiver
+) -> None:
+    await world.enable(revoke_when_withdrawn=True)
+    award = await world.award("ada")
+    await run(deployment)
+    await world.change(AchievementAward, award, withdrawn_at=datetime.now(UTC))
+
+    await revoke_withdrawn(hold_above=0, return_state=True)
+
+    body = await received(receiver, "Laurel: Revoking badges is held")
+    assert body.startswith(
+        "Portal northwind has 1 badge to revoke, more than 0, so none of them is.\nWhat to do: Look at"
+    )
+    (event,) = await events_of(REVOKING_HELD, count=1)
+    assert (event.resource.id, event.payload["badges"]) == ("laurel.portal.northwind", 1)
+    assert [word for word in PERSONAL if word in body] == []
+
+
 async def test_setting_up_twice_makes_no_doubles_and_a_wrong_name_says_which_there_are(
     receiver: Receiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with get_client() as client:
         names = [automation.name for automation in await client.read_automations()]
-    assert len(names) == len(set(names)) == 17
+    assert len(names) == len(set(names)) == 18
     assert "Laurel: a run died" in names
 
     assert await set_up("slack-webhook/nobody") == 1

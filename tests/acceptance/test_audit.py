@@ -4,18 +4,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from flows.audit import audit
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.ledger import BadgeIssuance
-from models.platform import AchievementAward
+from models.platform import Achievement, AchievementAward, Portal
 from models.tables import table
 from tests.support.running import run_reconcile
+from tests.support.seen import see
 from tests.support.standin import Standin
-from tests.support.world import TOKEN, World
+from tests.support.world import ORGANIZATION, TOKEN, World
 
 issuances = table(BadgeIssuance)
+OTHER_TEMPLATE = "7e7e7e7e-0000-4000-8000-000000000002"
 
 
 async def issued(world: World, *users: str, **settings: Any) -> dict[str, str]:
@@ -38,6 +40,24 @@ async def withdraw(world: World, user: str) -> None:
     async with world.database.writing() as connection:
         awards = table(AchievementAward)
         await connection.execute(update(awards).where(awards.c.user_id == user).values(withdrawn_at=datetime.now(UTC)))
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_where_the_bulk_list_is_not_allowed_the_ordinary_one_is_read(
+    world: World, standin: Standin, status: int
+) -> None:
+    await world.enable()
+    for user in ("ada", "bob"):
+        await world.award(user)
+    await run_reconcile()
+    badges = {row.user_id: row.credly_badge_id for row in await world.ledger()}
+    standin.as_earner(badges["ada"], "accept")
+    standin.fault("answer", path="high_volume", status=status, message="Not in your contract", count=None)
+
+    state = await audit(return_state=True)
+
+    assert "2 badges at Credly compared" in str(state.message)
+    assert await states(world) == {"ada": "accepted", "bob": "pending"}
 
 
 async def test_states_at_credly_come_into_the_ledger(any_world: World, standin: Standin) -> None:
@@ -156,3 +176,120 @@ async def test_a_call_without_an_answer_is_made_again_by_the_next_run(world: Wor
 
     assert (first.message, second.message) == ("0 badges revoked, 1 not: see the log", "1 badge revoked")
     assert [mail["kind"] for mail in standin.mails()] == ["issued", "revoked"]
+
+
+# The brake
+
+
+REVOCABLE = {"revoke_when_withdrawn": True}
+
+
+async def lose_awards(world: World, condition: str = "true") -> None:
+    """As when the table is emptied to be loaded again, or a view shows nothing."""
+    async with world.database.writing() as connection:
+        await connection.execute(text(f"DELETE FROM achievement_awards WHERE {condition}"))
+
+
+async def many_issued(world: World, count: int) -> None:
+    users = [f"user-{number}" for number in range(count)]
+    for user in users:
+        await world.add_user(user)
+    await issued(world, *users, **REVOCABLE)
+
+
+def revoked(standin: Standin) -> list[str]:
+    return sorted(badge["issuer_earner_id"] for badge in standin.badges() if badge["state"] == "revoked")
+
+
+async def test_more_badges_than_the_cap_are_held_as_a_whole(any_world: World, standin: Standin) -> None:
+    await issued(any_world, "ada", "bob", **REVOCABLE)
+    for user in ("ada", "bob"):
+        await withdraw(any_world, user)
+
+    held = await see(revoke_withdrawn, hold_above=1)
+
+    assert held.name == "Needs a person"
+    assert held.message == (
+        "0 badges revoked; HELD: portal northwind has 2 badges to revoke, more than 1, so none of them is. Look at the "
+        "list, then run revoke-withdrawn for that portal with a higher hold_above"
+    )
+    assert "| `northwind` | `forklift` | 2 |" in held.page
+    assert revoked(standin) == []
+    assert (await see(revoke_withdrawn, portal="northwind", hold_above=2)).message == "2 badges revoked"
+    assert revoked(standin) == ["ada", "bob"]
+
+
+async def test_a_portal_that_is_held_does_not_hold_the_others(world: World, standin: Standin) -> None:
+    await world.add(Portal, id="southwind", name="Southwind")
+    await world.add(Achievement, id="crane", portal_id="southwind", name="Crane")
+    await world.connect("southwind")
+    await world.enable("crane", badge_template_id=OTHER_TEMPLATE, **REVOCABLE)
+    standin.seed(
+        templates=[{"id": OTHER_TEMPLATE, "organization_id": ORGANIZATION, "name": "Crane", "state": "active"}]
+    )
+    await world.add_user("cher")
+    await world.award("cher", achievement_id="crane")
+    await issued(world, "ada", "bob", **REVOCABLE)
+    for user in ("ada", "bob", "cher"):
+        await withdraw(world, user)
+
+    state = await revoke_withdrawn(hold_above=1, return_state=True)
+
+    assert str(state.message).startswith("1 badge revoked; HELD: portal northwind has 2 badges")
+    assert (state.name, revoked(standin)) == ("Needs a person", ["cher"])
+
+
+async def test_a_run_by_schedule_holds_more_than_twenty(world: World, standin: Standin) -> None:
+    await many_issued(world, 21)
+    for number in range(21):
+        await withdraw(world, f"user-{number}")
+
+    state = await revoke_withdrawn(return_state=True)
+
+    assert "portal northwind has 21 badges to revoke, more than 20" in str(state.message)
+    assert revoked(standin) == []
+
+
+@pytest.mark.parametrize("counts", [False, True])
+async def test_a_table_of_awards_that_is_emptied_revokes_nothing(
+    any_world: World, standin: Standin, counts: bool
+) -> None:
+    await any_world.change_connection(deletion_withdraws=counts)
+    await many_issued(any_world, 12)
+    await lose_awards(any_world)
+
+    seen, audited = await see(revoke_withdrawn), await see(audit)
+
+    lost = (
+        "0 badges revoked; 12 of the 12 awards behind the badges of portal northwind are missing from the platform, so "
+        "none counts as withdrawn because its row is missing"
+    )
+    assert (seen.name, seen.message) == (("Needs a person", lost) if counts else ("Completed", "0 badges revoked"))
+    assert "whose award was withdrawn" not in audited.message
+    assert revoked(standin) == []
+    await run_reconcile()
+    assert {row.state for row in await any_world.ledger()} == {"issued"}
+
+
+async def test_a_single_award_that_is_deleted_is_revoked_where_the_connection_is_set_so(
+    world: World, standin: Standin
+) -> None:
+    await issued(world, "ada", "bob", **REVOCABLE)
+    await world.change_connection(deletion_withdraws=True)
+    await lose_awards(world, "user_id = 'ada'")
+
+    assert (await see(revoke_withdrawn)).message == "1 badge revoked"
+    assert revoked(standin) == ["ada"]
+
+
+async def test_what_a_run_leaves_for_another_one_is_said(
+    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.revoke._AT_MOST", 1)
+    await issued(world, "ada", "bob", **REVOCABLE)
+    for user in ("ada", "bob"):
+        await withdraw(world, user)
+
+    assert (await see(revoke_withdrawn)).message == "1 badge revoked, 1 more: run it again"
+    assert (await see(revoke_withdrawn)).message == "1 badge revoked"
+    assert revoked(standin) == ["ada", "bob"]

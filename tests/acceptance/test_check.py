@@ -15,8 +15,9 @@ from flows.check import check
 from models.evidence_links import odd_links
 from models.platform import Achievement, Company, Portal, Project, User
 from rules.evidence import EvidenceKind
+from rules.states import IssuanceState
 from tasks.operations.schedule import wait_until_planned
-from tests.support.factories import a_portal, an_achievement
+from tests.support.factories import a_portal, an_achievement, an_issuance
 from tests.support.seen import refused, see
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, TOKEN, World
@@ -168,3 +169,30 @@ async def test_links_that_cannot_become_evidence_are_told_where_they_would_be_se
     await any_world.change_integration(user_evidence=True)
     async with any_world.database.reading() as connection:
         assert await odd_links(connection, EvidenceKind.USER) == [("ada", "ftp://example.org/ada")]
+
+
+@pytest.mark.parametrize("counts", [False, True])
+async def test_a_portal_that_lost_many_of_its_awards_is_a_finding(any_world: World, counts: bool) -> None:
+    await any_world.enable()
+    await any_world.change_connection(deletion_withdraws=counts)
+    for number in range(12):
+        await an_issuance(any_world.database, user=f"user-{number}", state=IssuanceState.ISSUED)
+    alone = await see(check, portal="northwind")
+    await a_portal(any_world.database, "southwind")
+
+    seen = await see(check)
+
+    for each in (seen, alone):
+        page = each.page.replace("\\", "")
+        assert each.name == "Needs a person"
+        assert "12 of the 12 awards behind the badges of portal northwind are missing from the platform." in page
+        assert "Look whether the platform's table or view of awards is whole" in page
+    assert (await see(check, portal="southwind")).name == "Completed"
+
+
+async def test_single_awards_that_are_gone_are_no_finding(world: World) -> None:
+    await world.enable()
+    for number in range(9):
+        await an_issuance(world.database, user=f"user-{number}", state=IssuanceState.ISSUED)
+
+    assert (await see(check)).name == "Completed"

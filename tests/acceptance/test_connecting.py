@@ -76,6 +76,18 @@ async def test_connecting_again_changes_the_connection_and_a_token_near_its_end_
     assert (await the_row_of(world.database, CredlyConnection)).calls_per_second == 7.5
 
 
+@pytest.mark.parametrize(("chosen", "said"), [({}, "no"), ({"deletion_withdraws": True}, "yes")])
+async def test_whether_a_deleted_award_is_withdrawn_is_chosen_in_the_form_and_is_off_by_itself(
+    world: World, chosen: dict[str, Any], said: str
+) -> None:
+    await world.change_connection(deletion_withdraws=not chosen)
+
+    seen = await see(connect_portal, **form(world, **chosen))
+
+    assert (await the_row_of(world.database, CredlyConnection)).deletion_withdraws is bool(chosen)
+    assert f"| Deleted awards count as withdrawn | {said} |" in seen.page
+
+
 async def test_a_token_that_does_not_say_when_it_ends_is_connected_all_the_same(world: World, standin: Standin) -> None:
     standin.fault("answer", path="authorization_tokens$", status=403, content="{}")
     unlisted = await see(connect_portal, **form(world))

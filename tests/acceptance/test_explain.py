@@ -89,7 +89,15 @@ async def test_unknown_ids_are_refused_with_near_ones(world: World) -> None:
     )
 
 
-async def test_what_left_the_platform_is_told_from_the_ledger(world: World, standin: Standin) -> None:
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (False, "The platform has no row of its award any more, which does not withdraw it."),
+        (True, "the award was withdrawn afterwards"),
+    ],
+)
+async def test_what_left_the_platform_is_told_from_the_ledger(world: World, counts: bool, said: str) -> None:
+    await world.change_connection(deletion_withdraws=counts)
     await world.enable()
     await world.award("ada", awarded_at=datetime.now(UTC) - timedelta(days=1))
     await run_reconcile()
@@ -97,7 +105,7 @@ async def test_what_left_the_platform_is_told_from_the_ledger(world: World, stan
 
     seen = await see(explain, user="ada", achievement="forklift")
 
-    assert "the award was withdrawn afterwards" in seen.message
+    assert said in seen.message
     assert "Credly is not enabled on it." in seen.page
 
 

@@ -69,6 +69,15 @@ async def test_one_portal_is_shown_where_it_is_named(world: World) -> None:
     )
 
 
+async def test_a_portal_whose_deleted_awards_count_as_withdrawn_is_shown_so(world: World) -> None:
+    said = "Deleted awards count as withdrawn."
+    before = await see(list_integrations)
+    await world.change_connection(deletion_withdraws=True)
+    after = await see(list_integrations)
+
+    assert (said in before.page, said in after.page) == (False, True)
+
+
 async def test_a_user_is_found_by_the_primary_address_in_any_case(any_world: World) -> None:
     await a_user(any_world.database, "jörg", email="JÖRG@Example.org ")
     await a_user(any_world.database, "twin", email="Ada@example.org")

@@ -76,7 +76,7 @@ async def fill(platform: Database) -> None:
         ('{CHER}', 'Cher ', 'cher@example.org', NULL, NULL), ('{GONE}', 'Gone By', 'gone@example.org', NULL, now()),
         ('{LATE}', 'Too Late', 'late@example.org', NULL, NULL);
     INSERT INTO lms.completion SELECT gen_random_uuid(), '{COURSE}', id, 7, now() - interval '1 hour',
-        CASE WHEN full_name = 'Too Late' THEN now() END FROM lms.person
+        CASE WHEN full_name = 'Too Late' THEN now() - interval '1 hour' END FROM lms.person
     """
     await run(platform, rows)
 
@@ -93,7 +93,7 @@ async def test_badges_are_planned_and_made_from_views(platform: Database, laurel
 
     async with laurel.reading() as connection:
         due = [key for key, _ in await due_issuances(connection, portal_ids=[str(SITE)], now=NOW, after_id=0, limit=9)]
-        facts = await connection.run_sync(facts_of, due)
+        facts = await connection.run_sync(facts_of, due, now=NOW)
     prepared = {each.user_id: prepare_request(each, now=NOW) for each in facts}
     ada = prepared[str(ADA)]
     assert isinstance(ada, Prepared)
@@ -156,14 +156,14 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
         (
             "ALTER ROLE laurel SET search_path = public, laurel_in",
             "Laurel's own tables",
-            "badge_issuances, credly_connections, credly_integrations, issuance_attempts, organization_pace, "
-            "planning_progress, run_parts, laurel_attempts, laurel_issuances, laurel_runs are missing. Looked for in "
-            "the schemas public, laurel_in",
+            "badge_issuances, credly_calls, credly_connections, credly_integrations, issuance_attempts, "
+            "organization_pace, planning_progress, run_parts, laurel_attempts, laurel_issuances, laurel_runs are "
+            "missing. Looked for in the schemas public, laurel_in",
         ),
         (
             "UPDATE laurel.laurel_alembic_version SET version_num = '0002_the_log_tables_as_views'",
             "Laurel's own tables",
-            "They are of revision 0002_the_log_tables_as_views, and this Laurel needs 0003",
+            "They are of revision 0002_the_log_tables_as_views, and this Laurel needs 0005",
         ),
         ("DROP VIEW laurel.laurel_runs", "Laurel's own tables", "laurel_runs are missing"),
         (

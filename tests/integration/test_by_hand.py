@@ -40,7 +40,9 @@ async def found(database: Database, request: Request = ASKED) -> BadgeIssuance |
 
 async def standing(database: Database, *, preferred: str | None = None) -> FoundAward | None:
     async with database.reading() as connection:
-        return await by_hand.standing_award(connection, achievement_id=ACHIEVEMENT, user_id=USER, preferred=preferred)
+        return await by_hand.standing_award(
+            connection, achievement_id=ACHIEVEMENT, user_id=USER, now=NOW, preferred=preferred
+        )
 
 
 async def until_somebody_waits(database: Database) -> None:
@@ -152,6 +154,25 @@ async def test_a_badge_whose_award_was_withdrawn_is_of_this_moment_and_by_hand(r
     row = await entered(ready)
 
     assert (row.state, row.award_id, row.awarded_at, row.origin) == (PENDING, None, NOW, Origin.BY_HAND)
+
+
+@pytest.mark.parametrize("origin", Origin)
+async def test_a_badge_whose_award_has_no_row_any_more_keeps_the_moment_of_the_award(
+    ready: Database, origin: Origin
+) -> None:
+    await an_issuance(ready, state=FAILED, award_id="first", awarded_at=AWARDED - DAY, origin=origin)
+
+    row = await entered(ready)
+
+    assert (row.state, row.award_id, row.awarded_at) == (PENDING, "first", AWARDED - DAY)
+
+
+@pytest.mark.parametrize("origin", Origin)
+async def test_a_withdrawn_award_gives_no_moment_whoever_asked_for_the_badge(ready: Database, origin: Origin) -> None:
+    await an_award(ready, "first", withdrawn_at=NOW)
+    await an_issuance(ready, state=FAILED, award_id="first", awarded_at=AWARDED - DAY, origin=origin)
+
+    assert (await entered(ready)).awarded_at == NOW
 
 
 async def test_company_and_project_stay_where_none_is_asked_for(ready: Database) -> None:

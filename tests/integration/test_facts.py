@@ -43,7 +43,7 @@ WISH = Request(achievement_id=ACHIEVEMENT, user_id=USER, portal_id=PORTAL, badge
 
 async def found(database: Database, *ids: int) -> list[IssuanceFacts]:
     async with database.reading() as connection:
-        return await connection.run_sync(facts_of, ids)
+        return await connection.run_sync(facts_of, ids, now=NOW)
 
 
 async def the_facts(database: Database, issuance: int) -> IssuanceFacts:
@@ -53,17 +53,17 @@ async def the_facts(database: Database, issuance: int) -> IssuanceFacts:
 
 async def wished(database: Database, wish: Request = WISH) -> IssuanceFacts:
     async with database.reading() as connection:
-        return await facts_of_wish(connection, wish)
+        return await facts_of_wish(connection, wish, now=NOW)
 
 
 async def latest(database: Database, achievement: str = ACHIEVEMENT) -> IssuanceFacts | None:
     async with database.reading() as connection:
-        return await facts_of_latest_award(connection, achievement)
+        return await facts_of_latest_award(connection, achievement, now=NOW)
 
 
 async def owed(database: Database, *, limit: int = 10) -> Sequence[IssuanceFacts]:
     async with database.reading() as connection:
-        return await facts_of_owed(connection, newly_owed(now=NOW), limit=limit)
+        return await facts_of_owed(connection, newly_owed(now=NOW), now=NOW, limit=limit)
 
 
 async def planned(database: Database, award: str | None = "award-1", **changes: Any) -> int:
@@ -190,9 +190,9 @@ async def test_a_badge_goes_out_once_even_if_the_platform_shows_two_primary_addr
     async with ready.reading() as connection:  # which takes back all that is done to the tables
         await connection.execute(text("DROP INDEX uq_user_emails_primary"))
         await an_email(connection, address="another@example.org")
-        of_issuance = await connection.run_sync(facts_of, [issuance])
-        of_award = await facts_of_latest_award(connection, ACHIEVEMENT)
-        of_wish = await facts_of_wish(connection, WISH)
+        of_issuance = await connection.run_sync(facts_of, [issuance], now=NOW)
+        of_award = await facts_of_latest_award(connection, ACHIEVEMENT, now=NOW)
+        of_wish = await facts_of_wish(connection, WISH, now=NOW)
 
     assert [facts.issuance_id for facts in of_issuance] == [issuance]
     assert of_award is not None

@@ -39,7 +39,7 @@ async def looked_again() -> int:
 
 async def fingerprint_of(database: Database, issuance: int) -> str:
     async with database.reading() as connection:
-        (facts,) = await connection.run_sync(facts_of, [issuance])
+        (facts,) = await connection.run_sync(facts_of, [issuance], now=NOW)
     prepared = prepare_request(facts, now=NOW)
     assert isinstance(prepared, Prepared)
     return prepared.request.fingerprint

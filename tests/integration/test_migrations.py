@@ -1,12 +1,14 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError
 
 import models
 from models.base import laurel_metadata
@@ -135,6 +137,68 @@ async def test_going_back_and_forth_ends_where_it_began(empty_database: Database
     await migrate(empty_database)
 
     assert await differences(empty_database) == []
+
+
+async def go_to(database: Database, revision: str, *, back: bool = False) -> None:
+    go = command.downgrade if back else command.upgrade
+    async with database.writing() as connection:
+        await connection.run_sync(lambda sync: go(alembic_config(sync), revision))
+
+
+async def test_issuances_under_way_are_kept_and_may_have_the_new_reason(empty_database: Database) -> None:
+    async def do(statement: str, **values: Any) -> None:
+        async with empty_database.writing() as connection:
+            await connection.execute(text(statement), values)
+
+    async def reasons() -> list[Any]:
+        async with empty_database.reading() as connection:
+            rows = await connection.execute(text("SELECT state, reason, claim FROM badge_issuances ORDER BY id"))
+            return [tuple(row) for row in rows]
+
+    moment = "'2026-11-02 08:00:00'"
+    columns = "achievement_id, user_id, badge_template_id, portal_id, origin, state, reason, claim, lease_until"
+    others = "not_before, looked_again_at, planned_at, updated_at, attempts, adopted, evidence_sent, evidence_left_out"
+    insert = (
+        f"INSERT INTO badge_issuances ({columns}, {others}) VALUES ('a', :user, 't', 'p', 'award', :state, :reason, "
+        f":claim, CASE WHEN :claim IS NULL THEN NULL ELSE {moment} END, {moment}, {moment}, {moment}, {moment}, 0, false, '', '')"
+    )
+    await go_to(empty_database, "0003")
+    await do(insert, user="ada", state="issuing", reason=None, claim="held")
+    await do(insert, user="bob", state="failed", reason="refused_by_credly", claim=None)
+    before = await reasons()
+    await go_to(empty_database, "0004")
+    assert await reasons() == before
+
+    await do(insert, user="cyd", state="failed", reason="not_permitted", claim=None)
+    with pytest.raises(IntegrityError):
+        await do(insert, user="dee", state="failed", reason="no_such_reason", claim=None)
+    await go_to(empty_database, "0003", back=True)
+
+    assert await reasons() == [*before, ("failed", "refused_by_credly", None)]
+    with pytest.raises(IntegrityError):
+        await do(insert, user="eve", state="failed", reason="not_permitted", claim=None)
+
+
+async def test_connections_from_before_do_not_count_deletions_and_survive_the_way_back(
+    empty_database: Database,
+) -> None:
+    async def connection_and_constraints() -> tuple[dict[str, Any], Any]:
+        async with empty_database.reading() as connection:
+            (row,) = (await connection.execute(text("SELECT * FROM credly_connections"))).mappings()
+            return dict(row), (await connection.run_sync(described_constraints))["credly_connections"]
+
+    await go_to(empty_database, "0004")
+    columns = "portal_id, organization_id, token_block, base_url, calls_per_second, missing_name, connected_at"
+    values = "'p', 'o', 'b', 'https://credly.example.org', 3, '', '2026-11-02 08:00:00'"
+    async with empty_database.writing() as connection:
+        await connection.execute(text(f"INSERT INTO credly_connections ({columns}) VALUES ({values})"))
+    before = await connection_and_constraints()
+    await go_to(empty_database, "0005")
+    after = await connection_and_constraints()
+    await go_to(empty_database, "0004", back=True)
+
+    assert (bool(after[0].pop("deletion_withdraws")), after) == (False, before)
+    assert await connection_and_constraints() == before
 
 
 async def test_the_platforms_tables_are_not_touched(empty_database: Database) -> None:

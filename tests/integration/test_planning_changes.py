@@ -183,15 +183,6 @@ async def test_a_withdrawn_award_does_not_touch_what_is_issued_or_under_way(
     assert await ledger(ready) == before
 
 
-async def test_an_award_whose_row_was_deleted_counts_as_withdrawn(ready: Database) -> None:
-    await an_award(ready)
-    await planned(ready)
-    await remove(ready, AchievementAward)
-
-    assert await planned(ready) == PlanCounts(cancelled=1)
-    assert (await the_issuance(ready)).reason is Reason.AWARD_WITHDRAWN
-
-
 async def test_a_withdrawn_award_cancels_nothing_while_the_user_holds_another(ready: Database) -> None:
     await an_award(ready, withdrawn_at=NOW - HOUR)
     await an_award(ready, awarded_at=NOW - HOUR)

@@ -3,7 +3,7 @@
 import re
 
 from automations.silence import WATCH_BEGAN
-from rules.alarms import BADGE_REFUSED, RECONCILED, RUNS_RESUMED, Alarm
+from rules.alarms import BADGE_REFUSED, RECONCILED, REVOKING_HELD, RUNS_RESUMED, Alarm
 from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
 from settings import ROOT
 
@@ -15,7 +15,8 @@ def test_every_event_is_documented_and_no_other() -> None:
 
     named = set(re.findall(r"^\| `(laurel\.[a-z.]+)` \|", PAGE, re.MULTILINE))
 
-    assert named == events | {BADGE_REFUSED, RUNS_RESUMED, WATCH_BEGAN, HEARTBEAT, PROGRESS, RUN_ENDED, RECONCILED}
+    others = {BADGE_REFUSED, REVOKING_HELD, RUNS_RESUMED, WATCH_BEGAN, HEARTBEAT, PROGRESS, RUN_ENDED, RECONCILED}
+    assert named == events | others
 
 
 def test_every_alarm_is_in_the_table_of_messages() -> None:

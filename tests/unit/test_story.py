@@ -15,7 +15,7 @@ from tests.support.histories import row
 ENABLED = AWARDED - timedelta(days=30)
 LATER = NOW + timedelta(hours=2)
 AWARD = Award(award_id="a-1", awarded_at=AWARDED)
-GONE = Award(award_id="a-1", awarded_at=AWARDED, withdrawn_at=NOW - timedelta(hours=1))
+GONE = Award(award_id="a-1", awarded_at=AWARDED, withdrawn=True, withdrawn_at=NOW - timedelta(hours=1))
 HERE = Integration(badge_template_id="t-1", enabled_at=ENABLED)
 
 
@@ -81,6 +81,12 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
         ((row(ISSUED),), {"awards": (GONE,)}, Cause.AWARD_GONE, "but the award was withdrawn afterwards."),
         ((row(ISSUED, origin=Origin.BY_HAND),), {"awards": ()}, Cause.HAS_BADGE, "ada has the badge"),
         ((row(ISSUED),), {"integration": OTHER}, Cause.HAS_BADGE, "ada has the badge"),
+        ((row(ISSUED),), {"awards": ()}, Cause.HAS_BADGE, "The platform has no row of its award any more"),
+        ((row(ISSUED),), {"awards": (), "deletion_withdraws": True}, Cause.AWARD_GONE, "withdrawn afterwards."),
+        ((row(ISSUED, award_id="a-2"),), {"awards": (GONE,)}, Cause.HAS_BADGE, "ada has the badge"),
+        ((row(ISSUED, award_id="a-1"),), {"awards": (GONE,)}, Cause.AWARD_GONE, "withdrawn afterwards."),
+        ((row(ISSUED, award_id="a-2", awarded_at=AWARDED),), {"awards": (GONE,)}, Cause.AWARD_GONE, "withdrawn"),
+        ((row(),), {"awards": (), "deletion_withdraws": True}, Cause.TO_BE_CANCELLED, "The award was withdrawn"),
         # blocked
         ((row(BLOCKED, reason=Reason.TOKEN_REFUSED),), {}, Cause.BLOCKED, "Credly refused the portal's token"),
         ((row(BLOCKED, reason=Reason.PORTAL_NOT_CONNECTED),), {}, Cause.TAKEN_UP, "which is connected since "),

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from models.ledger import AttemptKind, AttemptOutcome
 from rules.history import Award, History, Integration
 from rules.reasons import Reason
@@ -53,7 +55,7 @@ def test_everything_is_told_in_its_order() -> None:
         flow_run_id="run-2",
         calls=(call(started_at=on(4), kind="look_up", outcome="found", status=200, flow_run_id="run-1"),),
     )
-    award = Award(award_id="a-1", awarded_at=on(2), withdrawn_at=on(9))
+    award = Award(award_id="a-1", awarded_at=on(2), withdrawn=True, withdrawn_at=on(9))
     history = History(
         user_id="ada",
         achievement_id="forklift",
@@ -112,6 +114,20 @@ def test_what_never_happened_is_not_told() -> None:
     history = History(user_id="ada", achievement_id="forklift", integration=integration, awards=(award,))
 
     assert told(history) == ["Credly was enabled; the template is t-1 now.", "Awarded (award a-1)."]
+
+
+@pytest.mark.parametrize(
+    ("award", "said"),
+    [
+        (Award(award_id="a-1", awarded_at=on(2), withdrawn_at=on(9)), "Award a-1 is to be withdrawn."),
+        (
+            Award(award_id="a-1", awarded_at=on(2), withdrawn=True),
+            "Award a-1 was withdrawn, at a moment that cannot be shown.",
+        ),
+    ],
+)
+def test_a_withdrawal_that_has_not_come_or_has_no_moment_is_named(award: Award, said: str) -> None:
+    assert told(History(user_id="ada", achievement_id="forklift", awards=(award,))) == ["Awarded (award a-1).", said]
 
 
 def test_the_last_request_that_was_sent_is_known_by_its_fingerprint() -> None:
