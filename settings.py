@@ -137,7 +137,10 @@ class Settings(BaseSettings):
         "The ledger itself is always kept.",
     )
     keep_runs: int = Field(
-        default=90, ge=0, description="For how many days Prefect keeps Laurel's runs with their logs. 0: for good."
+        default=90,
+        ge=0,
+        description="For how many days Prefect keeps Laurel's runs with their logs, and Laurel those calls to Credly "
+        "that belong to no badge. 0: for good.",
     )
 
     alert_failed_share: float = Field(

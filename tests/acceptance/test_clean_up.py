@@ -74,7 +74,7 @@ async def test_what_is_older_than_it_is_kept_is_removed_and_the_ledger_stays(
 
         assert [await exists(client, each) for each in ours] == [False, False]
         assert await exists(client, theirs)
-    assert seen.message.startswith("1 call and ")
+    assert seen.message.startswith("3 calls and ")
     assert seen.message.endswith("removed. Calls are kept 30 days, runs 90 days.")
     assert {row.award_id: row.state for row in await any_world.ledger()} == {"award-1": "issued", waits: "pending"}
     assert {row.issuance_id for row in await any_world.rows(IssuanceAttempt)} == {

@@ -146,37 +146,38 @@ async def go_to(database: Database, revision: str, *, back: bool = False) -> Non
 
 
 async def test_issuances_under_way_are_kept_and_may_have_the_new_reason(empty_database: Database) -> None:
-    async def do(statement: str, **values: Any) -> None:
+    async def insert(user: str, state: str, reason: str = "", claim: str = "") -> None:
+        moment = "'2026-11-02 08:00:00'"
+        columns = "achievement_id, user_id, badge_template_id, portal_id, origin, state, reason, claim, lease_until, "
+        columns += "not_before, looked_again_at, planned_at, updated_at, attempts, adopted, "
+        columns += "evidence_sent, evidence_left_out"
+        quoted = [f"'{value}'" if value else "NULL" for value in (reason, claim)]
+        values = f"'a', '{user}', 't', 'p', 'award', '{state}', {', '.join(quoted)}, {moment if claim else 'NULL'}, "
+        values += f"{moment}, {moment}, {moment}, {moment}, 0, false, '', ''"
+        statement = f"INSERT INTO badge_issuances ({columns}) VALUES ({values})"
         async with empty_database.writing() as connection:
-            await connection.execute(text(statement), values)
+            await connection.execute(text(statement))
 
     async def reasons() -> list[Any]:
         async with empty_database.reading() as connection:
             rows = await connection.execute(text("SELECT state, reason, claim FROM badge_issuances ORDER BY id"))
             return [tuple(row) for row in rows]
 
-    moment = "'2026-11-02 08:00:00'"
-    columns = "achievement_id, user_id, badge_template_id, portal_id, origin, state, reason, claim, lease_until"
-    others = "not_before, looked_again_at, planned_at, updated_at, attempts, adopted, evidence_sent, evidence_left_out"
-    insert = (
-        f"INSERT INTO badge_issuances ({columns}, {others}) VALUES ('a', :user, 't', 'p', 'award', :state, :reason, "
-        f":claim, CASE WHEN :claim IS NULL THEN NULL ELSE {moment} END, {moment}, {moment}, {moment}, {moment}, 0, false, '', '')"
-    )
     await go_to(empty_database, "0003")
-    await do(insert, user="ada", state="issuing", reason=None, claim="held")
-    await do(insert, user="bob", state="failed", reason="refused_by_credly", claim=None)
+    await insert("ada", "issuing", claim="held")
+    await insert("bob", "failed", "refused_by_credly")
     before = await reasons()
     await go_to(empty_database, "0004")
     assert await reasons() == before
 
-    await do(insert, user="cyd", state="failed", reason="not_permitted", claim=None)
+    await insert("cyd", "failed", "not_permitted")
     with pytest.raises(IntegrityError):
-        await do(insert, user="dee", state="failed", reason="no_such_reason", claim=None)
+        await insert("dee", "failed", "no_such_reason")
     await go_to(empty_database, "0003", back=True)
 
     assert await reasons() == [*before, ("failed", "refused_by_credly", None)]
     with pytest.raises(IntegrityError):
-        await do(insert, user="eve", state="failed", reason="not_permitted", claim=None)
+        await insert("eve", "failed", "not_permitted")
 
 
 async def test_connections_from_before_do_not_count_deletions_and_survive_the_way_back(
