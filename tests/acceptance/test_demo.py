@@ -149,7 +149,7 @@ def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: P
         again = retry(api, run_id)
         assert (again["type"], again["message"]) == ("COMPLETED", final["message"])
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=240) == 0
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{address}/api/health")
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout

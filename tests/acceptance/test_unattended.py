@@ -28,11 +28,11 @@ from tests.support.world import BLOCK, ORGANIZATION, World
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("unmeasured"), pytest.mark.timeout(1800)]
 
-INTERVAL_SECONDS = 8
-START_WITHIN = timedelta(seconds=75)
+INTERVAL_SECONDS = 12
+START_WITHIN = timedelta(seconds=120)  # on a busy machine a process takes half a minute to begin
 SHORTENED = {
     "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",
-    "LAUREL_HEARTBEAT": "5",
+    "LAUREL_HEARTBEAT": "8",
     "LAUREL_TRY_AGAIN_AFTER": "1",
     "LAUREL_ALERT_NO_RUN_FOR": "200",
 }
@@ -41,6 +41,9 @@ EXPECTED = (
     r"Task run .* (Task run failed|Finished in state Failed)|Finished in state Failed",
     # The worker, while the server is restarted.
     r"prefect\.worker|prefect\.runner|prefect\._internal|httpx|^Traceback",
+    # The restarted server is sent events which it has already; Prefect 3.9.1 then inserts no row at all, which fails,
+    # and gives up after five times.
+    r"event_persister - Max flush retries",
 )
 
 

@@ -175,7 +175,7 @@ def test_the_v2_pages_do_the_same(ui: PrefectUi, academy: Academy, now: Backgrou
     now(academy.enable("achievement-warehouse-lead"))
     run = ui.preview_on_v2("issue-badge", user="user-0010", achievement="achievement-warehouse-lead")
 
-    assert "achievement-warehouse-lead would be issued to user-0010" in ui.page_on_v2(run)
+    ui.page_on_v2(run, showing="achievement-warehouse-lead would be issued to user-0010")
 
 
 def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(

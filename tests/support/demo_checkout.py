@@ -71,7 +71,7 @@ def running_up(checkout: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=240)
 
 
 def run_deployment(api: httpx.Client, name: str) -> tuple[str, dict[str, Any]]:
