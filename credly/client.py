@@ -11,6 +11,7 @@ from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, 
 
 _LONGEST_BULK_REPLY = 20_000_000  # bytes: a thousand full badges of 6 kB, three times over
 _MOST_PAGES = 400
+_MOST_LOOK_UP_PAGES = 40  # two thousand badges of one earner and template
 _MOST_BULK_PAGES = 20_000
 
 _ISSUED = frozenset({200, 201})
@@ -125,7 +126,9 @@ class CredlyClient(Session):
         params = {"filter": filter_expression(asked, states=states), "sort": "created_at"}
         call_texts = tuple(value for key, value in asked.items() if key != "badge_template_id")
         path = f"{self._organization}/badges"
-        pages = self._pages(Badge, path, operation="find_badges", params=params, personal=call_texts)
+        pages = self._pages(
+            Badge, path, operation="find_badges", params=params, personal=call_texts, most=_MOST_LOOK_UP_PAGES
+        )
         found = [badge async for page in pages for badge in page]
         return [badge for badge in found if is_asked_for(badge, asked=asked, states=states)]
 

@@ -217,7 +217,7 @@ async def _after_look_up(calls: Calls, error: CredlyError) -> Outcome:
     """Return what an error means of a call that changes nothing at Credly."""
     if isinstance(error, (NotConnected, NotFound)):
         try:
-            fault = await calls.organization.confirm(since=now())
+            fault = await calls.organization.confirm(since=calls.log.ended_at)
         except CredlyError:
             fault = None
         if fault is not None:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from credly.errors import CredlyError, NotSent, Throttled, Unclear
+from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled, Unclear
 from rules.reasons import Reason
 
 UNANSWERED_AT_MOST = 20  # calls in a row
 UNANSWERED_OVER_TIME = 5  # calls in a row that took so long together
 UNANSWERED_FOR = timedelta(minutes=1)
+LOOK_UP = "find_badges"
 THROTTLED_AT_MOST = 5  # times in a row; calls that were under way together are one time
 
 
@@ -27,7 +28,7 @@ class _Series:
 class Brake:
     """Whether an organization was stopped in this run, and why. The first reason stands.
 
-    Calls that send are judged by calls that send: that Credly's lists can be read does not show that it issues.
+    Calls are judged by calls of their kind: that Credly's lists can be read does not show that it issues.
 
     Args:
         pause_limit: how long the pauses after throttling may be together without one success between them.
@@ -35,7 +36,7 @@ class Brake:
 
     pause_limit: timedelta
     stopped: Reason | None = None
-    _of: dict[bool, _Series] = field(default_factory=dict, repr=False)
+    _of: dict[str, _Series] = field(default_factory=dict, repr=False)
 
     def stop(self, reason: Reason) -> None:
         """Let no further call be made in this run."""
@@ -45,19 +46,19 @@ class Brake:
         self,
         error: CredlyError | None,
         *,
-        sending: bool,
+        operation: str,
         started_at: datetime,
         now: datetime,
         pause: timedelta = timedelta(0),
     ) -> None:
         """Take the end of a call into account; `pause` is how long the organization rests after a throttled one."""
-        series = self._of.setdefault(sending, _Series())
+        series = self._of.setdefault(operation, _Series())
         if isinstance(error, Throttled):
             self._note_throttled(series, started_at=started_at, now=now, pause=pause)
-        elif isinstance(error, (NotSent, Unclear)) or (error is not None and not error.in_credly_form):
-            self._note_unanswered(series, started_at=started_at, now=now)
+        elif error is None or _is_answer(error, operation):
+            self._of[operation] = _Series()
         else:
-            self._of[sending] = _Series()
+            self._note_unanswered(series, started_at=started_at, now=now)
 
     def _note_throttled(self, series: _Series, *, started_at: datetime, now: datetime, pause: timedelta) -> None:
         if series.paused_at is not None and started_at < series.paused_at:
@@ -75,3 +76,10 @@ class Brake:
         too_long = series.unanswered >= UNANSWERED_OVER_TIME and now - series.unanswered_since >= UNANSWERED_FOR
         if too_long or series.unanswered >= UNANSWERED_AT_MOST:
             self.stop(Reason.NOT_REACHABLE)
+
+
+def _is_answer(error: CredlyError, operation: str) -> bool:
+    """Say whether Credly answered the question, with a refusal; that a list may not be read answers nothing."""
+    if isinstance(error, (NotSent, Unclear)) or not error.in_credly_form:
+        return False
+    return not (operation == LOOK_UP and isinstance(error, (NotConnected, NotFound)))

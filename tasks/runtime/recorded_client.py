@@ -123,7 +123,7 @@ class RecordedClient(CredlyClient):
     async def _send(
         self, method: str, path: str, *, call: Call, read: Callable[[Reply], Answer], **request: Any
     ) -> Answer:
-        sending, tries = call.operation in SENDING, _TRIES
+        tries = _TRIES
         while True:
             await self._wait_for_turn(call)
             token, started_at, tries = self.token, now(), tries - 1
@@ -134,13 +134,13 @@ class RecordedClient(CredlyClient):
             except CredlyError as error:
                 self._record(call, started_at, error=error)
                 pause = self._pause_after(error)
-                self.access.brake.note(error, sending=sending, started_at=started_at, now=now(), pause=pause)
+                self.access.brake.note(error, operation=call.operation, started_at=started_at, now=now(), pause=pause)
                 removed = await self._is_removed(error, pause=pause, token=token)
                 if not removed or not tries or call.operation in _MADE_ONCE:
                     raise
             else:
                 self._record(call, started_at, reply=reply)
-                self.access.brake.note(None, sending=sending, started_at=started_at, now=now())
+                self.access.brake.note(None, operation=call.operation, started_at=started_at, now=now())
                 return answer
 
     async def _wait_for_turn(self, call: Call) -> None:

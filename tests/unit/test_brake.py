@@ -31,14 +31,14 @@ class Calls:
         error: CredlyError | None,
         times: int = 1,
         *,
-        sending: bool = True,
+        operation: str = "issue_badge",
         lasting: timedelta = SECOND,
         pause: timedelta = timedelta(0),
     ) -> Reason | None:
         for _ in range(times):
             started_at = self.now
             self.now += lasting
-            self.brake.note(error, sending=sending, started_at=started_at, now=self.now, pause=pause)
+            self.brake.note(error, operation=operation, started_at=started_at, now=self.now, pause=pause)
             self.now += pause
         return self.brake.stopped
 
@@ -79,11 +79,27 @@ def test_an_answer_of_credlys_begins_a_new_count(answer: CredlyError | None) -> 
     assert calls.made(Unclear(), UNANSWERED_AT_MOST - 1, lasting=SECOND) is None
 
 
+@pytest.mark.parametrize("refused", [NotConnected(in_credly_form=True), NotFound(in_credly_form=True)], ids=repr)
+def test_that_a_list_may_not_be_read_answers_nothing(refused: CredlyError) -> None:
+    calls = Calls()
+
+    for _ in range(UNANSWERED_AT_MOST):
+        calls.made(None, operation="organization")
+        calls.made(refused, operation="find_badges")
+
+    assert calls.brake.stopped is Reason.NOT_REACHABLE
+
+
+@pytest.mark.parametrize("operation", ["badge", "template"])
+def test_that_one_thing_is_not_there_is_an_answer(operation: str) -> None:
+    assert Calls().made(NotFound(in_credly_form=True), 2 * UNANSWERED_AT_MOST, operation=operation) is None
+
+
 def test_that_lists_can_be_read_does_not_show_that_badges_are_issued() -> None:
     calls = Calls()
     for _ in range(UNANSWERED_AT_MOST):
-        calls.made(None, sending=False)
-        calls.made(Unclear(), sending=True)
+        calls.made(None, operation="find_badges")
+        calls.made(Unclear())
 
     assert calls.brake.stopped is Reason.NOT_REACHABLE
 
@@ -118,7 +134,7 @@ def test_a_success_between_them_begins_a_new_count() -> None:
 def test_calls_that_were_under_way_together_are_throttled_once() -> None:
     brake = Brake(pause_limit=LIMIT)
     for seconds in range(50):
-        brake.note(Throttled(), sending=True, started_at=NOW, now=NOW + seconds * SECOND, pause=SECOND)
+        brake.note(Throttled(), operation="issue_badge", started_at=NOW, now=NOW + seconds * SECOND, pause=SECOND)
 
     assert brake.stopped is None
 
