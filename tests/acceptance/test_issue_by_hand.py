@@ -150,7 +150,8 @@ async def test_a_badge_that_is_there_is_left_or_replaced(any_world: World, stand
     (now_live,) = live(standin)
     row = await the_row_of(any_world.database, BadgeIssuance)
     assert now_live["id"] != first["id"]
-    assert replaced.message == f"Issued forklift to ada: {row.badge_url}"
+    former = "It went to the address of the badge that it replaces, not to the user's present one"
+    assert replaced.message == f"Issued forklift to ada: {row.badge_url}. {former}"
     assert (row.state, row.credly_badge_id, row.request_reason) == ("issued", now_live["id"], "New address")
 
 

@@ -197,7 +197,8 @@ async def test_a_refused_token_stops_the_organization_with_a_handful_of_calls(wo
 async def test_a_token_that_may_not_write_stops_the_organization(world: World, standin: Standin) -> None:
     await world.enable()
     await world.award("ada")
-    standin.seed(tokens=[{"token": "read-only", "organization_id": ORGANIZATION, "write_enabled": False}])
+    reads = {"token": "read-only", "write_enabled": False, "delete_enabled": False}
+    standin.seed(tokens=[reads | {"organization_id": ORGANIZATION}])
     await world.put_token("read-only")
 
     await run()
