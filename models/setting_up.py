@@ -13,7 +13,7 @@ from models.ledger import BadgeIssuance
 from models.owed import covered
 from models.platform import AchievementAward
 from models.tables import table
-from rules.reasons import Reason
+from rules.reasons import REFUSED_REASONS, TEMPLATE_REASONS, Reason
 from rules.states import IssuanceState
 
 connections = table(CredlyConnection)
@@ -59,7 +59,8 @@ async def remove_integration(connection: AsyncConnection, achievement_id: str, *
 async def take_along(connection: AsyncConnection, achievement_id: str, badge_template_id: str, *, now: datetime) -> int:
     """Give what waits for an achievement its new template, so that it goes out with that; return how many.
 
-    Not what Credly may have already (unclear), nor what replaces a badge of the old template.
+    Not what Credly may have already (unclear), nor what replaces a badge of the old template. What was refused was looked
+    up after the refusal, and a refused template is the usual reason for another one.
     """
     other = table(BadgeIssuance).alias()
     has_row = (
@@ -75,7 +76,7 @@ async def take_along(connection: AsyncConnection, achievement_id: str, badge_tem
         (issuances.c.achievement_id == achievement_id)
         & (issuances.c.badge_template_id != badge_template_id)
         & issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
-        & issuances.c.unclear_at.is_(None)
+        & or_(issuances.c.unclear_at.is_(None), issuances.c.reason.in_([*REFUSED_REASONS, *TEMPLATE_REASONS]))
         & issuances.c.replaces_badge_id.is_(None)
         & ~has_row
     )
