@@ -59,8 +59,8 @@ async def remove_integration(connection: AsyncConnection, achievement_id: str, *
 async def take_along(connection: AsyncConnection, achievement_id: str, badge_template_id: str, *, now: datetime) -> int:
     """Give what waits for an achievement its new template, so that it goes out with that; return how many.
 
-    Not what Credly may have already (unclear), nor what replaces a badge of the old template. What was refused was looked
-    up after the refusal, and a refused template is the usual reason for another one.
+    Not what Credly may have already (unclear), nor what replaces a badge of the old template. What was refused was
+    looked up after the refusal, and a refused template is the usual reason for another one.
     """
     other = table(BadgeIssuance).alias()
     has_row = (
