@@ -49,6 +49,10 @@ coverage: $(INSTALLED) ## Run every test with coverage and hold its floors, as C
 quick: $(INSTALLED) ## The tests that take seconds: unit and contract
 	$(BIN)/python -m scripts.run_tests tests/unit tests/contract
 
+.PHONY: sandbox
+sandbox: $(INSTALLED) ## Put the open questions to Credly's sandbox; ONLY="limit filters" chooses, see docs/credly-api.md
+	@$(BIN)/python -m scripts.sandbox $(if $(ONLY),--only $(ONLY))
+
 .PHONY: soak
 soak: $(INSTALLED) ## Try to break the promise of one badge, for MINUTES=10 from a SEED; UNATTENDED=1: by the schedule alone
 	$(BIN)/python -m tests.support.soak$(if $(UNATTENDED),_unattended) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))

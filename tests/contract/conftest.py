@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.support.standin import Standin, running_standin
 
 SANDBOX = os.environ.get("LAUREL_SANDBOX_URL", "https://sandbox-api.credly.com/v1")
 IN_SANDBOX = "LAUREL_SANDBOX_TOKEN" in os.environ
+MARK = os.environ.get("LAUREL_SANDBOX_MARK", "")  # by which `make sandbox` finds badges of a run that was cut off
+PAUSE = 1 / float(os.environ.get("LAUREL_SANDBOX_CALLS_PER_SECOND") or 3)
 HERE = Path(__file__).parent
 ORGANIZATION = "0c0c0c0c-0000-4000-8000-000000000001"
 STRANGER = "0c0c0c0c-0000-4000-8000-000000000002"
@@ -32,7 +35,7 @@ class Api:
     http: httpx.Client
     organization: str
     template: str
-    token: str = TOKEN
+    token: str = field(default=TOKEN, repr=False)  # pytest shows arguments of a test that fails
     made: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -50,7 +53,7 @@ class Api:
     def request(self, **changes: Any) -> dict[str, Any]:
         """A request for a badge to somebody who has none; a field that is None is left out."""
         plain = {
-            "recipient_email": f"{uuid4().hex}@example.org",
+            "recipient_email": f"{MARK}{uuid4().hex}@example.org",
             "issued_to_first_name": "Ada",
             "issued_to_last_name": "Muster",
             "badge_template_id": self.template,
@@ -126,6 +129,7 @@ def _sandbox() -> Iterator[Api]:
         pytest.fail(f"{', '.join(missing)} must be set as well")
     token, organization, template = (os.environ[name] for name in names)
     with httpx.Client(base_url=SANDBOX, auth=(token, ""), timeout=60, headers={"Accept": "application/json"}) as http:
+        http.event_hooks["request"].append(lambda _: time.sleep(PAUSE))
         api = Api(http, organization, template, token)
         yield api
         _revoke_all(api)

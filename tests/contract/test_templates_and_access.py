@@ -81,7 +81,7 @@ def test_templates_can_be_sorted(standin: Standin, api: Api) -> None:
     assert (counts[0]["id"], counts[0]["badges_count"]) == (TEMPLATES["archived"], 1)
 
 
-def test_a_template_tells_how_many_badges_it_has(api: Api) -> None:
+def test_a_template_tells_how_many_badges_it_has(standin: Standin, api: Api) -> None:
     gone, _ = (api.issue(recipient_email=f"{name}@example.org") for name in ("ada", "bob"))
     api.http.delete(f"{api.path}/badges/{gone['id']}")
 
