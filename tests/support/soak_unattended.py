@@ -67,6 +67,11 @@ class UnattendedSoak:
         await self.world.add_user(user)
         await self.world.award(user)
 
+    async def until_one_runs(self) -> None:
+        """Wait until the schedule has begun a run."""
+        while not self.installation.runs("reconcile"):  # noqa: ASYNC110
+            await asyncio.sleep(1)
+
     async def disturb(self) -> None:
         """Do one of the things that happen to a set-up."""
         moves = [self._kill_worker, self._kill_run, self._restart_server, self._stop_everything, self._form]
@@ -98,6 +103,9 @@ class UnattendedSoak:
         self.tried["server restarts"] += 1
 
     def _stop_everything(self) -> None:
+        self.sleep(self.chance.uniform(10, 240))
+
+    def sleep(self, seconds: float) -> None:
         """As when a machine sleeps: every process stops, and goes on later."""
         processes = psutil.Process(os.getpid()).children(recursive=True)
         for number in (signal.SIGSTOP, signal.SIGCONT):
@@ -105,7 +113,7 @@ class UnattendedSoak:
                 with suppress(psutil.Error):
                     process.send_signal(number)
             if number == signal.SIGSTOP:
-                time.sleep(self.chance.uniform(10, 240))
+                time.sleep(seconds)
         self.tried["stops of everything"] += 1
 
     def _form(self) -> None:
@@ -145,8 +153,8 @@ def _starter(run: dict[str, Any]) -> str:
     return str((run["created_by"] or {}).get("type", "nobody"))
 
 
-async def soak(minutes: float, seed: int) -> Counter[str]:
-    """Leave a set-up alone for so long, and return what was tried."""
+async def soak(minutes: float, seed: int, *, sleep_minutes: float = 0) -> Counter[str]:
+    """Leave a set-up alone for so long, and return what was tried; asleep once in between, if that is wanted."""
     chance = random.Random(seed)  # noqa: S311 - repeatable, nothing secret
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="laurel-unattended-")))
@@ -164,6 +172,10 @@ async def soak(minutes: float, seed: int) -> Counter[str]:
                 stack, World(database=database, base_url=standin.base_url), standin, installation, chance
             )
             await unattended.prepare()
+            if sleep_minutes:
+                await unattended.award()
+                await unattended.until_one_runs()
+                await asyncio.to_thread(unattended.sleep, sleep_minutes * 60)
             end = time.monotonic() + minutes * 60
             while time.monotonic() < end:
                 await unattended.award()
@@ -181,9 +193,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Leaves a set-up alone, and looks whether it does its work.")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--sleep-minutes", type=float, default=0, help="everything stops once for so long, in mid-run")
     asked = parser.parse_args()
     console.print(f"Unattended for {asked.minutes:g} minutes from seed {asked.seed}.")
-    tried = asyncio.run(soak(asked.minutes, asked.seed))
+    tried = asyncio.run(soak(asked.minutes, asked.seed, sleep_minutes=asked.sleep_minutes))
     table = Table("what", "times", title="No badge twice, none lost")
     for what, times in sorted(tried.items()):
         table.add_row(what, str(times))
