@@ -3,6 +3,7 @@
 The only way a badge is issued, planned or by hand. No database connection is held while Credly is being waited for.
 """
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -22,6 +23,7 @@ from tasks.runtime.organization import Organization
 from tasks.runtime.recorded_client import TOKEN_REFUSED, CallLog, RecordedClient, attempts_of, correct
 
 _CHAIN_AT_MOST = 10
+_WAITED_OUT = timedelta(seconds=5)  # a longer lag of lists is left to the next run
 _SENT_AT_MOST = 3  # in a row, each answered by an error and then not found at Credly
 LONGEST_CALL = timedelta(minutes=2, seconds=10)  # the client gives a call two minutes in all
 
@@ -179,9 +181,10 @@ async def _after_sending(calls: Calls, error: CredlyError, *, last: bool) -> Out
             return await _after_refusal(calls, error)
     # Throttling was waited out, the token renewed: go on, if lists have had the time to show what may have been made.
     # What was unclear is tried again by the task run, with a growing delay.
-    may_go_on = outcome.may_send_again(unclear_at=failed_at, now=now(), policy=calls.policy)
-    if isinstance(error, (NotSent, Unclear)) or calls.pauses_too_long(error) or last or not may_go_on:
+    until_shown = failed_at + calls.policy.lookup_grace - now()
+    if isinstance(error, (NotSent, Unclear)) or calls.pauses_too_long(error) or last or until_shown > _WAITED_OUT:
         return _wait(calls, error)
+    await asyncio.sleep(max(until_shown.total_seconds(), 0))
     calls.unclear_at = failed_at
     return None
 

@@ -113,10 +113,11 @@ async def test_a_call_that_takes_too_long_is_unclear(
     "retry_after",
     ["1", lambda: format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True), ""],
 )
+@pytest.mark.parametrize("grace", ["0", "1"])
 async def test_a_near_end_of_throttling_is_waited_out(
-    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch, retry_after: str | Callable[[], str]
+    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch, retry_after: str | Callable[[], str], grace: str
 ) -> None:
-    world.configure(monkeypatch, THROTTLE_PAUSE_DEFAULT="0.1")
+    world.configure(monkeypatch, THROTTLE_PAUSE_DEFAULT="0.1", LOOKUP_GRACE=grace)
     await a_due_badge(world)
     value = retry_after if isinstance(retry_after, str) else retry_after()
     standin.fault("answer", **ISSUE, status=429, headers={"Retry-After": value} if value else {})
