@@ -99,6 +99,12 @@ async def test_replacing_and_revoking_say_what_and_why() -> None:
     assert json.loads(quiet.body) == {"reason": "Wrong person", "suppress_revoke_notification_email": True}
 
 
+async def test_words_beside_the_status_that_are_no_text_hinder_nothing() -> None:
+    reply = answer(201, envelope(BADGE_ROW)).replace(b" Status\r\n", b" \xff\xfe\r\n", 1)
+    async with scripted_server(reply) as server, a_client(server.base_url) as client:
+        assert (await client.issue_badge(REQUEST)).id == "badge-1"
+
+
 async def test_single_things_are_read_by_their_id() -> None:
     replies = [answer(200, envelope({"id": name})) for name in ("badge-1", "template-1", "org-1")]
     async with scripted_server(*replies) as server, a_client(server.base_url + "/") as client:

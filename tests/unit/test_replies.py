@@ -193,6 +193,8 @@ def test_a_reply_that_was_too_long_to_read_is_unclear_whatever_its_status() -> N
         ("Mon, 02 Nov 2026 08:00:00 GMT", timedelta(0)),
         ("Mon, 09 Nov 2026 09:00:00 GMT", timedelta(hours=24)),
         ("Mon, 99 Nov 2026 09:00:00 GMT", None),
+        ("Mon, 02 Nov 99999999999999999999 09:00:00 GMT", None),
+        ("Mon, 02 Nov 2026 09:00:00 +24000000000000", None),
     ],
 )
 def test_retry_after_is_read_in_seconds_or_as_a_date(header: str | None, wait: timedelta | None) -> None:
