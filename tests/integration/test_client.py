@@ -119,6 +119,13 @@ async def test_single_things_are_read_by_their_id() -> None:
     ]
 
 
+async def test_an_answer_about_another_badge_is_unclear() -> None:
+    async with scripted_server(answer(200, envelope(a_row("badge-2")))) as server, a_client(server.base_url) as client:
+        errors = [await error_of(client.badge("badge-1")), await error_of(client.revoke_badge("badge-1", reason="x"))]
+
+    assert [(type(error), error.code) for error in errors] == [(Unclear, "another_badge")] * 2
+
+
 async def test_an_id_that_leads_elsewhere_is_refused_before_anything_is_sent() -> None:
     async with scripted_server(answer(200)) as server, a_client(server.base_url) as client:
         for call in (client.badge, client.template):
