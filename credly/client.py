@@ -20,7 +20,11 @@ from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, 
 
 _LONGEST_BULK_REPLY = 20_000_000  # bytes: a thousand full badges of 6 kB, three times over
 _MOST_PAGES = 400
+_MOST_LOOK_UP_PAGES = 100
 _MOST_BULK_PAGES = 20_000
+
+HAS_NO_END = frozenset({"too_many_pages", "paging_stuck"})
+"""Codes of lists whose pages were all answered, and which told nothing."""
 
 _ISSUED = frozenset({200, 201})
 ReceivedT = TypeVar("ReceivedT", bound=Received)
@@ -135,7 +139,8 @@ class CredlyClient(Session):
         params = {"filter": filter_expression(asked, states=states), "sort": "created_at"}
         call_texts = tuple(value for key, value in asked.items() if key != "badge_template_id")
         path = f"{self._organization}/badges"
-        pages = self._pages(Badge, path, operation="find_badges", params=params, personal=call_texts)
+        most = _MOST_LOOK_UP_PAGES
+        pages = self._pages(Badge, path, operation="find_badges", params=params, personal=call_texts, most=most)
         found = [badge async for page in pages for badge in page]
         if any(may_be_asked_for(badge, asked=asked, states=states) for badge in found):
             raise Unclear(code="incomplete_rows", operation="find_badges")

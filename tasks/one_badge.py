@@ -85,7 +85,8 @@ class Calls:
         """Return the last successor of a badge.
 
         Raises:
-            CredlyError: it was not learnt; Unclear also where the chain leads to another earner's badge or has no end.
+            CredlyError: it was not learnt; Unclear also where a badge does not say what it is, or the chain leads to
+                another earner's or has no end.
         """
         chain = [badge_id]
         while len(chain) <= _CHAIN_AT_MOST:
@@ -97,7 +98,7 @@ class Calls:
                 self.replaces = None
                 return None
             following = badge.replacement_badge_id
-            if names_another(badge, self.request):
+            if names_another(badge, self.request) or badge.state is None:
                 break
             if following is None:
                 return None if badge.id == badge_id else badge
@@ -116,12 +117,14 @@ class Calls:
         if leaves_open(found, request=self.request):
             raise Unclear(code="incomplete_rows", operation="find_badges")
         own = own_badges(found, request=self.request, sent_at=self.facts.sent_at or self.unclear_at or now())
+        if any(badge.id == self.facts.replaces_badge_id for badge in own):
+            # Erased by one answer, and standing by this one: the list may lag.
+            raise Unclear(code="successor_unclear", operation="find_badges")
         if own:
             ids, issuance_id = [badge.id for badge in own], self.facts.issuance_id
             async with database().reading() as connection:
                 others = await connection.run_sync(owned_by_others, issuance_id, ids)
-            # Nor the badge that was to be replaced and is erased: the list may lag, and show it still.
-            own = [badge for badge in own if badge.id not in {*others, self.facts.replaces_badge_id}]
+            own = [badge for badge in own if badge.id not in others]
         if not own:
             correct(self.log, AttemptOutcome.NOT_FOUND)
         return own[0] if own else None
