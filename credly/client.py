@@ -4,7 +4,16 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from credly.queries import Query, filter_expression, is_asked_for, is_last_page, next_query, path_segment
+from credly.errors import Unclear
+from credly.queries import (
+    Query,
+    filter_expression,
+    is_asked_for,
+    is_last_page,
+    may_be_asked_for,
+    next_query,
+    path_segment,
+)
 from credly.replies import Reply, one, several
 from credly.session import Session
 from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, Received
@@ -13,6 +22,9 @@ _LONGEST_BULK_REPLY = 20_000_000  # bytes: a thousand full badges of 6 kB, three
 _MOST_PAGES = 400
 _MOST_LOOK_UP_PAGES = 40  # two thousand badges of one earner and template
 _MOST_BULK_PAGES = 20_000
+
+HAS_NO_END = frozenset({"too_many_pages", "paging_stuck"})
+"""Codes of lists whose pages were all answered, and which told nothing."""
 
 _ISSUED = frozenset({200, 201})
 ReceivedT = TypeVar("ReceivedT", bound=Received)
@@ -77,7 +89,7 @@ class CredlyClient(Session):
         if suppress_notification:
             body["suppress_revoke_notification_email"] = True
         call = self._call("revoke_badge", personal=(reason,))
-        return await self._send("PUT", path, call=call, read=_badge, body=body)
+        return await self._send("PUT", path, call=call, read=partial(_same, badge_id), body=body)
 
     async def badge(self, badge_id: str) -> Badge:
         """One badge as it is now, also right after it was issued, when the list may not show it yet.
@@ -89,7 +101,7 @@ class CredlyClient(Session):
             Refused, Throttled, NotSent, Unclear, NotConnected: nothing was learnt.
         """
         path = f"{self._organization}/badges/{path_segment(badge_id, name='badge_id')}"
-        return await self._send("GET", path, call=self._call("badge"), read=_badge)
+        return await self._send("GET", path, call=self._call("badge"), read=partial(_same, badge_id))
 
     async def find_badges(
         self,
@@ -111,7 +123,8 @@ class CredlyClient(Session):
         Raises:
             UnsafeFilterValue: a value would be read as something else by the filter's syntax.
             ValueError: no earner was asked for.
-            Unclear: also when the list has no end; a part of it could be taken for "no badge".
+            Unclear: also when the list has no end, or a row that may be the earner's does not say what it is; either
+                could be taken for "no badge".
             Refused, Throttled, NotSent, NotConnected, NotFound: nothing was learnt.
         """
         if not (issuer_earner_id or recipient_email or recipient_email_all):
@@ -130,6 +143,8 @@ class CredlyClient(Session):
             Badge, path, operation="find_badges", params=params, personal=call_texts, most=_MOST_LOOK_UP_PAGES
         )
         found = [badge async for page in pages for badge in page]
+        if any(may_be_asked_for(badge, asked=asked, states=states) for badge in found):
+            raise Unclear(code="incomplete_rows", operation="find_badges")
         return [badge for badge in found if is_asked_for(badge, asked=asked, states=states)]
 
     async def badges(self, *, states: tuple[str, ...] = ()) -> AsyncIterator[Badge]:
@@ -257,7 +272,7 @@ class CredlyClient(Session):
             is_last = is_last_page(reply.payload().get("metadata"))
             new = [row for key, row in rows.items() if key not in seen]
             yield new
-            if is_last or not rows or (is_last is None and not new):
+            if is_last or (is_last is None and not new):
                 return
             if not new:
                 raise reply.unclear("paging_stuck")
@@ -266,6 +281,14 @@ class CredlyClient(Session):
 
 
 _badge = partial(one, Badge)
+
+
+def _same(badge_id: str, reply: Reply) -> Badge:
+    """Return the badge that was asked for; a cache may answer with another one."""
+    badge = one(Badge, reply)
+    if badge.id != badge_id:
+        raise reply.unclear("another_badge")
+    return badge
 
 
 def _page(model: type[ReceivedT], reply: Reply) -> tuple[Reply, list[ReceivedT]]:

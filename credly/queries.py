@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from credly.errors import UnsafeFilterValue
 from credly.replies import Reply
-from credly.wire import Badge
+from credly.wire import Badge, is_id
 
 Query = tuple[tuple[str, str], ...]
 
@@ -28,6 +28,22 @@ def is_asked_for(badge: Badge, *, asked: Mapping[str, str], states: tuple[str, .
         and (badge.recipient_email or "").lower() == (email or "").lower()
         and (not states or badge.state in states)
     )
+
+
+def may_be_asked_for(badge: Badge, *, asked: Mapping[str, str], states: tuple[str, ...]) -> bool:
+    """Whether a row leaves open if it answers the look-up: what it says fits, and template, state or person is missing.
+
+    A row with an earner id or an address says whose it is: who has both to ask for asks for one after the other.
+    """
+    email, earner = asked.get("recipient_email"), asked.get("issuer_earner_id")
+    fits = (
+        badge.badge_template_id in (None, asked["badge_template_id"])
+        and (not states or badge.state in (None, *states))
+        and (earner is None or badge.issuer_earner_id in (None, "", earner))
+        and (email is None or badge.recipient_email is None or badge.recipient_email.lower() == email.lower())
+    )
+    says_whose = bool(badge.issuer_earner_id or badge.recipient_email)
+    return fits and not (badge.badge_template_id and says_whose and (badge.state or not states))
 
 
 def is_last_page(metadata: object) -> bool | None:
@@ -63,6 +79,6 @@ def next_query(reply: Reply, *, own: Mapping[str, str]) -> Query | None:
 
 def path_segment(value: str, *, name: str) -> str:
     """The id as part of a path, refused where it could lead to another one."""
-    if not value.strip(".") or not value.isprintable() or ".." in value or any(mark in value for mark in "/\\?#"):
+    if not is_id(value):
         raise ValueError(f"{name} must be an id as Credly shows it: not empty, without / ? # or ..")
     return quote(value, safe="")

@@ -138,7 +138,7 @@ def parse_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
         return min(wait, _LONGEST_WAIT)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a date beyond all dates
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return min(max(aware - now, timedelta(0)), _LONGEST_WAIT)

@@ -10,6 +10,7 @@ from typing import cast
 
 import aiohttp
 import httpx
+from aiohttp.connector import Connection
 from httpx_aiohttp import AiohttpTransport
 
 from credly.errors import CredlyError, NotSent, Unclear
@@ -35,6 +36,7 @@ class Transport(AiohttpTransport):
         session = super().get_client()
         # Else it repeats a GET or PUT over a new connection by itself: a call that no attempt tells of.
         session._retry_connection = False
+        session._response_class = _Response
         return session
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -48,6 +50,15 @@ class Transport(AiohttpTransport):
             response = await super().handle_async_request(request)
         response.stream = _Body(cast("httpx.AsyncByteStream", response.stream))
         return response
+
+
+class _Response(aiohttp.ClientResponse):
+    """A response without the words beside its status, which may be no text and then could not be handed on."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        started = await super().start(connection)
+        started.reason = None
+        return started
 
 
 class _Body(httpx.AsyncByteStream):

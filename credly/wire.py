@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -128,25 +129,50 @@ def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S +0000")
 
 
-def _or_none(value: object, parse: Callable[[object], object]) -> object:
+def _or_none(value: object, parse: Callable[[object], Any]) -> Any:
     try:
         return parse(value)
     except ValidationError:
         return None
 
 
+def _text_or_none(value: object, parse: Callable[[object], str | None]) -> str | None:
+    """A text that no database holds (with NUL or half a character) counts as absent."""
+    text: str | None = _or_none(value, parse)
+    return None if text is None or "\0" in text or not _is_whole(text) else text
+
+
+def _is_whole(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
 def _moment_or_none(value: object, parse: Callable[[object], datetime | None]) -> datetime | None:
-    """Credly writes UTC; a time without a zone is read as such, an unreadable one as absent."""
+    """Credly writes UTC; a time without a zone is read as such, an unreadable one or one beyond UTC's as absent."""
     try:
         moment = parse(value)
-    except ValidationError:
+        if moment is None:
+            return None
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValidationError, OverflowError):
         return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
-Text = Annotated[str | None, WrapValidator(_or_none)]
+def is_id(value: str) -> bool:
+    """Say whether a text can be an id of Credly's: one part of a path, and printable."""
+    leads_elsewhere = not value.strip(".") or ".." in value or any(mark in value for mark in "/\\?#")
+    return value.isprintable() and bool(value.strip()) and not leads_elsewhere
+
+
+def _id(value: str) -> str:
+    if not is_id(value):
+        raise ValueError("no id")
+    return value
+
+
+Text = Annotated[str | None, WrapValidator(_text_or_none)]
 Flag = Annotated[bool | None, WrapValidator(_or_none)]
 Secret = Annotated[SecretStr | None, WrapValidator(_or_none)]
+BadgeId = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_id)]
 Moment = Annotated[datetime | None, WrapValidator(_moment_or_none)]
 
 
@@ -159,8 +185,12 @@ class Received(BaseModel):
 
 
 class Badge(Received):
-    """An issued badge as Credly returns it (Credly API notes, section 4.3)."""
+    """An issued badge as Credly returns it (Credly API notes, section 4.3).
 
+    Its id is one that can be kept and asked for; with another one the badge could never be found again.
+    """
+
+    id: BadgeId
     state: Text = None
     recipient_email: Annotated[Text, Field(repr=False)] = None
     issuer_earner_id: Annotated[Text, Field(repr=False)] = None

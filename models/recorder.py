@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from models import recording
 from models.database import Database
@@ -34,7 +34,7 @@ class Recorder:
         """Write a result down, as `models.recording.record` does, and return once it is committed.
 
         Raises:
-            DBAPIError: this result could not be written; the others of its transaction are not affected.
+            SQLAlchemyError, ValueError: this result could not be written; the others are not affected.
         """
         entry = _Entry(result)
         self._waiting.append(entry)
@@ -51,7 +51,7 @@ class Recorder:
         group = self._waiting.copy()
         try:
             recorded = await database.write(partial(recording.record_together, results=[each.result for each in group]))
-        except DBAPIError:
+        except (SQLAlchemyError, ValueError):  # a value that its driver cannot hold is named by neither
             return
         for entry, outcome in zip(group, recorded, strict=True):
             entry.done, entry.recorded = True, outcome

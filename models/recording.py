@@ -77,7 +77,7 @@ def record(connection: Connection, result: Result) -> Outcome | None:
 
     The calls are kept in either case: they were made. A badge belongs to one issuance. Where another one has adopted
     the badge that was found, this one looks again, and then finds its own or sends. Where Credly's answer to a request
-    is a badge that another issuance has, this one fails.
+    is a badge that another issuance has, this one fails; its own may have been made, so a retry begins with a look-up.
     """
     keep_calls(connection, result.calls, result.runs)
     badge = result.outcome.badge
@@ -93,7 +93,7 @@ def record(connection: Connection, result: Result) -> Outcome | None:
     if result.outcome.adopted:
         again = Outcome(state=IssuanceState.PENDING, reason=Reason.ANSWER_UNCLEAR, uses_attempt=False, unclear=True)
         return _written(connection, again, result)
-    return _written(connection, failed(Reason.DUPLICATE_ELSEWHERE), result)
+    return _written(connection, failed(Reason.DUPLICATE_ELSEWHERE, unclear=True), result)
 
 
 def record_together(connection: Connection, results: Sequence[Result]) -> list[Outcome | None]:

@@ -20,6 +20,14 @@ def own_badges(found: Iterable[Badge], *, request: BadgeRequest, sent_at: dateti
     return sorted(own, key=lambda badge: (badge.created_at is None, badge.created_at, badge.id))
 
 
+def leaves_open(found: Iterable[Badge], *, request: BadgeRequest) -> bool:
+    """Say whether one of these may be the request's, but says neither whose it is nor when it was made or dated."""
+    return any(
+        _stands(each, request) and not each.issuer_earner_id and each.created_at is None and each.issued_at is None
+        for each in found
+    )
+
+
 def names_another(badge: Badge, request: BadgeRequest) -> bool:
     """Say whether the answer to a request is about another earner or template; what is left out says nothing."""
     return bool(

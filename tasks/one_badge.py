@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from credly.errors import AlreadyIssued, CredlyError, NotConnected, NotFound, NotSent, Refused, Unclear
-from credly.wire import Badge, BadgeRequest
+from credly.wire import Badge, BadgeRequest, is_id
 from models.ledger import AttemptOutcome
 from models.recording import Attempt, owned_by_others
 from rules import outcome
-from rules.adoption import has_another_address, names_another, own_badges
+from rules.adoption import has_another_address, leaves_open, names_another, own_badges
 from rules.badge_request import can_be_looked_up
 from rules.details import SlowCall
 from rules.facts import IssuanceFacts
@@ -61,7 +61,7 @@ class Calls:
             badge = await self.client.issue_badge(self.request)
         else:
             badge = await self.client.replace_badge(self.replaces, request=self.request)
-        if names_another(badge, self.request):
+        if names_another(badge, self.request) or badge.id == self.replaces:
             error = Unclear(code="another_badge", operation="issue_badge")
             correct(self.log, AttemptOutcome.UNCLEAR, code=error.code)
             raise error
@@ -84,20 +84,30 @@ class Calls:
         return found
 
     async def _successor(self, badge_id: str) -> Badge | None:
-        badge = None
-        following: str | None = badge_id
-        for _ in range(_CHAIN_AT_MOST):
-            if following is None:
-                break
+        """Return the last successor of a badge.
+
+        Raises:
+            CredlyError: it was not learnt; Unclear also where a badge does not say what it is, or the chain leads to
+                another earner's or has no end.
+        """
+        chain = [badge_id]
+        while len(chain) <= _CHAIN_AT_MOST:
             try:
-                badge = await self.client.badge(following)
+                badge = await self.client.badge(chain[-1])
             except NotFound as error:
                 if not error.in_credly_form:
                     raise
                 self.replaces = None
                 return None
             following = badge.replacement_badge_id
-        return None if badge is None or badge.id == badge_id else badge
+            if names_another(badge, self.request) or badge.state is None:
+                break
+            if following is None:
+                return None if badge.id == badge_id else badge
+            if following in chain or not is_id(following):
+                break
+            chain.append(following)
+        raise Unclear(code="successor_unclear", operation="badge")
 
     async def _find(self, *, issuer_earner_id: str | None = None, recipient_email: str | None = None) -> Badge | None:
         found = await self.client.find_badges(
@@ -106,7 +116,12 @@ class Calls:
             recipient_email=recipient_email,
             states=LIVE_STATES,
         )
+        if leaves_open(found, request=self.request):
+            raise Unclear(code="incomplete_rows", operation="find_badges")
         own = own_badges(found, request=self.request, sent_at=self.facts.sent_at or self.unclear_at or now())
+        if any(badge.id == self.facts.replaces_badge_id for badge in own):
+            # Erased by one answer, and standing by this one: the list may lag.
+            raise Unclear(code="successor_unclear", operation="find_badges")
         if own:
             ids, issuance_id = [badge.id for badge in own], self.facts.issuance_id
             async with database().reading() as connection:
@@ -204,16 +219,16 @@ async def _after_refusal(calls: Calls, refused: CredlyError) -> Outcome | None:
             calls.unclear_at = None  # the badge to be replaced was erased, so nothing has replaced it
             return None
         if isinstance(refused, AlreadyIssued):
-            return outcome.failed(Reason.DUPLICATE_ELSEWHERE, credly_message=refused.credly_message)
+            said = refused.credly_message
+            return outcome.failed(Reason.DUPLICATE_ELSEWHERE, credly_message=said, unclear=True)
         template_fault = await fault_of_template(calls.organization, calls.request.badge_template_id)
     except CredlyError as error:
         return replace(await _after_look_up(calls, error), unclear=True)
-    # Credly validates before it makes a badge; what else may refuse a call is not known to come first.
-    unclear = not isinstance(refused, Refused)
+    # The list may lag: whoever tries again begins with a look-up, which costs little where badges are refused.
     if template_fault is not None:
-        return outcome.blocked(template_fault, unclear=unclear)
+        return outcome.blocked(template_fault, unclear=True)
     reason = Reason.NOT_PERMITTED if isinstance(refused, NotConnected) else Reason.REFUSED_BY_CREDLY
-    return outcome.failed(reason, credly_message=refused.credly_message, unclear=unclear)
+    return outcome.failed(reason, credly_message=refused.credly_message, unclear=True)
 
 
 async def _after_look_up(calls: Calls, error: CredlyError) -> Outcome:

@@ -10,6 +10,7 @@ UNANSWERED_AT_MOST = 20  # calls in a row
 UNANSWERED_OVER_TIME = 5  # calls in a row that took so long together
 UNANSWERED_FOR = timedelta(minutes=1)
 LOOK_UP = "find_badges"
+ENDLESS_AT_MOST = 5  # look-ups in a row
 THROTTLED_AT_MOST = 5  # times in a row; calls that were under way together are one time
 
 
@@ -36,6 +37,7 @@ class Brake:
 
     pause_limit: timedelta
     stopped: Reason | None = None
+    _endless: int = 0
     _of: dict[str, _Series] = field(default_factory=dict, repr=False)
 
     def stop(self, reason: Reason) -> None:
@@ -59,6 +61,12 @@ class Brake:
             self._of[operation] = _Series()
         else:
             self._note_unanswered(series, started_at=started_at, now=now)
+
+    def note_look_up(self, *, has_end: bool) -> None:
+        """Take a whole look-up into account: a list without end costs a hundred calls, and none of them fails."""
+        self._endless = 0 if has_end else self._endless + 1
+        if self._endless >= ENDLESS_AT_MOST:
+            self.stop(Reason.NOT_REACHABLE)
 
     def _note_throttled(self, series: _Series, *, started_at: datetime, now: datetime, pause: timedelta) -> None:
         if series.paused_at is not None and started_at < series.paused_at:

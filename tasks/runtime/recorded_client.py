@@ -13,10 +13,10 @@ from typing import Any, Self, TypeVar
 
 from pydantic import SecretStr
 
-from credly.client import CredlyClient
-from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Refused, Throttled
+from credly.client import HAS_NO_END, CredlyClient
+from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Refused, Throttled, Unclear
 from credly.replies import Call, Reply
-from credly.wire import BadgeRequest
+from credly.wire import Badge, BadgeRequest
 from models.ledger import AttemptKind, AttemptOutcome
 from models.recording import Attempt
 from rules.monitoring.brake import Brake
@@ -119,6 +119,17 @@ class RecordedClient(CredlyClient):
         view = copy.copy(self)
         view.log = log
         return view
+
+    async def find_badges(self, **asked: Any) -> list[Badge]:
+        """As the client does; the brake counts lists without end, of which each page was answered."""
+        try:
+            found = await super().find_badges(**asked)
+        except Unclear as error:
+            if error.code in HAS_NO_END:
+                self.access.brake.note_look_up(has_end=False)
+            raise
+        self.access.brake.note_look_up(has_end=True)
+        return found
 
     async def _send(
         self, method: str, path: str, *, call: Call, read: Callable[[Reply], Answer], **request: Any

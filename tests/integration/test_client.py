@@ -99,6 +99,12 @@ async def test_replacing_and_revoking_say_what_and_why() -> None:
     assert json.loads(quiet.body) == {"reason": "Wrong person", "suppress_revoke_notification_email": True}
 
 
+async def test_words_beside_the_status_that_are_no_text_hinder_nothing() -> None:
+    reply = answer(201, envelope(BADGE_ROW)).replace(b" Status\r\n", b" \xff\xfe\r\n", 1)
+    async with scripted_server(reply) as server, a_client(server.base_url) as client:
+        assert (await client.issue_badge(REQUEST)).id == "badge-1"
+
+
 async def test_single_things_are_read_by_their_id() -> None:
     replies = [answer(200, envelope({"id": name})) for name in ("badge-1", "template-1", "org-1")]
     async with scripted_server(*replies) as server, a_client(server.base_url + "/") as client:
@@ -111,6 +117,13 @@ async def test_single_things_are_read_by_their_id() -> None:
         "/v1/organizations/org-1/badge_templates/template-1",
         "/v1/organizations/org-1",
     ]
+
+
+async def test_an_answer_about_another_badge_is_unclear() -> None:
+    async with scripted_server(answer(200, envelope(a_row("badge-2")))) as server, a_client(server.base_url) as client:
+        errors = [await error_of(client.badge("badge-1")), await error_of(client.revoke_badge("badge-1", reason="x"))]
+
+    assert [(type(error), error.code) for error in errors] == [(Unclear, "another_badge")] * 2
 
 
 async def test_an_id_that_leads_elsewhere_is_refused_before_anything_is_sent() -> None:

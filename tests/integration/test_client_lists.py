@@ -92,6 +92,26 @@ async def test_a_list_that_promises_more_and_repeats_itself_is_unclear() -> None
     assert (type(error), error.code) == (Unclear, "paging_stuck")
 
 
+async def test_a_list_that_promises_more_and_has_nothing_is_unclear() -> None:
+    async with scripted_server(page_of(page=1, pages=2)) as server, a_client(server.base_url) as client:
+        error = await error_of(client.find_badges(badge_template_id="template-1", issuer_earner_id="person-0042"))
+
+    assert (type(error), error.code) == (Unclear, "paging_stuck")
+
+
+@pytest.mark.parametrize("left_out", [("badge_template",), ("state",), ("issuer_earner_id", "recipient_email")])
+async def test_a_row_that_may_be_the_earners_and_does_not_say_so_is_not_taken_for_no_badge(
+    left_out: tuple[str, ...],
+) -> None:
+    row = {name: value for name, value in BADGE_ROW.items() if name not in left_out}
+    async with scripted_server(page_of(row, page=1, pages=1)) as server, a_client(server.base_url) as client:
+        error = await error_of(
+            client.find_badges(badge_template_id="template-1", issuer_earner_id="person-0042", states=("pending",))
+        )
+
+    assert (type(error), error.code) == (Unclear, "incomplete_rows")
+
+
 async def test_a_list_without_end_is_unclear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("credly.client._MOST_PAGES", 3)
     monkeypatch.setattr("credly.client._MOST_BULK_PAGES", 3)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from credly.wire import Badge, BadgeRequest
-from rules.adoption import CLOCKS_DIFFER, has_another_address, names_another, own_badges
+from rules.adoption import CLOCKS_DIFFER, has_another_address, leaves_open, names_another, own_badges
 from rules.outcome import LIVE_STATES
 
 SENT_AT = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -72,6 +72,26 @@ def test_what_this_request_can_have_made_is_adopted(changes: dict[str, Any]) -> 
 )
 def test_what_it_cannot_have_made_is_not(changes: dict[str, Any]) -> None:
     assert own(a_badge(**changes)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "open_"),
+    [
+        ({}, True),
+        ({"issued_at": AWARDED_AT}, False),
+        ({"created_at": SENT_AT}, False),
+        ({"issuer_earner_id": "bob"}, False),
+        ({"state": "revoked"}, False),
+        ({"badge_template_id": "crane"}, False),
+    ],
+    ids=str,
+)
+def test_a_badge_that_says_neither_whose_nor_of_when_it_is_leaves_open_if_it_is_this_one(
+    changes: dict[str, Any], open_: bool
+) -> None:
+    silent = a_badge(**{"issuer_earner_id": None, "created_at": None} | changes)
+
+    assert leaves_open([a_badge("other"), silent], request=REQUEST) is open_
 
 
 def test_the_oldest_comes_first_whatever_the_order_and_one_without_a_moment_last() -> None:

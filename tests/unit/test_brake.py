@@ -6,6 +6,7 @@ import pytest
 
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Refused, Throttled, Unclear
 from rules.monitoring.brake import (
+    ENDLESS_AT_MOST,
     THROTTLED_AT_MOST,
     UNANSWERED_AT_MOST,
     UNANSWERED_FOR,
@@ -145,3 +146,17 @@ def test_the_first_reason_stands() -> None:
     brake.stop(Reason.THROTTLED)
 
     assert brake.stopped is Reason.TOKEN_REFUSED
+
+
+def test_look_ups_without_end_stop_it_where_none_between_them_has_one() -> None:
+    brake = Brake(pause_limit=LIMIT)
+    for _ in range(ENDLESS_AT_MOST - 1):
+        brake.note_look_up(has_end=False)
+    brake.note_look_up(has_end=True)
+    for _ in range(ENDLESS_AT_MOST - 1):
+        brake.note_look_up(has_end=False)
+    assert brake.stopped is None
+
+    brake.note_look_up(has_end=False)
+
+    assert brake.stopped is Reason.NOT_REACHABLE

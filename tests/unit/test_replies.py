@@ -15,7 +15,7 @@ from credly.errors import (
     Unclear,
     UnsafeFilterValue,
 )
-from credly.queries import filter_expression, is_asked_for, is_last_page, next_query, path_segment
+from credly.queries import filter_expression, is_asked_for, is_last_page, may_be_asked_for, next_query, path_segment
 from credly.replies import Call, Reply, error_for, one, parse_retry_after, readable_id, several
 from credly.wire import Badge
 
@@ -193,6 +193,8 @@ def test_a_reply_that_was_too_long_to_read_is_unclear_whatever_its_status() -> N
         ("Mon, 02 Nov 2026 08:00:00 GMT", timedelta(0)),
         ("Mon, 09 Nov 2026 09:00:00 GMT", timedelta(hours=24)),
         ("Mon, 99 Nov 2026 09:00:00 GMT", None),
+        ("Mon, 02 Nov 99999999999999999999 09:00:00 GMT", None),
+        ("Mon, 02 Nov 2026 09:00:00 +24000000000000", None),
     ],
 )
 def test_retry_after_is_read_in_seconds_or_as_a_date(header: str | None, wait: timedelta | None) -> None:
@@ -318,6 +320,33 @@ def test_a_row_that_does_not_say_whose_it_is_is_a_strangers(field: str) -> None:
 
     assert is_asked_for(ROW, asked=asked, states=("pending",))
     assert not is_asked_for(ROW.model_copy(update={field: None}), asked=asked, states=("pending",))
+
+
+BY_EARNER, BY_ADDRESS = {"issuer_earner_id": "person-0042"}, {"recipient_email": "ada@example.org"}
+
+
+@pytest.mark.parametrize("asked", [BY_EARNER, BY_ADDRESS], ids=["by earner", "by address"])
+@pytest.mark.parametrize(
+    ("changes", "may_be"),
+    [
+        ({}, False),
+        ({"badge_template_id": None}, True),
+        ({"state": None}, True),
+        ({"issuer_earner_id": None, "recipient_email": None}, True),
+        ({"issuer_earner_id": None}, False),
+        ({"recipient_email": None}, False),
+        ({"badge_template_id": None, "state": "revoked"}, False),
+        ({"state": None, "badge_template_id": "U"}, False),
+        ({"state": None, "issuer_earner_id": "person-0043", "recipient_email": "eda@example.org"}, False),
+    ],
+    ids=str,
+)
+def test_a_row_that_leaves_out_what_it_is_may_be_the_one(
+    asked: dict[str, str], changes: dict[str, str | None], may_be: bool
+) -> None:
+    row = ROW.model_copy(update=changes)
+
+    assert may_be_asked_for(row, asked={"badge_template_id": "T"} | asked, states=("pending",)) is may_be
 
 
 @pytest.mark.parametrize(

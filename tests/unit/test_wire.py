@@ -216,6 +216,10 @@ def test_the_template_of_a_badge_is_read_from_either_place(row: dict[str, Any], 
         ("state", {"name": "pending"}, None),
         ("recipient_email", ["ada@example.org"], None),
         ("issuer_earner_id", 42, "42"),
+        ("issued_at", "0001-01-01T00:00:00+14:00", None),
+        ("created_at", "9999-12-31T23:59:59-14:00", None),
+        ("badge_url", "https://credly.example.org/\0", None),
+        ("accept_badge_url", "https://credly.example.org/\ud800", None),
     ],
 )
 def test_an_odd_field_does_not_lose_the_badge(field: str, odd: object, read: object) -> None:
@@ -227,6 +231,17 @@ def test_an_odd_field_does_not_lose_the_badge(field: str, odd: object, read: obj
 def test_nothing_is_read_without_an_id(model: type[BaseModel], row: object) -> None:
     with pytest.raises(ValidationError):
         model.model_validate(row)
+
+
+@pytest.mark.parametrize("odd", ["x" * 65, "a/b", "../b", "a?b", "a#b", "a\\b", "a\r\nb", "a\0", "\ud800", " ", ".."])
+def test_a_badge_whose_id_could_never_be_asked_for_again_is_not_read(odd: str) -> None:
+    with pytest.raises(ValidationError):
+        Badge.model_validate(a_badge_row(id=odd))
+
+
+@pytest.mark.parametrize("known", ["badge-1", "x" * 64, 42, "a b", "é"])
+def test_other_forms_of_ids_are_read(known: object) -> None:
+    assert Badge.model_validate(a_badge_row(id=known)).id == str(known)
 
 
 def test_a_template_is_read_with_the_organization_that_owns_it() -> None:
