@@ -34,7 +34,8 @@ class Recorder:
         """Write a result down, as `models.recording.record` does, and return once it is committed.
 
         Raises:
-            SQLAlchemyError, ValueError: this result could not be written; the others of its transaction are not affected.
+            SQLAlchemyError, ValueError: this result could not be written; the others of its transaction are not
+                affected.
         """
         entry = _Entry(result)
         self._waiting.append(entry)
