@@ -10,6 +10,7 @@ UNANSWERED_AT_MOST = 20  # calls in a row
 UNANSWERED_OVER_TIME = 5  # calls in a row that took so long together
 UNANSWERED_FOR = timedelta(minutes=1)
 ENDLESS_AT_MOST = 5  # look-ups in a row
+TOKEN_REFUSED = 401
 THROTTLED_AT_MOST = 5  # times in a row; calls that were under way together are one time
 
 
@@ -56,7 +57,7 @@ class Brake:
         series = self._of.setdefault(sending, _Series())
         if isinstance(error, Throttled):
             self._note_throttled(series, started_at=started_at, now=now, pause=pause)
-        elif isinstance(error, (NotSent, Unclear)) or (error is not None and not error.in_credly_form):
+        elif isinstance(error, (NotSent, Unclear)) or (error is not None and not _is_credlys(error)):
             self._note_unanswered(series, started_at=started_at, now=now)
         else:
             self._of[sending] = _Series()
@@ -83,3 +84,8 @@ class Brake:
         too_long = series.unanswered >= UNANSWERED_OVER_TIME and now - series.unanswered_since >= UNANSWERED_FOR
         if too_long or series.unanswered >= UNANSWERED_AT_MOST:
             self.stop(Reason.NOT_REACHABLE)
+
+
+def _is_credlys(error: CredlyError) -> bool:
+    """Whether Credly itself said something of what was asked for. A refused token, if it is one, says nothing of it."""
+    return error.in_credly_form and error.status != TOKEN_REFUSED
