@@ -115,7 +115,7 @@ def error_for(reply: Reply, *, now: datetime) -> CredlyError:
     is_validation = status == 422 and bool(texts)
     facts["in_credly_form"] = is_plain or is_validation or isinstance(payload.get("data"), Mapping)
     if status in _REDIRECTED:
-        return NotFound(**facts | {"code": "redirected"})
+        return NotFound(**facts | {"code": "redirected", "in_credly_form": False})
     if not 400 <= status < 500 or status == 408:
         return Unclear(**facts)
     if status == 429:

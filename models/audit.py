@@ -19,6 +19,7 @@ from rules.withdrawal import Revocable
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
+_LONGEST_STATE = 20  # what the ledger has room for
 _ISSUED = issuances.c.state == IssuanceState.ISSUED
 
 
@@ -74,7 +75,8 @@ async def note_states(connection: AsyncConnection, states: Mapping[str, str], *,
             .where(issuances.c.credly_badge_id == bindparam("badge_id"))
             .values(credly_state=bindparam("told"), audited_at=now)
         )
-        await connection.execute(statement, [{"badge_id": key, "told": state} for key, state in states.items()])
+        told = [{"badge_id": key, "told": state[:_LONGEST_STATE]} for key, state in states.items()]
+        await connection.execute(statement, told)
 
 
 async def not_seen(

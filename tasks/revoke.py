@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from credly.errors import CredlyError, NotConnected, NotFound, Refused
+from credly.errors import CredlyError, NotConnected, NotFound, Refused, Unclear
 from models import audit
 from models.audit import ToBeRevoked
 from models.recording import keep_calls
@@ -140,14 +140,26 @@ async def _revoked_at_credly(current: Organization, client: RecordedClient, badg
     """
     began = now()
     try:
-        await client.revoke_badge(
+        answered = await client.revoke_badge(
             badge.credly_badge_id, reason=badge.reason or DEFAULT_REASON, suppress_notification=badge.silent
         )
     except Refused:
-        return (await client.badge(badge.credly_badge_id)).state or "unknown"
+        return await _state_of(client, badge)
     except (NotFound, NotConnected) as error:
         fault = await current.confirm(since=began, sending=True)
         if fault is not None or isinstance(error, NotConnected) or not error.in_credly_form:
             raise
+        return await _state_of(client, badge)  # a badge that is read still was not found for revoking only
+    return "revoked" if answered.state in ("revoked", None) else await _state_of(client, badge)
+
+
+async def _state_of(client: RecordedClient, badge: ToBeRevoked) -> str:
+    try:
+        state = (await client.badge(badge.credly_badge_id)).state
+    except NotFound as error:
+        if not error.in_credly_form:
+            raise
         return "deleted"
-    return "revoked"
+    if state is None:
+        raise Unclear(code="incomplete_reply", operation="badge")
+    return state

@@ -11,6 +11,7 @@ UNANSWERED_OVER_TIME = 5  # calls in a row that took so long together
 UNANSWERED_FOR = timedelta(minutes=1)
 LOOK_UP = "find_badges"
 ENDLESS_AT_MOST = 5  # look-ups in a row
+TOKEN_REFUSED = 401
 THROTTLED_AT_MOST = 5  # times in a row; calls that were under way together are one time
 
 
@@ -87,7 +88,10 @@ class Brake:
 
 
 def _is_answer(error: CredlyError, operation: str) -> bool:
-    """Say whether Credly answered the question, with a refusal; that a list may not be read answers nothing."""
-    if isinstance(error, (NotSent, Unclear)) or not error.in_credly_form:
+    """Say whether Credly answered the question, with a refusal.
+
+    A refused token, if it is one, says nothing of what was asked for, nor does a list that may not be read.
+    """
+    if isinstance(error, (NotSent, Unclear)) or not error.in_credly_form or error.status == TOKEN_REFUSED:
         return False
     return not (operation == LOOK_UP and isinstance(error, (NotConnected, NotFound)))

@@ -51,6 +51,7 @@ class Calls:
         Unclear(code="read_timeout"),
         Unclear(status=503),
         NotConnected(status=403),
+        NotConnected(status=401, in_credly_form=True),
         NotFound(status=404),
     ],
     ids=repr,
