@@ -1,7 +1,7 @@
 """A Credly that misbehaves: at each endpoint in a few hundred ways, and what is promised holds after every one.
 
-By default some of each sort are run. `EVERY_MISBEHAVIOUR=1` runs every kind: where a call is for one person, a dozen kinds
-together, each for another person; it takes half an hour. `EVERY_MISBEHAVIOUR='single:*:always'` runs what fits the pattern.
+By default some of each sort are run. `EVERY_MISBEHAVIOUR=1` runs every kind: where a call is for one person, a dozen
+kinds together, each for another person. `EVERY_MISBEHAVIOUR='single:*:always'` runs the cases that fit the pattern.
 """
 
 import asyncio
@@ -86,8 +86,14 @@ SETTINGS = {
 
 
 def _groups(endpoint: str) -> list[list[str]]:
-    """Return all kinds of an endpoint in a fixed order that mixes their sorts, as many together as there are people."""
-    names = sorted(all_kinds(endpoint), key=lambda name: sha256(name.encode()).digest())
+    """Return all kinds of an endpoint in a fixed order that mixes their sorts, as many together as there are people.
+
+    But for an answer that is right but for an id of somebody else, whose own answer is lost: nobody could tell.
+    """
+    names = sorted(
+        set(all_kinds(endpoint)) - {"odd-anothers-id", "odd-200-anothers-id"},
+        key=lambda name: sha256(name.encode()).digest(),
+    )
     return [names[start : start + len(PEOPLE)] for start in range(0, len(names), len(PEOPLE))]
 
 
