@@ -139,7 +139,12 @@ class MisbehavingServer:
                 exchange.status, exchange.answer = self.proper(exchange)
             exchange.status = await trouble.kind.play(exchange, writer)
         finally:
-            exchange.ended = next(self._steps)
+            self.end(exchange)
+
+    def end(self, *exchanges: Exchange) -> None:
+        """Note when these came to their end: a client that has given up is noticed late."""
+        for each in exchanges:
+            each.ended = each.ended or next(self._steps)
 
     def proper(self, exchange: Exchange) -> tuple[int, Row]:
         """Do what was asked, and return status and body."""

@@ -257,6 +257,7 @@ class _Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
         logging.getLogger().removeHandler(self._lines)
         academy = self._academy
+        academy.server.end(*academy.server.requests)
         calls, took = len(academy.server.requests) - self._before, time.monotonic() - self._began
         if calls > self._most:
             academy.find("4 calls are bounded", f"{calls} calls")
