@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,11 @@ def demo(checkout: Path) -> Path:
     return checkout / ".laurel"
 
 
+def _heed_ctrl_c() -> None:
+    """Undo what a shell does to a command that it runs in the background, such as these tests: it ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def running_up(checkout: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """Start `make up`'s command, and give Prefect's address as it prints it."""
@@ -62,6 +68,7 @@ def running_up(checkout: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=_heed_ctrl_c,
         )
     try:
         until(lambda: process.poll() is not None or "Ctrl-C" in shown.read_text(), what="make up is ready", within=180)
