@@ -108,8 +108,9 @@ def record_together(connection: Connection, results: Sequence[Result]) -> list[O
     kept = [result for result in made if held.get(result.issuance_id) == result.token]
     if kept:
         connection.execute(_WRITE, [_values_of(result.outcome, result) for result in kept])
-    for result in made:
-        keep_calls(connection, result.calls, result.runs)
+    calls = [_attempt_values(call, result.runs) for result in made for call in result.calls]
+    if calls:
+        connection.execute(_KEEP, calls)
     written = {result.issuance_id: result.outcome for result in kept}
     return [
         record(connection, result) if result.outcome.adopted else written.get(result.issuance_id) for result in results
