@@ -108,9 +108,7 @@ def record_together(connection: Connection, results: Sequence[Result]) -> list[O
     kept = [result for result in made if held.get(result.issuance_id) == result.token]
     if kept:
         connection.execute(_WRITE, [_values_of(result.outcome, result) for result in kept])
-    calls = [_attempt_values(call, result.runs) for result in made for call in result.calls]
-    if calls:
-        connection.execute(_KEEP, calls)
+    _keep(connection, [_attempt_values(call, result.runs) for result in made for call in result.calls])
     written = {result.issuance_id: result.outcome for result in kept}
     return [
         record(connection, result) if result.outcome.adopted else written.get(result.issuance_id) for result in results
@@ -119,8 +117,12 @@ def record_together(connection: Connection, results: Sequence[Result]) -> list[O
 
 def keep_calls(connection: Connection, calls: Sequence[Attempt], runs: RunIds) -> None:
     """Write down calls that were made for issuances."""
-    if calls:
-        connection.execute(_KEEP, [_attempt_values(call, runs) for call in calls])
+    _keep(connection, [_attempt_values(call, runs) for call in calls])
+
+
+def _keep(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(_KEEP, rows)
 
 
 def _written(connection: Connection, outcome: Outcome, result: Result) -> Outcome | None:

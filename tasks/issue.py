@@ -160,11 +160,11 @@ async def _put_back_refused() -> None:
         return
     reason = refused[0][1].reason
     wait = outcome.growing_wait(settings().try_again_after, runs=max(facts.attempts for facts, _ in refused))
-    put_back = Outcome(state=IssuanceState.PENDING, reason=reason, not_before=now() + wait)
+    not_before = now() + wait
     async with database().writing() as connection:
         ids = [facts.issuance_id for facts, _ in refused]
-        await claiming.put_back(connection, ids, reason, not_before=now() + wait, now=now())
-    current.put_back(refused, put_back)
+        await claiming.put_back(connection, ids, reason, not_before=not_before, now=now())
+    current.put_back(refused, Outcome(state=IssuanceState.PENDING, reason=reason, not_before=not_before))
 
 
 async def _give_back(batch: _Batch, *, from_place: int) -> None:

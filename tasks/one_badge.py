@@ -16,11 +16,12 @@ from rules.adoption import has_another_address, leaves_open, names_another, own_
 from rules.badge_request import can_be_looked_up
 from rules.details import SlowCall
 from rules.facts import IssuanceFacts
+from rules.monitoring.brake import TOKEN_REFUSED
 from rules.outcome import LIVE_STATES, Outcome, WaitPolicy
 from rules.reasons import Reason
 from tasks.resources import database, now
 from tasks.runtime.organization import Organization
-from tasks.runtime.recorded_client import TOKEN_REFUSED, CallLog, RecordedClient, attempts_of, correct
+from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of, correct
 
 _CHAIN_AT_MOST = 10
 _WAITED_OUT = timedelta(seconds=5)  # a longer lag of lists is left to the next run

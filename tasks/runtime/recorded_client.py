@@ -19,23 +19,19 @@ from credly.replies import Call, Reply
 from credly.wire import Badge, BadgeRequest
 from models.ledger import AttemptKind, AttemptOutcome
 from models.recording import Attempt
-from rules.monitoring.brake import Brake
+from rules.monitoring.brake import TOKEN_REFUSED, Brake
 from tasks.pacing import Pace
 from tasks.resources import now
 
-TOKEN_REFUSED = 401
-SENDING = {
-    "issue_badge": AttemptOutcome.ISSUED,
-    "replace_badge": AttemptOutcome.ISSUED,
-    "revoke_badge": AttemptOutcome.REVOKED,
+# What each call that changes something is kept as; all others are look-ups, and find something.
+_SENDING = {
+    "issue_badge": (AttemptKind.ISSUE, AttemptOutcome.ISSUED),
+    "replace_badge": (AttemptKind.REPLACE, AttemptOutcome.ISSUED),
+    "revoke_badge": (AttemptKind.REVOKE, AttemptOutcome.REVOKED),
 }
+_LOOK_UP = (AttemptKind.LOOK_UP, AttemptOutcome.FOUND)
 # After these a badge may have been made although Credly's answer was an error: they are never repeated blindly.
 _MADE_ONCE = ("issue_badge", "replace_badge")
-_KINDS = {
-    "issue_badge": AttemptKind.ISSUE,
-    "replace_badge": AttemptKind.REPLACE,
-    "revoke_badge": AttemptKind.REVOKE,
-}
 _OUTCOMES = (
     (NotSent, AttemptOutcome.NOT_SENT),
     (Throttled, AttemptOutcome.THROTTLED),
@@ -212,7 +208,7 @@ class RecordedClient(CredlyClient):
 
 def _outcome_of(call: Call, error: CredlyError | None) -> AttemptOutcome:
     if error is None:
-        return SENDING.get(call.operation, AttemptOutcome.FOUND)
+        return _SENDING.get(call.operation, _LOOK_UP)[1]
     return next((outcome for kind, outcome in _OUTCOMES if isinstance(error, kind)), AttemptOutcome.UNCLEAR)
 
 
@@ -226,7 +222,7 @@ def _attempt(issuance_id: int, request: BadgeRequest | None, *, operation: str, 
     sent = request if operation in _MADE_ONCE else None
     return Attempt(
         issuance_id=issuance_id,
-        kind=_KINDS.get(operation, AttemptKind.LOOK_UP),
+        kind=_SENDING.get(operation, _LOOK_UP)[0],
         request_fingerprint=sent.fingerprint if sent else None,
         field_names=",".join(sent.field_names()) if sent else "",
         **kept,
