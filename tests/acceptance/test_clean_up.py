@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from prefect import flow, tags
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterExpectedStartTime, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 
 from flows.clean_up import clean_up
@@ -58,7 +58,8 @@ async def test_what_is_older_than_it_is_kept_is_removed_and_the_ledger_stays(
         await run_reconcile()
     await somebody_elses()
     async with get_client() as client:
-        runs = [run for run in await client.read_flow_runs(limit=200) if run.created and run.created >= began]
+        since = FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(after_=began))
+        runs = await client.read_flow_runs(flow_run_filter=since)
         ours = [str(run.id) for run in runs if run.name.startswith(("reconcile", "issue"))]
         (theirs,) = [str(run.id) for run in runs if run.id not in {each.id for each in runs if str(each.id) in ours}]
 

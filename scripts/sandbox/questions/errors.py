@@ -75,7 +75,7 @@ def limit(box: Sandbox) -> Seen:
     """Make up to 60 calls, four at a time, until one of them is throttled."""
     if not box.target.probes_limit:
         raise NotSeen("only with LAUREL_SANDBOX_PROBE_LIMIT=1")
-    began, passed, refused = time.monotonic(), list[float](), list[tuple[float, httpx.Response]]()
+    began, passed, refused = time.monotonic(), list[float](), list[tuple[float, float, httpx.Response]]()
 
     def call(_: int) -> None:
         if refused:
@@ -83,7 +83,7 @@ def limit(box: Sandbox) -> Seen:
         moment = time.monotonic()
         reply = box.get(once=True)
         if reply.status_code == 429:
-            refused.append((moment, reply))
+            refused.append((moment, time.monotonic(), reply))
         else:
             passed.append(moment)
 
@@ -91,9 +91,10 @@ def limit(box: Sandbox) -> Seen:
         list(pool.map(call, range(_MOST_CALLS)))
     if not refused:
         raise NotSeen(f"no 429 among {len(passed)} calls in {time.monotonic() - began:.1f} s")
-    moment, reply = min(refused, key=lambda each: each[0])
+    moment, answered, reply = min(refused, key=lambda each: each[0])
     box.rest(reply)
-    before = sum(moment - 1 <= each <= moment for each in passed)
+    # Calls beside it may have begun after it and been counted before it.
+    before = sum(moment - 1 <= each <= answered for each in passed)
     wait = reply.headers.get("retry-after")
     text = f"{before} calls in the second before it, {len(passed)} in all; Retry-After: {_form_of_wait(wait)}"
     return Seen(before >= _ASSUMED_RATE, text, {"in_a_second": before, "in_all": len(passed), "retry_after": wait})
