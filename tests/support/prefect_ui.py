@@ -14,7 +14,7 @@ SECONDS = 1000.0
 expect.set_options(timeout=60 * SECONDS)
 _OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 # Prefect's picture of a run says so when its page is left before it is drawn.
-_LEFT_TOO_EARLY = re.compile(r"Cannot read properties of (null|undefined) \(reading '(position|addChild)'\)")
+_LEFT_TOO_EARLY = re.compile(r"Cannot read properties of (null|undefined) \(reading '(position|addChild|x|y)'\)")
 _NOT_OURS = re.compile(
     r"/favicon[\w-]*\.(ico|png)$"  # Prefect's server has none
     r"|^https://[\w.-]*\.amplitude\.com/"  # the V2 pages send usage data, or try to
