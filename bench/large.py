@@ -9,7 +9,7 @@ from bench.rows import make_tables
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, AchievementAward, Portal
+from models.platform.tables import Achievement, AchievementAward, Portal
 from models.tables import table
 
 ACHIEVEMENTS = 200

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.migrate import create_platform_tables, migrate
-from models.platform import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
+from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 from models.tables import table
 
 FASTEST = 1000.0  # calls a second: as good as no limit

@@ -8,7 +8,7 @@ from sqlalchemy import case, exists, func, select
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance, IssuanceAttempt
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from models.tables import table
 from models.withdrawal import withdrawn
 from rules.reasons import Reason

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.ledger import BadgeIssuance
 from models.owed import to_be_replaced
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from models.tables import table
 from models.withdrawal import has_lost_its_award, not_withdrawn
 from rules.states import IssuanceState, Origin

@@ -5,8 +5,9 @@ import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -18,10 +19,15 @@ from settings import NotConfigured, settings
 
 BUSY_TIMEOUT_SECONDS = 60
 Answer = TypeVar("Answer")
+Given = ParamSpec("Given")
+_READERS = 4  # threads: what is read at the same moment waits for the same disk
 
 
 class Database:
-    """An engine and the ways to use it: `reading()`, `writing()`, and `write()` for what is done for each badge."""
+    """The ledger's database, used through `read` and `write` alone: one short transaction each.
+
+    Both take a plain function of a SQLAlchemy `Connection`, with what else it is given, and return its answer.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -30,7 +36,8 @@ class Database:
             asyncio.Lock() if url.startswith("sqlite") else nullcontext()
         )
         self.engine = _sqlite_engine(url) if url.startswith("sqlite") else _postgresql_engine(url)
-        self._thread = _WritingThread(url) if url.startswith("sqlite") else None
+        self._threads = _Threads(url) if url.startswith("sqlite") else None
+        self.platform = Platform(self)
 
     def __repr__(self) -> str:
         return f"Database({make_url(self.url).render_as_string(hide_password=True)!r})"
@@ -53,17 +60,33 @@ class Database:
             async with connection.begin():
                 yield connection
 
-    async def write(self, work: Callable[[Connection], Answer]) -> Answer:
-        """Do some work in a write transaction as by `writing()`, and return its answer once it is committed.
+    async def read(
+        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> Answer:
+        """Do some work in a transaction that sees one moment and of which nothing is kept, and return its answer."""
+        bound = partial(_call, work, args, kwargs)
+        if self._threads is not None:
+            return await self._threads.read(bound)
+        async with AsyncExitStack() as stack:
+            connection = await self._connected(stack)
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            return await connection.run_sync(bound)
 
-        On SQLite the whole of it is done in a thread: there, waiting for each statement by itself, with much else going
-        on in between, takes ten times as long as the statements do, and all other writers wait.
+    async def write(
+        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> Answer:
+        """Do some work in a transaction, and return its answer once it is committed; an error rolls back.
+
+        On SQLite the write lock is taken at once, so that reading and then writing cannot meet another writer, and the
+        whole is done in a thread: there, waiting for each statement by itself, with much else going on in between,
+        takes ten times as long as the statements do, and all other writers wait.
         """
-        if self._thread is None:
+        bound = partial(_call, work, args, kwargs)
+        if self._threads is None:
             async with self.writing() as connection:
-                return await connection.run_sync(work)
+                return await connection.run_sync(bound)
         async with self._writer:
-            return await self._thread.do(work)
+            return await self._threads.write(bound)
 
     async def _connected(self, stack: AsyncExitStack) -> AsyncConnection:
         try:
@@ -79,8 +102,8 @@ class Database:
     async def dispose(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
-        if self._thread is not None:
-            await self._thread.close()
+        if self._threads is not None:
+            await self._threads.close()
 
     @property
     def connections_checked_out(self) -> int:
@@ -89,23 +112,52 @@ class Database:
         return int(pool.checkedout())
 
 
-class _WritingThread:
-    """A SQLite database as one thread uses it, for transactions that nobody else waits within."""
+class Platform:
+    """The learning platform's database, which Laurel only reads; at present the one that the ledger is in.
+
+    No statement names tables of both: what is read here is put together with the ledger in Python.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(
+        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> Answer:
+        """Do some work in a transaction that sees one moment, and return its answer."""
+        return await self._database.read(work, *args, **kwargs)
+
+
+def _call(work: Callable[..., Answer], args: tuple[Any, ...], kwargs: dict[str, Any], connection: Connection) -> Answer:
+    return work(connection, *args, **kwargs)
+
+
+class _Threads:
+    """A SQLite database as threads use it: one that writes, and some that read."""
 
     def __init__(self, url: str) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="laurel-writing")
+        self._writing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="laurel-writing")
+        self._reading = ThreadPoolExecutor(max_workers=_READERS, thread_name_prefix="laurel-reading")
         self._engine = _prepared_sqlite(create_engine(make_url(url).set(drivername="sqlite"), **_SQLITE_OPTIONS))
 
-    async def do(self, work: Callable[[Connection], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._transact, work)
+    async def read(self, work: Callable[[Connection], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._look, work)
+
+    async def write(self, work: Callable[[Connection], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, work)
+
+    def _look(self, work: Callable[[Connection], Answer]) -> Answer:
+        with self._engine.connect() as connection:
+            return work(connection)
 
     def _transact(self, work: Callable[[Connection], Answer]) -> Answer:
         with self._engine.connect().execution_options(laurel_writing=True) as connection, connection.begin():
             return work(connection)
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._pool, self._engine.dispose)
-        self._pool.shutdown()
+        await asyncio.get_running_loop().run_in_executor(self._writing, self._engine.dispose)
+        self._writing.shutdown()
+        self._reading.shutdown()
 
 
 class NotUsable(Mistake):

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.platform import Achievement, Portal, User, UserEmail
+from models.platform.tables import Achievement, Portal, User, UserEmail
 from models.tables import table
 
 Model = TypeVar("Model", bound=SQLModel)

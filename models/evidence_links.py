@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyIntegration
-from models.platform import Achievement, AchievementAward, Company, Portal, Project, User
+from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User
 from models.tables import table
 from rules.evidence import EvidenceKind
 

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from models.base import laurel_metadata
 from models.lack import Lack
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 
 
 def grants_of(connection: Connection) -> list[Lack]:

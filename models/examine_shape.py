@@ -12,7 +12,7 @@ from models.columns import UtcDateTime
 from models.examine_grants import may, role_of
 from models.lack import Lack
 from models.migrate import newest_revision, revision_of
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 from models.views import views_metadata
 
 

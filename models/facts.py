@@ -16,7 +16,7 @@ from models import claiming
 from models.by_hand import Request, award_is_gone, issuance_of, standing_award
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import (
+from models.platform.tables import (
     Achievement,
     AchievementAward,
     Company,

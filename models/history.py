@@ -13,7 +13,7 @@ from models.by_hand import Request
 from models.facts import facts_of, facts_of_wish
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance, IssuanceAttempt
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from models.tables import table
 from models.withdrawal import withdrawals, withdrawn
 from rules.badge_request import Prepared, prepare_request

@@ -27,7 +27,7 @@ from sqlmodel import SQLModel
 from models.csv_rows import Award, Awardable, Named, Person, Refused, Row, rows_in
 from models.database import Database, open_configured
 from models.migrate import create_platform_tables
-from models.platform import (
+from models.platform.tables import (
     Achievement,
     AchievementAward,
     Company,

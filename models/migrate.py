@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from models.database import Database
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSION_TABLE = "laurel_alembic_version"

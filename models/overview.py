@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, Portal
+from models.platform.tables import Achievement, Portal
 from models.tables import table
 from rules.states import IssuanceState
 

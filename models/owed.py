@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, AchievementAward
+from models.platform.tables import Achievement, AchievementAward
 from models.tables import table
 from models.withdrawal import not_withdrawn
 from rules.choices import EarnedAgain

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import views
 from models.counting import Which
-from models.platform import Achievement, Portal
+from models.platform.tables import Achievement, Portal
 from models.reporting import of_portal, within
 from models.tables import table
 from rules.states import WAITING, IssuanceState

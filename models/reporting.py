@@ -12,7 +12,7 @@ from sqlalchemy.types import Enum
 from models import views
 from models.database import Database
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, Portal, User, UserEmail
+from models.platform.tables import Achievement, Portal, User, UserEmail
 from models.tables import table
 from rules.datasets import Dataset, Moment
 from rules.period import ALWAYS, Period

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.owed import covered
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from models.tables import table
 from rules.reasons import REFUSED_REASONS, TEMPLATE_REASONS, Reason
 from rules.states import IssuanceState

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyConnection
 from models.ledger import BadgeIssuance
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from models.tables import table
 from rules.states import IssuanceState, Origin
 from rules.withdrawal import Loss

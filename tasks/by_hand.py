@@ -10,7 +10,7 @@ from models.directory import Place
 from models.facts import facts_of_wish
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import Company, Project
+from models.platform.tables import Company, Project
 from rules.adoption import has_another_address
 from rules.badge_request import prepare_request
 from rules.choices import IfBadgeExists, Mistake

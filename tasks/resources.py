@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from prefect.runtime import flow_run, task_run
 
-from models.database import Database, open_configured
+from models.database import Database, Platform, open_configured
 from models.recorder import Recorder
 from models.recording import Result, RunIds
 from rules.outcome import Outcome, WaitPolicy
@@ -28,6 +28,11 @@ def database() -> Database:
     """Return the database that the running flow opened. Each step of a run asks for it, so it counts as progress."""
     made_progress()
     return _database.get()
+
+
+def platform() -> Platform:
+    """Return the learning platform's database, as `database()` the ledger's."""
+    return database().platform
 
 
 async def record(result: Result) -> Outcome | None:

@@ -9,7 +9,7 @@ from sqlalchemy import text, update
 from flows.audit import audit
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, AchievementAward, Portal
+from models.platform.tables import Achievement, AchievementAward, Portal
 from models.tables import table
 from tests.support.running import run_reconcile
 from tests.support.seen import see

@@ -13,7 +13,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from flows.check import check
 from models.evidence_links import odd_links
-from models.platform import Achievement, Company, Portal, Project, User
+from models.platform.tables import Achievement, Company, Portal, Project, User
 from rules.evidence import EvidenceKind
 from rules.states import IssuanceState
 from tasks.operations.schedule import wait_until_planned

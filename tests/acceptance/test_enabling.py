@@ -14,7 +14,7 @@ from flows.release_credly import release_credly
 from flows.resume_credly import resume_credly
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, Company, UserEmail
+from models.platform.tables import Achievement, Company, UserEmail
 from models.setting_up import put_integration
 from rules.choices import EvidenceChoice, EvidenceChoices
 from rules.markup import plain

@@ -14,7 +14,7 @@ from sqlalchemy import event, text, update
 from sqlalchemy.pool import Pool
 
 from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
-from models.platform import User, UserEmail
+from models.platform.tables import User, UserEmail
 from models.tables import table
 from tasks.pacing import Pace
 from tests.support.light_run import Clock

@@ -15,7 +15,7 @@ from flows.reconcile import reconcile
 from models.by_hand import Request, enter
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import AchievementAward, UserEmail
+from models.platform.tables import AchievementAward, UserEmail
 from rules.choices import EarnedAgain
 from rules.markup import plain
 from rules.states import IssuanceState

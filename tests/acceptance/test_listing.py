@@ -10,7 +10,7 @@ from flows.list_integrations import list_integrations
 from flows.reconcile import reconcile
 from models.directory import users_with_primary_address
 from models.integrations import CredlyConnection
-from models.platform import Achievement, Portal, UserEmail
+from models.platform.tables import Achievement, Portal, UserEmail
 from settings import ROOT
 from tests.support.factories import a_portal, a_user, an_achievement, an_email, an_issuance, change
 from tests.support.seen import refused, see

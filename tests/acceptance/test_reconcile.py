@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from models.ledger import BadgeIssuance, IssuanceAttempt
-from models.platform import AchievementAward, User, UserEmail
+from models.platform.tables import AchievementAward, User, UserEmail
 from models.tables import table
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin

@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import Artifact, FlowRun
 from sqlalchemy import text
 
-from models.platform import UserEmail
+from models.platform.tables import UserEmail
 from rules.markup import plain
 from tests.support.factories import a_portal, a_user, an_achievement
 from tests.support.light_run import Clock

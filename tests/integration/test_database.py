@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import event, insert, select, text, update
 
 from models.database import Database
-from models.platform import Portal, User
+from models.platform.tables import Portal, User
 from models.tables import table
 from tests.support.factories import a_portal, a_user, rows_of, the_row_of
 

@@ -11,7 +11,7 @@ from demo.fill import demo_base_url, demo_seed, fill, point_demo_at
 from demo.platform_data import DOMAINS, NOT_CONNECTED, platform_rows
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.platform import Achievement, AchievementAward, Portal, Project, User, UserEmail
+from models.platform.tables import Achievement, AchievementAward, Portal, Project, User, UserEmail
 from models.tables import table
 from rules.badge_request import LONGEST_TEXT, fault_of_email
 from rules.evidence import EvidenceKind, LeftOut, fault_of_link

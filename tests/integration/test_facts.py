@@ -12,7 +12,7 @@ from models.database import Database
 from models.facts import facts_of, facts_of_latest_award, facts_of_owed, facts_of_wish
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.owed import newly_owed
-from models.platform import AchievementAward, Company, User
+from models.platform.tables import AchievementAward, Company, User
 from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
 from rules.facts import BadgeOptions, Expiry, IssuanceFacts
 from tests.support.factories import (

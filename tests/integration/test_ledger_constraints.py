@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import UNIQUE_ISSUANCE, AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
-from models.platform import Portal, User, UserEmail
+from models.platform.tables import Portal, User, UserEmail
 from rules.choices import EarnedAgain
 from rules.facts import Expiry
 from rules.reasons import Reason

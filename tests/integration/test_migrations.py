@@ -14,7 +14,7 @@ import models
 from models.base import laurel_metadata
 from models.database import Database
 from models.migrate import ROOT, create_platform_tables, migrate
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 from models.views import view_statements, views_metadata
 
 VERSIONS = "laurel_alembic_version"

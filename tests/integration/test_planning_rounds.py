@@ -13,7 +13,7 @@ from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.owed import is_owed
 from models.planning import PlanCounts, Sweep, plan, sweep
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from models.progress import PlanningProgress, Round
 from rules.reasons import Reason
 from rules.states import IssuanceState

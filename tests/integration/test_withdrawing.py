@@ -14,7 +14,7 @@ from models.history import history_of
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.planning import PlanCounts
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from models.setting_up import due_at_once
 from models.withdrawal import withdrawals
 from rules.choices import EarnedAgain

@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from models.base import laurel_metadata
 from models.database import Database
 from models.migrate import create_platform_tables, migrate
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 
 ENGINES = ("sqlite", "postgresql")
 _MIGRATED = "laurel_migrated"

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, Concatenate
 
 import pytest
 from prefect import State
@@ -16,7 +16,7 @@ from prefect.states import Completed
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.database import Answer, Database
+from models.database import Answer, Database, Given
 from rules.reasons import Reason
 from tasks import by_hand, drain, resources
 from tasks.by_hand import Asked, issue_by_hand
@@ -51,10 +51,12 @@ class MortalDatabase(Database):
             async with super().writing() as connection:
                 yield connection
 
-    async def write(self, work: Callable[[Connection], Answer]) -> Answer:
+    async def write(
+        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> Answer:
         """Write in one go, unless this is the moment to die. On PostgreSQL that is `writing`, which counts it."""
         with self._moment() if self.engine.dialect.name == "sqlite" else nullcontext():
-            return await super().write(work)
+            return await super().write(work, *args, **kwargs)
 
     @contextmanager
     def _moment(self) -> Iterator[None]:

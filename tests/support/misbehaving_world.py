@@ -18,7 +18,7 @@ from models.claiming import DueOrganization
 from models.database import Database
 from models.integrations import CredlyConnection
 from models.ledger import BadgeIssuance, IssuanceAttempt
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from models.retry_failed import Selection
 from models.tables import table
 from rules.choices import Mistake

@@ -16,7 +16,7 @@ from credly.wire import BadgeRequest
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import (
+from models.platform.tables import (
     Achievement,
     AchievementAward,
     Company,
