@@ -16,8 +16,8 @@ from models.database import Database
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.owed import Slice, after, awards, is_owed, slice_of, take_up
+from models.planning.progress import Place, Round, place_of, put_place
 from models.platform.tables import Achievement
-from models.progress import Place, Round, place_of, put_place
 from models.tables import table
 from models.waiting import OPEN, restore_cancelled_replacements, settle, settle_newly_connected, to_be_settled
 from rules.rounds import rows_for_run

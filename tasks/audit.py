@@ -12,7 +12,7 @@ from credly.wire import Badge
 from models import audit
 from models.audit import KnownBadge
 from models.claiming import DueOrganization
-from models.withdrawal import withdrawals
+from models.planning.withdrawn import withdrawn_among
 from rules.markup import code, plain, table
 from rules.told import Told, counted
 from tasks.people import asking, known_portal
@@ -47,8 +47,7 @@ async def audit_everything(portal: str) -> Told:
     """
     if portal:
         await known_portal(portal)
-    async with database().reading() as connection:
-        organizations = await audit.organizations(connection, portal_id=portal)
+    organizations = await database().read(audit.organizations, portal_id=portal)
     found = []
     for due in organizations:
         async with asking(due):
@@ -65,12 +64,9 @@ async def audit_organization(due: DueOrganization) -> Audited:
         result.badges += len(badges)
         await _note(result, {badge.id: badge.state or "" for badge in badges}, moment=began)
     await _read_what_was_not_listed(current, result, began)
-    async with database().reading() as connection:
-        counts = await withdrawals(connection, audit.issued_and_valid(due.portal_ids), now=now())
-        result.without_award = await audit.issued_without_award(
-            connection, counts, portal_ids=due.portal_ids, limit=_SHOWN + 1
-        )
-        result.counts = await audit.counts(connection, portal_ids=due.portal_ids)
+    withdrawn = await withdrawn_among(database(), audit.ISSUED_AND_VALID, portal_ids=due.portal_ids, now=now())
+    result.without_award = withdrawn.ids[: _SHOWN + 1]
+    result.counts = await database().read(audit.counts, portal_ids=due.portal_ids)
     return result
 
 
@@ -99,9 +95,8 @@ async def _badges(current: Organization) -> AsyncIterator[Badge]:
 
 
 async def _note(result: Audited, states: dict[str, str], *, moment: datetime) -> None:
-    async with database().writing() as connection:
-        known = await audit.known(connection, list(states))
-        await audit.note_states(connection, {key: states[key] for key in known}, now=moment)
+    known = await database().read(audit.known, list(states))
+    await database().write(audit.note_states, {key: states[key] for key in known}, now=moment)
     result.unknown += [key for key in states if key not in known]
     result.ended += [each.issuance_id for key, each in known.items() if _has_ended(each, states[key])]
 
@@ -111,14 +106,13 @@ def _has_ended(known: KnownBadge, told: str) -> bool:
 
 
 async def _read_what_was_not_listed(current: Organization, result: Audited, began: datetime) -> None:
-    async with database().reading() as connection:
-        unseen = await audit.not_seen(
-            connection,
-            portal_ids=result.due.portal_ids,
-            since=began,
-            recorded_before=began - LISTED_AFTER,
-            limit=_READ_AT_MOST,
-        )
+    unseen = await database().read(
+        audit.not_seen,
+        portal_ids=result.due.portal_ids,
+        since=began,
+        recorded_before=began - LISTED_AFTER,
+        limit=_READ_AT_MOST,
+    )
     states = {}
     for each in unseen:
         try:

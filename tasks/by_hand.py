@@ -7,7 +7,6 @@ from credly.wire import BadgeRequest
 from models import by_hand, directory
 from models.by_hand import Request
 from models.directory import Place
-from models.facts import facts_of_wish
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform.tables import Company, Project
@@ -45,9 +44,8 @@ async def preview_by_hand(asked: Asked) -> Told:
         Mistake: something that was typed does not exist, or is not set up.
     """
     request = await _request(asked, requested_by="")
-    async with database().reading() as connection:
-        row = await by_hand.issuance_of(connection, request)
-        facts = await facts_of_wish(connection, request, now=now())
+    row = await database().read(by_hand.issuance_of, request)
+    facts = await by_hand.facts_of_wish(database(), request, now=now())
     if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
         sentence = f"Preview: nothing would be sent, {asked.user} has the badge of {asked.achievement} already"
         return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=row.badge_url)
@@ -94,12 +92,10 @@ async def issue_by_hand(asked: Asked) -> Told:
     request = await _request(asked, requested_by=await started_by())
     place = await known_place(asked.achievement)
     async with asking(reach_of(connection_of(place))):
-        async with database().writing() as connection:
-            entered = await by_hand.enter(connection, request, now=now())
+        entered = await by_hand.enter(database(), request, now=now())
         if entered.state is IssuanceState.PENDING and entered.id is not None:
             await run_issue_batch([entered.id], f"{asked.achievement} · {entered.id} by hand", by_hand=True)
-    async with database().reading() as connection:
-        row = await by_hand.issuance_of(connection, request)
+    row = await database().read(by_hand.issuance_of, request)
     if row is None:
         raise AssertionError
     return _told(row, stood_before=entered.state is IssuanceState.ISSUED)

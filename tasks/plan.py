@@ -3,9 +3,10 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from models import failed, planning
+from models import failed
 from models.facts import facts_of
-from models.planning import PlanCounts, Sweep
+from models.planning.planner import Sweep, plan, sweep
+from models.planning.writing import PlanCounts
 from rules.badge_request import would_differ
 from settings import settings
 from tasks.resources import database, now
@@ -16,22 +17,15 @@ FAILED_LOOKED_AT = 500  # in a run: failed issuances cost a run the same, howeve
 @task(name="plan", cache_policy=NO_CACHE, persist_result=False, retries=3, retry_delay_seconds=[1, 5, 20])
 async def plan_issuances(portal: str = "") -> PlanCounts:
     """Put every due award that has no issuance into the ledger, and cancel, revive or unblock what changed."""
-    async with database().writing() as connection:
-        return await planning.plan(connection, now=now(), portal_id=portal or None)
+    return await plan(database(), now=now(), portal_id=portal or None)
 
 
 @task(name="sweep", cache_policy=NO_CACHE, persist_result=False, retries=3, retry_delay_seconds=[1, 5, 20])
 async def sweep_everything(portal: str = "", *, full: bool = False) -> PlanCounts:
     """Look at what belongs to changed integrations, and at a bounded part of everything, for what is late."""
     configured = settings()
-    wanted = Sweep(
-        now=now(),
-        portal_id=portal or None,
-        at_least=configured.sweep_rows,
-        recent=configured.recent_awards,
-        full=full,
-    )
-    return await planning.sweep(database(), wanted)
+    wanted = Sweep(at_least=configured.sweep_rows, recent=configured.recent_awards, full=full)
+    return await sweep(database(), wanted, now=now(), portal_id=portal or None)
 
 
 @task(name="look again", cache_policy=NO_CACHE, persist_result=False, retries=3, retry_delay_seconds=[1, 5, 20])

@@ -1,15 +1,16 @@
 """What a run would do, without doing it: nothing is written to the ledger, and Credly is not called."""
 
 from collections import Counter
-from datetime import datetime
 
 from prefect import task
 from prefect.artifacts import acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from models import claiming
-from models.facts import facts_of, facts_of_owed
-from models.owed import newly_owed
+from models.facts import Subject, facts_of, facts_of_subjects
+from models.planning.planner import begin, new_pairs
+from models.platform.awards import Key
+from rules.ledger.eligibility import Action, Decision, Pair, decide
 from rules.preview import Preview, preview
 from tasks.resources import database, now
 
@@ -32,18 +33,40 @@ async def preview_run(portal: str = "", limit: int = 0) -> str:
 
 async def _would_do(portal_id: str | None, *, limit: int) -> list[Preview]:
     """Look first at what the ledger has due or a person keeps back, then at what planning would enter."""
-    moment: datetime = now()
-    async with database().reading() as connection:
-        organizations = await claiming.due_organizations(
-            connection, now=moment, portal_ids=None if portal_id is None else [portal_id]
-        )
-        portals = [portal for organization in organizations for portal in organization.portal_ids]
-        due = await claiming.due_issuances(connection, portal_ids=portals, now=moment, limit=limit)
-        back = await claiming.kept_back(connection, portal_id=portal_id, now=moment, limit=limit - len(due))
-        facts = await connection.run_sync(facts_of, [*(issuance_id for issuance_id, _ in due), *back], now=moment)
-        owed = newly_owed(now=moment, portal_id=portal_id)
-        facts += await facts_of_owed(connection, owed, now=moment, limit=limit - len(facts))
+    moment, ledger = now(), database()
+    portals = None if portal_id is None else [portal_id]
+    organizations = await ledger.read(claiming.due_organizations, now=moment, portal_ids=portals)
+    reached = [portal for organization in organizations for portal in organization.portal_ids]
+    due = await ledger.read(claiming.due_issuances, portal_ids=reached, now=moment, limit=limit)
+    back = await ledger.read(claiming.kept_back, portal_id=portal_id, now=moment, limit=limit - len(due))
+    facts = await facts_of(ledger, [*(issuance_id for issuance_id, _ in due), *back], now=moment)
+    subjects = await _would_enter(portal_id, limit=limit - len(facts))
+    facts += await facts_of_subjects(ledger, subjects, now=moment)
     return [preview(each, now=moment) for each in facts]
+
+
+async def _would_enter(portal_id: str | None, *, limit: int) -> list[Subject]:
+    look = await begin(database(), now=now(), portal_id=portal_id)
+    found: list[Subject] = []
+    async for key, pair in new_pairs(look):
+        if len(found) >= limit:
+            break
+        entered = [each for each in decide(pair, now=look.now) if each.action is Action.ENQUEUE]
+        found += [_subject(key, pair, each) for each in entered]
+    return found
+
+
+def _subject(key: Key, pair: Pair, decision: Decision) -> Subject:
+    if pair.coverage is None or pair.portal_id is None or decision.award is None:
+        raise AssertionError
+    return Subject(
+        achievement_id=key[0],
+        user_id=key[1],
+        portal_id=pair.portal_id,
+        badge_template_id=pair.coverage.badge_template_id,
+        award_id=decision.award.award_id,
+        awarded_at=decision.award.awarded_at,
+    )
 
 
 def _row(each: Preview) -> dict[str, str]:

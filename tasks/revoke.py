@@ -1,19 +1,22 @@
 """Revoking badges whose awards were withdrawn, where the integration says so. Off unless it is switched on there."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from sqlalchemy import Connection
 
 from credly.errors import CredlyError, NotConnected, NotFound, Refused, Unclear
 from models import audit
 from models.audit import ToBeRevoked
-from models.recording import keep_calls
-from models.withdrawal import withdrawals
+from models.planning.withdrawn import Withdrawn, withdrawn_among
+from models.recording import Attempt, RunIds, keep_calls
 from rules.markup import code, plain, table
 from rules.told import Told, counted
-from rules.withdrawal import HELD_ADVICE, HeldBack, Loss, held_back
+from rules.withdrawal import HELD_ADVICE, HeldBack, Loss, Revocable, held_back
 from tasks.health import emit_revoking_held
 from tasks.people import asking, known_portal
 from tasks.resources import database, now, run_ids
@@ -44,8 +47,7 @@ async def revoke_all(portal: str, *, hold_above: int) -> Told:
     """
     if portal:
         await known_portal(portal)
-    async with database().reading() as connection:
-        organizations = await audit.organizations(connection, portal_id=portal)
+    organizations = await database().read(audit.organizations, portal_id=portal)
     revoked = left = later = 0
     held: list[HeldBack] = []
     lost: list[Loss] = []
@@ -63,15 +65,21 @@ async def revoke_all(portal: str, *, hold_above: int) -> Told:
 
 
 async def _choose(portal_ids: Sequence[str], *, hold_above: int) -> _Chosen:
-    async with database().reading() as connection:
-        counts = await withdrawals(connection, audit.may_be_revoked(portal_ids), now=now())
-        found = await audit.revocable(connection, counts, portal_ids=portal_ids)
-        held = held_back(found, above=hold_above)
-        stopped = {each.portal_id for each in held}
-        free = [each for each in portal_ids if each not in stopped]
-        badges = await audit.to_be_revoked(connection, counts, portal_ids=free, limit=_AT_MOST)
-    later = sum(each.badges for each in found if each.portal_id not in stopped) - len(badges)
-    return _Chosen(badges=badges, later=later, held=held, lost=counts.lost)
+    withdrawn = await withdrawn_among(database(), audit.REVOKED_WHEN_WITHDRAWN, portal_ids=portal_ids, now=now())
+    held = held_back(revocable(withdrawn), above=hold_above)
+    stopped = {each.portal_id for each in held}
+    free = [row.issuance_id for _, row in withdrawn.rows if row.portal_id not in stopped]
+    badges = await database().read(audit.to_be_revoked, free[:_AT_MOST])
+    return _Chosen(badges=badges, later=len(free) - len(badges), held=held, lost=withdrawn.lost)
+
+
+def revocable(withdrawn: Withdrawn) -> list[Revocable]:
+    """Count the badges to revoke, by portal and achievement."""
+    counts = Counter((row.portal_id, achievement_id) for (achievement_id, _), row in withdrawn.rows)
+    return [
+        Revocable(portal_id=portal_id, achievement_id=achievement_id, badges=badges)
+        for (portal_id, achievement_id), badges in sorted(counts.items())
+    ]
 
 
 def _emit_what_is_held(chosen: _Chosen) -> None:
@@ -122,14 +130,25 @@ async def _revoke(current: Organization, badge: ToBeRevoked) -> bool:
     try:
         state = await _revoked_at_credly(current, current.client.recording(log), badge)
     finally:
-        async with database().writing() as connection:
-            calls = attempts_of(log, issuance_id=badge.issuance_id)
-            await connection.run_sync(keep_calls, calls, run_ids())
-            if state == "revoked":
-                await audit.put_revoked(connection, badge, now=now())
-            elif state is not None:
-                await audit.note_states(connection, {badge.credly_badge_id: state}, now=now())
+        calls = attempts_of(log, issuance_id=badge.issuance_id)
+        await database().write(_keep, badge, state, calls, run_ids(), now=now())
     return state == "revoked"
+
+
+def _keep(
+    connection: Connection,
+    badge: ToBeRevoked,
+    state: str | None,
+    calls: Sequence[Attempt],
+    runs: RunIds,
+    *,
+    now: datetime,
+) -> None:
+    keep_calls(connection, calls, runs)
+    if state == "revoked":
+        audit.put_revoked(connection, badge, now=now)
+    elif state is not None:
+        audit.note_states(connection, {badge.credly_badge_id: state}, now=now)
 
 
 async def _revoked_at_credly(current: Organization, client: RecordedClient, badge: ToBeRevoked) -> str:

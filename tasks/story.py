@@ -49,9 +49,8 @@ async def story_of(user: str, achievement: str) -> Story:
         Mistake: neither the platform nor the ledger knows the user or the achievement; names near ids.
     """
     moment = now()
-    async with database().reading() as connection:
-        found = await history_of(connection, user_id=user, achievement_id=achievement, now=moment)
-        place = await directory.place_of(connection, achievement)
+    found = await history_of(database(), user_id=user, achievement_id=achievement, now=moment)
+    place = await directory.place_of(database(), achievement)
     if not found.history.rows and not found.history.awards:
         await known_place(achievement)
         await _known_user(found.history)

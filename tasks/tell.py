@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from models.claiming import DueOrganization
-from models.planning import PlanCounts
+from models.planning.writing import PlanCounts
 from models.standing import standing, waiting
 from rules.markup import plain
 from rules.reasons import Reason

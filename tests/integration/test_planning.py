@@ -8,7 +8,7 @@ import pytest
 from models.database import Database
 from models.integrations import CredlyConnection
 from models.owed import newly_owed
-from models.planning import PlanCounts
+from models.planning.writing import PlanCounts
 from rules.reasons import Reason
 from rules.states import Origin
 from tests.support.factories import (

@@ -6,7 +6,7 @@ import pytest
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.planning import PlanCounts
+from models.planning.writing import PlanCounts
 from models.platform.tables import AchievementAward
 from rules.choices import EarnedAgain
 from rules.reasons import Reason

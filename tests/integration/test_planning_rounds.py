@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from models import planning
 from models.database import Database
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.owed import is_owed
-from models.planning import PlanCounts, Sweep, plan, sweep
+from models.planning import planner
+from models.planning.planner import Sweep, plan, sweep
+from models.planning.progress import PlanningProgress, Round
+from models.planning.writing import PlanCounts
 from models.platform.tables import AchievementAward
-from models.progress import PlanningProgress, Round
 from rules.reasons import Reason
 from rules.states import IssuanceState
 from tests.support.factories import (
@@ -38,7 +38,7 @@ USERS = 12
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of a round has two rows, so that few rows make many steps."""
-    monkeypatch.setattr(planning, "AT_A_TIME", 2)
+    monkeypatch.setattr(planner, "AT_A_TIME", 2)
 
 
 @pytest.fixture
@@ -52,18 +52,13 @@ async def large(ready: Database) -> Database:
 
 
 async def only_planned(database: Database, *, now: datetime, portal_id: str | None = None) -> PlanCounts:
-    async with database.writing() as connection:
-        return await plan(connection, now=now, portal_id=portal_id)
+    return await plan(database, now=now, portal_id=portal_id)
 
 
-async def planned_and_killed(database: Database, *, now: datetime) -> None:
-    async with database.writing() as connection:
-        await plan(connection, now=now)
-        raise RuntimeError("killed")
-
-
-async def swept(database: Database, *, now: datetime, at_least: int = 4, **wanted: Any) -> PlanCounts:
-    return await sweep(database, Sweep(now=now, at_least=at_least, **wanted))
+async def swept(
+    database: Database, *, now: datetime, at_least: int = 4, portal_id: str | None = None, **wanted: Any
+) -> PlanCounts:
+    return await sweep(database, Sweep(at_least=at_least, **wanted), now=now, portal_id=portal_id)
 
 
 async def place(database: Database, which: Round) -> Any:
@@ -165,9 +160,9 @@ async def test_what_one_step_has_found_stays_where_the_next_one_fails(
             raise RuntimeError("killed")
         return await next_awards(*arguments, **more)
 
-    next_awards = planning._next_awards
+    next_awards = planner._next_awards
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(planning, "_next_awards", killed)
+        meanwhile.setattr(planner, "_next_awards", killed)
         with pytest.raises(RuntimeError, match="killed"):
             await swept(large, now=NOW + HOUR, at_least=100)
 
@@ -207,12 +202,14 @@ async def test_an_integration_that_changes_while_its_awards_are_looked_at_is_loo
 ) -> None:
     integration = await an_integration(large, achievement="crane")
 
-    async def changed_meanwhile(*arguments: Any) -> bool:
-        monkeypatch.setattr("models.planning.is_owed", is_owed)
-        await change(large, CredlyIntegration, integration, issue_since=ENABLED - DAY)
-        return await is_owed(*arguments)
+    not_standing = planner._not_standing
 
-    monkeypatch.setattr("models.planning.is_owed", changed_meanwhile)
+    async def changed_meanwhile(*arguments: Any) -> Any:
+        monkeypatch.setattr(planner, "_not_standing", not_standing)
+        await change(large, CredlyIntegration, integration, issue_since=ENABLED - DAY)
+        return await not_standing(*arguments)
+
+    monkeypatch.setattr(planner, "_not_standing", changed_meanwhile)
     await swept(large, now=NOW)
 
     assert [row.planned_at for row in await rows_of(large, CredlyIntegration)][-1] is None

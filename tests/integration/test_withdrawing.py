@@ -13,7 +13,7 @@ from models.facts import facts_of, facts_of_latest_award, facts_of_wish
 from models.history import history_of
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.planning import PlanCounts
+from models.planning.writing import PlanCounts
 from models.platform.tables import AchievementAward
 from models.setting_up import due_at_once
 from models.withdrawal import withdrawals

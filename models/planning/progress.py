@@ -5,9 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field
 
 from models.base import LaurelTable
@@ -59,20 +58,19 @@ class Place:
         return Place(**after, rows_looked_through=so_far, last_round=self.last_round)
 
 
-async def place_of(connection: AsyncConnection, which: Round) -> Place:
-    """Return where a round stands, and hold it until the transaction ends, so that two runs share a round's work."""
-    query = select(rounds).where(rounds.c.round == which).with_for_update()
-    row = (await connection.execute(query)).one_or_none()
+def place_of(connection: Connection, which: Round) -> Place:
+    """Return where a round stands."""
+    row = connection.execute(select(rounds).where(rounds.c.round == which)).one_or_none()
     if row is None:
         return Place()
     return Place(**{name: getattr(row, name) for name in Place.__dataclass_fields__})
 
 
-async def put_place(connection: AsyncConnection, which: Round, place: Place, *, now: datetime) -> None:
+def put_place(connection: Connection, which: Round, place: Place, *, now: datetime) -> None:
     """Keep where a round stands at this moment."""
     values = {name: getattr(place, name) for name in Place.__dataclass_fields__} | {"moved_at": now}
-    changed = await connection.execute(update(rounds).where(rounds.c.round == which).values(**values))
+    changed = connection.execute(update(rounds).where(rounds.c.round == which).values(**values))
     if not changed.rowcount:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         made = dialect.insert(rounds).values(round=which, **values)
-        await connection.execute(made.on_conflict_do_update(index_elements=[rounds.c.round], set_=values))
+        connection.execute(made.on_conflict_do_update(index_elements=[rounds.c.round], set_=values))

@@ -1,0 +1,173 @@
+"""Awards, read in pages and by key."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
+
+from models.platform.tables import Achievement, AchievementAward
+from models.tables import table
+from rules.ledger.eligibility import Award
+
+awards = table(AchievementAward)
+achievements = table(Achievement)
+Key = tuple[str, str]  # achievement and user
+
+_KEYS_AT_ONCE = 1000
+# PostgreSQL has moments that Python has not: infinity, and years above 9999.
+_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC)
+_MOMENT = awards.c.awarded_at.type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Awards that are not withdrawn: achievement, user and moment. `rows` is how many awards were gone through.
+
+    `following` is where the next page begins, None where this is the last one.
+    """
+
+    awards: Sequence[Row[tuple[str, str, datetime]]]
+    rows: int
+    following: Key | None = None
+
+
+def withdrawn(now: datetime) -> ColumnElement[bool]:
+    """Return the condition: the moment of the award's withdrawal has come. `now` is UTC."""
+    return and_(awards.c.withdrawn_at.is_not(None), awards.c.withdrawn_at <= now)
+
+
+def page_behind(
+    connection: Connection, after: Key, *, size: int, now: datetime, since: datetime, within: str | None = None
+) -> Page:
+    """Return the awards behind a key in the order of achievement and user, those from a moment (UTC) on.
+
+    All awards of a key are in one page, and a page's bounds are compared by the database alone: its order of texts need
+    not be Python's.
+    """
+    order = (awards.c.achievement_id, awards.c.user_id)
+    part = _after(after)
+    if within is not None:
+        part = and_(awards.c.achievement_id == within, awards.c.user_id > after[1])
+    last = connection.execute(select(*order).where(part).order_by(*order).offset(size - 1).limit(1)).one_or_none()
+    if last is None:
+        found = _kept(connection, part, now, since)
+        return Page(awards=found, rows=len(found))
+    reached = (last.achievement_id, last.user_id)
+    return Page(
+        awards=_kept(connection, and_(part, ~_after(reached)), now, since),
+        rows=size,
+        following=reached,
+    )
+
+
+def _after(key: Key) -> ColumnElement[bool]:
+    return tuple_(awards.c.achievement_id, awards.c.user_id) > tuple_(*key)
+
+
+def awarded_between(
+    connection: Connection, after: datetime, until: datetime, *, size: int, now: datetime, since: datetime
+) -> tuple[Page, datetime | None]:
+    """Return a page of what was awarded after a moment and not after another, and the moment that it reaches.
+
+    None: there is no more. All awards of a moment are in one page.
+    """
+    part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
+    query = select(awards.c.awarded_at).where(part).order_by(awards.c.awarded_at).offset(size - 1).limit(1)
+    reached = connection.scalar(query)
+    if reached is not None:
+        part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= reached)
+    found = _kept(connection, part, now, since)
+    return Page(awards=found, rows=len(found)), reached
+
+
+def start_of_newest(connection: Connection, after: datetime, until: datetime, *, count: int) -> datetime:
+    """Return the moment after which the newest so many awards of a span were made."""
+    part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
+    query = select(awards.c.awarded_at).where(part).order_by(awards.c.awarded_at.desc()).offset(count).limit(1)
+    return connection.scalar(query) or after
+
+
+def _kept(
+    connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime
+) -> Sequence[Row[tuple[str, str, datetime]]]:
+    standing = or_(awards.c.withdrawn_at.is_(None), awards.c.withdrawn_at > now)
+    query = select(awards.c.achievement_id, awards.c.user_id, _shown(awards.c.awarded_at).label("awarded_at"))
+    return connection.execute(query.where(part, standing, awards.c.awarded_at >= since)).all()
+
+
+def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -> dict[Key, list[Award]]:
+    """Return the awards of each user and achievement, the oldest first; at `now` (UTC) withdrawn or not."""
+    own = (awards.c.id, awards.c.achievement_id, awards.c.user_id)
+    shown = case((awards.c.withdrawn_at.between(_FIRST, _LAST), awards.c.withdrawn_at))
+    query = select(
+        *own,
+        _shown(awards.c.awarded_at).label("awarded_at"),
+        withdrawn(now).label("withdrawn"),
+        shown.label("withdrawn_at"),
+    ).order_by(awards.c.awarded_at, awards.c.id)
+    found: dict[Key, list[Award]] = {key: [] for key in keys}
+    for achievement_id, users in by_achievement(keys):
+        part = and_(awards.c.achievement_id == achievement_id, awards.c.user_id.in_(users))
+        for row in connection.execute(query.where(part)):
+            of_key = found.get((row.achievement_id, row.user_id))
+            if of_key is None:  # equal to the database, which may take upper and lower case for the same
+                continue
+            award = Award(
+                award_id=row.id,
+                awarded_at=row.awarded_at,
+                withdrawn=bool(row.withdrawn),
+                withdrawn_at=row.withdrawn_at,
+            )
+            if all(award.award_id != other.award_id for other in of_key):  # a view may show a row twice
+                of_key.append(award)
+    return found
+
+
+def withdrawn_keys(connection: Connection, *, now: datetime) -> list[Key]:
+    """Return the users and achievements of which an award is withdrawn at `now` (UTC)."""
+    query = select(awards.c.achievement_id, awards.c.user_id).where(withdrawn(now)).distinct()
+    return [(row.achievement_id, row.user_id) for row in connection.execute(query)]
+
+
+def portals_of(connection: Connection, achievement_ids: Iterable[str]) -> dict[str, str]:
+    """Return the portal of each of these achievements that the platform has."""
+    found: dict[str, str] = {}
+    for ids in in_parts(achievement_ids):
+        query = select(achievements.c.id, achievements.c.portal_id).where(achievements.c.id.in_(ids))
+        found |= {row.id: row.portal_id for row in connection.execute(query)}
+    return found
+
+
+def by_achievement(keys: Iterable[Key]) -> Iterator[tuple[str, list[str]]]:
+    """Return the users by achievement, no more at a time than a statement can take."""
+    grouped: dict[str, list[str]] = {}
+    for achievement_id, user_id in keys:
+        grouped.setdefault(achievement_id, []).append(user_id)
+    for achievement_id, users in grouped.items():
+        for part in in_parts(users):
+            yield achievement_id, part
+
+
+def in_parts(values: Iterable[str], size: int = _KEYS_AT_ONCE) -> Iterator[list[str]]:
+    """Return the values in lists, none longer than a statement can take."""
+    left = iter(values)
+    while part := list(islice(left, size)):
+        yield part
+
+
+def _shown(column: ColumnElement[datetime]) -> ColumnElement[datetime]:
+    """Return a moment as Python can have it."""
+    first, last = literal(_FIRST, type_=_MOMENT), literal(_LAST, type_=_MOMENT)
+    return case((column.between(first, last), column), (column > last, last), else_=first)
