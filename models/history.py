@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models import directory
 from models.by_hand import Request
-from models.facts import facts_of, facts_of_wish
+from models.facts_joined import facts_of, facts_of_wish
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import AchievementAward

@@ -7,7 +7,7 @@ from credly.wire import BadgeRequest
 from models import by_hand, directory
 from models.by_hand import Request
 from models.directory import Place
-from models.facts import facts_of_wish
+from models.facts_joined import facts_of_wish
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform.tables import Company, Project

@@ -8,7 +8,7 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from models import claiming
-from models.facts import facts_of, facts_of_owed
+from models.facts_joined import facts_of, facts_of_owed
 from models.owed import newly_owed
 from rules.preview import Preview, preview
 from tasks.resources import database, now
@@ -34,12 +34,13 @@ async def _would_do(portal_id: str | None, *, limit: int) -> list[Preview]:
     """Look first at what the ledger has due or a person keeps back, then at what planning would enter."""
     moment: datetime = now()
     async with database().reading() as connection:
-        organizations = await claiming.due_organizations(
-            connection, now=moment, portal_ids=None if portal_id is None else [portal_id]
+        organizations = await connection.run_sync(
+            claiming.due_organizations, now=moment, portal_ids=None if portal_id is None else [portal_id]
         )
         portals = [portal for organization in organizations for portal in organization.portal_ids]
-        due = await claiming.due_issuances(connection, portal_ids=portals, now=moment, limit=limit)
-        back = await claiming.kept_back(connection, portal_id=portal_id, now=moment, limit=limit - len(due))
+        due = await connection.run_sync(claiming.due_issuances, portal_ids=portals, now=moment, limit=limit)
+        left = limit - len(due)
+        back = await connection.run_sync(claiming.kept_back, portal_id=portal_id, now=moment, limit=left)
         facts = await connection.run_sync(facts_of, [*(issuance_id for issuance_id, _ in due), *back], now=moment)
         owed = newly_owed(now=moment, portal_id=portal_id)
         facts += await facts_of_owed(connection, owed, now=moment, limit=limit - len(facts))
