@@ -22,8 +22,7 @@ async def _timed(work: Awaitable[Any]) -> float:
 
 
 async def _dispatch() -> None:
-    async with database().reading() as connection:
-        await claiming.due_organizations(connection, now=now(), portal_ids=None)
+    await database().read(claiming.due_organizations, now=now(), portal_ids=None)
 
 
 async def run(rounds: int, *, full: bool) -> dict[str, Any]:

@@ -31,8 +31,7 @@ async def organizations_with_work(portals: list[str] | None = None) -> list[DueO
     Args:
         portals: Only these portals' work; all if left out.
     """
-    async with database().reading() as connection:
-        return await claiming.due_organizations(connection, now=now(), portal_ids=portals)
+    return await database().read(claiming.due_organizations, now=now(), portal_ids=portals)
 
 
 def shares(organizations: list[DueOrganization], *, limit: int) -> list[tuple[DueOrganization, int]]:

@@ -82,22 +82,20 @@ async def block_rest() -> None:
 
 async def block_everything(due: DueOrganization, reason: Reason) -> None:
     """Block all that an organization has pending, in one statement."""
-    async with database().writing() as connection:
-        await claiming.block_due(connection, reason, portal_ids=due.portal_ids, now=now())
+    await database().write(claiming.block_due, reason, portal_ids=due.portal_ids, now=now())
 
 
 async def _batches(current: Organization, *, size: int, limit: int | None) -> AsyncIterator[Batch]:
     """Walk once through what is due now, by id; ends early where the organization is stopped."""
     after_id, left = 0, limit
     while not current.stopped and (left is None or left > 0):
-        async with database().reading() as connection:
-            portion = await claiming.due_issuances(
-                connection,
-                portal_ids=current.due.portal_ids,
-                now=now(),
-                after_id=after_id,
-                limit=_PORTION if left is None else min(left, _PORTION),
-            )
+        portion = await database().read(
+            claiming.due_issuances,
+            portal_ids=current.due.portal_ids,
+            now=now(),
+            after_id=after_id,
+            limit=_PORTION if left is None else min(left, _PORTION),
+        )
         if not portion:
             return
         after_id = portion[-1][0]

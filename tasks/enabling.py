@@ -8,7 +8,7 @@ from credly.errors import NotFound
 from credly.wire import BadgeTemplate
 from models import directory, setting_up
 from models.directory import Place
-from models.facts import facts_of_latest_award
+from models.facts_joined import facts_of_latest_award
 from models.integrations import CredlyIntegration
 from rules.badge_request import Prepared, prepare_request
 from rules.choices import EarnedAgain, EvidenceChoices, Locale, Mistake, in_the_past

@@ -13,6 +13,7 @@ from prefect.runtime import task_run
 
 from models import claiming
 from models.facts import claim_and_read
+from models.platform.badge_data import complete
 from models.recording import Attempt, Result, RunIds, Sent
 from rules import outcome
 from rules.badge_request import Prepared, prepare_request
@@ -22,7 +23,7 @@ from rules.reasons import Reason
 from rules.states import IssuanceState
 from settings import Settings, settings
 from tasks.one_badge import LONGEST_CALL, Calls, issue_one, slow_call
-from tasks.resources import database, now, record, run_ids, wait_policy
+from tasks.resources import database, now, platform, record, run_ids, wait_policy
 from tasks.retrying import JITTER, TryAgain, may_pass
 from tasks.runtime.organization import organization
 
@@ -51,7 +52,7 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
     for place, facts in enumerate(batch.facts):
         known = await _issue(facts, batch)
         if known is None:
-            await _give_back(batch, from_place=place)
+            await _give_back(batch.facts[place:], token=batch.token)
             break
         result = await record(known)
         if result is None:  # another run has taken it over, and tells what became of it
@@ -105,12 +106,22 @@ class _Batch:
 async def _claim(issuance_ids: Sequence[int], *, ignore_wait: bool) -> _Batch:
     token, claimed_at, lease = str(uuid4()), now(), settings().lease
     async with organization().claiming:  # one at a time, so that results need not wait behind many
-        facts = await database().write(
-            lambda connection: claim_and_read(
-                connection, issuance_ids, now=claimed_at, token=token, lease=lease, ignore_wait=ignore_wait
-            )
+        known = await database().write(
+            claim_and_read, issuance_ids, now=claimed_at, token=token, lease=lease, ignore_wait=ignore_wait
         )
+    facts = await _completed(known, token=token, claimed_at=claimed_at)
     return _Batch(token=token, runs=run_ids(), facts=facts, send_by=claimed_at + lease - LONGEST_CALL)
+
+
+async def _completed(known: list[IssuanceFacts], *, token: str, claimed_at: datetime) -> list[IssuanceFacts]:
+    """Add what the platform knows of what was claimed. Where it cannot be read, nothing stays behind claimed."""
+    if not known:
+        return []
+    try:
+        return await platform().read(complete, known, now=claimed_at)
+    except Exception:
+        await _give_back(known, token=token)
+        raise
 
 
 async def _issue(facts: IssuanceFacts, batch: _Batch) -> Result | None:
@@ -161,16 +172,14 @@ async def _put_back_refused() -> None:
     reason = refused[0][1].reason
     wait = outcome.growing_wait(settings().try_again_after, runs=max(facts.attempts for facts, _ in refused))
     not_before = now() + wait
-    async with database().writing() as connection:
-        ids = [facts.issuance_id for facts, _ in refused]
-        await claiming.put_back(connection, ids, reason, not_before=not_before, now=now())
+    ids = [facts.issuance_id for facts, _ in refused]
+    await database().write(claiming.put_back, ids, reason, not_before=not_before, now=now())
     current.put_back(refused, Outcome(state=IssuanceState.PENDING, reason=reason, not_before=not_before))
 
 
-async def _give_back(batch: _Batch, *, from_place: int) -> None:
-    ids = [facts.issuance_id for facts in batch.facts[from_place:]]
-    async with database().writing() as connection:
-        await claiming.release(connection, ids, token=batch.token, now=now())
+async def _give_back(unsent: Sequence[IssuanceFacts], *, token: str) -> None:
+    ids = [facts.issuance_id for facts in unsent]
+    await database().write(claiming.release, ids, token=token, now=now())
 
 
 def _sent(prepared: Prepared) -> Sent:

@@ -125,8 +125,7 @@ class Calls:
             raise Unclear(code="successor_unclear", operation="find_badges")
         if own:
             ids, issuance_id = [badge.id for badge in own], self.facts.issuance_id
-            async with database().reading() as connection:
-                others = await connection.run_sync(owned_by_others, issuance_id, ids)
+            others = await database().read(owned_by_others, issuance_id, ids)
             own = [badge for badge in own if badge.id not in others]
         if not own:
             correct(self.log, AttemptOutcome.NOT_FOUND)

@@ -32,11 +32,9 @@ async def sweep_everything(portal: str = "", *, full: bool = False) -> PlanCount
 async def look_again_at_failed() -> int:
     """Make failed issuances due again whose data was corrected: the request would now differ. Return how many."""
     moment = now()
-    async with database().reading() as connection:
-        ids = await failed.longest_not_looked_at(connection, limit=FAILED_LOOKED_AT)
-        facts = await connection.run_sync(facts_of, ids, now=moment) if ids else []
+    ids = await database().read(failed.longest_not_looked_at, limit=FAILED_LOOKED_AT)
+    facts = await facts_of(database(), ids, now=moment)
     if not facts:
         return 0
     changed = [each.issuance_id for each in facts if would_differ(each, now=moment)]
-    async with database().writing() as connection:
-        return await failed.look_again(connection, looked_at=ids, changed=changed, now=moment)
+    return await database().write(failed.look_again, looked_at=ids, changed=changed, now=moment)

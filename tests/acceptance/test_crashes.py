@@ -91,6 +91,29 @@ async def test_killed_while_a_request_is_under_way(due: World, standin: Standin,
     assert row.adopted is processed
 
 
+async def test_nothing_stays_claimed_where_the_platform_cannot_be_read(any_world: World, standin: Standin) -> None:
+    await any_world.enable()
+    await any_world.award("ada")
+    await rename(any_world, "user_emails", "gone")
+    state = await run_reconcile()
+    await rename(any_world, "gone", "user_emails")
+
+    (row,) = await any_world.ledger()
+    assert state.is_failed()
+    assert (row.state, row.claim, row.attempts, row.unclear_at) == ("pending", None, 0, None)
+    assert standin.badges() == []
+
+    await run_reconcile()
+
+    (row,) = await any_world.ledger()
+    assert (row.state, row.adopted, len(standin.badges()), len(standin.mails())) == ("issued", False, 1, 1)
+
+
+async def rename(world: World, name: str, to: str) -> None:
+    async with world.database.writing() as connection:
+        await connection.execute(text(f"ALTER TABLE {name} RENAME TO {to}"))
+
+
 async def test_killed_after_the_badge_is_made_and_before_the_reply(
     any_world: World, standin: Standin, start: Any
 ) -> None:

@@ -91,9 +91,8 @@ async def test_badges_are_planned_and_made_from_views(platform: Database, laurel
 
     await planned(laurel, now=NOW)
 
-    async with laurel.reading() as connection:
-        due = [key for key, _ in await due_issuances(connection, portal_ids=[str(SITE)], now=NOW, after_id=0, limit=9)]
-        facts = await connection.run_sync(facts_of, due, now=NOW)
+    due = await laurel.read(due_issuances, portal_ids=[str(SITE)], now=NOW, after_id=0, limit=9)
+    facts = await facts_of(laurel, [issuance_id for issuance_id, _ in due], now=NOW)
     prepared = {each.user_id: prepare_request(each, now=NOW) for each in facts}
     ada = prepared[str(ADA)]
     assert isinstance(ada, Prepared)

@@ -38,8 +38,7 @@ async def looked_again() -> int:
 
 
 async def fingerprint_of(database: Database, issuance: int) -> str:
-    async with database.reading() as connection:
-        (facts,) = await connection.run_sync(facts_of, [issuance], now=NOW)
+    (facts,) = await facts_of(database, [issuance], now=NOW)
     prepared = prepare_request(facts, now=NOW)
     assert isinstance(prepared, Prepared)
     return prepared.request.fingerprint
@@ -142,8 +141,7 @@ async def test_a_run_looks_at_so_many_and_the_next_one_goes_on_with_the_rest(con
 
 
 async def looked_at(database: Database, *ids: int, changed: tuple[int, ...] = (), now: datetime = NOW) -> int:
-    async with database.writing() as connection:
-        return await failed.look_again(connection, looked_at=ids, changed=changed, now=now)
+    return await database.write(failed.look_again, looked_at=ids, changed=changed, now=now)
 
 
 async def test_those_not_looked_at_for_the_longest_come_first(database: Database) -> None:
@@ -152,9 +150,8 @@ async def test_those_not_looked_at_for_the_longest_come_first(database: Database
         for days in (1, 3, 2)
     ]
 
-    async with database.reading() as connection:
-        first = await failed.longest_not_looked_at(connection, limit=2)
-        every = await failed.longest_not_looked_at(connection, limit=9)
+    first = await database.read(failed.longest_not_looked_at, limit=2)
+    every = await database.read(failed.longest_not_looked_at, limit=9)
 
     assert first == [ids[1], ids[2]]
     assert every == [ids[1], ids[2], ids[0]]
@@ -166,8 +163,7 @@ async def test_what_is_not_failed_any_more_is_left_alone(database: Database, sta
     issuance = await an_issuance(database, state=state)
     before = await ledger(database)
 
-    async with database.reading() as connection:
-        assert await failed.longest_not_looked_at(connection, limit=9) == []
+    assert await database.read(failed.longest_not_looked_at, limit=9) == []
     assert await looked_at(database, issuance, changed=(issuance,)) == 0
     assert await ledger(database) == before
 

@@ -41,7 +41,7 @@ async def recorded(
     sent: Sent | None = None,
 ) -> Outcome | None:
     known = Result(issuance_id=issuance, outcome=result, token=run, now=now, runs=RUNS, calls=calls, sent=sent)
-    return await database.write(lambda connection: record(connection, known))
+    return await database.write(record, known)
 
 
 def a_call(issuance: int, **changes: Any) -> Attempt:

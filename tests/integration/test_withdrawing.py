@@ -9,7 +9,7 @@ from sqlalchemy import text
 from models import audit
 from models.by_hand import Request, standing_award
 from models.database import Database
-from models.facts import facts_of, facts_of_latest_award, facts_of_wish
+from models.facts_joined import facts_of, facts_of_latest_award, facts_of_wish
 from models.history import history_of
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
