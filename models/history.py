@@ -13,6 +13,8 @@ from models.by_hand import Request
 from models.facts import facts_of, facts_of_wish
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance, IssuanceAttempt
+from models.platform.names import achievement_of
+from models.platform.people import user_exists
 from models.platform.tables import AchievementAward
 from models.tables import table
 from models.withdrawal import withdrawals, withdrawn
@@ -36,7 +38,8 @@ class Found:
 
 async def history_of(connection: AsyncConnection, *, user_id: str, achievement_id: str, now: datetime) -> Found:
     """Return all that is known; empty where user or achievement are unknown. `now` is UTC."""
-    place = await directory.place_of(connection, achievement_id)
+    named = await connection.run_sync(achievement_of, achievement_id)
+    place = await connection.run_sync(directory.place_with, named) if named else None
     rows = await _rows(connection, user_id, achievement_id)
     mine = and_(issuances.c.achievement_id == achievement_id, issuances.c.user_id == user_id)
     counts = await withdrawals(connection, mine, now=now)
@@ -44,7 +47,7 @@ async def history_of(connection: AsyncConnection, *, user_id: str, achievement_i
         user_id=user_id,
         achievement_id=achievement_id,
         portal_id=place.portal_id if place else "",
-        user_exists=await directory.user_exists(connection, user_id),
+        user_exists=await connection.run_sync(user_exists, user_id),
         connected_at=place.connection.connected_at if place and place.connection else None,
         integration=_integration(place.integration) if place and place.integration else None,
         awards=await _awards(connection, user_id, achievement_id, now),
