@@ -2,9 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -19,6 +19,7 @@ from settings import NotConfigured, settings
 
 BUSY_TIMEOUT_SECONDS = 60
 Answer = TypeVar("Answer")
+Part = TypeVar("Part")
 Given = ParamSpec("Given")
 _READERS = 4  # threads: what is read at the same moment waits for the same disk
 
@@ -67,10 +68,27 @@ class Database:
         bound = partial(_call, work, args, kwargs)
         if self._threads is not None:
             return await self._threads.read(bound)
-        async with AsyncExitStack() as stack:
-            connection = await self._connected(stack)
-            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        async with self._one_moment() as connection:
             return await connection.run_sync(bound)
+
+    async def read_in_parts(
+        self,
+        work: Callable[Concatenate[Connection, Given], Iterator[Part]],
+        /,
+        *args: Given.args,
+        **kwargs: Given.kwargs,
+    ) -> AsyncGenerator[Part]:
+        """Yield what some work yields, a part at a time, all of one moment: what is too large to be returned whole."""
+        bound = partial(_call, work, args, kwargs)
+        if self._threads is not None:
+            async with aclosing(self._threads.read_in_parts(bound)) as parts:
+                async for part in parts:
+                    yield part
+            return
+        async with self._one_moment() as connection:
+            remaining = await connection.run_sync(bound)
+            while (next_part := await connection.run_sync(_next, remaining)) is not None:
+                yield next_part
 
     async def write(
         self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
@@ -87,6 +105,13 @@ class Database:
                 return await connection.run_sync(bound)
         async with self._writer:
             return await self._threads.write(bound)
+
+    @asynccontextmanager
+    async def _one_moment(self) -> AsyncIterator[AsyncConnection]:
+        async with AsyncExitStack() as stack:
+            connection = await self._connected(stack)
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            yield connection
 
     async def _connected(self, stack: AsyncExitStack) -> AsyncConnection:
         try:
@@ -132,6 +157,10 @@ def _call(work: Callable[..., Answer], args: tuple[Any, ...], kwargs: dict[str, 
     return work(connection, *args, **kwargs)
 
 
+def _next(_connection: Connection, remaining: Iterator[Part]) -> Part | None:
+    return next(remaining, None)
+
+
 class _Threads:
     """A SQLite database as threads use it: one that writes, and some that read."""
 
@@ -143,12 +172,27 @@ class _Threads:
     async def read(self, work: Callable[[Connection], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._reading, self._look, work)
 
+    async def read_in_parts(self, work: Callable[[Connection], Iterator[Part]]) -> AsyncGenerator[Part]:
+        loop = asyncio.get_running_loop()
+        parts = self._look_in_parts(work)
+        # A thread of its own closes it after the step that is under way, also where nobody waits for that any more.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="laurel-reading") as own:
+            try:
+                while (part := await loop.run_in_executor(own, next, parts, None)) is not None:
+                    yield part
+            finally:
+                await loop.run_in_executor(own, parts.close)
+
     async def write(self, work: Callable[[Connection], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._writing, self._transact, work)
 
     def _look(self, work: Callable[[Connection], Answer]) -> Answer:
         with self._engine.connect() as connection:
             return work(connection)
+
+    def _look_in_parts(self, work: Callable[[Connection], Iterator[Part]]) -> Generator[Part]:
+        with self._engine.connect() as connection:
+            yield from work(connection)
 
     def _transact(self, work: Callable[[Connection], Answer]) -> Answer:
         with self._engine.connect().execution_options(laurel_writing=True) as connection, connection.begin():
@@ -254,7 +298,7 @@ def _sqlite_engine(url: str) -> AsyncEngine:
     if not path or path == ":memory:":
         raise ValueError("A SQLite database needs a file: one in memory would be another one for each connection.")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url, pool_size=20, **_SQLITE_OPTIONS)  # kept: opening one costs a thread and much else
+    engine = create_async_engine(url, **_SQLITE_OPTIONS)
     _prepared_sqlite(engine.sync_engine)
     return engine
 
@@ -267,6 +311,7 @@ def _prepared_sqlite(engine: Engine) -> Engine:
 
 _SQLITE_OPTIONS: dict[str, Any] = {
     "connect_args": {"timeout": BUSY_TIMEOUT_SECONDS},
+    "pool_size": 20,  # kept: opening one costs a thread and much else
     "max_overflow": 0,
     "hide_parameters": True,
 }

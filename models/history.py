@@ -16,6 +16,7 @@ from models.ledger import BadgeIssuance, IssuanceAttempt
 from models.planning.deletions import Deletions
 from models.planning.pairs import setup_of
 from models.platform.awards import awards_of
+from models.platform.people import user_exists
 from models.tables import table
 from rules.badge_request import Prepared, prepare_request
 from rules.choices import EarnedAgain
@@ -45,7 +46,7 @@ async def history_of(database: Database, *, user_id: str, achievement_id: str, n
         user_id=user_id,
         achievement_id=achievement_id,
         portal_id=place.portal_id if place else "",
-        user_exists=await database.platform.read(directory.user_exists, user_id),
+        user_exists=await database.platform.read(user_exists, user_id),
         connected_at=place.connection.connected_at if place and place.connection else None,
         integration=_integration(place.integration) if place and place.integration else None,
         awards=tuple(awards),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, delete, func, or_, select, update
+from sqlalchemy import Column, Connection, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,40 +23,41 @@ awards = table(AchievementAward)
 _CHANGED = {"planned_at": None}  # the next run looks at all that belongs to it
 
 
-async def put_connection(connection: AsyncConnection, portal_id: str, values: Mapping[str, Any]) -> None:
-    """Connect a portal, or change its connection. The portal has exactly this connection afterwards."""
-    await _put(connection, connections.c.portal_id, portal_id, dict(values) | _CHANGED)
+def put_connection(connection: Connection, portal_id: str, values: Mapping[str, Any]) -> bool:
+    """Connect a portal, or change its connection, and say whether it had one. It has exactly this one afterwards."""
+    return _put(connection, connections.c.portal_id, portal_id, dict(values) | _CHANGED)
 
 
-async def remove_connection(connection: AsyncConnection, portal_id: str, *, now: datetime) -> int:
-    """Disconnect a portal; what waits for it is blocked from then on. Return how many issuances that are."""
-    await connection.execute(delete(connections).where(connections.c.portal_id == portal_id))
+def remove_connection(connection: Connection, portal_id: str, *, now: datetime) -> int | None:
+    """Disconnect a portal and block what waits for it; return how many that are, None where it was not connected."""
+    if not connection.execute(delete(connections).where(connections.c.portal_id == portal_id)).rowcount:
+        return None
     waiting = (issuances.c.portal_id == portal_id) & issuances.c.state.in_(
         [IssuanceState.PENDING, IssuanceState.BLOCKED]
     )
     values = {"state": IssuanceState.BLOCKED, "reason": Reason.PORTAL_NOT_CONNECTED, "updated_at": now}
-    return (await connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+    return (connection.execute(update(issuances).where(waiting).values(**values))).rowcount
 
 
-async def put_integration(connection: AsyncConnection, achievement_id: str, values: Mapping[str, Any]) -> None:
+def put_integration(connection: Connection, achievement_id: str, values: Mapping[str, Any]) -> None:
     """Enable an achievement, or change its integration. It has exactly this integration afterwards."""
-    await _put(connection, integrations.c.achievement_id, achievement_id, dict(values) | _CHANGED)
+    _put(connection, integrations.c.achievement_id, achievement_id, dict(values) | _CHANGED)
 
 
-async def remove_integration(connection: AsyncConnection, achievement_id: str, *, now: datetime) -> int:
+def remove_integration(connection: Connection, achievement_id: str, *, now: datetime) -> int:
     """Delete an achievement's integration and cancel what waits for it; return how many that are.
 
     What is being issued at this moment is not touched: its run cancels or finishes it.
     """
-    await connection.execute(delete(integrations).where(integrations.c.achievement_id == achievement_id))
+    connection.execute(delete(integrations).where(integrations.c.achievement_id == achievement_id))
     waiting = (issuances.c.achievement_id == achievement_id) & issuances.c.state.in_(
         [IssuanceState.PENDING, IssuanceState.BLOCKED]
     )
     values = {"state": IssuanceState.CANCELLED, "reason": Reason.INTEGRATION_REMOVED, "updated_at": now}
-    return (await connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+    return (connection.execute(update(issuances).where(waiting).values(**values))).rowcount
 
 
-async def take_along(connection: AsyncConnection, achievement_id: str, badge_template_id: str, *, now: datetime) -> int:
+def take_along(connection: Connection, achievement_id: str, badge_template_id: str, *, now: datetime) -> int:
     """Give what waits for an achievement its new template, so that it goes out with that; return how many.
 
     Not what Credly may have already (unclear), nor what replaces a badge of the old template. What was refused was
@@ -81,13 +82,13 @@ async def take_along(connection: AsyncConnection, achievement_id: str, badge_tem
         & ~has_row
     )
     values = {"badge_template_id": badge_template_id, "updated_at": now}
-    return (await connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+    return (connection.execute(update(issuances).where(waiting).values(**values))).rowcount
 
 
-async def counts_by_state(connection: AsyncConnection, achievement_id: str) -> dict[IssuanceState, int]:
+def counts_by_state(connection: Connection, achievement_id: str) -> dict[IssuanceState, int]:
     """Count an achievement's issuances by state."""
     query = select(issuances.c.state, func.count().label("n")).where(issuances.c.achievement_id == achievement_id)
-    return {row.state: row.n for row in await connection.execute(query.group_by(issuances.c.state))}
+    return {row.state: row.n for row in connection.execute(query.group_by(issuances.c.state))}
 
 
 async def due_at_once(connection: AsyncConnection, achievement_id: str, *, now: datetime) -> int:
@@ -116,8 +117,8 @@ async def due_at_once(connection: AsyncConnection, achievement_id: str, *, now: 
     return int(await connection.scalar(query) or 0)
 
 
-async def tokens_ending(
-    connection: AsyncConnection, *, before: datetime, portal_ids: Sequence[str] | None = None
+def tokens_ending(
+    connection: Connection, *, before: datetime, portal_ids: Sequence[str] | None = None
 ) -> list[tuple[str, datetime]]:
     """Return the portals whose tokens are known to end before this moment, with that end, the nearest first."""
     query = (
@@ -127,20 +128,24 @@ async def tokens_ending(
     )
     if portal_ids is not None:
         query = query.where(connections.c.portal_id.in_(portal_ids))
-    return [(row.portal_id, row.token_ends_at) for row in await connection.execute(query)]
+    return [(row.portal_id, row.token_ends_at) for row in connection.execute(query)]
 
 
-async def put_token_end(connection: AsyncConnection, portal_ids: Sequence[str], ends_at: datetime) -> None:
+def put_token_end(connection: Connection, portal_ids: Sequence[str], ends_at: datetime) -> None:
     """Keep when the token of these portals ends."""
     of_portals = connections.c.portal_id.in_(portal_ids)
-    await connection.execute(update(connections).where(of_portals).values(token_ends_at=ends_at))
+    connection.execute(update(connections).where(of_portals).values(token_ends_at=ends_at))
 
 
-async def _put(connection: AsyncConnection, key: Column[Any], value: str, values: Mapping[str, Any]) -> None:
-    """Change the row with this key, or make it; of two who make it at the same moment, the second changes it."""
-    changed = await connection.execute(update(key.table).where(key == value).values(**values))
+def _put(connection: Connection, key: Column[Any], value: str, values: Mapping[str, Any]) -> bool:
+    """Change the row with this key, or make it; of two who make it at the same moment, the second changes it.
+
+    Return whether it was there.
+    """
+    changed = connection.execute(update(key.table).where(key == value).values(**values))
     if changed.rowcount:
-        return
+        return True
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     made = dialect.insert(key.table).values(**{key.name: value}, **values)
-    await connection.execute(made.on_conflict_do_update(index_elements=[key], set_=dict(values)))
+    connection.execute(made.on_conflict_do_update(index_elements=[key], set_=dict(values)))
+    return False

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from credly.errors import NotFound
 from credly.wire import BadgeRequest
-from models import by_hand, directory
+from models import by_hand
 from models.by_hand import Request
 from models.directory import Place
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
+from models.platform.names import exists
+from models.platform.people import user_exists
 from models.platform.tables import Company, Project
 from rules.adoption import has_another_address
 from rules.badge_request import prepare_request
@@ -106,13 +108,13 @@ async def _request(asked: Asked, *, requested_by: str) -> Request:
     integration = _running(place)
     connection_of(place)
     async with database().reading() as connection:
-        if not await directory.user_exists(connection, asked.user):
+        if not await connection.run_sync(user_exists, asked.user):
             raise Mistake(
                 f"user: there is no user {code(asked.user)}. Give the user's id on the platform; "
                 "`python -m models.find_user` finds it by the primary e-mail address."
             )
         for field, model, key in (("project", Project, asked.project), ("company", Company, asked.company)):
-            if key and not await directory.exists(connection, model, key):
+            if key and not await connection.run_sync(exists, model, key):
                 raise Mistake(f"{field}: there is no {field} {code(key)}. Leave it empty, or give its id.")
     return Request(
         achievement_id=asked.achievement,

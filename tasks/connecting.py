@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from prefect.blocks.system import Secret
 
-from models import directory, setting_up
+from models import setting_up
 from models.claiming import DueOrganization
 from rules.choices import BASE_URLS, Environment, Mistake
 from rules.markup import code, plain, table
@@ -56,9 +56,7 @@ async def connect(
         "token_ends_at": ends_at,
         "connected_at": now(),
     }
-    async with database().writing() as connection:
-        changed = await directory.connection_of(connection, portal) is not None
-        await setting_up.put_connection(connection, portal, values)
+    changed = await database().write(setting_up.put_connection, portal, values)
     facts = _facts(portal, name, at_credly.name or "", reach, deletion_withdraws=deletion_withdraws)
     return _connected(portal, at_credly.name or reach.organization_id, facts, ends_at, changed=changed)
 
@@ -102,10 +100,9 @@ async def disconnect(portal: str) -> Told:
         Mistake: there is no such portal, or it is not connected.
     """
     await known_portal(portal)
-    async with database().writing() as connection:
-        if await directory.connection_of(connection, portal) is None:
-            raise Mistake(f"portal: {code(portal)} is not connected to Credly, so there is nothing to disconnect.")
-        waiting = await setting_up.remove_connection(connection, portal, now=now())
+    waiting = await database().write(setting_up.remove_connection, portal, now=now())
+    if waiting is None:
+        raise Mistake(f"portal: {code(portal)} is not connected to Credly, so there is nothing to disconnect.")
     sentence = (
         f"Portal {portal} disconnected; {counted(waiting, 'waiting badge')} blocked until the portal is connected again"
     )

@@ -60,8 +60,7 @@ async def issue_elsewhere(due: DueOrganization, *, limit: int, together: int, ta
     run = await _end_of(run)
     if run.state is None:
         raise AssertionError
-    async with database().writing() as connection:
-        told = await parts.take(connection, str(run.id))
+    told = await database().write(parts.take, str(run.id))
     tally = None
     with suppress(ValidationError):
         tally = unpacked(told) if told else None
@@ -82,5 +81,4 @@ async def _end_of(run: FlowRun) -> FlowRun:
 
 async def leave_for_the_caller(tally: Tally) -> None:
     """Leave what this run did where the run that started it finds it, on whatever machine that is."""
-    async with database().writing() as connection:
-        await parts.leave(connection, run_ids().flow_run_id or "", packed(tally), now=now())
+    await database().write(parts.leave, run_ids().flow_run_id or "", packed(tally), now=now())

@@ -85,16 +85,16 @@ class _Stored:
 async def _store(place: Place, values: dict[str, Any], *, cap: int, moment: datetime) -> _Stored:
     achievement, since = place.achievement_id, values["issue_since"]
     async with database().writing() as connection:
-        before = await directory.integration_of(connection, achievement)
+        before = await connection.run_sync(directory.integration_of, achievement)
         if before is None:
             values = values | {"enabled_at": moment}
-        await setting_up.put_integration(connection, achievement, values)
-        moved = await setting_up.take_along(connection, achievement, values["badge_template_id"], now=moment)
+        await connection.run_sync(setting_up.put_integration, achievement, values)
+        moved = await connection.run_sync(setting_up.take_along, achievement, values["badge_template_id"], now=moment)
         due = await setting_up.due_at_once(connection, achievement, now=moment)
         reaches_further = since is not None and (before is None or _reaches(before) > since)
         if due > cap and reaches_further:
-            await setting_up.put_integration(connection, achievement, {"held_at": moment})
-        after = await directory.integration_of(connection, achievement)
+            await connection.run_sync(setting_up.put_integration, achievement, {"held_at": moment})
+        after = await connection.run_sync(directory.integration_of, achievement)
         example = await facts_of_latest_award(connection, achievement, now=moment)
     if after is None:
         raise AssertionError
@@ -186,9 +186,8 @@ async def pause(achievement: str, *, paused: bool) -> Told:
     integration = integration_of(place)
     if (integration.paused_at is not None) == paused:
         raise Mistake(f"achievement: {code(achievement)} is {'paused already' if paused else 'not paused'}.")
-    async with database().writing() as connection:
-        await setting_up.put_integration(connection, achievement, {"paused_at": now() if paused else None})
-        counts = await setting_up.counts_by_state(connection, achievement)
+    await database().write(setting_up.put_integration, achievement, {"paused_at": now() if paused else None})
+    counts = await database().read(setting_up.counts_by_state, achievement)
     waiting = counts.get(IssuanceState.PENDING, 0)
     if paused:
         sentence = f"{achievement} paused; {counted(waiting, 'badge')} waiting, and what comes due waits too"
@@ -207,7 +206,7 @@ async def release(achievement: str) -> Told:
     if integration_of(place).held_at is None:
         raise Mistake(f"achievement: {code(achievement)} is not held, so there is nothing to release.")
     async with database().writing() as connection:
-        await setting_up.put_integration(connection, achievement, {"held_at": None})
+        await connection.run_sync(setting_up.put_integration, achievement, {"held_at": None})
         due = await setting_up.due_at_once(connection, achievement, now=now())
     sentence = f"{achievement} released; {counted(due, 'badge')} due with the next run of reconcile"
     return Told(sentence=sentence, page=f"# Released\n\n{plain(sentence)}.")
@@ -221,9 +220,8 @@ async def disable(achievement: str) -> Told:
     """
     place = await known_place(achievement)
     integration_of(place)
-    async with database().writing() as connection:
-        cancelled = await setting_up.remove_integration(connection, achievement, now=now())
-        counts = await setting_up.counts_by_state(connection, achievement)
+    cancelled = await database().write(setting_up.remove_integration, achievement, now=now())
+    counts = await database().read(setting_up.counts_by_state, achievement)
     kept = counted(counts.get(IssuanceState.ISSUED, 0), "issued badge")
     sentence = f"Credly disabled on {achievement}; {counted(cancelled, 'waiting badge')} cancelled, {kept} kept"
     page = (

@@ -96,9 +96,8 @@ def limits() -> Limits:
 
 async def _found(total: Tally, stopped: Mapping[str, Reason], pending: Sequence[Pending]) -> Found:
     moment = now()
-    async with database().reading() as connection:
-        issued_at = await last_issued(connection)
-        ending = await setting_up.tokens_ending(connection, before=moment + WARN_BEFORE)
+    issued_at = await database().read(last_issued)
+    ending = await database().read(setting_up.tokens_ending, before=moment + WARN_BEFORE)
     blocked = sum(count for (state, _), count in total.open.items() if state is IssuanceState.BLOCKED)
     due = sum(each.count for each in pending if not each.stop and each.reason is not Reason.AWARDED_IN_FUTURE)
     return Found(

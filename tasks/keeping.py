@@ -1,6 +1,6 @@
 """How long calls and runs are kept, and removing what is older."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from prefect.client.orchestration import get_client
@@ -33,17 +33,12 @@ async def remove_what_is_old() -> Told:
     if configured.keep_attempts:
         calls = await forget_attempts(database(), before=now() - timedelta(days=configured.keep_attempts))
     if configured.keep_runs:
-        calls += await _forget_calls(now() - timedelta(days=configured.keep_runs))
-        runs = await _remove_runs(timedelta(days=configured.keep_runs))
+        kept_for = timedelta(days=configured.keep_runs)
+        calls += await database().write(calls_log.forget, before=now() - kept_for)  # those that belong to no issuance
+        runs = await _remove_runs(kept_for)
     more = "; more are left for the next run" if runs >= RUNS_AT_MOST else ""
     kept = f"Calls are kept {_so_long(configured.keep_attempts)}, runs {_so_long(configured.keep_runs)}."
     return Told(sentence=f"{counted(calls, 'call')} and {counted(runs, 'run')} removed{more}. {kept}")
-
-
-async def _forget_calls(before: datetime) -> int:
-    """Delete what is older of the calls that belong to no issuance, which are kept as long as runs; return how many."""
-    async with database().writing() as connection:
-        return await calls_log.forget(connection, before=before)
 
 
 async def _remove_runs(kept_for: timedelta) -> int:

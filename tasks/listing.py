@@ -20,8 +20,7 @@ async def list_everything(portal: str) -> Told:
     """
     if portal:
         await known_portal(portal)
-    async with database().reading() as connection:
-        found = await overview(connection, portal_id=portal)
+    found = await overview(database(), portal_id=portal)
     connected = sum(each.connection is not None for each in found)
     achievements = sum(len(each.configured) for each in found)
     sentence = (

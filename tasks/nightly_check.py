@@ -47,8 +47,7 @@ async def check_everything(portal: str) -> Told:
     Raises:
         Mistake: there is no such portal.
     """
-    async with database().reading() as connection:
-        lacks = await lacks_of(connection)
+    lacks = await lacks_of(database())
     findings = [_of_database(lack) for lack in lacks]
     silent = await _silent_prefect()
     scheduled = [] if silent else await _scheduled()
@@ -60,8 +59,7 @@ async def check_everything(portal: str) -> Told:
         return Told(sentence=sentence, page=_page(sentence, findings, scheduled), needs_a_person=True)
     if portal:
         await known_portal(portal)
-    async with database().reading() as connection:
-        portals = [each for each in await overview(connection, portal_id=portal) if each.connection or each.configured]
+    portals = [each for each in await overview(database(), portal_id=portal) if each.connection or each.configured]
     findings += await _of_missing_awards([portal] if portal else None)
     if silent is not None:
         sentence = "Prefect's server does not answer; schedule, connections, templates and links were not looked at"
@@ -169,8 +167,7 @@ async def _of_token(organization: Organization, connection: CredlyConnection, *,
     ends_at = await end_of_token(organization)
     if ends_at is None:
         return
-    async with database().writing() as writing:
-        await setting_up.put_token_end(writing, [connection.portal_id], ends_at)
+    await database().write(setting_up.put_token_end, [connection.portal_id], ends_at)
     if ends_at - moment < WARN_BEFORE:
         yield Finding(
             where=where,
@@ -208,8 +205,7 @@ def _because(reason: Reason, *, where: str) -> Finding:
 
 async def _of_links() -> AsyncIterator[Finding]:
     for kind in EvidenceKind:
-        async with database().reading() as connection:
-            odd = await odd_links(connection, kind)
+        odd = await odd_links(database(), kind)
         faulty = [(key, fault) for key, link in odd if (fault := fault_of_link(link.strip())) is not None]
         for fault in sorted({fault for _key, fault in faulty}):
             ids = [key for key, its_fault in faulty if its_fault is fault]

@@ -11,15 +11,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled
-from models import directory
 from models.claiming import DueOrganization
-from models.directory import Place
+from models.directory import Place, place_of
 from models.integrations import CredlyConnection
+from models.platform.names import achievement_names, portal_names
 from rules.choices import Mistake
 from rules.markup import code, plain
 from rules.near import did_you_mean
 from rules.told import Told
-from tasks.resources import database
+from tasks.resources import database, platform
 from tasks.runtime.organization import Organization, TokenNotUsable, open_organization
 from tasks.tell import NEEDS_A_PERSON
 
@@ -53,8 +53,7 @@ async def known_portal(portal_id: str) -> str:
     Raises:
         Mistake: there is no such portal; names near ones.
     """
-    async with database().reading() as connection:
-        names = await directory.portal_names(connection)
+    names = await platform().read(portal_names)
     if portal_id not in names:
         raise Mistake(f"portal: there is no portal {code(portal_id)}.{did_you_mean(portal_id, names)}")
     return names[portal_id]
@@ -66,11 +65,9 @@ async def known_place(achievement_id: str) -> Place:
     Raises:
         Mistake: there is no such achievement; names near ones.
     """
-    async with database().reading() as connection:
-        place = await directory.place_of(connection, achievement_id)
-        names = {} if place else await directory.achievement_names(connection)
+    place = await place_of(database(), achievement_id)
     if place is None:
-        hint = did_you_mean(achievement_id, names)
+        hint = did_you_mean(achievement_id, await platform().read(achievement_names))
         raise Mistake(f"achievement: there is no achievement {code(achievement_id)}.{hint}")
     return place
 

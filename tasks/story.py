@@ -7,6 +7,7 @@ from prefect.utilities.urls import url_for
 from models import directory
 from models.directory import Place
 from models.history import Found, history_of
+from models.platform.people import near_user_ids
 from rules.badge_request import Prepared
 from rules.choices import Mistake
 from rules.history import Answer, History
@@ -18,7 +19,7 @@ from rules.timeline import Event, timeline
 from rules.told import Told
 from tasks.enabling import settings_of, shown
 from tasks.people import known_place
-from tasks.resources import database, now
+from tasks.resources import database, now, platform
 
 _NEEDS_A_PERSON = (Cause.FAILED, Cause.BLOCKED, Cause.BADGE_ENDED)
 _NOT_KEPT = (
@@ -60,8 +61,7 @@ async def story_of(user: str, achievement: str) -> Story:
 async def _known_user(history: History) -> None:
     if history.user_exists:
         return
-    async with database().reading() as connection:
-        near = await directory.near_user_ids(connection, history.user_id)
+    near = await platform().read(near_user_ids, history.user_id)
     hint = did_you_mean(history.user_id, dict.fromkeys(near, ""))
     raise Mistake(
         f"user: there is no user {code(history.user_id)}.{hint} `python -m models.find_user` finds an id by the "

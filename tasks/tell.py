@@ -63,8 +63,7 @@ def final_state(tally: Tally) -> State[Tally]:
 
 async def what_is_open(portals: Sequence[str] | None = None) -> Tally:
     """Count what stands open in the ledger, of these portals or of all."""
-    async with database().reading() as connection:
-        found = await standing(connection, portal_ids=portals)
+    found = await database().read(standing, portal_ids=portals)
     counts: Counts = Counter()
     for each in found:
         counts[each.state, each.reason] += each.count
@@ -90,8 +89,7 @@ async def tell_run(
     failures = [part for part in parts if not part.is_completed()]
     ending = await tokens_that_end_soon([portal] if portal else None)
     sentence = f"{total.sentence}. {ending}" if ending else total.sentence
-    async with database().reading() as connection:
-        pending = await waiting(connection, portal_ids=[portal] if portal else None)
+    pending = await database().read(waiting, portal_ids=[portal] if portal else None)
     page = run_page(total, planned=_planned(plan), organizations=tallies, pending=pending, warning=ending, now=now())
     await _write_pages(page, total, sentence=sentence)
     await tell_events(total, tallies, pending, whole=not portal and not limit)

@@ -33,8 +33,7 @@ async def end_of_token(organization: Organization) -> datetime | None:
 async def learn_token_end(organization: Organization) -> None:
     """Where the token is known to end soon, ask Credly again: it may have been replaced by another one."""
     portals = organization.due.portal_ids
-    async with database().reading() as connection:
-        soon = await setting_up.tokens_ending(connection, before=now() + WARN_BEFORE, portal_ids=portals)
+    soon = await database().read(setting_up.tokens_ending, before=now() + WARN_BEFORE, portal_ids=portals)
     if not soon:
         return
     try:
@@ -42,15 +41,13 @@ async def learn_token_end(organization: Organization) -> None:
     except Mistake:
         return  # it may only read: the first badge will tell
     if ends_at is not None:
-        async with database().writing() as connection:
-            await setting_up.put_token_end(connection, portals, ends_at)
+        await database().write(setting_up.put_token_end, portals, ends_at)
 
 
 async def tokens_that_end_soon(portals: Sequence[str] | None = None) -> str:
     """Return a sentence that names the portals whose tokens end within two weeks, or nothing."""
     moment = now()
-    async with database().reading() as connection:
-        soon = await setting_up.tokens_ending(connection, before=moment + WARN_BEFORE, portal_ids=portals)
+    soon = await database().read(setting_up.tokens_ending, before=moment + WARN_BEFORE, portal_ids=portals)
     if not soon:
         return ""
     named = ", ".join(f"{portal} {_when(ends_at, moment=moment)}" for portal, ends_at in soon)

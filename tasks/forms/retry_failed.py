@@ -40,9 +40,7 @@ async def preview_retry(chosen: Chosen) -> Told:
         Mistake: nothing was chosen, or something that does not exist.
     """
     selection = await _selection(chosen)
-    async with database().reading() as connection:
-        matching = await ledger.count(connection, selection)
-        found = await ledger.choose(connection, selection, limit=chosen.at_most)
+    matching, found = await database().read(ledger.preview, selection, limit=chosen.at_most)
     sentence = f"Preview: nothing was done; {_sentence(matching, found, preview=True)}"
     return Told(sentence=sentence, page=_page("Preview", sentence, chosen, found))
 
@@ -54,9 +52,7 @@ async def retry(chosen: Chosen) -> Told:
         Mistake: nothing was chosen, or something that does not exist; nothing was changed.
     """
     selection = await _selection(chosen)
-    async with database().writing() as connection:
-        matching = await ledger.count(connection, selection)
-        found = await ledger.retry(connection, selection, limit=chosen.at_most, now=now())
+    matching, found = await database().write(ledger.retry, selection, limit=chosen.at_most, now=now())
     sentence = _sentence(matching, found, preview=False)
     return Told(
         sentence=sentence,

@@ -163,12 +163,10 @@ async def test_links_that_cannot_become_evidence_are_told_where_they_would_be_se
     assert "`acme`" in seen.page
     assert "`northwind`" in seen.page
     assert "secret" not in seen.page
-    async with any_world.database.reading() as connection:
-        assert await odd_links(connection, EvidenceKind.USER) == []
-        assert [key for key, _ in await odd_links(connection, EvidenceKind.PROJECT)] == ["bridge"]
+    assert await odd_links(any_world.database, EvidenceKind.USER) == []
+    assert [key for key, _ in await odd_links(any_world.database, EvidenceKind.PROJECT)] == ["bridge"]
     await any_world.change_integration(user_evidence=True)
-    async with any_world.database.reading() as connection:
-        assert await odd_links(connection, EvidenceKind.USER) == [("ada", "ftp://example.org/ada")]
+    assert await odd_links(any_world.database, EvidenceKind.USER) == [("ada", "ftp://example.org/ada")]
 
 
 @pytest.mark.parametrize("counts", [False, True])

@@ -11,7 +11,6 @@ from sqlalchemy import text
 
 from models.counting import Which, time_buckets
 from models.database import Database
-from models.reporting import snapshot
 from reports import frames
 from reports.dictionary import fields
 from rules.datasets import TIME_BUCKETS, Dataset, Group, bucket_of
@@ -131,8 +130,7 @@ async def _times_agree(ledger: Database, period: Period) -> None:
     seconds = sorted(int(whole_seconds(after) - whole_seconds(before)) for before, after in rows)
 
     frame = await frames.time_to_badge(ledger, period)
-    async with snapshot(ledger) as connection:
-        buckets = await time_buckets(connection, Which(period=period))
+    buckets = await ledger.read(time_buckets, Which(period=period))
 
     ranks = [seconds[math.ceil(len(seconds) * percent / 100) - 1] for percent in (50, 95)] if seconds else []
     assert numbers(frame) == ([(len(seconds), seconds[0], *ranks, seconds[-1])] if seconds else [])

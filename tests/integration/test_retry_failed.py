@@ -26,13 +26,12 @@ CHANGED = {"state", "reason", "credly_message", "attempts", "not_before", "updat
 async def retried(
     database: Database, selection: Selection = EVERY, *, limit: int = 99, now: datetime = NOW
 ) -> list[Retryable]:
-    async with database.writing() as connection:
-        return await retry_failed.retry(connection, selection, limit=limit, now=now)
+    _matching, made_due = await database.write(retry_failed.retry, selection, limit=limit, now=now)
+    return made_due
 
 
 async def matching(database: Database, selection: Selection = EVERY) -> Matching:
-    async with database.reading() as connection:
-        return await retry_failed.count(connection, selection)
+    return await database.read(retry_failed.count, selection)
 
 
 async def failed_at(database: Database, *moments: datetime, **changes: Any) -> list[int]:
@@ -71,8 +70,8 @@ async def test_what_is_not_failed_is_left_alone(ready: Database, state: Issuance
 
     assert await retried(ready) == []
     assert await matching(ready) == Matching()
-    async with ready.writing() as connection:  # as when its state changed between reading and writing
-        assert await retry_failed.make_due(connection, [issuance], now=NOW) == 0
+    # As when its state changed between reading and writing.
+    assert await ready.write(retry_failed.make_due, [issuance], now=NOW) == 0
     assert await ledger(ready) == before
 
 
@@ -127,8 +126,7 @@ async def test_what_it_then_waits_for_is_said(database: Database, kept_back: dic
     await a_connection(database)
     await an_issuance(database, state=FAILED)
 
-    async with database.reading() as connection:
-        (shown,) = await retry_failed.choose(connection, EVERY, limit=9)
+    (shown,) = await database.read(retry_failed.choose, EVERY, limit=9)
     (row,) = await retried(database)
 
     assert shown == row
@@ -151,8 +149,7 @@ async def test_two_at_the_same_moment_make_each_one_due_once(ready: Database) ->
 async def test_as_many_as_the_form_takes_fit_into_one_statement(ready: Database) -> None:
     (issuance,) = await failed_at(ready, AWARDED)
 
-    async with ready.writing() as connection:
-        assert await retry_failed.make_due(connection, range(issuance, issuance + AT_MOST), now=NOW) == 1
+    assert await ready.write(retry_failed.make_due, range(issuance, issuance + AT_MOST), now=NOW) == 1
 
 
 async def test_what_another_transaction_changes_now_is_neither_waited_for_nor_changed(ready: Database) -> None:

@@ -154,8 +154,7 @@ class Academy:
                 self.find("5 nothing personal", mistake)
 
     async def retry_failed(self) -> None:
-        async with self.database.writing() as connection:
-            await retry_failed.retry(connection, Selection(), limit=1000, now=self.clock.now(UTC))
+        await self.database.write(retry_failed.retry, Selection(), limit=1000, now=self.clock.now(UTC))
 
     def later(self, **span: float) -> None:
         self.clock.moved += timedelta(**(span or {"days": 2}))
