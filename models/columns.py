@@ -35,12 +35,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 def as_python_can(moment: ColumnElement[datetime]) -> ColumnElement[datetime]:
     """Return the moment, or the first or last one of Python's: PostgreSQL has infinity, and years above 9999."""
-    first, last = literal(_FIRST, type_=UtcDateTime()), literal(_LAST, type_=UtcDateTime())
+    first, last = literal(FIRST, type_=UtcDateTime()), literal(LAST, type_=UtcDateTime())
     return case((moment > last, last), (moment < first, first), else_=moment)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, and_, bindparam, select
 
 from models import claiming
-from models.by_hand import Request, award_is_gone, issuance_of, standing_award
 from models.by_key import rows_by_key
 from models.columns import as_python_can
 from models.database import Database
@@ -65,31 +64,6 @@ async def facts_of_latest_award(database: Database, achievement_id: str, *, now:
         badge_template_id=template,
         award_id=latest.award_id,
         awarded_at=latest.awarded_at,
-    )
-    return (await facts_of_subjects(database, [subject], now=now))[0]
-
-
-async def facts_of_wish(database: Database, wish: Request, *, now: datetime) -> IssuanceFacts:
-    """Return what is known of a badge that a person asks for, as issuing it now would find it: for a preview."""
-    async with database.reading() as connection:  # by_hand is converted separately
-        row = await issuance_of(connection, wish)
-        award = await standing_award(
-            connection,
-            achievement_id=wish.achievement_id,
-            user_id=wish.user_id,
-            now=now,
-            preferred=row.award_id if row else None,
-        )
-        asked_before = row.awarded_at if row and not await award_is_gone(connection, row, now=now) else None
-    subject = Subject(
-        achievement_id=wish.achievement_id,
-        user_id=wish.user_id,
-        portal_id=wish.portal_id,
-        badge_template_id=wish.badge_template_id,
-        award_id=award.award_id if award else None,
-        awarded_at=award.awarded_at if award else asked_before,
-        company_id=wish.company_id or (row.company_id if row else None),
-        project_id=wish.project_id or (row.project_id if row else None),
     )
     return (await facts_of_subjects(database, [subject], now=now))[0]
 

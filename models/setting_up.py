@@ -6,12 +6,9 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.owed import covered
-from models.platform.tables import AchievementAward
 from models.tables import table
 from rules.reasons import REFUSED_REASONS, TEMPLATE_REASONS, Reason
 from rules.states import IssuanceState
@@ -19,7 +16,6 @@ from rules.states import IssuanceState
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
-awards = table(AchievementAward)
 _CHANGED = {"planned_at": None}  # the next run looks at all that belongs to it
 
 
@@ -89,32 +85,6 @@ def counts_by_state(connection: Connection, achievement_id: str) -> dict[Issuanc
     """Count an achievement's issuances by state."""
     query = select(issuances.c.state, func.count().label("n")).where(issuances.c.achievement_id == achievement_id)
     return {row.state: row.n for row in connection.execute(query.group_by(issuances.c.state))}
-
-
-async def due_at_once(connection: AsyncConnection, achievement_id: str, *, now: datetime) -> int:
-    """Count the users whom the present integration of an achievement makes due at once: awarded, no badge yet.
-
-    A badge of an earlier template counts, as it does in planning.
-    """
-    stands = (
-        select(issuances.c.id)
-        .where(
-            issuances.c.achievement_id == awards.c.achievement_id,
-            issuances.c.user_id == awards.c.user_id,
-            issuances.c.state != IssuanceState.CANCELLED,
-            or_(
-                issuances.c.badge_template_id != integrations.c.badge_template_id,
-                issuances.c.state.not_in([IssuanceState.PENDING, IssuanceState.BLOCKED]),
-            ),
-        )
-        .exists()
-    )
-    query = (
-        select(func.count(func.distinct(awards.c.user_id)))
-        .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
-        .where(awards.c.achievement_id == achievement_id, covered(now=now), awards.c.awarded_at <= now, ~stands)
-    )
-    return int(await connection.scalar(query) or 0)
 
 
 def tokens_ending(

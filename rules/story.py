@@ -126,8 +126,8 @@ def _replaced(history: History, row: LedgerRow, decision: Decision) -> Answer:
     again = moment(decision.award.awarded_at if decision.award else None)
     return Answer(
         cause=Cause.TO_BE_REPLACED,
-        sentence=f"{history.user_id} has the badge of {history.achievement_id} since {moment(row.recorded_at)}, and was "
-        f"awarded it again at {again}; the achievement is set to replace the badge then.",
+        sentence=f"{history.user_id} has the badge of {history.achievement_id} since {moment(row.recorded_at)}, and "
+        f"was awarded it again at {again}; the achievement is set to replace the badge then.",
         next=f"{NEXT_RUN} replaces it.",
     )
 

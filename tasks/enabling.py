@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from credly.errors import NotFound
 from credly.wire import BadgeTemplate
 from models import directory, setting_up
 from models.directory import Place
-from models.facts_joined import facts_of_latest_award
+from models.facts import facts_of_latest_award
 from models.integrations import CredlyIntegration
+from models.planning.planner import count_due_at_once
 from rules.badge_request import Prepared, prepare_request
 from rules.choices import EarnedAgain, EvidenceChoices, Locale, Mistake, in_the_past
 from rules.evidence import EvidenceKind
@@ -83,22 +86,33 @@ class _Stored:
 
 
 async def _store(place: Place, values: dict[str, Any], *, cap: int, moment: datetime) -> _Stored:
-    achievement, since = place.achievement_id, values["issue_since"]
-    async with database().writing() as connection:
-        before = await connection.run_sync(directory.integration_of, achievement)
-        if before is None:
-            values = values | {"enabled_at": moment}
-        await connection.run_sync(setting_up.put_integration, achievement, values)
-        moved = await connection.run_sync(setting_up.take_along, achievement, values["badge_template_id"], now=moment)
-        due = await setting_up.due_at_once(connection, achievement, now=moment)
-        reaches_further = since is not None and (before is None or _reaches(before) > since)
-        if due > cap and reaches_further:
-            await connection.run_sync(setting_up.put_integration, achievement, {"held_at": moment})
-        after = await connection.run_sync(directory.integration_of, achievement)
-        example = await facts_of_latest_award(connection, achievement, now=moment)
+    """Store the settings, and hold back what is due by them where that reaches further back and is more than `cap`.
+
+    They are stored as held first, so that no run issues anything before it is counted.
+    """
+    achievement = place.achievement_id
+    before, moved, held = await database().write(_put, achievement, values, moment)
+    due = await count_due_at_once(database(), achievement, now=moment)
+    if held and due <= cap:
+        await database().write(setting_up.put_integration, achievement, {"held_at": None})
+    after = await database().read(directory.integration_of, achievement)
     if after is None:
         raise AssertionError
+    example = await facts_of_latest_award(database(), achievement, now=moment)
     return _Stored(before=before, after=after, moved=moved, due=due, example=example)
+
+
+def _put(
+    connection: Connection, achievement: str, values: dict[str, Any], moment: datetime
+) -> tuple[CredlyIntegration | None, int, bool]:
+    """Store the settings; return those before, how many badges go out with a new template, and whether it holds."""
+    before, since = directory.integration_of(connection, achievement), values["issue_since"]
+    reaches_further = since is not None and (before is None or _reaches(before) > since)
+    held = reaches_further and (before is None or before.held_at is None)
+    new = {"enabled_at": moment} if before is None else {}
+    setting_up.put_integration(connection, achievement, values | new | ({"held_at": moment} if held else {}))
+    moved = setting_up.take_along(connection, achievement, values["badge_template_id"], now=moment)
+    return before, moved, held
 
 
 def _enabled_sentence(achievement: str, stored: _Stored, *, cap: int) -> str:
@@ -205,9 +219,8 @@ async def release(achievement: str) -> Told:
     place = await known_place(achievement)
     if integration_of(place).held_at is None:
         raise Mistake(f"achievement: {code(achievement)} is not held, so there is nothing to release.")
-    async with database().writing() as connection:
-        await connection.run_sync(setting_up.put_integration, achievement, {"held_at": None})
-        due = await setting_up.due_at_once(connection, achievement, now=now())
+    await database().write(setting_up.put_integration, achievement, {"held_at": None})
+    due = await count_due_at_once(database(), achievement, now=now())
     sentence = f"{achievement} released; {counted(due, 'badge')} due with the next run of reconcile"
     return Told(sentence=sentence, page=f"# Released\n\n{plain(sentence)}.")
 

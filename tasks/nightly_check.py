@@ -12,7 +12,7 @@ from models.evidence_links import odd_links
 from models.examine import Lack, lacks_of
 from models.integrations import CredlyConnection
 from models.overview import Configured, PortalOverview, overview
-from models.withdrawal import large_losses
+from models.planning.deletions import large_losses
 from rules.choices import Mistake
 from rules.evidence import EvidenceKind, fault_of_link
 from rules.markup import code, plain, table
@@ -106,8 +106,7 @@ def _of_database(lack: Lack) -> Finding:
 
 
 async def _of_missing_awards(portal_ids: Sequence[str] | None) -> list[Finding]:
-    async with database().reading() as connection:
-        lost = await large_losses(connection, portal_ids=portal_ids, now=now())
+    lost = await large_losses(database(), portal_ids=portal_ids, now=now())
     return [
         Finding(where=code(loss.portal_id), what=plain(f"{loss.sentence}."), advice=plain(loss.advice, longest=500))
         for loss in lost

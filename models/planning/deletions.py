@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from models.database import Database
 from models.ledger import BadgeIssuance
@@ -56,10 +56,16 @@ class Deletions:
         return frozenset(portal for portal in missing if not self._looked_at[portal].is_large)
 
 
-async def large_losses(database: Database, *, portal_ids: Iterable[str], now: datetime) -> list[Loss]:
-    """Return the portals of whose awards too many are missing from the platform at once."""
-    losses = [await loss_of(database, portal_id, now=now) for portal_id in portal_ids]
+async def large_losses(database: Database, *, portal_ids: Collection[str] | None = None, now: datetime) -> list[Loss]:
+    """Return the portals (of these, if given) of whose awards too many are missing from the platform at once."""
+    portals = await database.read(_portals) if portal_ids is None else sorted(portal_ids)
+    losses = [await loss_of(database, portal_id, now=now) for portal_id in portals]
     return [loss for loss in losses if loss.is_large]
+
+
+def _portals(connection: Connection) -> list[str]:
+    query = select(issuances.c.portal_id).distinct().order_by(issuances.c.portal_id)
+    return list(connection.execute(query).scalars())
 
 
 async def loss_of(database: Database, portal_id: str, *, now: datetime) -> Loss:

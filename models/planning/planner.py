@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, update
 
+from models.by_key import portions
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
@@ -162,9 +163,8 @@ def _is_replaced(look: Look, key: Key, issued: datetime | None, latest: datetime
 
 async def _bring_up_to_date(look: Look, keys: Collection[Key]) -> PlanCounts:
     """Read what the platform has of these pairs, and let the ledger follow."""
-    counts, every = PlanCounts(), sorted(set(keys))
-    for start in range(0, len(every), _WRITTEN_TOGETHER):
-        part = every[start : start + _WRITTEN_TOGETHER]
+    counts = PlanCounts()
+    for part in portions(sorted(keys), _WRITTEN_TOGETHER):
         of_platform = OfPlatform(
             awards=await look.database.platform.read(awards_of, part, now=look.now), portals=look.portals
         )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement
 
+from models.by_key import portions
 from models.database import Database
 from models.ledger import BadgeIssuance
 from models.planning.deletions import Deletions
@@ -63,9 +64,8 @@ async def _candidates(
     now: datetime,
 ) -> AsyncIterator[list[tuple[Key, Issuance]]]:
     keys = await database.platform.read(withdrawn_keys, now=now)
-    for start in range(0, len(keys), _AT_A_TIME):
-        of_portals = issuances.c.portal_id.in_(portal_ids)
-        yield await database.read(rows_among, keys[start : start + _AT_A_TIME], of_portals, *among)
+    for part in portions(keys, _AT_A_TIME):
+        yield await database.read(rows_among, part, issuances.c.portal_id.in_(portal_ids), *among)
     for portal_id in sorted(set(portal_ids) & set(deletions_may_count)):
         after, full = 0, True
         while full:

@@ -1,6 +1,6 @@
 """Writing what was decided on pairs: new rows, and rows that change. The decisions are made on what is stored then."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from models.by_key import portions
 from models.ledger import BadgeIssuance
 from models.planning.pairs import Setup, rows_of, setup_of
 from models.platform.awards import Key
@@ -134,13 +135,9 @@ def _enter(
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert = dialect.insert(issuances).on_conflict_do_nothing().returning(issuances.c.id)
     return sum(
-        len(connection.execute(insert, part).all())
-        for part in _in_parts([_new_row(key, each, pairs[key], now) for key, each in decided])
+        len(connection.execute(insert, [_new_row(key, each, pairs[key], now) for key, each in part]).all())
+        for part in portions(decided, _ROWS_AT_ONCE)
     )
-
-
-def _in_parts(rows: list[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-    return (rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE))
 
 
 def _new_row(key: Key, decision: Decision, pair: Pair, now: datetime) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import islice
+from datetime import datetime
 
 from sqlalchemy import (
     ColumnElement,
@@ -11,12 +10,13 @@ from sqlalchemy import (
     Row,
     and_,
     case,
-    literal,
     or_,
     select,
     tuple_,
 )
 
+from models.by_key import portions
+from models.columns import FIRST, LAST, as_python_can
 from models.platform.tables import Achievement, AchievementAward
 from models.tables import table
 from rules.ledger.eligibility import Award
@@ -24,11 +24,6 @@ from rules.ledger.eligibility import Award
 awards = table(AchievementAward)
 achievements = table(Achievement)
 Key = tuple[str, str]  # achievement and user
-
-_KEYS_AT_ONCE = 1000
-# PostgreSQL has moments that Python has not: infinity, and years above 9999.
-_FIRST, _LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC)
-_MOMENT = awards.c.awarded_at.type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +38,17 @@ class Page:
     following: Key | None = None
 
 
-def withdrawn(now: datetime) -> ColumnElement[bool]:
+Moment = datetime | ColumnElement[datetime]
+
+
+def withdrawn(now: Moment) -> ColumnElement[bool]:
     """Return the condition: the moment of the award's withdrawal has come. `now` is UTC."""
     return and_(awards.c.withdrawn_at.is_not(None), awards.c.withdrawn_at <= now)
+
+
+def not_withdrawn(now: Moment) -> ColumnElement[bool]:
+    """Return the condition: the award has no withdrawal, or one whose moment lies in the future."""
+    return or_(awards.c.withdrawn_at.is_(None), awards.c.withdrawn_at > now)
 
 
 def page_behind(
@@ -102,18 +105,17 @@ def start_of_newest(connection: Connection, after: datetime, until: datetime, *,
 def _kept(
     connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime
 ) -> Sequence[Row[tuple[str, str, datetime]]]:
-    standing = or_(awards.c.withdrawn_at.is_(None), awards.c.withdrawn_at > now)
-    query = select(awards.c.achievement_id, awards.c.user_id, _shown(awards.c.awarded_at).label("awarded_at"))
-    return connection.execute(query.where(part, standing, awards.c.awarded_at >= since)).all()
+    query = select(awards.c.achievement_id, awards.c.user_id, as_python_can(awards.c.awarded_at).label("awarded_at"))
+    return connection.execute(query.where(part, not_withdrawn(now), awards.c.awarded_at >= since)).all()
 
 
 def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -> dict[Key, list[Award]]:
     """Return the awards of each user and achievement, the oldest first; at `now` (UTC) withdrawn or not."""
     own = (awards.c.id, awards.c.achievement_id, awards.c.user_id)
-    shown = case((awards.c.withdrawn_at.between(_FIRST, _LAST), awards.c.withdrawn_at))
+    shown = case((awards.c.withdrawn_at.between(FIRST, LAST), awards.c.withdrawn_at))
     query = select(
         *own,
-        _shown(awards.c.awarded_at).label("awarded_at"),
+        as_python_can(awards.c.awarded_at).label("awarded_at"),
         withdrawn(now).label("withdrawn"),
         shown.label("withdrawn_at"),
     ).order_by(awards.c.awarded_at, awards.c.id)
@@ -144,7 +146,7 @@ def withdrawn_keys(connection: Connection, *, now: datetime) -> list[Key]:
 def portals_of(connection: Connection, achievement_ids: Iterable[str]) -> dict[str, str]:
     """Return the portal of each of these achievements that the platform has."""
     found: dict[str, str] = {}
-    for ids in in_parts(achievement_ids):
+    for ids in portions(achievement_ids):
         query = select(achievements.c.id, achievements.c.portal_id).where(achievements.c.id.in_(ids))
         found |= {row.id: row.portal_id for row in connection.execute(query)}
     return found
@@ -156,18 +158,5 @@ def by_achievement(keys: Iterable[Key]) -> Iterator[tuple[str, list[str]]]:
     for achievement_id, user_id in keys:
         grouped.setdefault(achievement_id, []).append(user_id)
     for achievement_id, users in grouped.items():
-        for part in in_parts(users):
+        for part in portions(users):
             yield achievement_id, part
-
-
-def in_parts(values: Iterable[str], size: int = _KEYS_AT_ONCE) -> Iterator[list[str]]:
-    """Return the values in lists, none longer than a statement can take."""
-    left = iter(values)
-    while part := list(islice(left, size)):
-        yield part
-
-
-def _shown(column: ColumnElement[datetime]) -> ColumnElement[datetime]:
-    """Return a moment as Python can have it."""
-    first, last = literal(_FIRST, type_=_MOMENT), literal(_LAST, type_=_MOMENT)
-    return case((column.between(first, last), column), (column > last, last), else_=first)

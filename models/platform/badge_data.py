@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, sele
 
 from models.by_key import rows_by_key
 from models.columns import as_python_can
+from models.platform.awards import not_withdrawn, withdrawn
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 from models.tables import table
-from models.withdrawal import not_withdrawn, withdrawn
 from rules.evidence import EvidenceKind, EvidenceSource
 from rules.facts import IssuanceFacts
 from rules.text import tidy
@@ -62,7 +62,7 @@ def latest_award(connection: Connection, achievement_id: str, *, now: datetime) 
             as_python_can(awards.c.awarded_at).label("awarded_at"),
         )
         .join(achievements, achievements.c.id == awards.c.achievement_id)
-        .where(awards.c.achievement_id == achievement_id, not_withdrawn(now=now))
+        .where(awards.c.achievement_id == achievement_id, not_withdrawn(now))
         .order_by(awards.c.awarded_at.desc(), awards.c.id)
         .limit(1)
     )
@@ -130,7 +130,7 @@ def _named(source: Table) -> Select[Any]:
 _AWARDS = _by(
     awards.c.id,
     as_python_can(awards.c.awarded_at).label("awarded_at"),
-    withdrawn(now=bindparam("now", type_=awards.c.withdrawn_at.type)).label("withdrawn"),
+    withdrawn(bindparam("now", type_=awards.c.withdrawn_at.type)).label("withdrawn"),
     awards.c.company_id,
     awards.c.project_id,
 )

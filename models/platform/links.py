@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, or_, select
 
-from models.platform.keys import portions
+from models.by_key import portions
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User
 from models.tables import table
 from rules.evidence import EvidenceKind

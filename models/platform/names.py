@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 from sqlmodel import SQLModel
 
-from models.platform.keys import portions
+from models.by_key import portions
 from models.platform.tables import Achievement, Portal
 from models.tables import table
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, func, or_, select
 
-from models.platform.keys import portions
+from models.by_key import portions
 from models.platform.names import exists
 from models.platform.tables import User, UserEmail
 from models.tables import table

@@ -230,8 +230,7 @@ async def test_several_requests_at_the_same_moment_are_one_row(any_world: World)
     request = Request(achievement_id="forklift", user_id="ada", portal_id="northwind", badge_template_id=TEMPLATE)
 
     async def ask() -> int | None:
-        async with any_world.database.writing() as connection:
-            return (await enter(connection, request, now=datetime.now(UTC))).id
+        return (await enter(any_world.database, request, now=datetime.now(UTC))).id
 
     entered = await asyncio.gather(*(ask() for _ in range(8)))
 

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from models.by_hand import Request
+from models.by_hand import Request, facts_of_wish
 from models.database import Database
 from models.facts import (
     Subject,
     facts_of,
     facts_of_latest_award,
     facts_of_subjects,
-    facts_of_wish,
     of_issuances,
 )
 from models.integrations import CredlyConnection, CredlyIntegration

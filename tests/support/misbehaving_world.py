@@ -144,8 +144,7 @@ class Academy:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[DueOrganization]:
         """Open the organization; that it cannot be asked is no defect, if it is put into words."""
-        async with self.database.reading() as connection:
-            (due,) = await audit.organizations(connection, portal_id="northwind")
+        (due,) = await self.database.read(audit.organizations, portal_id="northwind")
         try:
             async with asking(due):
                 yield due
