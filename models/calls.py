@@ -55,4 +55,4 @@ def keep(
 
 def forget(connection: Connection, *, before: datetime) -> int:
     """Delete the calls that began before a moment (UTC), and return how many."""
-    return (connection.execute(delete(calls).where(calls.c.started_at < before))).rowcount
+    return connection.execute(delete(calls).where(calls.c.started_at < before)).rowcount

@@ -35,4 +35,4 @@ def leave(connection: Connection, flow_run_id: str, told: str, *, now: datetime)
 def take(connection: Connection, flow_run_id: str) -> str | None:
     """Return what a run has left, once; None where it left nothing."""
     mine = delete(_parts).where(_parts.c.flow_run_id == flow_run_id).returning(_parts.c.told)
-    return (connection.execute(mine)).scalar_one_or_none()
+    return connection.execute(mine).scalar_one_or_none()

@@ -46,15 +46,19 @@ async def batches(
     The ledger's rows are all of one moment; names and addresses are as the platform has them just then. A name needs
     the column with its key beside it, and what is a person's needs `user_id`.
     """
-    names = {name: await database.platform.read(names_of, model) for name, (_key, model) in _NAMES.items()}
+    names = {
+        name: (key, await database.platform.read(names_of, model))
+        for name, (key, model) in _NAMES.items()
+        if name in columns
+    }
     own = [name for name in columns if name not in {*_NAMES, *_OF_PERSON}]
     async with aclosing(database.read_in_parts(_in_parts, _rows(dataset, chosen, own), size=size)) as parts:
         async for part in parts:
             found: dict[str, Sequence[Any]] = dict(zip(own, zip(*part, strict=True), strict=True))
             if not _OF_PERSON.isdisjoint(columns):
                 found |= await _of_persons(database, found["user_id"])
-            for name, (key, _model) in _NAMES.items():
-                found[name] = [names[name].get(each) for each in found.get(key, ())]
+            for name, (key, known) in names.items():
+                found[name] = [known.get(each) for each in found[key]]
             yield {name: found[name] for name in columns}
 
 

@@ -85,7 +85,7 @@ def choose(connection: Connection, selection: Selection, *, limit: int, lock: bo
     )
     if lock:
         query = query.with_for_update(skip_locked=True)
-    return [Retryable(**row) for row in (connection.execute(query)).mappings()]
+    return [Retryable(**row) for row in connection.execute(query).mappings()]
 
 
 def retry(
@@ -106,7 +106,7 @@ def make_due(connection: Connection, ids: Sequence[int], *, now: datetime) -> in
     """
     values = {"state": IssuanceState.PENDING, "reason": None, "credly_message": None, "attempts": 0}
     due = update(issuances).where(issuances.c.id.in_(ids), _FAILED)
-    return (connection.execute(due.values(**values, not_before=now, updated_at=now))).rowcount
+    return connection.execute(due.values(**values, not_before=now, updated_at=now)).rowcount
 
 
 def _matches(selection: Selection) -> ColumnElement[bool]:

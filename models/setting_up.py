@@ -32,7 +32,7 @@ def remove_connection(connection: Connection, portal_id: str, *, now: datetime) 
         [IssuanceState.PENDING, IssuanceState.BLOCKED]
     )
     values = {"state": IssuanceState.BLOCKED, "reason": Reason.PORTAL_NOT_CONNECTED, "updated_at": now}
-    return (connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+    return connection.execute(update(issuances).where(waiting).values(**values)).rowcount
 
 
 def put_integration(connection: Connection, achievement_id: str, values: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ def remove_integration(connection: Connection, achievement_id: str, *, now: date
         [IssuanceState.PENDING, IssuanceState.BLOCKED]
     )
     values = {"state": IssuanceState.CANCELLED, "reason": Reason.INTEGRATION_REMOVED, "updated_at": now}
-    return (connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+    return connection.execute(update(issuances).where(waiting).values(**values)).rowcount
 
 
 def take_along(connection: Connection, achievement_id: str, badge_template_id: str, *, now: datetime) -> int:
@@ -78,7 +78,7 @@ def take_along(connection: Connection, achievement_id: str, badge_template_id: s
         & ~has_row
     )
     values = {"badge_template_id": badge_template_id, "updated_at": now}
-    return (connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+    return connection.execute(update(issuances).where(waiting).values(**values)).rowcount
 
 
 def counts_by_state(connection: Connection, achievement_id: str) -> dict[IssuanceState, int]:

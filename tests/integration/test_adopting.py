@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from models.claiming import due_issuances
@@ -43,9 +43,11 @@ def documented() -> list[str]:
 
 
 async def run(database: Database, sql: str) -> None:
-    async with database.writing() as connection:
+    def execute(connection: Connection) -> None:
         for statement in filter(str.strip, sql.split(";")):
-            await connection.execute(text(statement.replace(":", "\\:")))
+            connection.execute(text(statement.replace(":", "\\:")))
+
+    await database.write(execute)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from models.counting import Which, time_buckets
 from models.database import Database
@@ -46,14 +46,13 @@ async def ledger(database: Database) -> AsyncIterator[Database]:
 
 async def set_time_zone(database: Database, zone: str) -> None:
     if database.engine.dialect.name == "postgresql":
-        async with database.writing() as connection:
-            await connection.execute(text(f"ALTER DATABASE {database.engine.url.database} SET timezone TO {zone}"))
+        alter = text(f"ALTER DATABASE {database.engine.url.database} SET timezone TO {zone}")
+        await database.write(Connection.execute, alter)
         await database.dispose()
 
 
 async def plain(database: Database, query: str) -> list[Any]:
-    async with database.reading() as connection:
-        return [tuple(row) for row in await connection.execute(text(query))]
+    return await database.read(lambda connection: [tuple(row) for row in connection.execute(text(query))])
 
 
 def moment(database: Database, day: date) -> str:
