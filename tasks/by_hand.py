@@ -24,7 +24,7 @@ from rules.told import Told
 from tasks.enabling import PUBLIC, integration_of, sent_page
 from tasks.issue import run_issue_batch
 from tasks.people import asking, connection_of, known_place, reach_of, started_by
-from tasks.resources import database, now
+from tasks.resources import database, now, platform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,15 +107,14 @@ async def _request(asked: Asked, *, requested_by: str) -> Request:
     place = await known_place(asked.achievement)
     integration = _running(place)
     connection_of(place)
-    async with database().reading() as connection:
-        if not await connection.run_sync(user_exists, asked.user):
-            raise Mistake(
-                f"user: there is no user {code(asked.user)}. Give the user's id on the platform; "
-                "`python -m models.find_user` finds it by the primary e-mail address."
-            )
-        for field, model, key in (("project", Project, asked.project), ("company", Company, asked.company)):
-            if key and not await connection.run_sync(exists, model, key):
-                raise Mistake(f"{field}: there is no {field} {code(key)}. Leave it empty, or give its id.")
+    if not await platform().read(user_exists, asked.user):
+        raise Mistake(
+            f"user: there is no user {code(asked.user)}. Give the user's id on the platform; "
+            "`python -m models.find_user` finds it by the primary e-mail address."
+        )
+    for field, model, key in (("project", Project, asked.project), ("company", Company, asked.company)):
+        if key and not await platform().read(exists, model, key):
+            raise Mistake(f"{field}: there is no {field} {code(key)}. Leave it empty, or give its id.")
     return Request(
         achievement_id=asked.achievement,
         user_id=asked.user,
