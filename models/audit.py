@@ -10,6 +10,7 @@ from models.claiming import DueOrganization
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.planning.deletions import VALID_AT_CREDLY
+from models.recording import Attempt, RunIds, keep_calls
 from models.tables import table
 from rules.reasons import Reason
 from rules.states import IssuanceState
@@ -145,6 +146,23 @@ def to_be_revoked(connection: Connection, issuance_ids: Sequence[int]) -> list[T
         )
         for row in connection.execute(query)
     ]
+
+
+def keep_revoking(
+    connection: Connection,
+    badge: ToBeRevoked,
+    state: str | None,
+    calls: Sequence[Attempt],
+    runs: RunIds,
+    *,
+    now: datetime,
+) -> None:
+    """Keep the calls that were made to revoke a badge, and its state at Credly if that was learnt."""
+    keep_calls(connection, calls, runs)
+    if state == "revoked":
+        put_revoked(connection, badge, now=now)
+    elif state is not None:
+        note_states(connection, {badge.credly_badge_id: state}, now=now)
 
 
 def put_revoked(connection: Connection, badge: ToBeRevoked, *, now: datetime) -> None:

@@ -40,6 +40,28 @@ def put_integration(connection: Connection, achievement_id: str, values: Mapping
     _put(connection, integrations.c.achievement_id, achievement_id, dict(values) | _CHANGED)
 
 
+def enable(
+    connection: Connection, achievement_id: str, values: Mapping[str, Any], *, now: datetime
+) -> tuple[CredlyIntegration | None, int, bool]:
+    """Store an achievement's settings, held where they reach further back than before, until the cap was looked at.
+
+    Returns the settings before, how many badges go out with a new template, and whether this has held it.
+    """
+    mine = integrations.c.achievement_id == achievement_id
+    row = connection.execute(select(integrations).where(mine)).one_or_none()
+    before, since = None if row is None else CredlyIntegration(**row._mapping), values["issue_since"]
+    reaches_further = since is not None and (before is None or covers_from(before) > since)
+    held = reaches_further and (before is None or before.held_at is None)
+    new = {"enabled_at": now} if before is None else {}
+    put_integration(connection, achievement_id, {**values, **new, **({"held_at": now} if held else {})})
+    return before, take_along(connection, achievement_id, values["badge_template_id"], now=now), held
+
+
+def covers_from(integration: CredlyIntegration) -> datetime:
+    """Return the moment from which awards are covered."""
+    return integration.issue_since or integration.enabled_at
+
+
 def remove_integration(connection: Connection, achievement_id: str, *, now: datetime) -> int:
     """Delete an achievement's integration and cancel what waits for it; return how many that are.
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
 from credly.errors import NotFound
 from credly.wire import BadgeTemplate
 from models import directory, setting_up
@@ -91,7 +89,7 @@ async def _store(place: Place, values: dict[str, Any], *, cap: int, moment: date
     They are stored as held first, so that no run issues anything before it is counted.
     """
     achievement = place.achievement_id
-    before, moved, held = await database().write(_put, achievement, values, moment)
+    before, moved, held = await database().write(setting_up.enable, achievement, values, now=moment)
     due = await count_due_at_once(database(), achievement, now=moment)
     if held and due <= cap:
         await database().write(setting_up.put_integration, achievement, {"held_at": None})
@@ -100,19 +98,6 @@ async def _store(place: Place, values: dict[str, Any], *, cap: int, moment: date
         raise AssertionError
     example = await facts_of_latest_award(database(), achievement, now=moment)
     return _Stored(before=before, after=after, moved=moved, due=due, example=example)
-
-
-def _put(
-    connection: Connection, achievement: str, values: dict[str, Any], moment: datetime
-) -> tuple[CredlyIntegration | None, int, bool]:
-    """Store the settings; return those before, how many badges go out with a new template, and whether it holds."""
-    before, since = directory.integration_of(connection, achievement), values["issue_since"]
-    reaches_further = since is not None and (before is None or _reaches(before) > since)
-    held = reaches_further and (before is None or before.held_at is None)
-    new = {"enabled_at": moment} if before is None else {}
-    setting_up.put_integration(connection, achievement, values | new | ({"held_at": moment} if held else {}))
-    moved = setting_up.take_along(connection, achievement, values["badge_template_id"], now=moment)
-    return before, moved, held
 
 
 def _enabled_sentence(achievement: str, stored: _Stored, *, cap: int) -> str:
@@ -259,7 +244,7 @@ def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
     """Return an integration's settings by the names that people know them by."""
     settings: dict[str, Any] = {
         "badge template": integration.badge_template_id,
-        "covers awards from": _reaches(integration),
+        "covers awards from": setting_up.covers_from(integration),
         "Credly's e-mail": "suppressed" if integration.suppress_notification else "sent",
         "expiry": integration.expiry,
         "expires after days": integration.expires_after_days,
@@ -276,10 +261,6 @@ def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
         static = "".join(f", {part} “{text}”" for part, text in (("name", name), ("description", description)) if text)
         settings[f"{kind} evidence"] = f"on{static}" if on else "off"
     return settings
-
-
-def _reaches(integration: CredlyIntegration) -> datetime:
-    return integration.issue_since or integration.enabled_at
 
 
 def shown(value: Any) -> str:

@@ -3,17 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from sqlalchemy import Connection
 
 from credly.errors import CredlyError, NotConnected, NotFound, Refused, Unclear
 from models import audit
 from models.audit import ToBeRevoked
 from models.planning.withdrawn import Withdrawn, withdrawn_among
-from models.recording import Attempt, RunIds, keep_calls
 from rules.markup import code, plain, table
 from rules.told import Told, counted
 from rules.withdrawal import HELD_ADVICE, HeldBack, Loss, Revocable, held_back
@@ -131,24 +128,8 @@ async def _revoke(current: Organization, badge: ToBeRevoked) -> bool:
         state = await _revoked_at_credly(current, current.client.recording(log), badge)
     finally:
         calls = attempts_of(log, issuance_id=badge.issuance_id)
-        await database().write(_keep, badge, state, calls, run_ids(), now=now())
+        await database().write(audit.keep_revoking, badge, state, calls, run_ids(), now=now())
     return state == "revoked"
-
-
-def _keep(
-    connection: Connection,
-    badge: ToBeRevoked,
-    state: str | None,
-    calls: Sequence[Attempt],
-    runs: RunIds,
-    *,
-    now: datetime,
-) -> None:
-    keep_calls(connection, calls, runs)
-    if state == "revoked":
-        audit.put_revoked(connection, badge, now=now)
-    elif state is not None:
-        audit.note_states(connection, {badge.credly_badge_id: state}, now=now)
 
 
 async def _revoked_at_credly(current: Organization, client: RecordedClient, badge: ToBeRevoked) -> str:
