@@ -29,7 +29,16 @@ from tasks.by_hand import Asked
 from tasks.connecting import disconnect
 from tasks.enabling import Wish, disable, enable, pause
 from tests.support import factories
-from tests.support.light_run import Clock, MortalDatabase, light_issue, light_run, until_killed, without_prefect
+from tests.support.foretold import foretold
+from tests.support.light_run import (
+    Clock,
+    MortalDatabase,
+    light_issue,
+    light_plan,
+    light_run,
+    until_killed,
+    without_prefect,
+)
 from tests.support.resent import sent_blindly
 from tests.support.standin import Standin
 
@@ -261,6 +270,17 @@ class LaurelMachine(RuleBasedStateMachine):
         self._prepare(awards, troubles)
         self.tried["runs"] += 1
         self.do(light_run(self.database))
+
+    @rule(awards=newly_awarded)
+    def plan_what_was_foretold(self, awards: list[Pair]) -> None:
+        self._prepare(awards, [])
+        pairs = [(user, achievement) for user in USERS for achievement in PORTAL_OF]
+        told = [self.do(foretold(self.database, *pair, now=self.now())) for pair in pairs]
+        self.do(light_plan(self.database))
+        rows = self._rows(BadgeIssuance)
+        for each in told:
+            each.hold_against(rows)
+            self.tried[f"foretold {each.cause}"] += 1
 
     @rule(awards=newly_awarded, troubles=troubles, writes=st.integers(0, 12), after=st.booleans())
     def run_and_die(self, awards: list[Pair], troubles: list[dict[str, Any]], writes: int, after: bool) -> None:
