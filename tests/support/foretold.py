@@ -1,5 +1,6 @@
 """What `explain` says that the next run does, held against what planning then does."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -50,7 +51,7 @@ class Foretold:
     cause: str
     decisions: list[Decision]
 
-    def hold_against(self, rows: list[Any]) -> None:
+    def hold_against(self, rows: Sequence[Any]) -> None:
         """Compare it with the rows of the ledger after planning."""
         mine = [row for row in rows if (row.user_id, row.achievement_id) == (self.user_id, self.achievement_id)]
         by_id = {row.id: row for row in mine}
@@ -61,9 +62,8 @@ class Foretold:
         assert len(by_id) == len(entered), (self, by_id)
         for each, row in zip(entered, by_id.values(), strict=True):
             _compare(each, row)
-        told = next((row for row in mine if row.id == self.row_id), None)
-        if told is None or (entered and self.cause is not Cause.CANCELLED):
-            told = next(iter(by_id.values()), told)
+        new_row = self.row_id is None or (entered and self.cause == Cause.TAKEN_UP)
+        told = next(iter(by_id.values()), None) if new_row else next(row for row in mine if row.id == self.row_id)
         assert (told.state if told else None) in AFTERWARDS[self.cause], (self, told)
 
 
