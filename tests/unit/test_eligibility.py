@@ -49,6 +49,7 @@ DISABLED: dict[str, Any] = {"coverage": None}
 BY_HAND: dict[str, Any] = {"origin": Origin.BY_HAND}
 TO_COME = award(before=-DAY)
 AS_IT_IS = (Action.NOTHING, Ground.AS_IT_IS, None, None)
+BESIDE = (Action.NOTHING, Ground.ANOTHER_ROW, None, None)
 WAITS = (Action.WAIT, Ground.AS_IT_IS, None, None)
 WITHDRAWN = (Action.CANCEL, Ground.AWARD_WITHDRAWN, CANCELLED, Reason.AWARD_WITHDRAWN)
 REMOVED = (Action.CANCEL, Ground.INTEGRATION_REMOVED, CANCELLED, Reason.INTEGRATION_REMOVED)
