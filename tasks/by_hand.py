@@ -47,7 +47,7 @@ async def preview_by_hand(asked: Asked) -> Told:
     """
     request = await _request(asked, requested_by="")
     row = await database().read(by_hand.issuance_of, request)
-    facts = await by_hand.facts_of_wish(database(), request, now=now())
+    facts = await by_hand.facts_of_request(database(), request, now=now())
     if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
         sentence = f"Preview: nothing would be sent, {asked.user} has the badge of {asked.achievement} already"
         return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=row.badge_url)
