@@ -52,9 +52,13 @@ async def pair_of(database: Database, key: Key, *, now: datetime) -> Pair:
     return Pair(awards=awards[key], rows=rows[key], deletions_count=await deletions.counting(rows, awards))
 
 
-def issuance_of(connection: Connection, request: Request) -> BadgeIssuance | None:
-    """Return the ledger's row for the badge that is asked for, if there is one (`rules.ledger.manual.row_for`)."""
-    row = row_for(Pair(rows=rows_of(connection, [request.key])[request.key]), request.badge_template_id)
+def issuance_of(connection: Connection, request: Request, *, held: bool = False) -> BadgeIssuance | None:
+    """Return the ledger's row for the badge that is asked for, if there is one (`rules.ledger.manual.row_for`).
+
+    With `held`, in a write transaction, it is the row as others leave it who are changing it at this moment.
+    """
+    rows = rows_of(connection, [request.key], held=held)[request.key]
+    row = row_for(Pair(rows=rows), request.badge_template_id)
     return None if row is None else _stored(connection, row.issuance_id)
 
 

@@ -97,7 +97,8 @@ async def issue_by_hand(asked: Asked) -> Told:
         entered = await by_hand.enter(database(), request, now=now())
         if entered.state is IssuanceState.PENDING and entered.id is not None:
             await run_issue_batch([entered.id], f"{asked.achievement} · {entered.id} by hand", by_hand=True)
-    row = await database().read(by_hand.issuance_of, request)
+    # Held: what another run is claiming at this moment is shown as claimed, and not as pending.
+    row = await database().write(by_hand.issuance_of, request, held=True)
     if row is None:
         raise AssertionError
     return _told(row, stood_before=entered.state is IssuanceState.ISSUED)

@@ -20,7 +20,7 @@ def row_for(pair: Pair, badge_template_id: str) -> Issuance | None:
 
 
 def award_for(pair: Pair, row: Issuance | None) -> Award | None:
-    """Return the award that the badge is issued for: the row's, if it is not withdrawn, else the first one that is not."""
+    """Return the award that the badge is issued for: the row's, unless it is withdrawn, else the first valid one."""
     of_row = [award for award in pair.valid_awards if row is not None and award.award_id == row.award_id]
     return next(iter([*of_row, *pair.valid_awards]), None)
 
