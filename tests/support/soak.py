@@ -1,8 +1,8 @@
 """Trying to break the promise of one badge, for as long as one likes: `make soak MINUTES=10 SEED=1`.
 
 In turns: random sequences of the model, and real runs in real processes that are stopped and killed at random
-moments, PostgreSQL with them. With AWARDS=2000 only the latter, with so many awards a round. Ends with what was tried; at
-the first badge too many or too few it ends with how it came to that.
+moments, PostgreSQL with them. With AWARDS=2000 only the latter, with so many awards a round. Ends with what was tried;
+at the first badge too many or too few it ends with how it came to that.
 """
 
 import argparse
@@ -141,7 +141,7 @@ class Soak:
         await self._count(world)
 
     def _some_running(self, *, kill_database: bool) -> None:
-        """Let two runs go on for a while, stop one of them for a moment, and kill both; the database, too, if wanted."""
+        """Let two runs go on for a while, stop one of them for a moment, and kill both; the database, too, if asked."""
         with (
             reconcile_process(self.api, self.folder, "first") as first,
             reconcile_process(self.api, self.folder, "second") as second,
