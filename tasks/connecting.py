@@ -47,6 +47,7 @@ async def connect(
     async with asking(run, reach) as organization:
         at_credly = await organization.client.organization()
         ends_at = await end_of_token(organization)
+    moment = run.now()
     values = {
         "organization_id": reach.organization_id,
         "base_url": reach.base_url,
@@ -55,11 +56,11 @@ async def connect(
         "missing_name": tidy(missing_name),
         "deletion_withdraws": deletion_withdraws,
         "token_ends_at": ends_at,
-        "connected_at": run.now(),
+        "connected_at": moment,
     }
     changed = await run.database.write(setting_up.put_connection, portal, values)
     facts = _facts(portal, name, at_credly.name or "", reach, deletion_withdraws=deletion_withdraws)
-    return _connected(run, portal, at_credly.name or reach.organization_id, facts, ends_at, changed=changed)
+    return _connected(portal, at_credly.name or reach.organization_id, facts, ends_at, moment, changed=changed)
 
 
 def _facts(
@@ -76,9 +77,15 @@ def _facts(
 
 
 def _connected(
-    run: Run, portal: str, organization: str, facts: list[tuple[str, ...]], ends_at: datetime | None, *, changed: bool
+    portal: str,
+    organization: str,
+    facts: list[tuple[str, ...]],
+    ends_at: datetime | None,
+    moment: datetime,
+    *,
+    changed: bool,
 ) -> Told:
-    ending = token_ending(ends_at, moment=run.now())
+    ending = token_ending(ends_at, moment=moment)
     verb = "connection changed" if changed else "connected"
     sentence = f"Portal {portal} {verb}: Credly organization {organization}"
     page = "\n\n".join(
@@ -90,7 +97,7 @@ def _connected(
             "connection go out with the next run of *reconcile*.",
         ]
     )
-    soon = ends_at is not None and ends_at - run.now() < WARN_BEFORE
+    soon = ends_at is not None and ends_at - moment < WARN_BEFORE
     return Told(sentence=f"{sentence}. {ending}" if soon else sentence, page=page, needs_a_person=soon)
 
 

@@ -1,5 +1,7 @@
 """Showing what is configured."""
 
+from datetime import datetime
+
 from models.overview import Configured, PortalOverview, overview
 from rules.evidence import EvidenceKind
 from rules.markup import code, plain, table
@@ -27,11 +29,12 @@ async def list_everything(run: Run, portal: str) -> Told:
         f"{connected} of {counted(len(found), 'portal')} connected · {counted(achievements, 'achievement')} with Credly"
     )
     return Told(
-        sentence=sentence, page="\n\n".join(["# What is configured", sentence, *(_portal(run, each) for each in found)])
+        sentence=sentence,
+        page="\n\n".join(["# What is configured", sentence, *(_portal(each, run.now()) for each in found)]),
     )
 
 
-def _portal(run: Run, each: PortalOverview) -> str:
+def _portal(each: PortalOverview, moment: datetime) -> str:
     head = f"## {plain(each.portal_name)} ({code(each.portal_id)})"
     connection = each.connection
     if connection is None:
@@ -39,7 +42,7 @@ def _portal(run: Run, each: PortalOverview) -> str:
     else:
         how = (
             f"Organization {code(connection.organization_id)} at {code(connection.base_url)}, token from Secret block "
-            f"{code(connection.token_block)} ({token_ending(connection.token_ends_at, moment=run.now())}), "
+            f"{code(connection.token_block)} ({token_ending(connection.token_ends_at, moment=moment)}), "
             f"{connection.calls_per_second:g} calls a second."
             f"{' Deleted awards count as withdrawn.' if connection.deletion_withdraws else ''}"
         )
