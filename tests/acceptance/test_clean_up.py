@@ -71,7 +71,7 @@ async def test_what_is_older_than_it_is_kept_is_removed_and_the_ledger_stays(
 
         clock = Clock()
         clock.moved = timedelta(days=91)
-        monkeypatch.setattr("tasks.resources.datetime", clock)
+        any_world.set_clock(clock)
         seen = await see(clean_up)
 
         assert [await exists(client, each) for each in ours] == [False, False]
@@ -91,7 +91,7 @@ async def test_what_is_kept_for_good_is_never_removed(world: World, monkeypatch:
     await run_reconcile()
     clock = Clock()
     clock.moved = timedelta(days=3650)
-    monkeypatch.setattr("tasks.resources.datetime", clock)
+    world.set_clock(clock)
 
     seen = await see(clean_up)
 

@@ -403,9 +403,9 @@ async def test_nothing_is_sent_after_the_lease_although_the_turn_came_late(
     async def late(_pace: Pace) -> None:
         clock.moved += timedelta(minutes=9)
 
-    monkeypatch.setattr("tasks.resources.datetime", clock)
     monkeypatch.setattr(Pace, "turn", late)
     world.configure(monkeypatch, RETRIES="0")
+    world.set_clock(clock)
     await a_due_badge(world)
 
     await run()

@@ -157,7 +157,7 @@ async def test_runs_are_found_by_portal_and_by_achievement(world: World, standin
     assert [row.flow_run_id for row in calls] == [str(found.id)]
 
 
-async def test_runs_of_two_days_stand_in_one_series(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_runs_of_two_days_stand_in_one_series(world: World) -> None:
     await a_portal(world.database, "both-days")
     await an_achievement(world.database, "walk", portal="both-days")
     await world.connect("both-days")
@@ -168,7 +168,7 @@ async def test_runs_of_two_days_stand_in_one_series(world: World, monkeypatch: p
     await world.change(UserEmail, "bob", is_primary=False)
     clock = Clock()
     clock.moved = timedelta(days=1)
-    monkeypatch.setattr("tasks.resources.datetime", clock)
+    world.set_clock(clock)
     second = await run_reconcile()
     quiet = await run_reconcile()
 

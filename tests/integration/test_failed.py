@@ -17,7 +17,7 @@ from rules.reasons import Reason
 from rules.states import IssuanceState
 from settings import settings
 from tasks.plan import FAILED_LOOKED_AT, look_again_at_failed
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 from tests.support.factories import AWARDED, NOW, TEMPLATE, an_award, an_email, an_issuance, change, remove, rows_of
 from tests.support.plans import DAY, FAILED, HOUR, PENDING, ledger, the_issuance
 
@@ -33,7 +33,7 @@ async def configured(ready: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 async def looked_again() -> int:
     """What a run does with what has failed."""
-    async with open_database():
+    async with run_context():
         return await look_again_at_failed.fn()
 
 

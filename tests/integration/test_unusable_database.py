@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from models.database import Database, NotUsable, TableMissing, open_at
 from settings import ROOT, settings
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +101,7 @@ async def test_a_table_that_is_missing_is_named_with_what_to_do(
     monkeypatch.setenv("LAUREL_DATABASE_URL", empty_database.engine.url.render_as_string(hide_password=False))
 
     async def read(what: str) -> None:
-        async with open_database() as opened, opened.reading() as connection:
+        async with run_context() as run, run.database.reading() as connection:
             await connection.execute(text(what))
 
     with pytest.raises(TableMissing, match=r"no table or view user_emails\. .*docs/adopting\.md"):
@@ -156,7 +156,7 @@ async def test_a_setting_that_is_wrong_is_named_without_its_value(monkeypatch: p
     monkeypatch.setenv("LAUREL_DATABASE_URL", "mysql://laurel:s3cret@db/platform")
 
     with pytest.raises(NotUsable, match=r"LAUREL_DATABASE_URL: .* must start with sqlite:/// or postgresql://") as told:
-        async with open_database():
+        async with run_context():
             pass
 
     assert "s3cret" not in str(told.value)

@@ -6,7 +6,7 @@ Every part that decides, stores or speaks to Credly is the real one; what is lef
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate
 
 import pytest
@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.database import Answer, Database, Given
 from rules.reasons import Reason
-from tasks import by_hand, drain, resources
+from tasks import by_hand, drain
 from tasks.by_hand import Asked, issue_by_hand
 from tasks.check import check_organization
 from tasks.dispatch import organizations_with_work
@@ -26,6 +26,7 @@ from tasks.issue import issue_batch
 from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
 from tasks.retrying import TryAgain
 from tasks.runtime.organization import TokenNotUsable, open_organization
+from tasks.runtime.run import Run, current_run
 
 
 class Killed(BaseException):
@@ -77,23 +78,22 @@ class Clock:
     def __init__(self) -> None:
         self.moved = timedelta()
 
-    def now(self, zone: tzinfo | None = None) -> datetime:
+    def now(self) -> datetime:
         """Return the moment that Laurel takes for the present one."""
-        return datetime.now(zone) + self.moved
+        return datetime.now(UTC) + self.moved
 
 
 @contextmanager
-def without_prefect(clock: Clock) -> Iterator[None]:
-    """Let task runs be plain calls, and let the clock be read where Laurel reads it."""
+def without_prefect() -> Iterator[None]:
+    """Let task runs be plain calls."""
     with pytest.MonkeyPatch.context() as patch, disable_run_logger():
         patch.setattr(drain, "run_issue_batch", _issue_batch)
         patch.setattr(by_hand, "run_issue_batch", _issue_batch)
         patch.setattr(by_hand, "started_by", _somebody)
-        patch.setattr(resources, "datetime", clock)
         yield
 
 
-async def _issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
+async def _issue_batch(_run: Run, issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
     with suppress(TryAgain):  # a later run takes it up
         await issue_batch.fn(issuance_ids, title, by_hand=by_hand)
     return Completed()
@@ -103,31 +103,31 @@ async def _somebody() -> str:
     return "the model"
 
 
-async def light_run(database: Database) -> None:
+async def light_run(run: Run) -> None:
     """Do what `reconcile` does, without Prefect."""
-    await light_plan(database)
+    await light_plan(run)
     await look_again_at_failed.fn()
     for due in await organizations_with_work.fn():
         try:
-            async with open_organization(due):
+            async with open_organization(run, due) as organization:
                 await check_organization.fn()
-                await drain.drain(limit=None)
-                await drain.block_rest()
+                await drain.drain(run, organization, limit=None)
+                await drain.block_rest(run, organization)
         except TokenNotUsable:
-            await drain.block_everything(due, Reason.TOKEN_MISSING)
+            await drain.block_everything(run, due, Reason.TOKEN_MISSING)
 
 
-async def light_plan(database: Database) -> None:
+async def light_plan(run: Run) -> None:
     """Plan as `reconcile` does, without Prefect; nothing is issued."""
-    resources._database.set(database)
+    current_run.set(run)
     await plan_issuances.fn()
     await sweep_everything.fn()
 
 
-async def light_issue(database: Database, asked: Asked) -> None:
+async def light_issue(run: Run, asked: Asked) -> None:
     """Do what `issue-badge` does, without Prefect."""
-    resources._database.set(database)
-    await issue_by_hand(asked)
+    current_run.set(run)
+    await issue_by_hand(run, asked)
 
 
 async def until_killed(work: Any) -> bool:

@@ -27,6 +27,8 @@ from models.platform.tables import (
 )
 from models.tables import table
 from settings import settings
+from tasks.runtime.run import Run, current_run
+from tests.support.light_run import Clock
 
 ORGANIZATION = "0a0a0a0a-0000-4000-8000-000000000001"
 TEMPLATE = "7e7e7e7e-0000-4000-8000-000000000001"
@@ -197,6 +199,10 @@ class World:
         for name, value in values.items():
             monkeypatch.setenv(f"LAUREL_{name}", value)
         settings.cache_clear()
+
+    def set_clock(self, clock: Clock) -> None:
+        """Let all flows of the test work within one run, as it is configured now, that has this clock."""
+        current_run.set(Run(settings(), self.database, clock.now))
 
     async def add(self, model: type[SQLModel], **values: Any) -> None:
         await self._do(insert(table(model)).values(**values))
