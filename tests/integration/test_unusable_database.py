@@ -24,9 +24,8 @@ def _read_anew() -> Iterator[None]:
 
 
 async def ask(url: str, *statements: str) -> None:
-    async with open_at(url) as opened, opened.reading() as connection:
-        for statement in statements:
-            await connection.execute(text(statement))
+    async with open_at(url) as opened:
+        await opened.read(lambda connection: [connection.execute(text(statement)) for statement in statements])
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ async def refusing() -> AsyncIterator[str]:
 
     server = await asyncio.start_server(refuse, "127.0.0.1", 0)
     async with server:
-        yield f"postgresql+asyncpg://laurel:s3cret@127.0.0.1:{server.sockets[0].getsockname()[1]}/platform?ssl=disable"
+        yield f"postgresql+psycopg://laurel:s3cret@127.0.0.1:{server.sockets[0].getsockname()[1]}/platform?sslmode=disable"
 
 
 async def test_a_wrong_password_is_said_and_not_shown(refusing: str) -> None:
@@ -62,19 +61,17 @@ async def test_a_wrong_name_is_said(postgresql: str, wrong: str, said: str) -> N
     place = wrong if wrong.startswith("//") else f"//postgres@{wrong}"
 
     with pytest.raises(NotUsable, match=said):
-        await ask(f"postgresql+asyncpg:{place}{postgresql.partition('?')[2]}")
+        await ask(f"postgresql+psycopg:{place}{postgresql.partition('?')[2]}")
 
 
 async def test_a_server_that_is_not_there_is_said() -> None:
     with pytest.raises(NotUsable, match=r"at 127\.0\.0\.1 \(port 1\) could not be reached") as told:
-        await ask("postgresql+asyncpg://laurel:s3cret@127.0.0.1:1/platform")
+        await ask("postgresql+psycopg://laurel:s3cret@127.0.0.1:1/platform")
 
     assert "s3cret" not in str(told.value)
 
 
-@pytest.mark.parametrize(
-    "url", ["postgresql+asyncpg://laurel:s3@cret@db:port/x", "sqlite+aiosqlite:////dev/null/x/y.db"]
-)
+@pytest.mark.parametrize("url", ["postgresql+psycopg://laurel:s3@cret@db:port/x", "sqlite:////dev/null/x/y.db"])
 async def test_what_is_no_address_is_said_without_repeating_it(url: str) -> None:
     with pytest.raises(NotUsable, match="is not an address that can be used") as told:
         await ask(url)
@@ -87,7 +84,7 @@ async def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
     file.write_text("Dear Ada, this is not a database, but a letter of some length." * 20)
 
     with pytest.raises(NotUsable, match="cannot be used as a SQLite database: file is not a database"):
-        await ask(f"sqlite+aiosqlite:///{file}")
+        await ask(f"sqlite:///{file}")
 
 
 async def test_a_right_that_is_missing_is_named(postgresql: str) -> None:
@@ -101,8 +98,8 @@ async def test_a_table_that_is_missing_is_named_with_what_to_do(
     monkeypatch.setenv("LAUREL_DATABASE_URL", empty_database.engine.url.render_as_string(hide_password=False))
 
     async def read(what: str) -> None:
-        async with open_database() as opened, opened.reading() as connection:
-            await connection.execute(text(what))
+        async with open_database() as opened:
+            await opened.read(lambda connection: connection.execute(text(what)))
 
     with pytest.raises(TableMissing, match=r"no table or view user_emails\. .*docs/adopting\.md"):
         await read("SELECT 1 FROM user_emails")

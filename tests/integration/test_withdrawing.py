@@ -63,8 +63,7 @@ async def put_withdrawn_at(database: Database, value: str, award: str = "award-1
     if database.engine.dialect.name == "postgresql" and "infinity" not in raw:
         raw = f"{raw}+00"
     statement = f"UPDATE achievement_awards SET withdrawn_at = '{raw}' WHERE id = '{award}'"
-    async with database.writing() as connection:
-        await connection.execute(text(statement))
+    await database.write(lambda connection: connection.execute(text(statement)))
 
 
 async def issued_without_award(database: Database, *, now: datetime = NOW) -> list[int]:
