@@ -214,7 +214,8 @@ _POOL: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "hide_par
 
 
 def _postgresql_engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True, **_POOL)
+    # Statements that are prepared would be missing behind a pooler that shares its connections between transactions.
+    engine = create_engine(url, pool_pre_ping=True, connect_args={"prepare_threshold": None}, **_POOL)
     event.listen(engine, "connect", _prepare_postgresql)
     event.listen(engine, "handle_error", _hide_values)
     return engine

@@ -1,6 +1,8 @@
 import asyncio
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, insert, select, text, update
@@ -17,6 +19,12 @@ users = table(User)
 
 def add_a_portal(connection: Connection) -> None:
     connection.execute(insert(table(Portal)).values(id="northwind", name="Northwind"))
+
+
+def _wait(connection: Connection, begun: threading.Event, over: threading.Event) -> None:
+    connection.execute(text("SELECT 1"))
+    begun.set()
+    over.wait(20)
 
 
 @pytest.fixture
@@ -95,10 +103,44 @@ async def test_the_connections_in_use_are_counted(database: Database) -> None:
     assert database.connections_checked_out == 0
 
 
+@pytest.mark.parametrize("begin", [Database.read, Database.write])
+async def test_who_is_cancelled_leaves_no_connection_in_use(database: Database, begin: Any) -> None:
+    opened, begun, over = Database(database.url), threading.Event(), threading.Event()
+    asking = asyncio.ensure_future(begin(opened, _wait, begun, over))
+    await asyncio.to_thread(begun.wait, 20)
+
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    closing = asyncio.ensure_future(opened.dispose())
+    await asyncio.sleep(0.1)
+
+    assert (opened.connections_checked_out, closing.done()) == (1, False)  # it waits for what is under way
+    over.set()
+    await closing
+    assert opened.connections_checked_out == 0
+
+
+async def test_who_is_cancelled_before_his_turn_does_nothing(sqlite: Database) -> None:
+    begun, over = threading.Event(), threading.Event()
+    before = asyncio.ensure_future(sqlite.write(_wait, begun, over))
+    done = list[Connection]()
+    waiting = asyncio.ensure_future(sqlite.write(done.append))
+    await asyncio.to_thread(begun.wait, 20)
+
+    waiting.cancel()
+    await asyncio.sleep(0)
+    over.set()
+    await before
+    await sqlite.dispose()
+
+    assert not done
+
+
 async def test_an_error_of_the_database_does_not_show_what_was_written(database: Database) -> None:
     nobody = insert(users).values(id=None, first_name="Adelheid")
     with pytest.raises(DBAPIError, match="INSERT INTO users") as raised:
-        await database.write(lambda connection: connection.execute(nobody))
+        await database.write(Connection.execute, nobody)
 
     assert "Adelheid" not in f"{raised.value}"
 

@@ -197,4 +197,4 @@ async def _is_there(where: Where, model: type[SQLModel], key: str) -> bool:
 async def do(where: Where, statement: Any) -> Any:
     if isinstance(where, Connection):
         return where.execute(statement)
-    return await where.write(lambda connection: connection.execute(statement))
+    return await where.write(Connection.execute, statement)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlmodel import SQLModel
 
 from credly.client import CredlyClient
@@ -203,4 +203,4 @@ class World:
         return await self.database.read(lambda connection: list(connection.execute(query)))
 
     async def do(self, statement: Any) -> None:
-        await self.database.write(lambda connection: connection.execute(statement))
+        await self.database.write(Connection.execute, statement)
