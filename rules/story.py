@@ -51,7 +51,7 @@ def answer(history: History, *, now: datetime) -> Answer:
     enters = next((each for each in decisions if each.action is Action.ENQUEUE), None)
     match decision.action, row.state:
         case ((Action.CANCEL | Action.RESTORE), _):
-            return _to_be_cancelled(decision)
+            return _to_be_cancelled(decision, enters=enters is not None)
         case (Action.REVIVE, _) | (_, IssuanceState.CANCELLED) if enters or decision.action is Action.REVIVE:
             return _stopped(history) or _revived(row, enters or decision, now)
         case _, IssuanceState.CANCELLED:
@@ -112,9 +112,11 @@ def _issuing(row: LedgerRow, now: datetime) -> Answer:
     )
 
 
-def _to_be_cancelled(decision: Decision) -> Answer:
+def _to_be_cancelled(decision: Decision, *, enters: bool) -> Answer:
     """What waits although it is not eligible any more: the next run sees that."""
     then = "lets the badge that was to be replaced stand" if decision.action is Action.RESTORE else "cancels it"
+    if enters:
+        then += ", and issues a badge of the achievement's present template"
     gone = decision.ground is Ground.AWARD_WITHDRAWN
     reason = Reason.AWARD_WITHDRAWN if gone else Reason.INTEGRATION_REMOVED
     return Answer(

@@ -147,17 +147,29 @@ class Decision:
 def decide(pair: Pair, *, now: datetime) -> list[Decision]:
     """Return what is to happen with each row of the pair, and with the pair where it has none. `now` is UTC.
 
-    Nothing is decided on a row that a run holds (`issuing`): what its call makes is settled first.
+    Nothing is decided on a row that a run holds (`issuing`): what its call makes is settled first. A badge of an
+    earlier template stands: nobody gets a second badge for an achievement whose template has changed.
     """
-    decisions = [_of_row(pair, row, now) for row in pair.rows]
-    if not any(_is_in_the_way(pair, row) for row in pair.rows):
-        decisions.append(_of_new(pair, now))
-    return decisions
+    decided = {row.issuance_id: _of_row(pair, row, now) for row in pair.rows}
+    stands = [row for row in pair.rows if _stands(decided[row.issuance_id])]
+    if stands:
+        return [_beside_another(each, stands) for each in decided.values()]
+    of_present_template = any(pair.is_of_present_template(row) for row in pair.rows)
+    return [*decided.values(), *([] if of_present_template else [_of_new(pair, now)])]
 
 
-def _is_in_the_way(pair: Pair, row: Issuance) -> bool:
-    """A badge of an earlier template counts: nobody gets a second badge for an achievement whose template changed."""
-    return row.state is not IssuanceState.CANCELLED or pair.is_of_present_template(row)
+def _stands(decision: Decision) -> bool:
+    """Whether a row is there afterwards that is not cancelled; one that is only to be revived does not count."""
+    if decision.row is None or decision.action in (Action.CANCEL, Action.REVIVE):
+        return False
+    return decision.row.state is not IssuanceState.CANCELLED or decision.action is Action.RESTORE
+
+
+def _beside_another(decision: Decision, stands: Sequence[Issuance]) -> Decision:
+    row = decision.row
+    if row is None or row.state is not IssuanceState.CANCELLED or row in stands:
+        return decision
+    return Decision(action=Action.NOTHING, ground=Ground.ANOTHER_ROW, row=row)
 
 
 def _of_new(pair: Pair, now: datetime) -> Decision:
@@ -196,8 +208,6 @@ def _of_row(pair: Pair, row: Issuance, now: datetime) -> Decision:
 def _of_cancelled(pair: Pair, row: Issuance, now: datetime) -> Decision:
     if row.replaces_badge_id is not None:
         return _restore(row, Ground.AS_IT_IS)
-    if any(other.state is not IssuanceState.CANCELLED for other in pair.rows):
-        return Decision(action=Action.NOTHING, ground=Ground.ANOTHER_ROW, row=row)
     if not pair.is_of_present_template(row) or not pair.covered:
         return Decision(action=Action.NOTHING, ground=_why_not_covered(pair), row=row)
     award = pair.covered[0]

@@ -97,9 +97,7 @@ async def _somebody() -> str:
 
 async def light_run(database: Database) -> None:
     """Do what `reconcile` does, without Prefect."""
-    resources._database.set(database)
-    await plan_issuances.fn()
-    await sweep_everything.fn()
+    await light_plan(database)
     await look_again_at_failed.fn()
     for due in await organizations_with_work.fn():
         try:
@@ -109,6 +107,13 @@ async def light_run(database: Database) -> None:
                 await drain.block_rest()
         except TokenNotUsable:
             await drain.block_everything(due, Reason.TOKEN_MISSING)
+
+
+async def light_plan(database: Database) -> None:
+    """Plan as `reconcile` does, without Prefect; nothing is issued."""
+    resources._database.set(database)
+    await plan_issuances.fn()
+    await sweep_everything.fn()
 
 
 async def light_issue(database: Database, asked: Asked) -> None:

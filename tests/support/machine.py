@@ -29,7 +29,16 @@ from tasks.by_hand import Asked
 from tasks.connecting import disconnect
 from tasks.enabling import Wish, disable, enable, pause
 from tests.support import factories
-from tests.support.light_run import Clock, MortalDatabase, light_issue, light_run, until_killed, without_prefect
+from tests.support.foretold import foretold
+from tests.support.light_run import (
+    Clock,
+    MortalDatabase,
+    light_issue,
+    light_plan,
+    light_run,
+    until_killed,
+    without_prefect,
+)
 from tests.support.resent import sent_blindly
 from tests.support.standin import Standin
 
@@ -260,7 +269,24 @@ class LaurelMachine(RuleBasedStateMachine):
     def run(self, awards: list[Pair], troubles: list[dict[str, Any]]) -> None:
         self._prepare(awards, troubles)
         self.tried["runs"] += 1
+        self._plan_what_was_foretold()
         self.do(light_run(self.database))
+
+    @rule(changes=st.lists(platform_changes | peoples_changes, max_size=5))
+    def plan(self, changes: list[Change]) -> None:
+        for change in changes:
+            self._do_change(change)
+        self._allow()
+        self._plan_what_was_foretold()
+
+    def _plan_what_was_foretold(self) -> None:
+        pairs = [(user, achievement) for user in USERS for achievement in PORTAL_OF]
+        told = [self.do(foretold(self.database, *pair, now=self.now())) for pair in pairs]
+        self.do(light_plan(self.database))
+        rows = self._rows(BadgeIssuance)
+        for each in told:
+            each.hold_against(rows)
+            self.tried[f"foretold {each.cause}"] += 1
 
     @rule(awards=newly_awarded, troubles=troubles, writes=st.integers(0, 12), after=st.booleans())
     def run_and_die(self, awards: list[Pair], troubles: list[dict[str, Any]], writes: int, after: bool) -> None:

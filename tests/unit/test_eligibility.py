@@ -49,6 +49,7 @@ DISABLED: dict[str, Any] = {"coverage": None}
 BY_HAND: dict[str, Any] = {"origin": Origin.BY_HAND}
 TO_COME = award(before=-DAY)
 AS_IT_IS = (Action.NOTHING, Ground.AS_IT_IS, None, None)
+BESIDE = (Action.NOTHING, Ground.ANOTHER_ROW, None, None)
 WAITS = (Action.WAIT, Ground.AS_IT_IS, None, None)
 WITHDRAWN = (Action.CANCEL, Ground.AWARD_WITHDRAWN, CANCELLED, Reason.AWARD_WITHDRAWN)
 REMOVED = (Action.CANCEL, Ground.INTEGRATION_REMOVED, CANCELLED, Reason.INTEGRATION_REMOVED)
@@ -115,8 +116,20 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     (pair(row(CANCELLED), awards=[TO_COME]), Action.REVIVE, Ground.AWARDED_IN_FUTURE, PENDING, FUTURE),
     (pair(row(CANCELLED), **GONE), Action.NOTHING, Ground.AWARD_WITHDRAWN, None, None),
     (pair(row(CANCELLED), **DISABLED), Action.NOTHING, Ground.NOT_ENABLED, None, None),
-    (pair(row(CANCELLED), row(FAILED, badge_template_id="u")), Action.NOTHING, Ground.ANOTHER_ROW, None, None),
-    (pair(row(CANCELLED), row(ISSUED, badge_template_id="u")), Action.NOTHING, Ground.ANOTHER_ROW, None, None),
+    (
+        pair(row(CANCELLED), row(FAILED, badge_template_id="u", issuance_id=2)),
+        Action.NOTHING,
+        Ground.ANOTHER_ROW,
+        None,
+        None,
+    ),
+    (
+        pair(row(CANCELLED), row(ISSUED, badge_template_id="u", issuance_id=2)),
+        Action.NOTHING,
+        Ground.ANOTHER_ROW,
+        None,
+        None,
+    ),
 ]
 
 
@@ -136,11 +149,30 @@ def test_every_action_and_ground_has_its_case() -> None:
     assert {case[2] for case in CASES} == set(Ground) - {Ground.ASKED_FOR}
 
 
-@pytest.mark.parametrize("state", [each for each in IssuanceState if each is not CANCELLED])
+@pytest.mark.parametrize("state", [ISSUING, ISSUED, FAILED])
 def test_no_row_is_entered_beside_one_that_stands(state: IssuanceState) -> None:
     given = pair(row(state, badge_template_id="u"))
 
     assert Action.ENQUEUE not in {each.action for each in decide(given, now=NOW)}
+
+
+@pytest.mark.parametrize("state", [PENDING, BLOCKED])
+def test_what_waited_with_an_earlier_template_is_cancelled_and_a_new_row_entered_at_once(state: IssuanceState) -> None:
+    decided = decide(pair(row(state), coverage=OTHER), now=NOW)
+
+    assert [each.action for each in decided] == [Action.CANCEL, Action.ENQUEUE]
+
+
+def test_beside_a_badge_that_stands_as_it_was_nothing_is_entered() -> None:
+    decided = decide(pair(row(CANCELLED, replaces_badge_id="b"), coverage=OTHER), now=NOW)
+
+    assert [each.action for each in decided] == [Action.RESTORE]
+
+
+def test_of_two_rows_the_cancelled_one_is_revived_where_the_other_is_cancelled() -> None:
+    decided = decide(pair(row(CANCELLED), row(badge_template_id="u", issuance_id=2)), now=NOW)
+
+    assert [each.action for each in decided] == [Action.REVIVE, Action.CANCEL]
 
 
 def test_where_the_template_has_changed_a_cancelled_row_of_the_earlier_one_stays_cancelled() -> None:
