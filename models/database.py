@@ -179,7 +179,7 @@ def _in_words(error: DBAPIError, url: URL) -> NotUsable | None:
             "head`; the platform's are described in docs/adopting.md. `python -m flows.check` says what else is "
             "missing."
         )
-    if denied := re.search(r"permission denied for [\w ]+", told):
+    if denied := re.search(r"permission denied for [\w ]*\w", told):
         return NotUsable(f"Laurel's role lacks a right: {denied[0]}. `python -m flows.check` says what to grant.")
     if refused := next((said for pattern, said in _SAID_WHEN_REFUSED.items() if re.search(pattern, told)), None):
         return NotUsable(f"The database did not let Laurel in: {refused}")
@@ -211,11 +211,15 @@ _SAID_WHEN_REFUSED = {
 
 
 _POOL: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "hide_parameters": True}
+_POSTGRESQL = {
+    "prepare_threshold": None,  # a pooler may give the next transaction another connection
+    "keepalives_idle": BUSY_TIMEOUT_SECONDS,  # a thread cannot be cancelled: the network must say that nobody answers
+    "tcp_user_timeout": BUSY_TIMEOUT_SECONDS * 1000,
+}
 
 
 def _postgresql_engine(url: str) -> Engine:
-    # Statements that are prepared would be missing behind a pooler that shares its connections between transactions.
-    engine = create_engine(url, pool_pre_ping=True, connect_args={"prepare_threshold": None}, **_POOL)
+    engine = create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL, **_POOL)
     event.listen(engine, "connect", _prepare_postgresql)
     event.listen(engine, "handle_error", _hide_values)
     return engine

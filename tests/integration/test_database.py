@@ -66,6 +66,14 @@ async def test_who_freezes_in_the_middle_of_a_transaction_holds_no_lock_for_long
         assert await database.write(lambda connection: connection.scalar(shown)) == "1min"
 
 
+@pytest.mark.parametrize("_migrated", ["postgresql"], indirect=True)
+async def test_no_statement_is_prepared(database: Database) -> None:
+    """A pooler that shares its connections between transactions would lose it."""
+    prepared = text("SELECT count(*) FROM pg_prepared_statements")
+
+    assert not any(await database.read(lambda connection: [connection.scalar(prepared) for _ in range(9)]))
+
+
 async def test_reading_and_then_writing_waits_for_another_writer(database: Database) -> None:
     """Without a lock from the beginning, SQLite would refuse one of them at once: the database is locked."""
     await a_user(database, "ada", first_name="")

@@ -29,12 +29,12 @@ async def ask(url: str, *statements: str) -> None:
 
 
 @pytest.fixture
-async def refusing() -> AsyncIterator[str]:
-    """The address of what answers as PostgreSQL does to a wrong password."""
+async def refusing(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The address of what refuses as PostgreSQL does, with these words."""
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big") - 4)
-        told = b'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "laurel"\0\0'
+        told = b"SFATAL\0VFATAL\0M" + request.param.encode() + b"\0\0"
         writer.write(b"E" + (len(told) + 4).to_bytes(4, "big") + told)
         await writer.drain()
         writer.close()
@@ -45,8 +45,25 @@ async def refusing() -> AsyncIterator[str]:
         yield f"postgresql+psycopg://laurel:s3cret@127.0.0.1:{server.sockets[0].getsockname()[1]}/platform?sslmode=disable"
 
 
-async def test_a_wrong_password_is_said_and_not_shown(refusing: str) -> None:
-    with pytest.raises(NotUsable, match="did not let Laurel in: the password is wrong") as told:
+@pytest.mark.parametrize(
+    ("refusing", "said"),
+    [
+        ('password authentication failed for user "laurel"', "did not let Laurel in: the password is wrong"),
+        ('no pg_hba.conf entry for host "192.0.2.1", user "laurel"', "pg_hba.conf does not let it"),
+        ('role "laurel" is not permitted to log in', "it may not log in"),
+        ('Peer authentication failed for user "laurel"', "there is no such role"),
+        ('database "role too many" does not exist', "there is no database of this name"),
+        ("sorry, too many clients already", "no connection left"),
+        ('too many connections for role "laurel"', "no connection left"),
+        ("remaining connection slots are reserved for roles with the SUPERUSER attribute", "no connection left"),
+        ("the database system is starting up", "starting up or shutting down"),
+        ('permission denied for database "platform"', "permission denied for database. "),
+        ("Rolle existiert nicht", r"could not be reached \(FATAL: +Rolle existiert nicht\)"),
+    ],
+    indirect=["refusing"],
+)
+async def test_why_it_is_refused_is_said_without_the_password(refusing: str, said: str) -> None:
+    with pytest.raises(NotUsable, match=said) as told:
         await ask(refusing)
 
     assert "s3cret" not in str(told.value)
