@@ -138,11 +138,10 @@ async def _awarded(look: Look, *, after: datetime, until: datetime) -> AsyncIter
         yield await _not_standing(look, page.awards)
 
 
-async def _not_standing(look: Look, awards: Iterable[Row[tuple[str, str, datetime]]]) -> Collection[Key]:
+async def _not_standing(look: Look, awards: Iterable[Row[str, str, datetime]]) -> Collection[Key]:
     """Return the pairs that an integration covers and for which nothing stands, or something that is replaced."""
     latest: dict[Key, datetime] = {}
-    for row in awards:
-        achievement_id, user_id, awarded_at = row.achievement_id, row.user_id, row.awarded_at
+    for achievement_id, user_id, awarded_at in awards:
         coverage = look.setup.coverages.get(achievement_id)
         if coverage is None or awarded_at < coverage.covers_from or not look.concerns(achievement_id):
             continue

@@ -33,7 +33,7 @@ class Page:
     `following` is where the next page begins, None where this is the last one.
     """
 
-    awards: Sequence[Row[tuple[str, str, datetime]]]
+    awards: Sequence[Row[str, str, datetime]]
     rows: int
     following: Key | None = None
 
@@ -104,7 +104,7 @@ def start_of_newest(connection: Connection, after: datetime, until: datetime, *,
 
 def _kept(
     connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime
-) -> Sequence[Row[tuple[str, str, datetime]]]:
+) -> Sequence[Row[str, str, datetime]]:
     query = select(awards.c.achievement_id, awards.c.user_id, as_python_can(awards.c.awarded_at).label("awarded_at"))
     return connection.execute(query.where(part, not_withdrawn(now), awards.c.awarded_at >= since)).all()
 
@@ -122,18 +122,21 @@ def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -
     found: dict[Key, list[Award]] = {key: [] for key in keys}
     for achievement_id, users in by_achievement(keys):
         part = and_(awards.c.achievement_id == achievement_id, awards.c.user_id.in_(users))
-        for row in connection.execute(query.where(part)):
-            of_key = found.get((row.achievement_id, row.user_id))
-            if of_key is None:  # equal to the database, which may take upper and lower case for the same
+        for award_id, achievement, user, awarded_at, is_withdrawn, withdrawn_at in connection.execute(
+            query.where(part)
+        ).all():
+            of_key = found.get((achievement, user))
+            # None: equal to the database only, which may ignore case. A view may show a row twice.
+            if of_key is None or (of_key and any(award_id == other.award_id for other in of_key)):
                 continue
-            award = Award(
-                award_id=row.id,
-                awarded_at=row.awarded_at,
-                withdrawn=bool(row.withdrawn),
-                withdrawn_at=row.withdrawn_at,
+            of_key.append(
+                Award(
+                    award_id=award_id,
+                    awarded_at=awarded_at,
+                    withdrawn=bool(is_withdrawn),
+                    withdrawn_at=withdrawn_at,
+                )
             )
-            if all(award.award_id != other.award_id for other in of_key):  # a view may show a row twice
-                of_key.append(award)
     return found
 
 
