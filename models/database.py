@@ -52,7 +52,7 @@ class Database:
         """Do some work in a transaction that sees one moment and of which nothing is kept, and return its answer."""
 
         def look() -> Answer:
-            with self._for_reading.connect() as connection:
+            with self._connected(self._for_reading) as connection:
                 return work(connection, *args, **kwargs)
 
         return await asyncio.get_running_loop().run_in_executor(self._reading, look)
@@ -67,7 +67,7 @@ class Database:
         """Yield what some work yields, a part at a time, all of one moment: what is too large to be returned whole."""
 
         def look() -> Generator[Part]:
-            with self._for_reading.connect() as connection:
+            with self._connected(self._for_reading) as connection:
                 yield from work(connection, *args, **kwargs)
 
         loop, parts = asyncio.get_running_loop(), look()
@@ -88,10 +88,18 @@ class Database:
         """
 
         def transact() -> Answer:
-            with self._for_writing.begin() as connection:
+            with self._connected(self._for_writing) as connection, connection.begin():
                 return work(connection, *args, **kwargs)
 
         return await asyncio.get_running_loop().run_in_executor(self._writing, transact)
+
+    def _connected(self, engine: Engine) -> Connection:
+        try:
+            return engine.connect()
+        except DBAPIError as error:
+            if unusable := _in_words(error, engine.url):
+                raise unusable from None
+            raise
 
     async def dispose(self) -> None:
         """Close every connection, once what is under way has ended."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from models.database import Database, NotUsable, TableMissing, open_at
@@ -81,9 +81,11 @@ async def test_a_wrong_name_is_said(postgresql: str, wrong: str, said: str) -> N
         await ask(f"postgresql+psycopg:{place}{postgresql.partition('?')[2]}")
 
 
-async def test_a_server_that_is_not_there_is_said() -> None:
-    with pytest.raises(NotUsable, match=r"at 127\.0\.0\.1 \(port 1\) could not be reached") as told:
-        await ask("postgresql+psycopg://laurel:s3cret@127.0.0.1:1/platform")
+async def test_a_server_that_is_not_there_is_said_by_each_read_and_write() -> None:
+    async with open_at("postgresql+psycopg://laurel:s3cret@127.0.0.1:1/platform") as opened:
+        for begin in (opened.read, opened.write):
+            with pytest.raises(NotUsable, match=r"at 127\.0\.0\.1 \(port 1\) could not be reached") as told:
+                await begin(Connection.close)
 
     assert "s3cret" not in str(told.value)
 
