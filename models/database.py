@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from psycopg import RawCursor, RawServerCursor
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -220,6 +221,7 @@ _SAID_WHEN_REFUSED = {
 
 _POOL: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "hide_parameters": True}
 _POSTGRESQL = {
+    "cursor_factory": RawCursor,  # with the server's own placeholders: to replace a thousand takes 3 ms
     "prepare_threshold": None,  # a pooler may give the next transaction another connection
     "keepalives_idle": BUSY_TIMEOUT_SECONDS,  # a thread cannot be cancelled: the network must say that nobody answers
     "tcp_user_timeout": BUSY_TIMEOUT_SECONDS * 1000,
@@ -227,7 +229,7 @@ _POSTGRESQL = {
 
 
 def _postgresql_engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True, connect_args=_POSTGRESQL, **_POOL)
+    engine = create_engine(url, pool_pre_ping=True, paramstyle="numeric_dollar", connect_args=_POSTGRESQL, **_POOL)
     event.listen(engine, "connect", _prepare_postgresql)
     event.listen(engine, "handle_error", _hide_values)
     return engine
@@ -242,6 +244,7 @@ def _hide_values(context: ExceptionContext) -> None:
 
 def _prepare_postgresql(connection: Any, _record: Any) -> None:
     """A process that froze in the middle of a transaction must not hold its locks for long."""
+    connection.server_cursor_factory = RawServerCursor
     connection.execute(f"SET idle_in_transaction_session_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
     connection.commit()
 
