@@ -17,8 +17,8 @@ from models.planning.writing import new_row, to_be_replaced
 from models.platform.awards import Key, awards_of
 from models.tables import table
 from rules.facts import IssuanceFacts
-from rules.ledger.by_hand import award_for, decide_by_hand, keeps_its_moment, row_for
 from rules.ledger.eligibility import Action, Award, Decision, Issuance, Pair
+from rules.ledger.manual import award_for, decide_manual, keeps_its_moment, row_for
 from rules.states import IssuanceState, Origin
 
 issuances = table(BadgeIssuance)
@@ -52,9 +52,13 @@ async def pair_of(database: Database, key: Key, *, now: datetime) -> Pair:
     return Pair(awards=awards[key], rows=rows[key], deletions_count=await deletions.counting(rows, awards))
 
 
-def issuance_of(connection: Connection, request: Request) -> BadgeIssuance | None:
-    """Return the ledger's row for the badge that is asked for, if there is one (`rules.ledger.by_hand.row_for`)."""
-    row = row_for(Pair(rows=rows_of(connection, [request.key])[request.key]), request.badge_template_id)
+def issuance_of(connection: Connection, request: Request, *, held: bool = False) -> BadgeIssuance | None:
+    """Return the ledger's row for the badge that is asked for, if there is one (`rules.ledger.manual.row_for`).
+
+    With `held`, in a write transaction, it is the row as others leave it who are changing it at this moment.
+    """
+    rows = rows_of(connection, [request.key], held=held)[request.key]
+    row = row_for(Pair(rows=rows), request.badge_template_id)
     return None if row is None else _stored(connection, row.issuance_id)
 
 
@@ -84,7 +88,7 @@ def _enter(
 ) -> BadgeIssuance:
     rows = rows_of(connection, [request.key], held=True)[request.key]
     pair = Pair(awards=list(awards), rows=rows, deletions_count=deletions_count)
-    decision = decide_by_hand(pair, request.badge_template_id, replace=request.replace)
+    decision = decide_manual(pair, request.badge_template_id, replace=request.replace)
     asked = _asked(request, decision.award, now)
     if decision.row is None:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -164,7 +168,7 @@ def _new_row(request: Request, *, now: datetime) -> dict[str, Any]:
     }
 
 
-async def facts_of_wish(database: Database, request: Request, *, now: datetime) -> IssuanceFacts:
+async def facts_of_request(database: Database, request: Request, *, now: datetime) -> IssuanceFacts:
     """Return what is known of a badge that a person asks for, as issuing it now would find it: for a preview."""
     pair = await pair_of(database, request.key, now=now)
     row = await database.read(issuance_of, request)

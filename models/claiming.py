@@ -174,11 +174,13 @@ def _claim(*, ignore_wait: bool) -> UpdateBase:
     if ignore_wait:
         paused = _integration_is(integrations.c.paused_at.is_not(None))
         claimable = or_(claimable, and_(issuances.c.state == IssuanceState.PENDING, ~paused))
+    # A run goes on without what others hold at this moment; who asked for this very badge waits for them.
     ids = select(issuances.c.id).where(issuances.c.id.in_(bindparam("ids", expanding=True)), claimable)
+    ids = ids.order_by(issuances.c.id)
     taken_over = issuances.c.state == IssuanceState.ISSUING
     return (
         update(issuances)
-        .where(issuances.c.id.in_(ids.with_for_update(skip_locked=True)))
+        .where(issuances.c.id.in_(ids.with_for_update(skip_locked=not ignore_wait)))
         .values(
             state=IssuanceState.ISSUING,
             reason=None,

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from models import directory
-from models.by_hand import Request, facts_of_wish
+from models.by_hand import Request, facts_of_request
 from models.database import Database
 from models.facts import facts_of
 from models.integrations import CredlyIntegration
@@ -66,7 +66,7 @@ async def _facts(database: Database, history: History, now: datetime) -> Issuanc
     integration, row = history.integration, history.row
     if row is not None:
         return (await facts_of(database, [row.issuance_id], now=now))[0]
-    if integration is None or not history.pair.standing:
+    if integration is None or not history.pair.valid_awards:
         return None
     request = Request(
         achievement_id=history.achievement_id,
@@ -74,7 +74,7 @@ async def _facts(database: Database, history: History, now: datetime) -> Issuanc
         portal_id=history.portal_id,
         badge_template_id=integration.badge_template_id,
     )
-    return await facts_of_wish(database, request, now=now)
+    return await facts_of_request(database, request, now=now)
 
 
 def _rows(connection: Connection, user_id: str, achievement_id: str) -> tuple[LedgerRow, ...]:

@@ -86,7 +86,7 @@ def _issued(history: History, row: LedgerRow) -> Answer:
             next="revoke-withdrawn revokes it tonight if the achievement was enabled so; otherwise it stays.",
             advice="Revoke it at Credly by hand if it must go.",
         )
-    missing = row.origin is Origin.AWARD and not history.pair.standing
+    missing = row.origin is Origin.AWARD and not history.pair.valid_awards
     gone = " The platform has no row of its award any more, which does not withdraw it." if missing else ""
     claimed = {"accepted": " Credly says that it was accepted.", "pending": " It was not accepted yet."}
     return Answer(
@@ -255,7 +255,7 @@ def _cancelled(history: History, row: LedgerRow) -> Answer:
 def _not_in_the_ledger(history: History, decision: Decision, now: datetime) -> Answer:
     if decision.action is Action.ENQUEUE:
         return _stopped(history) or _not_entered(history, decision, now)
-    if not history.pair.standing:
+    if not history.pair.valid_awards:
         return _not_awarded(history)
     if history.integration is None:
         return Answer(
@@ -266,7 +266,7 @@ def _not_in_the_ledger(history: History, decision: Decision, now: datetime) -> A
         )
     return Answer(
         cause=Cause.BEFORE_COVERAGE,
-        sentence=f"The award is of {moment(history.pair.standing[-1].awarded_at)}, and {history.achievement_id} "
+        sentence=f"The award is of {moment(history.pair.valid_awards[-1].awarded_at)}, and {history.achievement_id} "
         f"issues badges for awards from {moment(history.integration.coverage.covers_from)} on.",
         next="Nothing.",
         advice="Issue it by hand with issue-badge, or run enable-credly with an earlier issue_since.",
@@ -320,9 +320,9 @@ def _moment_of(decision: Decision) -> datetime:
 
 
 def _why_not_covered(history: History) -> str:
-    if history.integration is None and history.pair.standing:
+    if history.integration is None and history.pair.valid_awards:
         return f"{_ENABLE} For awards made before, give issue_since; or issue it by hand."
-    if history.pair.standing:
+    if history.pair.valid_awards:
         return "The award is older than what is covered: issue it by hand, or give an earlier issue_since."
     return ""
 

@@ -47,7 +47,7 @@ async def preview_by_hand(asked: Asked) -> Told:
     """
     request = await _request(asked, requested_by="")
     row = await database().read(by_hand.issuance_of, request)
-    facts = await by_hand.facts_of_wish(database(), request, now=now())
+    facts = await by_hand.facts_of_request(database(), request, now=now())
     if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
         sentence = f"Preview: nothing would be sent, {asked.user} has the badge of {asked.achievement} already"
         return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=row.badge_url)
@@ -97,7 +97,8 @@ async def issue_by_hand(asked: Asked) -> Told:
         entered = await by_hand.enter(database(), request, now=now())
         if entered.state is IssuanceState.PENDING and entered.id is not None:
             await run_issue_batch([entered.id], f"{asked.achievement} · {entered.id} by hand", by_hand=True)
-    row = await database().read(by_hand.issuance_of, request)
+    # Held: what another run is claiming at this moment is shown as claimed, and not as pending.
+    row = await database().write(by_hand.issuance_of, request, held=True)
     if row is None:
         raise AssertionError
     return _told(row, stood_before=entered.state is IssuanceState.ISSUED)

@@ -46,12 +46,12 @@ async def _would_do(portal_id: str | None, *, limit: int) -> list[Preview]:
 
 
 async def _would_enter(portal_id: str | None, *, limit: int) -> list[Subject]:
-    look = await begin(database(), now=now(), portal_id=portal_id)
+    planning = await begin(database(), now=now(), portal_id=portal_id)
     found: list[Subject] = []
-    async for key, pair in new_pairs(look):
+    async for key, pair in new_pairs(planning):
         if len(found) >= limit:
             break
-        entered = [each for each in decide(pair, now=look.now) if each.action is Action.ENQUEUE]
+        entered = [each for each in decide(pair, now=planning.now) if each.action is Action.ENQUEUE]
         found += [_subject(key, pair, each) for each in entered]
     return found
 

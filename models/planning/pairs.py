@@ -63,7 +63,7 @@ def setup_of(connection: Connection) -> Setup:
     )
 
 
-def standing_among(connection: Connection, keys: Collection[Key]) -> dict[Key, datetime | None]:
+def active_among(connection: Connection, keys: Collection[Key]) -> dict[Key, datetime | None]:
     """Return those pairs that have a row that is not cancelled, each with the moment of its issued badge's award."""
     issued = func.max(issuances.c.awarded_at).filter(issuances.c.state == IssuanceState.ISSUED).label("awarded_at")
     query = (

@@ -58,7 +58,7 @@ def pairs_of(
     }
 
 
-def bring_up_to_date(
+def apply_decisions(
     connection: Connection,
     keys: Collection[Key],
     of_platform: OfPlatform,

@@ -24,7 +24,7 @@ emails = table(UserEmail)
 
 @dataclass(frozen=True, kw_only=True)
 class LatestAward:
-    """An award that stands, and the portal of its achievement."""
+    """An award that is not withdrawn, and the portal of its achievement."""
 
     award_id: str
     achievement_id: str

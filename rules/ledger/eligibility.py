@@ -76,16 +76,16 @@ class Pair:
     deletions_count: Collection[str] = field(default=frozenset(), repr=False)
 
     @property
-    def standing(self) -> list[Award]:
+    def valid_awards(self) -> list[Award]:
         """The awards that are not withdrawn."""
         return [award for award in self.awards if not award.withdrawn]
 
     @property
-    def covered(self) -> list[Award]:
-        """The standing awards that the present integration covers."""
+    def covered_awards(self) -> list[Award]:
+        """The awards that the present integration covers, of those that are not withdrawn."""
         if self.coverage is None:
             return []
-        return [award for award in self.standing if award.awarded_at >= self.coverage.covers_from]
+        return [award for award in self.valid_awards if award.awarded_at >= self.coverage.covers_from]
 
     def is_of_present_template(self, row: Issuance) -> bool:
         """Whether the integration would issue this row."""
@@ -100,7 +100,7 @@ class Action(StrEnum):
     WAIT = "wait"
     REVIVE = "revive"  # a cancelled row becomes due again
     REPLACE = "replace"  # an issued badge is to be issued again in its place
-    RESTORE = "restore"  # a badge that was to be replaced stands as it is
+    RESTORE = "restore"  # a badge that was to be replaced stays as it is
     CANCEL = "cancel"
     BLOCK = "block"
     UNBLOCK = "unblock"
@@ -147,42 +147,42 @@ class Decision:
 def decide(pair: Pair, *, now: datetime) -> list[Decision]:
     """Return what is to happen with each row of the pair, and with the pair where it has none. `now` is UTC.
 
-    Nothing is decided on a row that a run holds (`issuing`): what its call makes is settled first. A badge of an
-    earlier template stands: nobody gets a second badge for an achievement whose template has changed.
+    Nothing is decided on a row that a run holds (`issuing`): what its call makes is settled first. A row of an
+    earlier template counts: nobody gets a second badge for an achievement whose template has changed.
     """
     decided = {row.issuance_id: _of_row(pair, row, now) for row in pair.rows}
-    stands = [row for row in pair.rows if _stands(decided[row.issuance_id])]
-    if stands:
-        return [_beside_another(each, stands) for each in decided.values()]
+    active = [row for row in pair.rows if _is_active(decided[row.issuance_id])]
+    if active:
+        return [_beside_another(each, active) for each in decided.values()]
     of_present_template = any(pair.is_of_present_template(row) for row in pair.rows)
     return [*decided.values(), *([] if of_present_template else [_of_new(pair, now)])]
 
 
-def _stands(decision: Decision) -> bool:
+def _is_active(decision: Decision) -> bool:
     """Whether a row is there afterwards that is not cancelled; one that is only to be revived does not count."""
     if decision.row is None or decision.action in (Action.CANCEL, Action.REVIVE):
         return False
     return decision.row.state is not IssuanceState.CANCELLED or decision.action is Action.RESTORE
 
 
-def _beside_another(decision: Decision, stands: Sequence[Issuance]) -> Decision:
+def _beside_another(decision: Decision, active: Sequence[Issuance]) -> Decision:
     row = decision.row
-    if row is None or row.state is not IssuanceState.CANCELLED or row in stands:
+    if row is None or row.state is not IssuanceState.CANCELLED or row in active:
         return decision
     return Decision(action=Action.NOTHING, ground=Ground.ANOTHER_ROW, row=row)
 
 
 def _of_new(pair: Pair, now: datetime) -> Decision:
-    if not pair.covered or pair.portal_id is None:
+    if not pair.covered_awards or pair.portal_id is None:
         return Decision(action=Action.NOTHING, ground=_why_not_covered(pair))
-    award = pair.covered[0]
+    award = pair.covered_awards[0]
     state, reason = _begins(pair, pair.portal_id, award.awarded_at, now)
     ground = Ground.AWARDED_IN_FUTURE if award.awarded_at > now else Ground.AWARDED
     return Decision(action=Action.ENQUEUE, ground=ground, award=award, state=state, reason=reason)
 
 
 def _why_not_covered(pair: Pair) -> Ground:
-    if not pair.standing:
+    if not pair.valid_awards:
         return Ground.AWARD_WITHDRAWN if pair.awards else Ground.NO_AWARD
     return Ground.NOT_ENABLED if pair.coverage is None else Ground.BEFORE_COVERAGE
 
@@ -208,9 +208,9 @@ def _of_row(pair: Pair, row: Issuance, now: datetime) -> Decision:
 def _of_cancelled(pair: Pair, row: Issuance, now: datetime) -> Decision:
     if row.replaces_badge_id is not None:
         return _restore(row, Ground.AS_IT_IS)
-    if not pair.is_of_present_template(row) or not pair.covered:
+    if not pair.is_of_present_template(row) or not pair.covered_awards:
         return Decision(action=Action.NOTHING, ground=_why_not_covered(pair), row=row)
-    award = pair.covered[0]
+    award = pair.covered_awards[0]
     state, reason = _begins(pair, row.portal_id, award.awarded_at, now)
     ground = Ground.AWARDED_IN_FUTURE if award.awarded_at > now else Ground.AWARDED_AGAIN
     return Decision(action=Action.REVIVE, ground=ground, row=row, award=award, state=state, reason=reason)
@@ -218,12 +218,10 @@ def _of_cancelled(pair: Pair, row: Issuance, now: datetime) -> Decision:
 
 def _of_issued(pair: Pair, row: Issuance, now: datetime) -> Decision:
     if pair.coverage is not None and pair.coverage.replaces and pair.is_of_present_template(row):
-        later = [
-            each for each in pair.covered if row.awarded_at is not None and row.awarded_at < each.awarded_at <= now
-        ]
+        before = row.awarded_at or now
+        later = [award for award in pair.covered_awards if before < award.awarded_at <= now]
         if later:
-            latest = max(each.awarded_at for each in later)
-            award = next(each for each in later if each.awarded_at == latest)
+            award = max(later, key=lambda each: each.awarded_at)  # the first of those of that moment
             pending = IssuanceState.PENDING
             return Decision(action=Action.REPLACE, ground=Ground.AWARDED_AGAIN, row=row, award=award, state=pending)
     return Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
@@ -259,7 +257,7 @@ def _cancel(row: Issuance, ground: Ground, reason: Reason) -> Decision:
 
 def is_withdrawn(pair: Pair, row: Issuance) -> bool:
     """Say whether a row was entered for an award that is withdrawn, and the user holds no other of the achievement."""
-    return row.origin is Origin.AWARD and not pair.standing and lost_its_award(pair, row)
+    return row.origin is Origin.AWARD and not pair.valid_awards and lost_its_award(pair, row)
 
 
 def lost_its_award(pair: Pair, row: Issuance) -> bool:
@@ -269,7 +267,7 @@ def lost_its_award(pair: Pair, row: Issuance) -> bool:
 
 def is_missing(pair: Pair, row: Issuance) -> bool:
     """Say whether the platform has no row of the award that an issuance was entered for, nor of another one."""
-    return row.origin is Origin.AWARD and not pair.standing and not _own_is_withdrawn(pair, row)
+    return row.origin is Origin.AWARD and not pair.valid_awards and not _own_is_withdrawn(pair, row)
 
 
 def _own_is_withdrawn(pair: Pair, row: Issuance) -> bool:

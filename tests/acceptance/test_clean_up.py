@@ -59,7 +59,8 @@ async def test_what_is_older_than_it_is_kept_is_removed_and_the_ledger_stays(
     await somebody_elses()
     async with get_client() as client:
         since = FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(after_=began))
-        runs = await client.read_flow_runs(flow_run_filter=since)
+        found = await client.read_flow_runs(flow_run_filter=since)
+        runs = [run for run in found if run.start_time]  # others' tests leave some that are planned for later
         ours = [str(run.id) for run in runs if run.name.startswith(("reconcile", "issue"))]
         (theirs,) = [str(run.id) for run in runs if run.id not in {each.id for each in runs if str(each.id) in ours}]
 

@@ -222,7 +222,7 @@ async def test_several_who_ask_at_the_same_moment_and_a_run_make_one_badge(any_w
 
     issued = f"Issued forklift to ada: {(await the_row_of(any_world.database, BadgeIssuance)).badge_url}"
     others = ("Another run is issuing forklift to ada", "Not issued again: ada has", issued)
-    assert all(one.name == "Completed" and one.message.startswith(others) for one in seen)
+    assert all(one.name == "Completed" and one.message.startswith(others) for one in seen), seen
     assert (len(standin.badges()), posts(standin)) == (1, 1)
 
 

@@ -12,8 +12,8 @@ from models import by_hand, claiming
 from models.by_hand import Request
 from models.database import Database
 from models.ledger import BadgeIssuance
-from rules.ledger.by_hand import award_for
 from rules.ledger.eligibility import Award, Issuance
+from rules.ledger.manual import award_for
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
 from tests.support.databases import holding

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from models.by_hand import Request, facts_of_wish
+from models.by_hand import Request, facts_of_request
 from models.database import Database
 from models.facts import (
     Subject,
@@ -59,7 +59,7 @@ async def the_facts(database: Database, issuance: int) -> IssuanceFacts:
 
 
 async def wished(database: Database, wish: Request = WISH) -> IssuanceFacts:
-    return await facts_of_wish(database, wish, now=NOW)
+    return await facts_of_request(database, wish, now=NOW)
 
 
 async def latest(database: Database, achievement: str = ACHIEVEMENT) -> IssuanceFacts | None:

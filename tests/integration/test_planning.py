@@ -172,8 +172,8 @@ async def test_a_withdrawn_award_owes_nothing(ready: Database) -> None:
 async def test_the_rows_of_a_preview_are_those_that_planning_enters(ready: Database) -> None:
     await an_award(ready, "due", user="ada")
     await an_award(ready, "future", user="bob", awarded_at=NOW + DAY)
-    look = await begin(ready, now=NOW)
-    decisions = [each async for _, pair in new_pairs(look) for each in decide(pair, now=NOW)]
+    planning = await begin(ready, now=NOW)
+    decisions = [each async for _, pair in new_pairs(planning) for each in decide(pair, now=NOW)]
     foretold = {each.award.award_id: each.state for each in decisions if each.award}
 
     await planned(ready)

@@ -85,7 +85,7 @@ async def test_a_plan_that_fails_looks_again_at_the_same_awards(
         raise RuntimeError("killed")
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(planner, "bring_up_to_date", killed)
+        meanwhile.setattr(planner, "apply_decisions", killed)
         with pytest.raises(RuntimeError, match="killed"):
             await only_planned(large, now=NOW + HOUR)
 
@@ -209,14 +209,14 @@ async def test_an_integration_that_changes_while_its_awards_are_looked_at_is_loo
 ) -> None:
     integration = await an_integration(large, achievement="crane")
 
-    not_standing = planner._not_standing
+    without_issuance = planner._without_issuance
 
     async def changed_meanwhile(*arguments: Any) -> Any:
-        monkeypatch.setattr(planner, "_not_standing", not_standing)
+        monkeypatch.setattr(planner, "_without_issuance", without_issuance)
         await change(large, CredlyIntegration, integration, issue_since=ENABLED - DAY)
-        return await not_standing(*arguments)
+        return await without_issuance(*arguments)
 
-    monkeypatch.setattr(planner, "_not_standing", changed_meanwhile)
+    monkeypatch.setattr(planner, "_without_issuance", changed_meanwhile)
     await swept(large, now=NOW)
 
     assert [row.planned_at for row in await rows_of(large, CredlyIntegration)][-1] is None

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from models import audit
-from models.by_hand import Request, facts_of_wish, pair_of
+from models.by_hand import Request, facts_of_request, pair_of
 from models.database import Database
 from models.facts import facts_of, facts_of_latest_award
 from models.history import history_of
@@ -89,7 +89,7 @@ async def test_an_award_whose_withdrawal_has_not_come_is_issued_as_usual(ready: 
     assert await planned(ready) == NOTHING
     row = await the_issuance(ready)
     (facts,) = await facts_of(ready, [row.id], now=NOW)
-    wished = await facts_of_wish(ready, WISH, now=NOW)
+    wished = await facts_of_request(ready, WISH, now=NOW)
     latest = await facts_of_latest_award(ready, ACHIEVEMENT, now=NOW)
     assert (row.state, row.award_id, facts.award_withdrawn) == (PENDING, "award-1", False)
     assert latest is not None
@@ -106,7 +106,7 @@ async def test_an_award_whose_withdrawal_has_come_is_not_issued(ready: Database,
     waiting = await an_issuance(ready, user="bob", award_id="award-2", awarded_at=AWARDED)
 
     (facts,) = await facts_of(ready, [waiting], now=NOW)
-    standing = (await pair_of(ready, WISH.key, now=NOW)).standing
+    standing = (await pair_of(ready, WISH.key, now=NOW)).valid_awards
     at_once = await count_due_at_once(ready, ACHIEVEMENT, now=NOW)
     latest = await facts_of_latest_award(ready, ACHIEVEMENT, now=NOW)
     assert (facts.award_withdrawn, standing, at_once, latest) == (True, [], 0, None)
@@ -182,7 +182,7 @@ async def test_the_story_shows_the_moment_where_there_is_one(
 
     (award,) = found.history.awards
     assert (award.withdrawn, award.withdrawn_at) == (withdrawn, shown)
-    assert bool(found.history.pair.standing) is not withdrawn
+    assert bool(found.history.pair.valid_awards) is not withdrawn
 
 
 # A row that is gone

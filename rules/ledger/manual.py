@@ -20,17 +20,17 @@ def row_for(pair: Pair, badge_template_id: str) -> Issuance | None:
 
 
 def award_for(pair: Pair, row: Issuance | None) -> Award | None:
-    """Return the award that the badge is issued for: the row's, if it stands, else the first that does."""
-    of_row = [award for award in pair.standing if row is not None and award.award_id == row.award_id]
-    return next(iter([*of_row, *pair.standing]), None)
+    """Return the award that the badge is issued for: the row's, unless it is withdrawn, else the first valid one."""
+    of_row = [award for award in pair.valid_awards if row is not None and award.award_id == row.award_id]
+    return next(iter([*of_row, *pair.valid_awards]), None)
 
 
 def keeps_its_moment(pair: Pair, row: Issuance) -> bool:
-    """Say whether a row without a standing award keeps its moment: not where the award that it names was withdrawn."""
+    """Say whether a row without an award keeps its moment: not where the award that it names was withdrawn."""
     return row.award_id is None or not lost_its_award(pair, row)
 
 
-def decide_by_hand(pair: Pair, badge_template_id: str, *, replace: bool) -> Decision:
+def decide_manual(pair: Pair, badge_template_id: str, *, replace: bool) -> Decision:
     """Return what happens with the row; an issued badge stays unless it is to be replaced."""
     row, award = row_for(pair, badge_template_id), award_for(pair, None)
     pending = IssuanceState.PENDING
