@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, insert, select, text
-from sqlalchemy.engine import make_url
 
 from bench.rows import make_tables
 from models.database import Database
@@ -59,14 +58,13 @@ async def fill_large(database: Database, *, awards: int) -> None:
         await asyncio.to_thread(_fill_sqlite, database.url, awards)
         return
     await database.write(_fill, awards)
-    async with database.engine.connect() as connection:
-        chosen = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await chosen.execute(text("VACUUM ANALYZE"))
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
 
 
 def _fill_sqlite(url: str, awards: int) -> None:
     """Fill it fast, without what makes it safe."""
-    engine = create_engine(make_url(url).set(drivername="sqlite"))
+    engine = create_engine(url)
     event.listen(engine, "connect", _hurry)
     with engine.begin() as connection:
         _fill(connection, awards)

@@ -117,7 +117,7 @@ def main() -> None:
         folder = Path(given.folder or temporary).resolve()
         url = f"sqlite:///{folder / 'laurel.db'}"
         started = time.monotonic()
-        asyncio.run(fill(url.replace("sqlite:", "sqlite+aiosqlite:"), given.rows))
+        asyncio.run(fill(url, given.rows))
         print(f"{given.rows:,} issuances with a call each, filled in {time.monotonic() - started:.0f} s\n")
         print("| step | time | most memory | |\n|---|---|---|---|")
         environment = dict(os.environ) | {"LAUREL_DATABASE_URL": url, "LAUREL_REPORTS_FOLDER": str(folder / "reports")}

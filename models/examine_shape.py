@@ -78,10 +78,9 @@ def _unreadable(connection: Connection, wanted: Table) -> Iterator[Lack]:
         with connection.begin_nested():
             connection.execute(select(literal(1)).select_from(wanted).where(false()))
     except DBAPIError as error:
-        told = str(error.orig).splitlines()[0].rpartition(">: ")[2]
         yield Lack(
             where=wanted.name,
-            what=f"It cannot be read: {told}.",
+            what=f"It cannot be read: {error.orig}.",
             advice="A view is read with its owner's rights: its owner needs SELECT on every table in it.",
             stops=True,
         )

@@ -63,7 +63,8 @@ async def batches(
 
 
 def _in_parts(connection: Connection, query: Select[Any], *, size: int) -> Iterator[Sequence[Sequence[Any]]]:
-    yield from connection.execute(query, execution_options={"yield_per": size}).partitions(size)
+    with connection.execute(query, execution_options={"yield_per": size}) as result:
+        yield from result.partitions(size)
 
 
 async def _of_persons(database: Database, user_ids: Sequence[str]) -> dict[str, Sequence[Any]]:

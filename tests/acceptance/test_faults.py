@@ -38,10 +38,8 @@ async def a_due_badge(world: World, **settings: Any) -> None:
 
 async def due_again(world: World) -> None:
     """As when the time has come that the ledger waits for."""
-    async with world.database.writing() as connection:
-        moment = datetime.now(UTC) - timedelta(seconds=1)
-        waiting = issuances.c.state == "pending"
-        await connection.execute(update(issuances).where(waiting).values(not_before=moment))
+    moment = datetime.now(UTC) - timedelta(seconds=1)
+    await world.do(update(issuances).where(issuances.c.state == "pending").values(not_before=moment))
 
 
 def calls(standin: Standin) -> list[str]:
@@ -418,8 +416,7 @@ async def test_who_lost_the_claim_writes_nothing_over_it(world: World, standin: 
     await a_due_badge(world)
 
     async def taken_over() -> None:
-        async with world.database.writing() as connection:
-            await connection.execute(update(issuances).values(claim="another"))
+        await world.do(update(issuances).values(claim="another"))
 
     await _while_held(world, standin, taken_over)
 
@@ -470,16 +467,14 @@ async def test_a_result_that_cannot_be_written_fails_the_run_and_the_next_one_fi
         "CREATE TRIGGER full BEFORE UPDATE ON badge_issuances WHEN NEW.state = 'issued' AND NEW.user_id = 'ada' "
         "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
     )
-    async with world.database.writing() as connection:
-        await connection.execute(text(full))
+    await world.do(text(full))
 
     state = await run()
 
     assert {row.user_id: row.state for row in await world.ledger()} == {"ada": "issuing", "bob": "issued"}
     assert state.is_failed()
 
-    async with world.database.writing() as connection:
-        await connection.execute(text("DROP TRIGGER full"))
+    await world.do(text("DROP TRIGGER full"))
     await world.end_leases()
     await run()
     assert {row.state for row in await world.ledger()} == {"issued"}

@@ -37,8 +37,7 @@ async def until_nothing_waits(world: World) -> None:
         if not any(row.state in ("pending", "issuing", "blocked") for row in await world.ledger()):
             return
         moment = datetime.now(UTC) - timedelta(seconds=1)
-        async with world.database.writing() as connection:
-            await connection.execute(update(issuances).where(issuances.c.state == "pending").values(not_before=moment))
+        await world.do(update(issuances).where(issuances.c.state == "pending").values(not_before=moment))
     raise AssertionError(Counter((row.state, row.reason) for row in await world.ledger()))
 
 

@@ -56,8 +56,7 @@ async def tagged(*tags: str) -> list[FlowRun]:
 
 
 async def counted(world: World, query: str) -> list[Any]:
-    async with world.database.reading() as connection:
-        return list(await connection.execute(text(query)))
+    return await world.read(text(query))
 
 
 async def a_mixed_day(world: World, standin: Standin) -> None:

@@ -218,7 +218,7 @@ async def test_what_is_wrong_is_said_in_words_to_act_on(
     await fill(platform)
     await migrate(laurel)
     await run(platform, wrong)
-    await laurel.dispose()  # what is set for a role holds for its new connections
+    laurel.engine.dispose()  # what is set for a role holds for its new connections
 
     found = await lacks_of(laurel)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from rules.ledger.eligibility import Award, Issuance
 from rules.ledger.manual import award_for
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
+from tests.support.databases import holding
 from tests.support.factories import ACHIEVEMENT, AWARDED, NOW, PORTAL, TEMPLATE, USER, an_award, an_issuance
 from tests.support.plans import BLOCKED, CANCELLED, DAY, FAILED, HOUR, ISSUED, ISSUING, PENDING, ledger, the_issuance
 
@@ -48,9 +50,8 @@ async def until_somebody_waits(database: Database) -> None:
     """Return once a statement waits for another transaction. On SQLite it waits before its first one, unseen."""
     waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     while database.engine.dialect.name == "postgresql":
-        async with database.reading() as connection:
-            if await connection.scalar(waiting):
-                return
+        if await database.read(lambda connection: connection.scalar(waiting)):
+            return
 
 
 # A new row
@@ -194,8 +195,7 @@ async def test_rows_of_other_people_and_achievements_stay(ready: Database) -> No
 async def test_a_row_that_a_run_claims_at_the_same_moment_is_the_run_s(ready: Database) -> None:
     issuance = await an_issuance(ready)
 
-    async with ready.writing() as connection:
-        await connection.run_sync(claiming.claim, [issuance], token="run-1", now=NOW, lease=HOUR)
+    async with holding(ready, partial(claiming.claim, issuance_ids=[issuance], token="run-1", now=NOW, lease=HOUR)):
         asking = asyncio.ensure_future(entered(ready))
         await asyncio.wait_for(until_somebody_waits(ready), timeout=60)
 
@@ -269,8 +269,7 @@ async def test_of_two_who_replace_it_at_the_same_moment_one_does(ready: Database
     cancelled = await an_issuance(ready, state=CANCELLED)
     issued = await an_issuance(ready, badge_template_id=EARLIER, state=ISSUED, credly_badge_id="badge-1")
 
-    async with ready.writing() as connection:
-        await connection.run_sync(by_hand._enter, REPLACING, [], (), now=NOW)
+    async with holding(ready, lambda connection: by_hand._enter(connection, REPLACING, [], (), now=NOW)):
         other = asyncio.ensure_future(entered(ready, replace(REPLACING, requested_by="another")))
         await asyncio.wait_for(until_somebody_waits(ready), timeout=60)
 

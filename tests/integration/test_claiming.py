@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from models import claiming
 from models.claiming import DueOrganization
@@ -15,6 +17,7 @@ from models.database import Database
 from models.ledger import BadgeIssuance
 from rules.reasons import Reason
 from rules.states import IssuanceState
+from tests.support.databases import holding
 from tests.support.factories import (
     AWARDED,
     NOW,
@@ -26,6 +29,7 @@ from tests.support.factories import (
     an_integration,
     an_issuance,
     change,
+    together,
 )
 from tests.support.plans import BLOCKED, CANCELLED, DAY, FAILED, HOUR, ISSUED, ISSUING, PENDING, ledger, the_issuance
 
@@ -54,8 +58,10 @@ async def released(database: Database, ids: Sequence[int], *, run: str = "run-1"
 
 
 async def some_issuances(database: Database, count: int) -> list[int]:
-    async with database.writing() as connection:
+    async def make(connection: Connection) -> list[int]:
         return [await an_issuance(connection, user=f"user-{number}") for number in range(count)]
+
+    return await together(database, make)
 
 
 async def states(database: Database) -> dict[str, IssuanceState]:
@@ -222,8 +228,7 @@ async def test_a_claimer_passes_by_what_another_is_taking(ready: Database) -> No
         pytest.skip("SQLite lets one writer in at a time: the others wait, and come to the same result")
     first, second = await some_issuances(ready, 2)
 
-    async with ready.engine.begin() as connection:
-        await connection.run_sync(claiming.claim, [first], token="run-1", now=NOW, lease=LEASE)
+    async with holding(ready, partial(claiming.claim, issuance_ids=[first], token="run-1", now=NOW, lease=LEASE)):
         taken = await asyncio.wait_for(claimed(ready, [first, second], run="run-2"), timeout=20)
 
     assert taken == [second]

@@ -48,7 +48,7 @@ async def set_time_zone(database: Database, zone: str) -> None:
     if database.engine.dialect.name == "postgresql":
         alter = text(f"ALTER DATABASE {database.engine.url.database} SET timezone TO {zone}")
         await database.write(Connection.execute, alter)
-        await database.dispose()
+        database.engine.dispose()
 
 
 async def plain(database: Database, query: str) -> list[Any]:

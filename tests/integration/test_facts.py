@@ -41,6 +41,7 @@ from tests.support.factories import (
     an_issuance,
     change,
     remove,
+    together,
 )
 from tests.support.plans import DAY, HOUR
 
@@ -354,11 +355,10 @@ async def test_a_correction_made_before_sending_reaches_the_badge(ready: Databas
 
 
 async def test_many_issuances_are_read_in_few_statements_each_with_its_own_person_in_order(ready: Database) -> None:
-    async with ready.writing() as connection:
-        ids = []
-        for number in range(40):
-            award = await an_award(connection, user=f"user-{number}")
-            ids.append(await an_issuance(connection, user=f"user-{number}", award_id=award))
+    ids = []
+    for number in range(40):
+        award = await an_award(ready, user=f"user-{number}")
+        ids.append(await an_issuance(ready, user=f"user-{number}", award_id=award))
 
     with statements_seen() as statements:
         facts = await found(ready, *reversed(ids))
@@ -371,8 +371,10 @@ async def test_many_issuances_are_read_in_few_statements_each_with_its_own_perso
 
 
 async def test_more_issuances_than_a_statement_takes_are_all_read(ready: Database) -> None:
-    async with ready.writing() as connection:
-        ids = [await an_issuance(connection, user=f"user-{number}") for number in range(1001)]
+    async def many(connection: Connection) -> list[int]:
+        return [await an_issuance(connection, user=f"user-{number}") for number in range(1001)]
+
+    ids = await together(ready, many)
 
     assert [each.issuance_id for each in await found(ready, *ids)] == ids
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from models import failed
 from models.database import Database
@@ -18,7 +19,18 @@ from rules.states import IssuanceState
 from settings import settings
 from tasks.plan import FAILED_LOOKED_AT, look_again_at_failed
 from tasks.runtime.run import run_context
-from tests.support.factories import AWARDED, NOW, TEMPLATE, an_award, an_email, an_issuance, change, remove, rows_of
+from tests.support.factories import (
+    AWARDED,
+    NOW,
+    TEMPLATE,
+    an_award,
+    an_email,
+    an_issuance,
+    change,
+    remove,
+    rows_of,
+    together,
+)
 from tests.support.plans import DAY, FAILED, HOUR, PENDING, ledger, the_issuance
 
 
@@ -124,12 +136,14 @@ async def test_without_anything_failed_nothing_is_written(configured: Database) 
 
 
 async def test_a_run_looks_at_so_many_and_the_next_one_goes_on_with_the_rest(configured: Database) -> None:
-    async with configured.writing() as connection:
+    async def fail(connection: Connection) -> None:
         for number in range(FAILED_LOOKED_AT):
             await an_issuance(connection, user=f"user-{number}", state=FAILED, reason=Reason.USER_MISSING)
-        await an_award(connection, "award-1")
-        last: dict[str, Any] = {"looked_again_at": AWARDED + HOUR, "award_id": "award-1"}
-        await an_issuance(connection, state=FAILED, reason=Reason.NAME_MISSING, **last)
+
+    await together(configured, fail)
+    await an_award(configured, "award-1")
+    last: dict[str, Any] = {"looked_again_at": AWARDED + HOUR, "award_id": "award-1"}
+    await an_issuance(configured, state=FAILED, reason=Reason.NAME_MISSING, **last)
 
     assert FAILED_LOOKED_AT == 500
     assert await looked_again() == 0

@@ -43,8 +43,7 @@ def refused_by(constraint: str) -> Any:
 
 
 async def sql(database: Database, statement: str, **values: Any) -> None:
-    async with database.writing() as connection:
-        await connection.execute(text(statement), values)
+    await database.write(lambda connection: connection.execute(text(statement), values))
 
 
 async def test_a_user_has_one_primary_address_at_most(database: Database) -> None:

@@ -21,7 +21,8 @@ portals = table(Portal)
 
 def one_by_one(connection: Connection) -> Iterator[str]:
     query = select(portals.c.id).order_by(portals.c.id)
-    yield from connection.execute(query, execution_options={"yield_per": 1}).scalars()
+    with connection.execute(query, execution_options={"yield_per": 1}) as result:
+        yield from result.scalars()
 
 
 async def test_parts_are_of_one_moment(database: Database) -> None:

@@ -194,9 +194,8 @@ async def test_one_portal_can_be_planned_alone(ready: Database, portal: str, ent
 
 
 async def test_several_plans_at_once_enter_each_badge_once(ready: Database) -> None:
-    async with ready.writing() as connection:
-        for number in range(40):
-            await an_award(connection, user=f"user-{number}")
+    for number in range(40):
+        await an_award(ready, user=f"user-{number}")
 
     counts = await asyncio.gather(*(planned(ready) for _ in range(5)))
 

@@ -44,9 +44,8 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def large(ready: Database) -> Database:
     """Everything was planned: the ledger has a row for each award."""
-    async with ready.writing() as connection:
-        for number in range(USERS):
-            await an_award(connection, f"award-{number:02}", user=f"user-{number:02}", awarded_at=LONG_AGO)
+    for number in range(USERS):
+        await an_award(ready, f"award-{number:02}", user=f"user-{number:02}", awarded_at=LONG_AGO)
     await planned(ready)
     return ready
 

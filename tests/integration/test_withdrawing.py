@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from models import audit
 from models.by_hand import Request, facts_of_request, pair_of
@@ -63,8 +63,7 @@ async def put_withdrawn_at(database: Database, value: str, award: str = "award-1
     if database.engine.dialect.name == "postgresql" and "infinity" not in raw:
         raw = f"{raw}+00"
     statement = f"UPDATE achievement_awards SET withdrawn_at = '{raw}' WHERE id = '{award}'"
-    async with database.writing() as connection:
-        await connection.execute(text(statement))
+    await database.write(Connection.execute, text(statement))
 
 
 async def issued_without_award(database: Database, *, now: datetime = NOW) -> list[int]:

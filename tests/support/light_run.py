@@ -4,8 +4,8 @@ Every part that decides, stores or speaks to Credly is the real one; what is lef
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate
 
@@ -14,7 +14,6 @@ from prefect import State
 from prefect.logging import disable_run_logger
 from prefect.states import Completed
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.database import Answer, Database, Given
 from rules.reasons import Reason
@@ -45,18 +44,11 @@ class MortalDatabase(Database):
         """Say whether its moment has come."""
         return self._left is not None and self._left < 0
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Open a write transaction, unless this is the moment to die."""
-        with self._moment():
-            async with super().writing() as connection:
-                yield connection
-
     async def write(
         self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
     ) -> Answer:
-        """Write in one go, unless this is the moment to die. On PostgreSQL that is `writing`, which counts it."""
-        with self._moment() if self.engine.dialect.name == "sqlite" else nullcontext():
+        """Write, unless this is the moment to die."""
+        with self._moment():
             return await super().write(work, *args, **kwargs)
 
     @contextmanager

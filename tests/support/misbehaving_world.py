@@ -108,13 +108,11 @@ class Academy:
     async def withdraw(self, *users: str) -> None:
         awards = table(AchievementAward)
         mine = awards.c.user_id.in_(users)
-        async with self.database.writing() as connection:
-            await connection.execute(update(awards).where(mine).values(withdrawn_at=self.clock.now()))
+        await factories.do(self.database, update(awards).where(mine).values(withdrawn_at=self.clock.now()))
 
     async def end_tokens_soon(self) -> None:
         """As far as is known: then Credly is asked again."""
-        async with self.database.writing() as connection:
-            await connection.execute(update(table(CredlyConnection)).values(token_ends_at=self.clock.now()))
+        await factories.do(self.database, update(table(CredlyConnection)).values(token_ends_at=self.clock.now()))
 
     async def ledger(self) -> list[Any]:
         return list(await factories.rows_of(self.database, BadgeIssuance))
