@@ -274,13 +274,6 @@ class LaurelMachine(RuleBasedStateMachine):
         self._plan_what_was_foretold()
         self.do(light_run(self.laurel))
 
-    @rule(changes=st.lists(platform_changes | peoples_changes, max_size=5))
-    def plan(self, changes: list[Change]) -> None:
-        for change in changes:
-            self._do_change(change)
-        self._allow()
-        self._plan_what_was_foretold()
-
     def _plan_what_was_foretold(self) -> None:
         pairs = [(user, achievement) for user in USERS for achievement in PORTAL_OF]
         told = [self.do(foretold(self.database, *pair, now=self.now())) for pair in pairs]
