@@ -31,12 +31,12 @@ async def explain(user: UserId, achievement: PlatformId) -> State[None]:
 
 async def on_terminal(*, user: str, achievement: str, masked: bool) -> int:
     """Write the story to standard output, or what was wrong to standard error; return the exit code."""
-    async with run_context() as run:
-        try:
+    try:
+        async with run_context() as run:
             sys.stdout.write(text(await story_of(run, user, achievement), masked=masked))
-        except Mistake as mistake:
-            sys.stderr.write(f"{mistake}\n")
-            return 1
+    except Mistake as mistake:
+        sys.stderr.write(f"{mistake}\n")
+        return 1
     return 0
 
 

@@ -126,10 +126,13 @@ async def test_a_table_that_is_missing_is_named_with_what_to_do(
         await read("SELECT 1 FRM user_emails")
 
 
-@pytest.mark.parametrize("module", ["flows.check", "alembic", "models.import_csv", "models.find_user", "reports.html"])
+@pytest.mark.parametrize(
+    "module", ["flows.check", "flows.explain", "alembic", "models.import_csv", "models.find_user", "reports.html"]
+)
 def test_every_command_says_it_in_one_line(module: str, tmp_path: Path) -> None:
     (tmp_path / "portals.csv").write_text("id,name\n")
     arguments = {"alembic": ["upgrade", "head"], "models.import_csv": [str(tmp_path)], "models.find_user": ["x@y.test"]}
+    arguments["flows.explain"] = ["--user", "u", "--achievement", "a"]
     url = "postgresql://laurel:s3cret@127.0.0.1:1/platform"
 
     done = subprocess.run(
