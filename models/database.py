@@ -43,6 +43,7 @@ class Database:
         # Writers of this process queue here, not in SQLite, where each would hold a connection and poll for its turn.
         self._writing = ThreadPoolExecutor(1, "laurel-writing") if on_sqlite else self._reading
         self.platform = Platform(self)
+        self.stepped: Callable[[], None] = _nothing  # called after each transaction, and each part of a long one
 
     def __repr__(self) -> str:
         return f"Database({make_url(self.url).render_as_string(hide_password=True)!r})"
@@ -56,7 +57,7 @@ class Database:
             with self._connected(self._for_reading) as connection:
                 return work(connection, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self._reading, look)
+        return await self._in_thread(self._reading, look)
 
     async def read_in_parts(
         self,
@@ -76,6 +77,7 @@ class Database:
         with ThreadPoolExecutor(1, "laurel-reading") as own:
             try:
                 while (part := await loop.run_in_executor(own, next, parts, None)) is not None:
+                    self.stepped()
                     yield part
             finally:
                 await loop.run_in_executor(own, parts.close)
@@ -92,7 +94,12 @@ class Database:
             with self._connected(self._for_writing) as connection, connection.begin():
                 return work(connection, *args, **kwargs)
 
-        return await asyncio.get_running_loop().run_in_executor(self._writing, transact)
+        return await self._in_thread(self._writing, transact)
+
+    async def _in_thread(self, threads: ThreadPoolExecutor, work: Callable[[], Answer]) -> Answer:
+        answer = await asyncio.get_running_loop().run_in_executor(threads, work)
+        self.stepped()
+        return answer
 
     def _connected(self, engine: Engine) -> Connection:
         try:
@@ -113,6 +120,10 @@ class Database:
         """How many connections are in use now."""
         pool: Any = self.engine.pool
         return int(pool.checkedout())
+
+
+def _nothing() -> None:
+    """Nobody watches whether anything is done."""
 
 
 class Platform:

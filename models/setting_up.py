@@ -57,6 +57,15 @@ def enable(
     return before, take_along(connection, achievement_id, values["badge_template_id"], now=now), held
 
 
+def release_own_hold(
+    connection: Connection, achievement_id: str, values: Mapping[str, Any], *, held_at: datetime
+) -> None:
+    """Let go what `enable` has held, unless somebody has changed the settings meanwhile."""
+    same = [integrations.c[name].is_not_distinct_from(values[name]) for name in ("issue_since", "badge_template_id")]
+    mine = integrations.c.achievement_id == achievement_id, integrations.c.held_at == held_at
+    connection.execute(update(integrations).where(*mine, *same).values(held_at=None, **_CHANGED))
+
+
 def covers_from(integration: CredlyIntegration) -> datetime:
     """Return the moment from which awards are covered."""
     return integration.issue_since or integration.enabled_at

@@ -92,7 +92,7 @@ async def _store(run: Run, place: Place, values: dict[str, Any], *, cap: int, mo
     before, moved, held = await run.database.write(setting_up.enable, achievement, values, now=moment)
     due = await count_due_at_once(run.database, achievement, now=moment)
     if held and due <= cap:
-        await run.database.write(setting_up.put_integration, achievement, {"held_at": None})
+        await run.database.write(setting_up.release_own_hold, achievement, values, held_at=moment)
     after = await run.database.read(directory.integration_of, achievement)
     if after is None:
         raise AssertionError

@@ -1,9 +1,10 @@
 """Awards whose rows are gone from the platform: in which portals that counts as a withdrawal."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_
 
 from models.database import Database
 from models.ledger import BadgeIssuance
@@ -29,58 +30,60 @@ _COUNTED = and_(
 class Deletions:
     """Finds the portals in which a missing award counts, and those that have lost too many at once for that.
 
-    A portal is looked at once, and only where an award is missing.
+    A portal is looked at where an award is missing, and again where more are missing than were counted then: its
+    awards may be reloaded at this moment.
     """
 
     def __init__(self, database: Database, setup: Setup, *, now: datetime) -> None:
         self._database, self._setup, self._now = database, setup, now
-        self._looked_at: dict[str, Loss] = {}
+        self._losses: dict[str, Loss] = {}
+        self._seen = Counter[str]()
 
     @property
     def lost(self) -> tuple[Loss, ...]:
         """The portals of whose awards too many are missing, so that none counts as withdrawn by that."""
-        return tuple(loss for _, loss in sorted(self._looked_at.items()) if loss.is_large)
+        return tuple(loss for _, loss in sorted(self._losses.items()) if loss.is_large)
 
     async def counting(
         self, rows: Mapping[Key, Sequence[Issuance]], awards: Mapping[Key, Sequence[Award]]
     ) -> frozenset[str]:
         """Return the portals of these rows in which a missing award counts as withdrawn."""
-        missing = {
+        missing = Counter(
             row.portal_id
             for key, of_key in rows.items()
             for row in of_key
             if row.portal_id in self._setup.deletions_may_count and _misses(row, awards.get(key, ()))
-        }
-        for portal_id in missing - self._looked_at.keys():
-            self._looked_at[portal_id] = await loss_of(self._database, portal_id, now=self._now)
-        return frozenset(portal for portal in missing if not self._looked_at[portal].is_large)
+        )
+        self._seen += missing
+        doubtful = [
+            each for each in missing if each not in self._losses or self._seen[each] > self._losses[each].missing
+        ]
+        if doubtful:
+            self._losses |= await losses_of(self._database, portal_ids=doubtful, now=self._now)
+            self._seen = Counter({key: count for key, count in self._seen.items() if key not in doubtful})
+        return frozenset(portal for portal in missing if not self._losses[portal].is_large)
 
 
 async def large_losses(database: Database, *, portal_ids: Collection[str] | None = None, now: datetime) -> list[Loss]:
     """Return the portals (of these, if given) of whose awards too many are missing from the platform at once."""
-    portals = await database.read(_portals) if portal_ids is None else sorted(portal_ids)
-    losses = [await loss_of(database, portal_id, now=now) for portal_id in portals]
-    return [loss for loss in losses if loss.is_large]
+    losses = await losses_of(database, portal_ids=portal_ids, now=now)
+    return [loss for _, loss in sorted(losses.items()) if loss.is_large]
 
 
-def _portals(connection: Connection) -> list[str]:
-    query = select(issuances.c.portal_id).distinct().order_by(issuances.c.portal_id)
-    return list(connection.execute(query).scalars())
-
-
-async def loss_of(database: Database, portal_id: str, *, now: datetime) -> Loss:
-    """Count the awards behind a portal's issuances, and those of them that the platform has not."""
-    after = missing = counted = 0
-    while True:
-        rows = await database.read(
-            issuances_behind, after, _COUNTED, issuances.c.portal_id == portal_id, size=_AT_A_TIME
-        )
+async def losses_of(database: Database, *, portal_ids: Collection[str] | None, now: datetime) -> dict[str, Loss]:
+    """Count the awards behind the portals' issuances, and those of them that the platform has not, in one pass."""
+    of_portals = [] if portal_ids is None else [issuances.c.portal_id.in_(portal_ids)]
+    missing, counted = Counter[str](), Counter[str]()
+    after, full = 0, True
+    while full:
+        rows = await database.read(issuances_behind, after, _COUNTED, *of_portals, size=_AT_A_TIME, whole=True)
         awards = await database.platform.read(awards_of, _keys(rows), now=now)
-        missing += sum(_misses(row, awards[key]) for key, row in rows)
-        counted += len(rows)
-        if len(rows) < _AT_A_TIME:
-            return Loss(portal_id=portal_id, missing=missing, awards=counted)
-        after = rows[-1][1].issuance_id
+        missing.update(row.portal_id for key, row in rows if _misses(row, awards[key]))
+        counted.update(row.portal_id for _, row in rows)
+        full = len(rows) == _AT_A_TIME
+        after = rows[-1][1].issuance_id if rows else after
+    portals = counted.keys() | set(portal_ids or ())
+    return {each: Loss(portal_id=each, missing=missing[each], awards=counted[each]) for each in portals}
 
 
 def _keys(rows: Iterable[tuple[Key, Issuance]]) -> Collection[Key]:

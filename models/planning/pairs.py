@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, not_, select
 
+from models.by_key import portions
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform.awards import Key, by_achievement
@@ -23,8 +24,24 @@ _ENDED = [IssuanceState.ISSUED, IssuanceState.ISSUING, IssuanceState.CANCELLED]
 # Written out, so that both engines see which partial index it means.
 OPEN: ColumnElement[bool] = issuances.c.state.not_in(bindparam("ended", _ENDED, expanding=True, literal_execute=True))
 _BY_ID = "INDEXED BY ix_badge_issuances_open"  # else SQLite takes the index by state, and sorts all that is open
-_OWN = tuple(name for name in Issuance.__dataclass_fields__ if name != "issuance_id")
-_COLUMNS = (issuances.c.id, issuances.c.achievement_id, issuances.c.user_id, *(issuances.c[name] for name in _OWN))
+_WHOLE = "NOT INDEXED"  # else SQLite sorts all of one state for each page
+_COLUMNS = tuple(
+    issuances.c[name]
+    for name in (
+        "id",
+        "achievement_id",
+        "user_id",
+        "badge_template_id",
+        "portal_id",
+        "state",
+        "origin",
+        "reason",
+        "award_id",
+        "awarded_at",
+        "credly_badge_id",
+        "replaces_badge_id",
+    )
+)  # in the order in which `_with_key` unpacks them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +61,17 @@ class Setup:
         return min((each.covers_from for each in self.coverages.values()), default=None)
 
 
-def setup_of(connection: Connection) -> Setup:
-    """Return what is set up now."""
+def setup_of(connection: Connection, achievement_ids: Iterable[str] | None = None) -> Setup:
+    """Return what is set up now; of these achievements only, held until the transaction ends, if they are given.
+
+    Held before the rows are read: so what is decided for an integration is written before that changes.
+    """
     since = func.coalesce(integrations.c.issue_since, integrations.c.enabled_at).label("covers_from")
     query = select(integrations.c.achievement_id, integrations.c.badge_template_id, since, integrations.c.earned_again)
+    if achievement_ids is not None:
+        query = query.where(integrations.c.achievement_id.in_(list(achievement_ids)))
+        query = query.order_by(integrations.c.achievement_id).with_for_update(read=True)
+    found = connection.execute(query).all()
     connected = connection.execute(select(connections.c.portal_id, connections.c.deletion_withdraws)).all()
     return Setup(
         coverages={
@@ -56,7 +80,7 @@ def setup_of(connection: Connection) -> Setup:
                 covers_from=row.covers_from,
                 replaces=row.earned_again is EarnedAgain.REPLACE,
             )
-            for row in connection.execute(query)
+            for row in found
         },
         connected=frozenset(row.portal_id for row in connected),
         deletions_may_count=frozenset(row.portal_id for row in connected if row.deletion_withdraws),
@@ -89,7 +113,7 @@ def rows_of(connection: Connection, keys: Collection[Key], *, held: bool = False
     """Return the rows of each pair, the oldest first; with `held` until the transaction ends."""
     query = select(*_COLUMNS).order_by(issuances.c.id)
     if held:
-        query = query.with_for_update()
+        query = query.with_for_update(key_share=True)  # calls may be kept meanwhile
     found: dict[Key, list[Issuance]] = {key: [] for key in keys}
     for key, row in map(_with_key, _of_keys(connection, query, keys)):
         found.setdefault(key, []).append(row)
@@ -130,18 +154,23 @@ def open_behind(
 
 
 def issuances_behind(
-    connection: Connection, after_id: int, *among: ColumnElement[bool], size: int
+    connection: Connection, after_id: int, *among: ColumnElement[bool], size: int, whole: bool = False
 ) -> list[tuple[Key, Issuance]]:
-    """Return the next issuances of these in the order of their ids, with the pair of each."""
+    """Return the next issuances of these in the order of their ids, with the pair of each.
+
+    `whole`: they are a large part of the ledger, which is read in its own order.
+    """
     query = select(*_COLUMNS).where(issuances.c.id > after_id, *among).order_by(issuances.c.id).limit(size)
-    return _with_keys(connection, query)
+    return _with_keys(connection, query.with_hint(issuances, _WHOLE, "sqlite") if whole else query)
 
 
 def rows_among(
     connection: Connection, keys: Collection[Key], *among: ColumnElement[bool]
 ) -> list[tuple[Key, Issuance]]:
-    """Return those rows of these pairs."""
-    return [_with_key(row) for row in _of_keys(connection, select(*_COLUMNS).where(*among), keys)]
+    """Return those rows of these pairs; by their ids, else SQLite reads all of one state for each achievement."""
+    ids = [row.id for row in _of_keys(connection, select(issuances.c.id), keys)]
+    query = select(*_COLUMNS).where(*among)
+    return [each for part in portions(ids) for each in _with_keys(connection, query.where(issuances.c.id.in_(part)))]
 
 
 def _with_keys(connection: Connection, query: Select) -> list[tuple[Key, Issuance]]:  # type: ignore[type-arg]

@@ -8,7 +8,7 @@ Each step reads a page of the platform, asks the ledger which of it has an activ
 awards, rows and settings of each pair, on which rules/ledger/eligibility.py decides.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -97,9 +97,12 @@ async def plan(database: Database, *, now: datetime, portal_id: str | None = Non
     Safe to run at any time and by several at once: what is written is decided on what the ledger has then. A plan of
     one portal leaves the cursor of all portals where it is.
     """
+    connected = await database.read(_newly_connected, portal_id)  # before what is set up, which then has them
     planning = await begin(database, now=now, portal_id=portal_id)
     counts = await _restore_cancelled_replacements(planning)
-    counts += await _unblock_newly_connected(planning)
+    for portal, connected_at in connected:
+        counts += await _unblock(planning, portal)
+        await database.write(_note_connection, portal, connected_at, now)
     cursor = await database.read(cursor_of, Round.RECENT)
     async for keys in _awarded(planning, after=min(cursor.moved_at or now, now), until=now):
         counts += await _update(planning, keys)
@@ -109,17 +112,18 @@ async def plan(database: Database, *, now: datetime, portal_id: str | None = Non
 
 
 async def sweep(database: Database, wanted: Sweep, *, now: datetime, portal_id: str | None = None) -> PlanCounts:
-    """Planning for what `plan` cannot see: what changed settings make eligible, and what was written down late.
+    """Look for what `plan` cannot see: what changed settings make eligible, and what was written down late.
 
     Goes through integrations that are new or changed, the newest awards of the last days, and a bounded part of
     everything, reading only; where something changes, a short transaction writes it. What is done stays done where
     something fails, and the next run goes on behind it.
     """
+    changed = await database.read(_changed_integrations)  # before what is set up, which then has their settings
     planning = await begin(database, now=now, portal_id=portal_id)
     counts = PlanCounts()
-    for achievement_id in await database.read(_changed_integrations):
-        if planning.concerns(achievement_id):
-            counts += await _sweep_integration(planning, achievement_id)
+    for integration in changed:
+        if planning.concerns(integration.achievement_id):
+            counts += await _sweep_integration(planning, integration)
     counts += await _continue_round(planning, Round.OPEN, wanted)
     start = await database.platform.read(start_of_newest, now - wanted.recent, now, count=wanted.at_least)
     async for keys in _awarded(planning, after=start, until=now):
@@ -129,13 +133,14 @@ async def sweep(database: Database, wanted: Sweep, *, now: datetime, portal_id: 
 
 async def _awarded(planning: Planning, *, after: datetime, until: datetime) -> AsyncIterator[Collection[Key]]:
     """Yield the pairs to look at among what was awarded in a span, page by page."""
-    since = planning.setup.earliest
-    reached: datetime | None = after
-    while since is not None and reached is not None:
-        page, reached = await planning.database.platform.read(
-            awarded_between, reached, until, size=AT_A_TIME, now=planning.now, since=since
+    since, following = planning.setup.earliest, None
+    while since is not None:
+        awards, following = await planning.database.platform.read(
+            awarded_between, after, until, following=following, size=AT_A_TIME, now=planning.now, since=since
         )
-        yield await _without_issuance(planning, page.awards)
+        yield await _without_issuance(planning, awards)
+        if following is None:
+            return
 
 
 async def _without_issuance(planning: Planning, awards: Iterable[Row[str, str, datetime]]) -> Collection[Key]:
@@ -145,9 +150,9 @@ async def _without_issuance(planning: Planning, awards: Iterable[Row[str, str, d
         coverage = planning.setup.coverages.get(achievement_id)
         if coverage is None or awarded_at < coverage.covers_from or not planning.concerns(achievement_id):
             continue
-        moment = latest.setdefault((achievement_id, user_id), awarded_at)
-        if moment < awarded_at <= planning.now:
-            latest[achievement_id, user_id] = awarded_at
+        known = latest.get((achievement_id, user_id))
+        if known is None or (awarded_at <= planning.now and not awarded_at <= known <= planning.now):
+            latest[achievement_id, user_id] = awarded_at  # the last one whose moment has come, if one's has
     if not latest:
         return ()
     active = await planning.database.read(active_among, latest)
@@ -161,20 +166,24 @@ def _is_replaced(planning: Planning, key: Key, issued: datetime | None, latest: 
 
 
 async def _update(planning: Planning, keys: Collection[Key]) -> PlanCounts:
-    """Read what the platform has of these pairs, and let the ledger follow."""
-    counts = PlanCounts()
-    for part in portions(sorted(keys), _WRITTEN_TOGETHER):
-        of_platform = OfPlatform(
-            awards=await planning.database.platform.read(awards_of, part, now=planning.now), portals=planning.portals
-        )
-        counting: Collection[str] = ()
-        if planning.setup.deletions_may_count:
-            counting = await planning.deletions.counting(
-                await planning.database.read(rows_of, part), of_platform.awards
+    """Read what there is of these pairs, and let the ledger follow."""
+    return await _follow(planning, await planning.database.read(rows_of, keys)) if keys else PlanCounts()
+
+
+async def _follow(planning: Planning, rows: Mapping[Key, Sequence[Issuance]]) -> PlanCounts:
+    """Write what changes of these pairs; for the others nothing is written, and no lock is taken."""
+    counts, database = PlanCounts(), planning.database
+    for part in portions(sorted(rows), _WRITTEN_TOGETHER):
+        mine = {key: rows[key] for key in part}
+        awards = await database.platform.read(awards_of, part, now=planning.now)
+        of_platform = OfPlatform(awards=awards, portals=planning.portals)
+        counting = await planning.deletions.counting(mine, awards)
+        pairs = pairs_of(mine, of_platform, planning.setup, deletions_count=counting)
+        changing = [key for key, pair in pairs.items() if any(each.changes for each in decide(pair, now=planning.now))]
+        if changing:
+            counts += await database.write(
+                apply_decisions, changing, of_platform, deletions_count=counting, now=planning.now
             )
-        counts += await planning.database.write(
-            apply_decisions, part, of_platform, deletions_count=counting, now=planning.now
-        )
     return counts
 
 
@@ -184,15 +193,11 @@ async def _restore_cancelled_replacements(planning: Planning) -> PlanCounts:
     return await _update_rows(planning, *cancelled)
 
 
-async def _unblock_newly_connected(planning: Planning) -> PlanCounts:
-    """What waited for connections that are new or were changed since the last run."""
-    counts = PlanCounts()
-    for portal_id in await planning.database.read(_newly_connected, planning.portal_id):
-        not_connected = issuances.c.reason == Reason.PORTAL_NOT_CONNECTED
-        waiting = issuances.c.state == IssuanceState.BLOCKED, not_connected, issuances.c.portal_id == portal_id
-        counts += await _update_rows(planning, *waiting)
-        await planning.database.write(_note_connection, portal_id, planning.now)
-    return counts
+async def _unblock(planning: Planning, portal_id: str) -> PlanCounts:
+    """What waited for a connection that is new or was changed since the last run."""
+    not_connected = issuances.c.reason == Reason.PORTAL_NOT_CONNECTED
+    waiting = issuances.c.state == IssuanceState.BLOCKED, not_connected, issuances.c.portal_id == portal_id
+    return await _update_rows(planning, *waiting)
 
 
 async def _update_rows(planning: Planning, *among: ColumnElement[bool]) -> PlanCounts:
@@ -202,38 +207,29 @@ async def _update_rows(planning: Planning, *among: ColumnElement[bool]) -> PlanC
         among = (*among, issuances.c.portal_id == planning.portal_id)
     while full:
         rows = await planning.database.read(issuances_behind, after, *among, size=AT_A_TIME)
-        counts += await _update(planning, await _changing(planning, rows))
+        counts += await _follow(planning, _by_key(rows))
         full = len(rows) == AT_A_TIME
         after = rows[-1][1].issuance_id if rows else after
     return counts
 
 
-async def _changing(planning: Planning, rows: Sequence[tuple[Key, Issuance]]) -> Collection[Key]:
-    """Return the pairs of those rows that change; nothing is written, and no lock is taken for what stays."""
-    if not rows:
-        return ()
-    by_key: dict[Key, list[Issuance]] = {}
+def _by_key(rows: Iterable[tuple[Key, Issuance]]) -> dict[Key, list[Issuance]]:
+    found: dict[Key, list[Issuance]] = {}
     for key, row in rows:
-        by_key.setdefault(key, []).append(row)
-    awards = await planning.database.platform.read(awards_of, by_key, now=planning.now)
-    counting = await planning.deletions.counting(by_key, awards) if planning.setup.deletions_may_count else ()
-    of_platform = OfPlatform(awards=awards, portals=planning.portals)
-    pairs = pairs_of(by_key, of_platform, planning.setup, deletions_count=counting)
-    return [
-        key for key, pair in pairs.items() if any(each.changes and each.row for each in decide(pair, now=planning.now))
-    ]
+        found.setdefault(key, []).append(row)
+    return found
 
 
-async def _sweep_integration(planning: Planning, achievement_id: str) -> PlanCounts:
+async def _sweep_integration(planning: Planning, before: Row[Any]) -> PlanCounts:
     """Look at all awards of one achievement, and note that this was done unless it was changed meanwhile."""
-    before = await planning.database.read(_integration, achievement_id)
+    achievement_id = before.achievement_id
     counts = await _update_rows(planning, issuances.c.achievement_id == achievement_id, OPEN)
     cursor: Key | None = (achievement_id, "")
     while cursor is not None:
         page = await _next_awards(planning, cursor, within=achievement_id)
         counts += await _update(planning, await _without_issuance(planning, page.awards))
         cursor = page.following
-    await planning.database.write(_note_integration, achievement_id, before, planning.now)
+    await planning.database.write(_note_integration, before, planning.now)
     return counts
 
 
@@ -248,7 +244,7 @@ async def _continue_round(planning: Planning, which: Round, wanted: Sweep) -> Pl
     counts, ended = PlanCounts(), False
     while not ended and (left > 0 or wanted.full):
         found, rows, following = await (_next_open if which is Round.OPEN else _next_covered)(planning, cursor)
-        counts += await _update(planning, found)
+        counts += await _follow(planning, found)
         ended, left = following is None, left - rows
         cursor = cursor.moved(rows=rows, after=following)
         if kept:
@@ -256,13 +252,13 @@ async def _continue_round(planning: Planning, which: Round, wanted: Sweep) -> Pl
     return counts
 
 
-_Step = tuple[Collection[Key], int, dict[str, Any] | None]
+_Step = tuple[Mapping[Key, Sequence[Issuance]], int, dict[str, Any] | None]
 
 
 async def _next_open(planning: Planning, cursor: Cursor) -> _Step:
     rows = await planning.database.read(open_behind, cursor.after_id, size=AT_A_TIME, portal_id=planning.portal_id)
     more = len(rows) == AT_A_TIME
-    return await _changing(planning, rows), len(rows), {"after_id": rows[-1][1].issuance_id} if more else None
+    return _by_key(rows), len(rows), {"after_id": rows[-1][1].issuance_id} if more else None
 
 
 async def _next_covered(planning: Planning, cursor: Cursor) -> _Step:
@@ -270,7 +266,8 @@ async def _next_covered(planning: Planning, cursor: Cursor) -> _Step:
     following = None
     if page.following is not None:
         following = dict(zip(("after_achievement", "after_user"), page.following, strict=True))
-    return await _without_issuance(planning, page.awards), page.rows, following
+    keys = await _without_issuance(planning, page.awards)
+    return await planning.database.read(rows_of, keys) if keys else {}, page.rows, following
 
 
 async def _next_awards(planning: Planning, after: Key, *, within: str | None = None) -> Page:
@@ -320,28 +317,24 @@ async def count_due_at_once(database: Database, achievement_id: str, *, now: dat
     return due
 
 
-def _changed_integrations(connection: Connection) -> list[str]:
-    query = select(integrations.c.achievement_id).where(integrations.c.planned_at.is_(None))
-    return list(connection.execute(query.order_by(integrations.c.achievement_id)).scalars())
+def _changed_integrations(connection: Connection) -> Sequence[Row[Any]]:
+    query = select(integrations).where(integrations.c.planned_at.is_(None))
+    return connection.execute(query.order_by(integrations.c.achievement_id)).all()
 
 
-def _integration(connection: Connection, achievement_id: str) -> Row[Any] | None:
-    mine = integrations.c.achievement_id == achievement_id
-    return connection.execute(select(integrations).where(mine)).one_or_none()
-
-
-def _note_integration(connection: Connection, achievement_id: str, before: Row[Any] | None, now: datetime) -> None:
-    mine = integrations.c.achievement_id == achievement_id
-    same = [] if before is None else [integrations.c[n].is_not_distinct_from(getattr(before, n)) for n in _SETTINGS]
+def _note_integration(connection: Connection, before: Row[Any], now: datetime) -> None:
+    same = [integrations.c[name].is_not_distinct_from(getattr(before, name)) for name in _SETTINGS]
+    mine = integrations.c.achievement_id == before.achievement_id
     connection.execute(update(integrations).where(mine, *same).values(planned_at=now))
 
 
-def _newly_connected(connection: Connection, portal_id: str | None) -> list[str]:
-    query = select(connections.c.portal_id).where(connections.c.planned_at.is_(None))
+def _newly_connected(connection: Connection, portal_id: str | None) -> list[tuple[str, datetime]]:
+    query = select(connections.c.portal_id, connections.c.connected_at).where(connections.c.planned_at.is_(None))
     if portal_id is not None:
         query = query.where(connections.c.portal_id == portal_id)
-    return list(connection.execute(query).scalars())
+    return [(row.portal_id, row.connected_at) for row in connection.execute(query)]
 
 
-def _note_connection(connection: Connection, portal_id: str, now: datetime) -> None:
-    connection.execute(update(connections).where(connections.c.portal_id == portal_id).values(planned_at=now))
+def _note_connection(connection: Connection, portal_id: str, connected_at: datetime, now: datetime) -> None:
+    same = connections.c.portal_id == portal_id, connections.c.connected_at == connected_at
+    connection.execute(update(connections).where(*same).values(planned_at=now))

@@ -6,12 +6,11 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement
 
-from models.by_key import portions
 from models.database import Database
 from models.ledger import BadgeIssuance
 from models.planning.deletions import Deletions
 from models.planning.pairs import issuances_behind, rows_among, setup_of
-from models.platform.awards import Key, awards_of, withdrawn_keys
+from models.platform.awards import Key, awards_of, withdrawn_behind
 from models.tables import table
 from rules.ledger.eligibility import Issuance, Pair, is_withdrawn
 from rules.withdrawal import Loss
@@ -60,17 +59,17 @@ async def _candidates(
     database: Database,
     among: Sequence[ColumnElement[bool]],
     portal_ids: Collection[str],
-    deletions_may_count: Collection[str],
+    deletions_may_count: frozenset[str],
     now: datetime,
 ) -> AsyncIterator[list[tuple[Key, Issuance]]]:
-    keys = await database.platform.read(withdrawn_keys, now=now)
-    for part in portions(keys, _AT_A_TIME):
-        yield await database.read(rows_among, part, issuances.c.portal_id.in_(portal_ids), *among)
-    for portal_id in sorted(set(portal_ids) & set(deletions_may_count)):
-        after, full = 0, True
-        while full:
-            mine = issuances.c.portal_id == portal_id
-            rows = await database.read(issuances_behind, after, mine, *among, size=_AT_A_TIME)
-            yield rows
-            full = len(rows) == _AT_A_TIME
-            after = rows[-1][1].issuance_id if rows else after
+    following: Key | None = ("", "")
+    while following is not None:
+        keys, following = await database.platform.read(withdrawn_behind, following, size=_AT_A_TIME, now=now)
+        yield await database.read(rows_among, keys, issuances.c.portal_id.in_(portal_ids), *among)
+    of_portals = issuances.c.portal_id.in_(sorted(set(portal_ids) & set(deletions_may_count)))
+    after, full = 0, not deletions_may_count.isdisjoint(portal_ids)
+    while full:
+        rows = await database.read(issuances_behind, after, of_portals, *among, size=_AT_A_TIME, whole=True)
+        yield rows
+        full = len(rows) == _AT_A_TIME
+        after = rows[-1][1].issuance_id if rows else after

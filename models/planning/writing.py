@@ -67,8 +67,9 @@ def apply_decisions(
     now: datetime,
 ) -> PlanCounts:
     """Decide on these pairs by what the ledger has in this transaction, and write it; return what changed."""
+    setup = setup_of(connection, {achievement_id for achievement_id, _ in keys})
     rows = rows_of(connection, sorted(keys), held=True)
-    pairs = pairs_of(rows, of_platform, setup_of(connection), deletions_count=deletions_count)
+    pairs = pairs_of(rows, of_platform, setup, deletions_count=deletions_count)
     decided = [(key, each) for key, pair in pairs.items() for each in decide(pair, now=now) if each.changes]
     by_action: dict[Action, list[tuple[Key, Decision]]] = {}
     for key, each in decided:

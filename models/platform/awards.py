@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -10,6 +11,8 @@ from sqlalchemy import (
     Row,
     and_,
     case,
+    func,
+    literal,
     or_,
     select,
     tuple_,
@@ -24,6 +27,8 @@ from rules.ledger.eligibility import Award
 awards = table(AchievementAward)
 achievements = table(Achievement)
 Key = tuple[str, str]  # achievement and user
+_KEY = (awards.c.achievement_id, awards.c.user_id)
+_BY_MOMENT = (awards.c.awarded_at, *_KEY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,45 +59,58 @@ def not_withdrawn(now: Moment) -> ColumnElement[bool]:
 def page_behind(
     connection: Connection, after: Key, *, size: int, now: datetime, since: datetime, within: str | None = None
 ) -> Page:
-    """Return the awards behind a key in the order of achievement and user, those from a moment (UTC) on.
-
-    All awards of a key are in one page, and a page's bounds are compared by the database alone: its order of texts need
-    not be Python's.
-    """
-    order = (awards.c.achievement_id, awards.c.user_id)
-    part = _after(after)
+    """Return the awards behind a key in the order of achievement and user, those from a moment (UTC) on."""
+    part = behind(_KEY, after)
     if within is not None:
         part = and_(awards.c.achievement_id == within, awards.c.user_id > after[1])
-    last = connection.execute(select(*order).where(part).order_by(*order).offset(size - 1).limit(1)).one_or_none()
-    if last is None:
-        found = _kept(connection, part, now, since)
-        return Page(awards=found, rows=len(found))
-    reached = (last.achievement_id, last.user_id)
+    reached = _end_of_page(connection, _KEY, part, size)
+    if reached is None:
+        rows = connection.scalar(select(func.count()).select_from(awards).where(part)) or 0
+        return Page(awards=_kept(connection, part, now, since), rows=rows)
     return Page(
-        awards=_kept(connection, and_(part, ~_after(reached)), now, since),
+        awards=_kept(connection, and_(part, ~behind(_KEY, reached)), now, since),
         rows=size,
-        following=reached,
+        following=(reached.achievement_id, reached.user_id),
     )
 
 
-def _after(key: Key) -> ColumnElement[bool]:
-    return tuple_(awards.c.achievement_id, awards.c.user_id) > tuple_(*key)
-
-
 def awarded_between(
-    connection: Connection, after: datetime, until: datetime, *, size: int, now: datetime, since: datetime
-) -> tuple[Page, datetime | None]:
-    """Return a page of what was awarded after a moment and not after another, and the moment that it reaches.
+    connection: Connection,
+    after: datetime,
+    until: datetime,
+    *,
+    following: Sequence[Any] | None,
+    size: int,
+    now: datetime,
+    since: datetime,
+) -> tuple[Sequence[Row[str, str, datetime]], Sequence[Any] | None]:
+    """Return a page of what was awarded after a moment and not after another, and where the next page begins.
 
-    None: there is no more. All awards of a moment are in one page.
+    None: there is no more. A bulk load may give a million awards one moment, so a page may end between them.
     """
     part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
-    query = select(awards.c.awarded_at).where(part).order_by(awards.c.awarded_at).offset(size - 1).limit(1)
-    reached = connection.scalar(query)
+    if following is not None:
+        part = and_(part, awards.c.awarded_at >= following[0], behind(_BY_MOMENT, following))
+    reached = _end_of_page(connection, _BY_MOMENT, part, size)
     if reached is not None:
-        part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= reached)
-    found = _kept(connection, part, now, since)
-    return Page(awards=found, rows=len(found)), reached
+        part = and_(part, awards.c.awarded_at <= reached[0], ~behind(_BY_MOMENT, reached))
+    return _kept(connection, part, now, since), None if reached is None else tuple(reached)
+
+
+def _end_of_page(
+    connection: Connection, order: Sequence[ColumnElement[Any]], part: ColumnElement[bool], size: int
+) -> Row[Any] | None:
+    """Return the last row of a page in this order, None where there is no further page.
+
+    The database alone compares with it: its order of texts need not be Python's.
+    """
+    return connection.execute(select(*order).where(part).order_by(*order).offset(size - 1).limit(1)).one_or_none()
+
+
+def behind(order: Sequence[ColumnElement[Any]], row: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition: behind a row in this order."""
+    values = [literal(value, type_=column.type) for column, value in zip(order, row, strict=True)]
+    return tuple_(*order) > tuple_(*values)
 
 
 def start_of_newest(connection: Connection, after: datetime, until: datetime, *, count: int) -> datetime:
@@ -140,10 +158,15 @@ def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -
     return found
 
 
-def withdrawn_keys(connection: Connection, *, now: datetime) -> list[Key]:
-    """Return the users and achievements of which an award is withdrawn at `now` (UTC)."""
-    query = select(awards.c.achievement_id, awards.c.user_id).where(withdrawn(now)).distinct()
-    return [(row.achievement_id, row.user_id) for row in connection.execute(query)]
+def withdrawn_behind(connection: Connection, after: Key, *, size: int, now: datetime) -> tuple[list[Key], Key | None]:
+    """Return the next pairs of which an award is withdrawn at `now` (UTC), and where the next page begins."""
+    part = and_(behind(_KEY, after), withdrawn(now))
+    reached = _end_of_page(connection, _KEY, part, size)
+    if reached is not None:
+        part = and_(part, ~behind(_KEY, reached))
+    found = connection.execute(select(*_KEY).where(part)).all()
+    following = None if reached is None else (reached.achievement_id, reached.user_id)
+    return list(dict.fromkeys((row.achievement_id, row.user_id) for row in found)), following
 
 
 def portals_of(connection: Connection, achievement_ids: Iterable[str]) -> dict[str, str]:

@@ -26,21 +26,15 @@ class Run:
     """A run of Laurel, from its first line to its last. `now` returns the present moment in UTC."""
 
     settings: Settings
-    _database: Database
+    database: Database
     now: Callable[[], datetime] = field(default=partial(datetime.now, UTC), repr=False)
     steps: Steps = field(default_factory=Steps)
     begun_by: str | None = None  # the id of the flow run that it began with; flows within that flow share it
     _recorder: Recorder = field(default_factory=Recorder, repr=False)
 
     def made_progress(self) -> None:
-        """Note a step, without which the run would be ended after a while."""
+        """Note a step, without which the run would be ended after a while; each transaction is one."""
         self.steps.taken += 1
-
-    @property
-    def database(self) -> Database:
-        """The ledger's database. Each step of a run asks for it, so that counts as progress."""
-        self.made_progress()
-        return self._database
 
     @property
     def platform(self) -> Platform:
@@ -85,6 +79,7 @@ async def run_context() -> AsyncIterator[Run]:
     steps = Steps()
     async with heartbeats(configured, steps, watching=True), open_at(configured.database_url) as database:
         run = Run(configured, database, steps=steps, begun_by=flow_run.id)
+        database.stepped = run.made_progress
         token = current_run.set(run)
         try:
             yield run

@@ -17,6 +17,7 @@ from models.database import Database
 from models.migrate import ROOT, create_platform_tables, migrate
 from models.platform.tables import platform_metadata
 from models.views import view_statements, views_metadata
+from tests.support.factories import an_issuance
 
 VERSIONS = "laurel_alembic_version"
 OURS = set(laurel_metadata.tables)
@@ -193,6 +194,23 @@ async def test_connections_from_before_do_not_count_deletions_and_survive_the_wa
 
     assert (bool(after[0].pop("deletion_withdraws")), after) == (False, before)
     assert await connection_and_constraints() == before
+
+
+async def test_moments_that_python_has_not_become_the_last_one_it_has(empty_database: Database) -> None:
+    if empty_database.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has no such moments.")
+    await go_to(empty_database, "0005")
+    await an_issuance(empty_database)
+    await empty_database.write(
+        lambda connection: connection.execute(
+            text("UPDATE badge_issuances SET awarded_at = '-infinity', not_before = 'infinity'")
+        )
+    )
+
+    await go_to(empty_database, "0006")
+
+    ((awarded_at, not_before),) = await rows_of(empty_database, "SELECT awarded_at, not_before FROM badge_issuances")
+    assert (awarded_at.year, not_before.year) == (1, 9999)
 
 
 async def test_the_platforms_tables_are_not_touched(empty_database: Database) -> None:

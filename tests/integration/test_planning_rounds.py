@@ -14,7 +14,9 @@ from models.planning import planner
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.progress import PlanningProgress, Round
 from models.planning.writing import PlanCounts
+from models.platform.awards import awarded_between
 from models.platform.tables import AchievementAward
+from rules.choices import EarnedAgain
 from rules.reasons import Reason
 from rules.states import IssuanceState
 from tests.support.factories import (
@@ -90,6 +92,66 @@ async def test_a_plan_that_fails_looks_again_at_the_same_awards(
             await only_planned(large, now=NOW + HOUR)
 
     assert await only_planned(large, now=NOW + 2 * HOUR) == PlanCounts(entered=1)
+
+
+async def test_many_awards_of_one_moment_are_read_in_pages(large: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(7):
+        await an_award(large, user=f"loaded-{number}", awarded_at=NOW + HOUR)
+    pages: list[int] = []
+
+    def read(*arguments: Any, **more: Any) -> Any:
+        found = awarded_between(*arguments, **more)
+        pages.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(planner, "awarded_between", read)
+
+    assert await only_planned(large, now=NOW + 2 * HOUR) == PlanCounts(entered=7)
+    assert pages == [2, 2, 2, 1]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_a_later_award_replaces_though_another_one_is_still_to_come(ready: Database, order: int) -> None:
+    await change(ready, CredlyIntegration, 1, earned_again=EarnedAgain.REPLACE)
+    await an_issuance(ready, state=IssuanceState.ISSUED, award_id="first", awarded_at=NOW - 3 * DAY)
+    for name, moment in [("again", NOW - DAY), ("to come", NOW + DAY)][::order]:
+        await an_award(ready, f"{'ab'[name == 'again']}-{name}", awarded_at=moment)
+
+    assert await swept(ready, now=NOW, at_least=100) == PlanCounts(taken_up_again=1)
+
+
+async def test_of_awards_that_the_database_finds_equal_and_shows_twice_each_user_s_is_entered_once(
+    ready: Database,
+) -> None:
+    users = ["ada", "ADA", "Ada", "bob", "zoe"]
+    for number, user in enumerate(users):
+        await an_award(ready, f"award-{number}", user=user, awarded_at=LONG_AGO)
+    if ready.engine.dialect.name != "sqlite":
+        pytest.skip("The tests' PostgreSQL has no collation that ignores case.")
+    columns = "id, achievement_id, user_id COLLATE NOCASE AS user_id, awarded_at, company_id, project_id, withdrawn_at"
+    shown = f"SELECT {columns} FROM original_awards"
+    for statement in (
+        "ALTER TABLE achievement_awards RENAME TO original_awards",
+        f"CREATE VIEW achievement_awards AS {shown} UNION ALL {shown}",
+    ):
+        await ready.write(lambda connection, each=statement: connection.exec_driver_sql(each))  # type: ignore[misc]
+
+    counts = await swept(ready, now=NOW, at_least=100)
+
+    assert counts == PlanCounts(entered=5)
+    assert sorted((row.user_id, row.award_id) for row in await ledger(ready)) == sorted(
+        (user, f"award-{number}") for number, user in enumerate(users)
+    )
+    assert await swept(ready, now=NOW + HOUR, at_least=100) == NOTHING
+
+
+async def test_each_transaction_counts_as_progress(large: Database) -> None:
+    steps = []
+    large.stepped = lambda: steps.append(1)
+
+    await swept(large, now=NOW + HOUR, at_least=100)
+
+    assert len(steps) >= USERS / 2
 
 
 async def test_a_plan_of_one_portal_does_not_move_the_place_of_all(large: Database) -> None:
@@ -220,6 +282,45 @@ async def test_an_integration_that_changes_while_its_awards_are_looked_at_is_loo
     await swept(large, now=NOW)
 
     assert [row.planned_at for row in await rows_of(large, CredlyIntegration)][-1] is None
+
+
+async def test_settings_that_change_before_their_awards_are_looked_at_are_looked_at_with_the_new_ones(
+    large: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await an_award(large, user="early", achievement="crane", awarded_at=ENABLED - DAY)
+    integration = await an_integration(large, achievement="crane")
+    begin = planner.begin
+
+    async def begun(*arguments: Any, **more: Any) -> Any:
+        found = await begin(*arguments, **more)
+        await change(large, CredlyIntegration, integration, issue_since=ENABLED - 2 * DAY)
+        return found
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(planner, "begin", begun)
+        await swept(large, now=NOW, at_least=1)
+
+    assert await swept(large, now=NOW + HOUR, at_least=1) == PlanCounts(entered=1)
+
+
+async def test_a_portal_that_is_connected_while_a_run_begins_is_unblocked_by_the_next_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await an_integration(database)
+    await an_award(database, awarded_at=LONG_AGO)
+    await planned(database)
+    begin = planner.begin
+
+    async def begun(*arguments: Any, **more: Any) -> Any:
+        found = await begin(*arguments, **more)
+        await a_connection(database)
+        return found
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(planner, "begin", begun)
+        await only_planned(database, now=NOW)
+
+    assert await only_planned(database, now=NOW + HOUR) == PlanCounts(unblocked=1)
 
 
 async def test_what_waits_for_a_portal_goes_out_at_once_when_it_is_connected(database: Database) -> None:
