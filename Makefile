@@ -55,7 +55,7 @@ sandbox: $(INSTALLED) ## Put the open questions to Credly's sandbox; ONLY="limit
 
 .PHONY: soak
 soak: $(INSTALLED) ## Try to break the promise of one badge, for MINUTES=10 from a SEED; UNATTENDED=1: by the schedule alone
-	$(BIN)/python -m tests.support.soak$(if $(UNATTENDED),_unattended) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.support.soak$(if $(UNATTENDED),_unattended) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(AWARDS),--awards $(AWARDS))
 
 .PHONY: audit-dependencies
 audit-dependencies: $(INSTALLED) ## Compare requirements.lock with known vulnerabilities (needs the internet)

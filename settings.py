@@ -1,5 +1,6 @@
 """What can be configured: environment variables with the prefix LAUREL_, or a .env file beside this one."""
 
+import re
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
@@ -11,6 +12,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
 DEFAULT_DATABASE = ROOT / ".laurel" / "laurel.db"
+# The drivers that were used before, with asyncpg's `ssl`, are still in addresses that operators have.
+_DRIVEN = dict.fromkeys(("sqlite", "sqlite+aiosqlite"), "sqlite") | dict.fromkeys(
+    ("postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"), "postgresql+psycopg"
+)
 
 
 def _seconds(value: object) -> object:
@@ -43,7 +48,7 @@ class Settings(BaseSettings):
     )
 
     database_url: str = Field(
-        default=f"sqlite+aiosqlite:///{DEFAULT_DATABASE}",
+        default=f"sqlite:///{DEFAULT_DATABASE}",
         description="The platform's database, which also holds Laurel's tables. SQLite or PostgreSQL.",
     )
     calls_at_once: int = Field(
@@ -162,17 +167,11 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _with_an_async_driver(cls, url: str) -> str:
-        for plain, driven in (
-            ("postgresql://", "postgresql+asyncpg://"),
-            ("postgres://", "postgresql+asyncpg://"),
-            ("sqlite://", "sqlite+aiosqlite://"),
-        ):
-            if url.startswith(plain):
-                return driven + url.removeprefix(plain)
-        if not url.startswith(("postgresql+asyncpg://", "sqlite+aiosqlite://")):
+    def _with_our_driver(cls, url: str) -> str:
+        kind, _, place = url.partition("://")
+        if kind not in _DRIVEN:
             raise ValueError("it must start with sqlite:/// or postgresql://")
-        return url
+        return f"{_DRIVEN[kind]}://" + re.sub(r"(?<=[?&])ssl=", "sslmode=", place)
 
 
 @cache

@@ -6,6 +6,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from bench.figures import Findings
 from bench.options import number
 from bench.rows import fill
@@ -47,18 +49,17 @@ async def _prepare(address: str, standin: Standin, *, rounds: int) -> None:
     """People and settings; the awards come one by one."""
     database = Database(address)
     await fill(database, due=[rounds], base_url=standin.base_url)
-    async with database.writing() as connection:
-        await connection.exec_driver_sql("DELETE FROM achievement_awards")
+    await database.write(Connection.exec_driver_sql, "DELETE FROM achievement_awards")
     await database.dispose()
 
 
 async def _award(address: str, place: int) -> None:
     database = Database(address)
-    async with database.writing() as connection:
-        await connection.exec_driver_sql(
-            "INSERT INTO achievement_awards (id, achievement_id, user_id, awarded_at) "
-            f"VALUES ('new-{place}', 'achievement-0', 'user-0-{place}', '{datetime.now().astimezone():%Y-%m-%d}')"
-        )
+    await database.write(
+        Connection.exec_driver_sql,
+        "INSERT INTO achievement_awards (id, achievement_id, user_id, awarded_at) "
+        f"VALUES ('new-{place}', 'achievement-0', 'user-0-{place}', '{datetime.now().astimezone():%Y-%m-%d}')",
+    )
     await database.dispose()
 
 

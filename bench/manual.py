@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Any
 
+from sqlalchemy import Connection
+
 from bench.drain import SLOTS
 from bench.figures import Findings
 from bench.options import number
@@ -69,6 +71,6 @@ async def _fill(address: str, standin: Standin, *, due: int, rounds: int) -> Non
     """Awards for the drain, and people of another portal to issue to by hand."""
     database = Database(address)
     await fill(database, due=[due, rounds], base_url=standin.base_url)
-    async with database.writing() as connection:
-        await connection.exec_driver_sql("DELETE FROM achievement_awards WHERE achievement_id = 'achievement-1'")
+    delete = "DELETE FROM achievement_awards WHERE achievement_id = 'achievement-1'"
+    await database.write(Connection.exec_driver_sql, delete)
     await database.dispose()

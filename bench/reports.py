@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from models.database import Database
 from models.migrate import create_platform_tables, migrate
@@ -77,12 +79,14 @@ async def fill(url: str, rows: int) -> None:
     await create_platform_tables(database)
     await migrate(database)
     values = {"rows": max(rows, 250_000), "now": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"}
-    async with database.writing() as connection:
-        for statement in _PLATFORM:
-            await connection.execute(text(statement.replace("NUMBERS", _NUMBERS)), values)
-        for statement in (_ISSUANCES, _ATTEMPTS):
-            await connection.execute(text(statement.replace("NUMBERS", _NUMBERS)), values | {"rows": rows})
+    await database.write(_run, _PLATFORM, values)
+    await database.write(_run, (_ISSUANCES, _ATTEMPTS), values | {"rows": rows})
     await database.dispose()
+
+
+def _run(connection: Connection, statements: Sequence[str], values: dict[str, Any]) -> None:
+    for statement in statements:
+        connection.execute(text(statement.replace("NUMBERS", _NUMBERS)), values)
 
 
 def measure(name: str, command: list[str], environment: dict[str, str]) -> str:
@@ -113,7 +117,7 @@ def main() -> None:
         folder = Path(given.folder or temporary).resolve()
         url = f"sqlite:///{folder / 'laurel.db'}"
         started = time.monotonic()
-        asyncio.run(fill(url.replace("sqlite:", "sqlite+aiosqlite:"), given.rows))
+        asyncio.run(fill(url, given.rows))
         print(f"{given.rows:,} issuances with a call each, filled in {time.monotonic() - started:.0f} s\n")
         print("| step | time | most memory | |\n|---|---|---|---|")
         environment = dict(os.environ) | {"LAUREL_DATABASE_URL": url, "LAUREL_REPORTS_FOLDER": str(folder / "reports")}

@@ -4,13 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.migrate import create_platform_tables, migrate
-from models.platform import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
+from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 from models.tables import table
 
 FASTEST = 1000.0  # calls a second: as good as no limit
@@ -56,21 +55,22 @@ async def fill(
 ) -> None:
     """Make a platform with as many due awards for each organization as the list says, one for each user."""
     await make_tables(database)
+    await database.write(_fill, due, base_url=base_url, pace=calls_per_second, prefix=prefix)
+
+
+def _fill(connection: Connection, due: list[int], *, base_url: str, pace: float, prefix: str) -> None:
     moment = datetime.now(UTC)
-    async with database.writing() as connection:
-        await _put(connection, Company, [{"id": "acme", "name": "Acme", "url": "https://acme.example.org"}])
-        await _put(connection, Project, [{"id": "bridge", "name": "Bridge", "url": "https://bridge.example.org"}])
-        for number, awards in enumerate(due):
-            await _put_portal(connection, number, base_url=base_url, pace=calls_per_second, moment=moment)
-            await _put_awards(connection, number, awards=awards, prefix=prefix, moment=moment)
+    _put(connection, Company, [{"id": "acme", "name": "Acme", "url": "https://acme.example.org"}])
+    _put(connection, Project, [{"id": "bridge", "name": "Bridge", "url": "https://bridge.example.org"}])
+    for number, awards in enumerate(due):
+        _put_portal(connection, number, base_url=base_url, pace=pace, moment=moment)
+        _put_awards(connection, number, awards=awards, prefix=prefix, moment=moment)
 
 
-async def _put_portal(
-    connection: AsyncConnection, number: int, *, base_url: str, pace: float, moment: datetime
-) -> None:
+def _put_portal(connection: Connection, number: int, *, base_url: str, pace: float, moment: datetime) -> None:
     portal, achievement = f"portal-{number}", f"achievement-{number}"
-    await _put(connection, Portal, [{"id": portal, "name": f"Portal {number}", "url": "https://portal.example.org"}])
-    await _put(connection, Achievement, [{"id": achievement, "portal_id": portal, "name": "Bench"}])
+    _put(connection, Portal, [{"id": portal, "name": f"Portal {number}", "url": "https://portal.example.org"}])
+    _put(connection, Achievement, [{"id": achievement, "portal_id": portal, "name": "Bench"}])
     link = {
         "portal_id": portal,
         "organization_id": invented_id("organization", number),
@@ -79,7 +79,7 @@ async def _put_portal(
         "calls_per_second": pace,
         "connected_at": moment,
     }
-    await _put(connection, CredlyConnection, [link])
+    _put(connection, CredlyConnection, [link])
     settings = CredlyIntegration(
         achievement_id=achievement,
         badge_template_id=invented_id("template", number),
@@ -89,10 +89,10 @@ async def _put_portal(
         project_evidence=True,
         portal_evidence=True,
     )
-    await _put(connection, CredlyIntegration, [settings.model_dump(exclude={"id"})])
+    _put(connection, CredlyIntegration, [settings.model_dump(exclude={"id"})])
 
 
-async def _put_awards(connection: AsyncConnection, number: int, *, awards: int, prefix: str, moment: datetime) -> None:
+def _put_awards(connection: Connection, number: int, *, awards: int, prefix: str, moment: datetime) -> None:
     for start in range(0, awards, _PORTION):
         keys = [f"{prefix}-{number}-{each}" for each in range(start, min(start + _PORTION, awards))]
         profile = "https://platform.example.org/people/"
@@ -110,8 +110,8 @@ async def _put_awards(connection: AsyncConnection, number: int, *, awards: int, 
             for place, key in enumerate(keys)
         ]
         for model, of_table in ((User, users), (UserEmail, emails), (AchievementAward, rows)):
-            await _put(connection, model, of_table)
+            _put(connection, model, of_table)
 
 
-async def _put(connection: AsyncConnection, model: Any, rows: list[dict[str, Any]]) -> None:
-    await connection.execute(insert(table(model)), rows)
+def _put(connection: Connection, model: Any, rows: list[dict[str, Any]]) -> None:
+    connection.execute(insert(table(model)), rows)

@@ -11,13 +11,13 @@ from pydantic import SecretStr
 
 from bench.rows import block, token
 from tasks.plan import plan_issuances, sweep_everything
-from tasks.resources import open_database
+from tasks.runtime.run import run_context
 
 
 @flow(persist_result=False)
 async def plan() -> str:
     """Plan as reconcile does."""
-    async with open_database():
+    async with run_context():
         return str(await plan_issuances(portal="") + await sweep_everything(portal="", full=False))
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from bench.spent import peak_megabytes
 from models import claiming
-from settings import settings
 from tasks import plan
-from tasks.resources import database, now, open_database
+from tasks.runtime.run import Run, run_context
 
 
 async def _timed(work: Awaitable[Any]) -> float:
@@ -21,21 +20,19 @@ async def _timed(work: Awaitable[Any]) -> float:
     return time.perf_counter() - began
 
 
-async def _dispatch() -> None:
-    async with database().reading() as connection:
-        await claiming.due_organizations(connection, now=now(), portal_ids=None)
+async def _dispatch(run: Run) -> None:
+    await run.database.read(claiming.due_organizations, now=run.now(), portal_ids=None)
 
 
 async def run(rounds: int, *, full: bool) -> dict[str, Any]:
     """Do it several times and return the seconds of each step, and the most memory."""
-    settings()
     steps: dict[str, list[float]] = {"plan": [], "sweep": [], "failed": [], "dispatch": []}
-    async with open_database():
+    async with run_context() as begun:
         for _ in range(rounds):
             steps["plan"].append(await _timed(plan.plan_issuances.fn(portal="")))
             steps["sweep"].append(await _timed(plan.sweep_everything.fn(portal="", full=full)))
             steps["failed"].append(await _timed(plan.look_again_at_failed.fn()))
-            steps["dispatch"].append(await _timed(_dispatch()))
+            steps["dispatch"].append(await _timed(_dispatch(begun)))
     return {"steps": steps, "peak_megabytes": peak_megabytes()}
 
 

@@ -34,10 +34,10 @@ def count_statement(_connection: Any, _cursor: Any, statement: str, *_rest: Any)
     statements[f"{verb} {place[1]}" if place else verb] += 1
 
 
-async def timed_drain(**arguments: Any) -> None:
+async def timed_drain(*arguments: Any, **options: Any) -> None:
     """Drain as the flow does, and note what it took."""
     before, began, counted = cpu_seconds(), time.perf_counter(), statements.copy()
-    await drain_module.drain(**arguments)
+    await drain_module.drain(*arguments, **options)
     spent["seconds"] = max(spent["seconds"], time.perf_counter() - began)
     spent["cpu"] += cpu_seconds() - before
     statements.subtract(counted)

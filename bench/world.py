@@ -1,6 +1,5 @@
 """What a measure runs against: databases, the stand-in, a Prefect server; each a process of its own."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -15,8 +14,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import psutil
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from bench.rows import seed
@@ -65,9 +63,9 @@ class World:
         if self.engine == "sqlite":
             file = FOLDER / f"laurel-{next(_numbers)}.db"
             self.stack.callback(remove_sqlite, file)
-            return f"sqlite+aiosqlite:///{file}"
+            return f"sqlite:///{file}"
         self.postgresql = self.postgresql or self.stack.enter_context(running_postgresql())
-        return asyncio.run(create_database(self.postgresql, f"laurel_{next(_numbers)}"))
+        return create_database(self.postgresql, f"laurel_{next(_numbers)}")
 
     def run(self, module: str, *arguments: object, database: str = "", **settings: object) -> dict[str, Any]:
         """Run a module in a process of its own and return the JSON of its last line."""
@@ -166,12 +164,11 @@ def running_postgresql() -> Iterator[str]:
         yield address
 
 
-async def create_database(server: str, name: str) -> str:
+def create_database(server: str, name: str) -> str:
     """Make a database on the server and return its address."""
-    engine = create_async_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    async with engine.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
-    await engine.dispose()
+    engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
     return server.replace("/postgres?", f"/{name}?")
 
 

@@ -41,7 +41,7 @@ def main() -> int:
 
 def refuse_other_database() -> None:
     """Raise unless the database is the demo's own file, which it removes and makes anew."""
-    if settings().database_url != f"sqlite+aiosqlite:///{DEFAULT_DATABASE}":
+    if settings().database_url != f"sqlite:///{DEFAULT_DATABASE}":
         raise DemoError(
             "LAUREL_DATABASE_URL points at a database other than .laurel/laurel.db, and the demo removes and fills "
             "only its own: unset it and start the demo again."

@@ -1,16 +1,18 @@
 """What the ledger and the stand-in say after a run, in counts only: nobody's name or address is read."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import case, exists, func, select
+from sqlalchemy import Column, Connection, Row, func, select
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance, IssuanceAttempt
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from models.tables import table
-from models.withdrawal import withdrawn
 from rules.reasons import Reason
 from rules.states import IssuanceState
 
@@ -60,6 +62,10 @@ class LedgerCounts:
 
 async def count_ledger(database: Database) -> LedgerCounts:
     """Count the ledger by state and reason, the issued by organization, those found at Credly, and the calls made."""
+    return await database.read(_counts)
+
+
+def _counts(connection: Connection) -> LedgerCounts:
     by_state = (
         select(issuances.c.state, issuances.c.reason, func.count().label("count"))
         .group_by(issuances.c.state, issuances.c.reason)
@@ -71,13 +77,10 @@ async def count_ledger(database: Database) -> LedgerCounts:
         .where(issuances.c.state == IssuanceState.ISSUED)
         .group_by(connections.c.organization_id)
     )
-    async with database.reading() as connection:
-        rows = [
-            StateCount(state=row.state, reason=row.reason, count=row[2]) for row in await connection.execute(by_state)
-        ]
-        issued = {row[0]: row[1] for row in await connection.execute(by_organization)}
-        adopted = (await connection.execute(select(func.count()).where(issuances.c.adopted))).scalar_one()
-        calls = (await connection.execute(select(func.count()).select_from(attempts))).scalar_one()
+    rows = [StateCount(state=row.state, reason=row.reason, count=row[2]) for row in connection.execute(by_state)]
+    issued = {row[0]: row[1] for row in connection.execute(by_organization)}
+    adopted = connection.execute(select(func.count()).where(issuances.c.adopted)).scalar_one()
+    calls = connection.execute(select(func.count()).select_from(attempts)).scalar_one()
     order = list(IssuanceState)
     rows.sort(key=lambda row: (row.state is not IssuanceState.ISSUED, order.index(row.state), -row.count))
     return LedgerCounts(by_state=tuple(rows), issued_by_organization=issued, calls=calls, adopted=adopted)
@@ -85,24 +88,40 @@ async def count_ledger(database: Database) -> LedgerCounts:
 
 async def count_awards_without_row(database: Database) -> dict[str, int]:
     """Count the awards for which the ledger has no row, by the sentence that says why."""
-    why = case(
-        (~exists().where(integrations.c.achievement_id == awards.c.achievement_id), NO_INTEGRATION),
-        (withdrawn(now=datetime.now(UTC)), WITHDRAWN),
-        else_=AWARDED_AGAIN,
-    ).label("why")
-    of_ledger = exists().where(issuances.c.award_id == awards.c.id)
-    query = select(why, func.count()).select_from(awards).where(~of_ledger).group_by(why).order_by(why)
-    async with database.reading() as connection:
-        return {row[0]: row[1] for row in await connection.execute(query)}
+    moment = datetime.now(UTC)
+    in_ledger = await database.read(_keys, issuances.c.award_id)
+    enabled = await database.read(_keys, integrations.c.achievement_id)
+    found: Counter[str] = Counter()
+    for award in await database.platform.read(_awards):
+        if award.id in in_ledger:
+            continue
+        if award.achievement_id not in enabled:
+            found[NO_INTEGRATION] += 1
+        elif award.withdrawn_at is not None and award.withdrawn_at <= moment:
+            found[WITHDRAWN] += 1
+        else:
+            found[AWARDED_AGAIN] += 1
+    return dict(sorted(found.items()))
+
+
+def _keys(connection: Connection, column: Column[Any]) -> set[str]:
+    return set(connection.execute(select(column)).scalars())
+
+
+def _awards(connection: Connection) -> Sequence[Row[str, str, datetime | None]]:
+    return connection.execute(select(awards.c.id, awards.c.achievement_id, awards.c.withdrawn_at)).all()
 
 
 async def one_badge_url(database: Database) -> str | None:
     """Return the address of one issued badge's page, one with evidence if there is such a badge."""
+    return await database.read(_badge_url)
+
+
+def _badge_url(connection: Connection) -> str | None:
     query = (
         select(issuances.c.badge_url)
         .where(issuances.c.state == IssuanceState.ISSUED)
         .order_by((issuances.c.evidence_sent == "").asc(), func.length(issuances.c.evidence_sent).desc())
         .limit(1)
     )
-    async with database.reading() as connection:
-        return (await connection.execute(query)).scalar_one_or_none()
+    return connection.execute(query).scalar_one_or_none()

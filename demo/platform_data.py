@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlmodel import SQLModel
 
-from models.platform import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
+from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 
 Row = dict[str, Any]
 

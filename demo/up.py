@@ -57,7 +57,7 @@ async def prepare_database(database: Database) -> str | None:
 
     The platform's tables are created in our own file only; any other database is the platform's affair.
     """
-    if database.url == f"sqlite+aiosqlite:///{DEFAULT_DATABASE}":
+    if database.url == f"sqlite:///{DEFAULT_DATABASE}":
         await create_platform_tables(database)
     await migrate(database)
     return await demo_base_url(database)

@@ -19,5 +19,5 @@ async def audit(portal: PlatformId = "") -> State[None]:
     Args:
         portal: Only this portal's organization (the portal's id). Leave empty for all.
     """
-    async with run_context():
-        return await tell(audit_everything(portal), key="audit")
+    async with run_context() as run:
+        return await tell(audit_everything(run, portal), key="audit")

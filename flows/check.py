@@ -13,7 +13,6 @@ from rich.markdown import Markdown
 from rules.choices import Mistake, PlatformId
 from tasks.nightly_check import check_everything
 from tasks.people import tell
-from tasks.resources import open_database
 from tasks.runtime.run import run_context
 
 
@@ -26,14 +25,14 @@ async def check(portal: PlatformId = "") -> State[None]:
     Args:
         portal: Only this portal (its id). Leave empty for all.
     """
-    async with run_context():
-        return await tell(check_everything(portal), key="check")
+    async with run_context() as run:
+        return await tell(check_everything(run, portal), key="check")
 
 
 async def _print() -> int:
     try:
-        async with open_database():
-            told = await check_everything("")
+        async with run_context() as run:
+            told = await check_everything(run, "")
     except Mistake as mistake:
         sys.stderr.write(f"{mistake}\n")
         return 2

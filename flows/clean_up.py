@@ -14,5 +14,5 @@ async def clean_up() -> State[None]:
     How long is in the settings LAUREL_KEEP_ATTEMPTS and LAUREL_KEEP_RUNS, in days; 0 keeps for good. The ledger, which
     says for each badge where it stands, is never touched, nor are calls for badges that are not issued yet.
     """
-    async with run_context():
-        return await tell(remove_what_is_old(), key="clean-up")
+    async with run_context() as run:
+        return await tell(remove_what_is_old(run), key="clean-up")

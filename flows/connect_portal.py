@@ -37,9 +37,10 @@ async def connect_portal(
         missing_name: Sent in place of a blank first or last name, such as "-". Leave empty to have such users fail.
         deletion_withdraws: Count an award whose row was deleted as withdrawn. Otherwise only withdrawn_at counts.
     """
-    async with run_context():
+    async with run_context() as run:
         return await tell(
             connect(
+                run,
                 portal,
                 organization_id=organization_id,
                 token_block=token_block,

@@ -17,5 +17,5 @@ async def disable_credly(achievement: PlatformId) -> State[None]:
     Args:
         achievement: The achievement's id on the platform.
     """
-    async with run_context():
-        return await tell(disable(achievement), key="disable-credly")
+    async with run_context() as run:
+        return await tell(disable(run, achievement), key="disable-credly")

@@ -18,5 +18,5 @@ async def disconnect_portal(portal: PlatformId) -> State[None]:
     Args:
         portal: The portal's id on the platform.
     """
-    async with run_context():
-        return await tell(disconnect(portal), key="disconnect-portal")
+    async with run_context() as run:
+        return await tell(disconnect(run, portal), key="disconnect-portal")

@@ -60,5 +60,5 @@ async def enable_credly(
         revoke_reason=revoke_reason,
         cap=hold_above,
     )
-    async with run_context():
-        return await tell(enable(achievement, wish), key="enable-credly")
+    async with run_context() as run:
+        return await tell(enable(run, achievement, wish), key="enable-credly")

@@ -11,7 +11,6 @@ from prefect import State, flow
 
 from rules.choices import Mistake, PlatformId, UserId
 from tasks.people import tell
-from tasks.resources import open_database
 from tasks.runtime.run import run_context
 from tasks.story import explain_badge, story_of, text
 
@@ -26,18 +25,18 @@ async def explain(user: UserId, achievement: PlatformId) -> State[None]:
         user: The user's id on the platform. Not an e-mail address: what is typed here is kept in the run history.
         achievement: The achievement's id on the platform.
     """
-    async with run_context():
-        return await tell(explain_badge(user, achievement), key="explain")
+    async with run_context() as run:
+        return await tell(explain_badge(run, user, achievement), key="explain")
 
 
 async def on_terminal(*, user: str, achievement: str, masked: bool) -> int:
     """Write the story to standard output, or what was wrong to standard error; return the exit code."""
-    async with open_database():
-        try:
-            sys.stdout.write(text(await story_of(user, achievement), masked=masked))
-        except Mistake as mistake:
-            sys.stderr.write(f"{mistake}\n")
-            return 1
+    try:
+        async with run_context() as run:
+            sys.stdout.write(text(await story_of(run, user, achievement), masked=masked))
+    except Mistake as mistake:
+        sys.stderr.write(f"{mistake}\n")
+        return 1
     return 0
 
 

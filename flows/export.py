@@ -42,8 +42,9 @@ async def export(
             can read it.
         folder: Where to write. Leave empty for the folder of the setting LAUREL_REPORTS_FOLDER.
     """
-    async with run_context():
+    async with run_context() as run:
         work = export_file(
+            run,
             dataset=what,
             file_format=file_format,
             days=(from_day, until_day),

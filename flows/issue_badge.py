@@ -43,5 +43,5 @@ async def issue_badge(
         reason=reason,
         if_badge_exists=if_badge_exists,
     )
-    async with run_context():
-        return await tell(preview_by_hand(asked) if preview else issue_by_hand(asked), key="issue-badge")
+    async with run_context() as run:
+        return await tell(preview_by_hand(run, asked) if preview else issue_by_hand(run, asked), key="issue-badge")

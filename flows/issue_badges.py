@@ -29,5 +29,5 @@ async def issue_badges(
         reason: Why these are issued by hand; kept with each badge. Do not name people here.
         preview: Check the list and tell what would be issued, and do nothing.
     """
-    async with run_context():
-        return await tell(issue_list(rows=rows, path=path, reason=reason, preview=preview), key="issue-badges")
+    async with run_context() as run:
+        return await tell(issue_list(run, rows=rows, path=path, reason=reason, preview=preview), key="issue-badges")

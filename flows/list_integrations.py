@@ -15,5 +15,5 @@ async def list_integrations(portal: PlatformId = "") -> State[None]:
     Args:
         portal: Only this portal (its id). Leave empty for all.
     """
-    async with run_context():
-        return await tell(list_everything(portal), key="integrations")
+    async with run_context() as run:
+        return await tell(list_everything(run, portal), key="integrations")

@@ -17,5 +17,5 @@ async def pause_credly(achievement: PlatformId) -> State[None]:
     Args:
         achievement: The achievement's id on the platform.
     """
-    async with run_context():
-        return await tell(pause(achievement, paused=True), key="pause-credly")
+    async with run_context() as run:
+        return await tell(pause(run, achievement, paused=True), key="pause-credly")

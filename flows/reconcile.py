@@ -8,12 +8,12 @@ from prefect import State, flow, tags
 from flows.issue_organization import issue_organization
 from models.claiming import DueOrganization
 from rules.told import counted
-from settings import Dispatch, settings
+from settings import Dispatch
 from tasks.dispatch import issue_elsewhere, organizations_with_work, shares
 from tasks.operations.dead_runs import mark_dead_runs
 from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
 from tasks.preview import preview_run
-from tasks.runtime.run import run_context
+from tasks.runtime.run import Run, run_context
 from tasks.tell import name_run, say, tell_run
 
 
@@ -30,29 +30,31 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False, ful
         full: Go through every award and everything that is open now, for what was written down late. Otherwise a run
             looks at what is new and at a part of the rest, so that everything has its turn within a day.
     """
-    async with run_context():
+    async with run_context() as run:
         if preview:
             await name_run("reconcile · preview")
             return say(await preview_run(portal=portal, limit=limit))
 
-        await mark_dead_runs()
+        await mark_dead_runs(run)
         plan = await plan_issuances(portal=portal)
         plan += await sweep_everything(portal=portal, full=full)
         await look_again_at_failed()
         organizations = await organizations_with_work([portal] if portal else None)
         await name_run(_title(organizations))
-        room = asyncio.Semaphore(settings().organizations_at_once)
+        room = asyncio.Semaphore(run.settings.organizations_at_once)
         together = sum(each.due for each in organizations)
         allotted = shares(organizations, limit=limit)
-        parts = await asyncio.gather(*(_issue(each, share, limit or together, room) for each, share in allotted))
-        return await tell_run(plan, organizations, parts, portal=portal, limit=limit)
+        parts = await asyncio.gather(*(_issue(run, each, share, limit or together, room) for each, share in allotted))
+        return await tell_run(run, plan, organizations, parts, portal=portal, limit=limit)
 
 
-async def _issue(organization: DueOrganization, limit: int, together: int, room: asyncio.Semaphore) -> State[Any]:
+async def _issue(
+    run: Run, organization: DueOrganization, limit: int, together: int, room: asyncio.Semaphore
+) -> State[Any]:
     found_by = [f"portal:{portal}" for portal in organization.portal_ids]
     async with room:
-        if settings().dispatch is Dispatch.WORKERS:
-            return await issue_elsewhere(organization, limit=limit, together=together, tags=found_by)
+        if run.settings.dispatch is Dispatch.WORKERS:
+            return await issue_elsewhere(run, organization, limit=limit, together=together, tags=found_by)
         with tags("credly", *found_by):  # as a deployment's runs have: automations/dead_runs.py looks for it
             portals = list(organization.portal_ids)
             return await issue_organization(portals, limit=limit, together=together, return_state=True)

@@ -18,5 +18,5 @@ async def release_credly(achievement: PlatformId) -> State[None]:
     Args:
         achievement: The achievement's id on the platform.
     """
-    async with run_context():
-        return await tell(release(achievement), key="release-credly")
+    async with run_context() as run:
+        return await tell(release(run, achievement), key="release-credly")

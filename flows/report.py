@@ -30,6 +30,6 @@ async def report(
         portal: Only this portal (its id). Leave empty for all.
         folder: Where to write. Leave empty for the folder of the setting LAUREL_REPORTS_FOLDER.
     """
-    async with run_context():
-        work = report_file(span=span, days=(from_day, until_day), portal=portal, folder=folder)
+    async with run_context() as run:
+        work = report_file(run, span=span, days=(from_day, until_day), portal=portal, folder=folder)
         return await tell(work, key="report")

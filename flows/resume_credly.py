@@ -17,5 +17,5 @@ async def resume_credly(achievement: PlatformId) -> State[None]:
     Args:
         achievement: The achievement's id on the platform.
     """
-    async with run_context():
-        return await tell(pause(achievement, paused=False), key="resume-credly")
+    async with run_context() as run:
+        return await tell(pause(run, achievement, paused=False), key="resume-credly")

@@ -38,5 +38,5 @@ async def retry_failed(
         preview: Show what would be made due, and change nothing. Switch it off to make them due.
     """
     chosen = Chosen(achievement=achievement, portal=portal, reason=reason, days=(since, until), at_most=at_most)
-    async with run_context():
-        return await tell(preview_retry(chosen) if preview else retry(chosen), key="retry-failed")
+    async with run_context() as run:
+        return await tell(preview_retry(run, chosen) if preview else retry(run, chosen), key="retry-failed")

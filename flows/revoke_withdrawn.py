@@ -24,5 +24,5 @@ async def revoke_withdrawn(
         portal: Only this portal's badges (the portal's id). Leave empty for all.
         hold_above: If more badges of a portal than this are to be revoked, none of them is.
     """
-    async with run_context():
-        return await tell(revoke_all(portal, hold_above=hold_above), key="revoke-withdrawn")
+    async with run_context() as run:
+        return await tell(revoke_all(run, portal, hold_above=hold_above), key="revoke-withdrawn")

@@ -49,8 +49,8 @@ def _migrate(connection: Connection) -> None:
 
 async def _open_and_migrate() -> None:
     try:
-        async with open_configured() as database, database.writing() as connection:
-            await connection.run_sync(_migrate)
+        async with open_configured() as database:
+            await database.write(_migrate)
     except Mistake as mistake:
         raise CommandError(str(mistake)) from None  # which Alembic prints, without a traceback
 

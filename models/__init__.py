@@ -1,5 +1,7 @@
 """What is stored. Importing this package fills both MetaData."""
 
-from models import calls, integrations, ledger, pace, parts, platform, progress, views
+from models import calls, integrations, ledger, pace, parts, views
+from models.planning import progress
+from models.platform import tables
 
-__all__ = ["calls", "integrations", "ledger", "pace", "parts", "platform", "progress", "views"]
+__all__ = ["calls", "integrations", "ledger", "pace", "parts", "progress", "tables", "views"]

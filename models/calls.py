@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Index, delete, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field
 
 from models.base import LaurelTable
@@ -54,6 +53,6 @@ def keep(
     connection.execute(insert(calls), rows)
 
 
-async def forget(connection: AsyncConnection, *, before: datetime) -> int:
+def forget(connection: Connection, *, before: datetime) -> int:
     """Delete the calls that began before a moment (UTC), and return how many."""
-    return (await connection.execute(delete(calls).where(calls.c.started_at < before))).rowcount
+    return connection.execute(delete(calls).where(calls.c.started_at < before)).rowcount

@@ -25,12 +25,11 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.tables import table
-from rules.reasons import BLOCKED_REASONS, Reason
+from rules.reasons import BLOCKED_REASONS, TEMPLATE_REASONS, Reason
 from rules.states import IssuanceState
 
 issuances = table(BadgeIssuance)
@@ -77,8 +76,8 @@ def _integration_is(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return exists().where(integrations.c.achievement_id == issuances.c.achievement_id, condition)
 
 
-async def due_organizations(
-    connection: AsyncConnection, *, now: datetime, portal_ids: Sequence[str] | None = None
+def due_organizations(
+    connection: Connection, *, now: datetime, portal_ids: Sequence[str] | None = None
 ) -> list[DueOrganization]:
     """Return the organizations with something due, or blocked for a reason that may have been mended.
 
@@ -99,7 +98,7 @@ async def due_organizations(
     if portal_ids is not None:
         query = query.where(connections.c.portal_id.in_(portal_ids))
     grouped: dict[tuple[str, str, str], list[Any]] = {}
-    for row in await connection.execute(query):
+    for row in connection.execute(query):
         grouped.setdefault((row.organization_id, row.base_url, row.token_block), []).append(row)
     return [
         DueOrganization(
@@ -115,19 +114,19 @@ async def due_organizations(
     ]
 
 
-async def templates_with_work(connection: AsyncConnection, *, portal_ids: Sequence[str], now: datetime) -> list[str]:
+def templates_with_work(connection: Connection, *, portal_ids: Sequence[str], now: datetime) -> list[str]:
     """Return the badge templates of what these portals have due or blocked by its template."""
     of_portals = select(issuances.c.badge_template_id).where(issuances.c.portal_id.in_(portal_ids))
     query = union(of_portals.where(is_due(now=now)), of_portals.where(_is_mendable()))
-    return sorted((await connection.execute(query)).scalars())
+    return sorted(connection.execute(query).scalars())
 
 
 _MENDABLE = sorted(BLOCKED_REASONS - {Reason.PORTAL_NOT_CONNECTED})
 _CONNECTION_COLUMNS = ("organization_id", "base_url", "token_block", "portal_id", "calls_per_second")
 
 
-async def due_issuances(
-    connection: AsyncConnection, *, portal_ids: Sequence[str], now: datetime, after_id: int = 0, limit: int
+def due_issuances(
+    connection: Connection, *, portal_ids: Sequence[str], now: datetime, after_id: int = 0, limit: int
 ) -> list[tuple[int, str]]:
     """Return id and achievement of the next due issuances of these portals, with ids above `after_id`, in order."""
     query = (
@@ -136,16 +135,16 @@ async def due_issuances(
         .order_by(issuances.c.id)
         .limit(limit)
     )
-    return [(row.id, row.achievement_id) for row in await connection.execute(query)]
+    return [(row.id, row.achievement_id) for row in connection.execute(query)]
 
 
-async def kept_back(connection: AsyncConnection, *, portal_id: str | None, now: datetime, limit: int) -> list[int]:
+def kept_back(connection: Connection, *, portal_id: str | None, now: datetime, limit: int) -> list[int]:
     """Return the ids of issuances that would be due, were their integrations not paused or held by a person."""
     come = and_(issuances.c.state == IssuanceState.PENDING, issuances.c.not_before <= now)
     query = select(issuances.c.id).where(come, _integration_is(_KEPT_BACK)).order_by(issuances.c.id).limit(limit)
     if portal_id is not None:
         query = query.where(issuances.c.portal_id == portal_id)
-    return [row.id for row in await connection.execute(query)]
+    return [row.id for row in connection.execute(query)]
 
 
 def claim(
@@ -175,11 +174,13 @@ def _claim(*, ignore_wait: bool) -> UpdateBase:
     if ignore_wait:
         paused = _integration_is(integrations.c.paused_at.is_not(None))
         claimable = or_(claimable, and_(issuances.c.state == IssuanceState.PENDING, ~paused))
+    # A run goes on without what others hold at this moment; who asked for this very badge waits for them.
     ids = select(issuances.c.id).where(issuances.c.id.in_(bindparam("ids", expanding=True)), claimable)
+    ids = ids.order_by(issuances.c.id)
     taken_over = issuances.c.state == IssuanceState.ISSUING
     return (
         update(issuances)
-        .where(issuances.c.id.in_(ids.with_for_update(skip_locked=True)))
+        .where(issuances.c.id.in_(ids.with_for_update(skip_locked=not ignore_wait)))
         .values(
             state=IssuanceState.ISSUING,
             reason=None,
@@ -195,7 +196,7 @@ def _claim(*, ignore_wait: bool) -> UpdateBase:
     )
 
 
-async def release(connection: AsyncConnection, issuance_ids: Sequence[int], *, token: str, now: datetime) -> int:
+def release(connection: Connection, issuance_ids: Sequence[int], *, token: str, now: datetime) -> int:
     """Give back claimed issuances for which nothing was sent; they are due again at once."""
     held = and_(
         issuances.c.id.in_(issuance_ids),
@@ -203,11 +204,11 @@ async def release(connection: AsyncConnection, issuance_ids: Sequence[int], *, t
         issuances.c.claim == token,
     )
     values = {"state": IssuanceState.PENDING, "claim": None, "lease_until": None, "updated_at": now}
-    return (await connection.execute(update(issuances).where(held).values(**values))).rowcount
+    return connection.execute(update(issuances).where(held).values(**values)).rowcount
 
 
-async def put_back(
-    connection: AsyncConnection,
+def put_back(
+    connection: Connection,
     issuance_ids: Sequence[int],
     reason: Reason | None,
     *,
@@ -217,11 +218,11 @@ async def put_back(
     """Make failed issuances pending again, to be tried after a wait; return how many."""
     failed = and_(issuances.c.id.in_(issuance_ids), issuances.c.state == IssuanceState.FAILED)
     values = {"state": IssuanceState.PENDING, "reason": reason, "not_before": not_before, "updated_at": now}
-    return (await connection.execute(update(issuances).where(failed).values(**values))).rowcount
+    return connection.execute(update(issuances).where(failed).values(**values)).rowcount
 
 
-async def block_due(
-    connection: AsyncConnection,
+def block_due(
+    connection: Connection,
     reason: Reason,
     *,
     portal_ids: Sequence[str],
@@ -233,11 +234,11 @@ async def block_due(
     if badge_template_id is not None:
         condition = and_(condition, issuances.c.badge_template_id == badge_template_id)
     values = {"state": IssuanceState.BLOCKED, "reason": reason, "updated_at": now}
-    return (await connection.execute(update(issuances).where(condition).values(**values))).rowcount
+    return connection.execute(update(issuances).where(condition).values(**values)).rowcount
 
 
-async def unblock(
-    connection: AsyncConnection,
+def unblock(
+    connection: Connection,
     reasons: Sequence[Reason],
     *,
     portal_ids: Sequence[str],
@@ -253,4 +254,14 @@ async def unblock(
     if badge_template_id is not None:
         condition = and_(condition, issuances.c.badge_template_id == badge_template_id)
     values = {"state": IssuanceState.PENDING, "reason": None, "updated_at": now}
-    return (await connection.execute(update(issuances).where(condition).values(**values))).rowcount
+    return connection.execute(update(issuances).where(condition).values(**values)).rowcount
+
+
+def set_template(
+    connection: Connection, fault: Reason | None, *, portal_ids: Sequence[str], now: datetime, badge_template_id: str
+) -> None:
+    """Make due what waits for this template; where it has a fault, block that and all else that is pending of it."""
+    of_template: dict[str, Any] = {"portal_ids": portal_ids, "now": now, "badge_template_id": badge_template_id}
+    unblock(connection, TEMPLATE_REASONS, **of_template)
+    if fault is not None:
+        block_due(connection, fault, **of_template)

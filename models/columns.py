@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Dialect, Enum, Integer, case, literal
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
@@ -33,6 +33,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def as_python_can(moment: ColumnElement[datetime]) -> ColumnElement[datetime]:
+    """Return the moment, or the first or last one of Python's: PostgreSQL has infinity, and years above 9999."""
+    first, last = literal(FIRST, type_=UtcDateTime()), literal(LAST, type_=UtcDateTime())
+    return case((moment > last, last), (moment < first, first), else_=moment)
 
 
 def enum_by_value(members: type[StrEnum], *, name: str) -> Enum:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
+    Connection,
     Select,
     String,
     case,
@@ -20,7 +21,6 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -88,7 +88,7 @@ class Which:
         return [issuances.c[group.column] for group in self.by]
 
 
-async def daily_flows(connection: AsyncConnection, which: Which) -> Sequence[Counted]:
+def daily_flows(connection: Connection, which: Which) -> Sequence[Counted]:
     """Return (groups…, day as text, what is counted, how many) for each day of the period that has any.
 
     `left` counts what was issued, failed or cancelled, on no day before the one on which it was entered.
@@ -99,18 +99,18 @@ async def daily_flows(connection: AsyncConnection, which: Which) -> Sequence[Cou
         query = select(*which.groups, day.label("day"), literal(name).label("counted"), func.count().label("n"))
         wanted = (counted, moment.is_not(None), within(moment, which.period), of_portal(issuances, which.portal_id))
         parts.append(query.where(*wanted).group_by(*which.groups, day))
-    return await _all(connection, union_all(*parts))
+    return _all(connection, union_all(*parts))
 
 
-async def waiting_before(connection: AsyncConnection, which: Which, day: date) -> Sequence[Counted]:
+def waiting_before(connection: Connection, which: Which, day: date) -> Sequence[Counted]:
     """Return (groups…, how many) of what waited when the day began: entered before, and left later or not at all."""
     moment = datetime.combine(day, time.min, tzinfo=UTC)
     still_there = or_(_LEFT_AT.is_(None), moment <= _LEFT_AT)
     entered = issuances.c.entered_at < moment
-    return await _grouped(connection, which, func.count(), where=(entered, still_there))
+    return _grouped(connection, which, func.count(), where=(entered, still_there))
 
 
-async def times_to_badge(connection: AsyncConnection, which: Which) -> Sequence[Counted]:
+def times_to_badge(connection: Connection, which: Which) -> Sequence[Counted]:
     """Return (groups…, badges, fastest, median, 95th percentile, slowest) in seconds, of badges of the period.
 
     Percentiles are by nearest rank: the smallest time that so many of a hundred badges did not exceed.
@@ -134,10 +134,10 @@ async def times_to_badge(connection: AsyncConnection, which: Which) -> Sequence[
         *keys, func.count(), func.min(ranked.c.seconds), median, p95, func.max(ranked.c.seconds)
     ).select_from(ranked)
     query = query.group_by(*keys).order_by(*keys) if keys else query.having(func.count() > 0)
-    return await _all(connection, query)
+    return _all(connection, query)
 
 
-async def time_buckets(connection: AsyncConnection, which: Which) -> Sequence[Counted]:
+def time_buckets(connection: Connection, which: Which) -> Sequence[Counted]:
     """Return (number of the bucket in TIME_BUCKETS, badges) of badges of the period; empty buckets are left out."""
     bounds = [
         (issuances.c.seconds_to_badge < bound, number)
@@ -147,10 +147,10 @@ async def time_buckets(connection: AsyncConnection, which: Which) -> Sequence[Co
     bucket = case(*bounds, else_=len(bounds)).label("bucket")
     counted = select(bucket).where(*_timed(which)).subquery()
     query = select(counted.c.bucket, func.count()).group_by(counted.c.bucket).order_by(counted.c.bucket)
-    return await _all(connection, query)
+    return _all(connection, query)
 
 
-async def reasons(connection: AsyncConnection, which: Which) -> Sequence[Counted]:
+def reasons(connection: Connection, which: Which) -> Sequence[Counted]:
     """Return (groups…, state, reason, how many) of what is not issued and changed last in the period."""
     state, reason = (type_coerce(column, String) for column in (_STATE, issuances.c.reason))
     wanted = (
@@ -160,10 +160,10 @@ async def reasons(connection: AsyncConnection, which: Which) -> Sequence[Counted
     )
     keys = [*which.groups, state, reason]
     query = select(*keys, func.count()).where(*wanted).group_by(*keys).order_by(*keys)
-    return await _all(connection, query)
+    return _all(connection, query)
 
 
-async def funnel(connection: AsyncConnection, which: Which) -> Sequence[Counted]:
+def funnel(connection: Connection, which: Which) -> Sequence[Counted]:
     """Return (groups…, entered, issued, claim known, claimed, waiting, failed, cancelled) of what was entered."""
     claimed = issuances.c.claimed
     counted = (
@@ -175,7 +175,7 @@ async def funnel(connection: AsyncConnection, which: Which) -> Sequence[Counted]
         _STATE == IssuanceState.CANCELLED,
     )
     sums = [func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in counted]
-    return await _grouped(connection, which, func.count(), *sums, where=(within(issuances.c.entered_at, which.period),))
+    return _grouped(connection, which, func.count(), *sums, where=(within(issuances.c.entered_at, which.period),))
 
 
 def _timed(which: Which) -> tuple[ColumnElement[bool], ...]:
@@ -186,12 +186,12 @@ def _timed(which: Which) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-async def _grouped(
-    connection: AsyncConnection, which: Which, *counts: ColumnElement[Any], where: Sequence[ColumnElement[bool]]
+def _grouped(
+    connection: Connection, which: Which, *counts: ColumnElement[Any], where: Sequence[ColumnElement[bool]]
 ) -> Sequence[Counted]:
     query = select(*which.groups, *counts).where(*where, of_portal(issuances, which.portal_id))
-    return await _all(connection, query.group_by(*which.groups).order_by(*which.groups))
+    return _all(connection, query.group_by(*which.groups).order_by(*which.groups))
 
 
-async def _all(connection: AsyncConnection, query: Select[Any] | CompoundSelect[Any]) -> Sequence[Counted]:
-    return [tuple(row) for row in await connection.execute(query)]
+def _all(connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> Sequence[Counted]:
+    return [tuple(row) for row in connection.execute(query)]

@@ -6,15 +6,13 @@ from sqlalchemy import Connection, text
 
 from models.base import laurel_metadata
 from models.lack import Lack
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 
 
-def grants_of(connection: Connection) -> list[Lack]:
-    """Return what Laurel's role may do beyond reading the platform's tables, and what it may not with its own."""
-    return [*_too_many(connection), *_too_few(connection)] if connection.dialect.name == "postgresql" else []
-
-
-def _too_few(connection: Connection) -> Iterator[Lack]:
+def too_few(connection: Connection) -> Iterator[Lack]:
+    """Yield what Laurel's role may not do with its own tables."""
+    if connection.dialect.name != "postgresql":
+        return
     for name in laurel_metadata.tables:
         rights_needed = ("SELECT", "INSERT", "UPDATE", "DELETE")
         lacking = [right for right in rights_needed if may(connection, name, right) is False]
@@ -28,7 +26,10 @@ def _too_few(connection: Connection) -> Iterator[Lack]:
             )
 
 
-def _too_many(connection: Connection) -> Iterator[Lack]:
+def too_many(connection: Connection) -> Iterator[Lack]:
+    """Yield what Laurel's role may do beyond reading the platform's tables."""
+    if connection.dialect.name != "postgresql":
+        return
     role = role_of(connection)
     if connection.execute(text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")).scalar():
         yield Lack(

@@ -7,7 +7,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, func, or_, sele
 from models.columns import UtcDateTime
 from models.examine_shape import is_text
 from models.lack import Lack
-from models.platform import AchievementAward, UserEmail, platform_metadata
+from models.platform.tables import AchievementAward, UserEmail, platform_metadata
 from models.tables import table
 
 emails = table(UserEmail)

@@ -12,17 +12,17 @@ from models.columns import UtcDateTime
 from models.examine_grants import may, role_of
 from models.lack import Lack
 from models.migrate import newest_revision, revision_of
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 from models.views import views_metadata
 
 
-def shape_of(connection: Connection) -> list[Lack]:
-    """Return what is missing of the platform's tables and Laurel's own, or is of another type, or may not be read."""
-    found = [lack for one in platform_metadata.sorted_tables for lack in _of_table(connection, one)]
-    return [*found, *_of_own(connection)]
+def platform_shape(connection: Connection) -> list[Lack]:
+    """Return what is missing of the platform's tables, or is of another type, or may not be read."""
+    return [lack for one in platform_metadata.sorted_tables for lack in _of_table(connection, one)]
 
 
-def _of_own(connection: Connection) -> Iterator[Lack]:
+def ledger_shape(connection: Connection) -> Iterator[Lack]:
+    """Yield what is missing of Laurel's own tables and views, or that they are of another revision."""
     there = inspect(connection)
     missing = sorted(set(laurel_metadata.tables) - set(there.get_table_names()))
     missing += sorted(set(views_metadata.tables) - set(there.get_view_names()))
@@ -78,10 +78,9 @@ def _unreadable(connection: Connection, wanted: Table) -> Iterator[Lack]:
         with connection.begin_nested():
             connection.execute(select(literal(1)).select_from(wanted).where(false()))
     except DBAPIError as error:
-        told = str(error.orig).splitlines()[0].rpartition(">: ")[2]
         yield Lack(
             where=wanted.name,
-            what=f"It cannot be read: {told}.",
+            what=f"It cannot be read: {error.orig}.",
             advice="A view is read with its owner's rights: its owner needs SELECT on every table in it.",
             stops=True,
         )

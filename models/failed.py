@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import literal, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, literal, select, update
 
 from models.ledger import BadgeIssuance
 from models.tables import table
@@ -16,20 +15,18 @@ _BY_TURN = "INDEXED BY ix_badge_issuances_failed"  # else SQLite sorts all that 
 _IS_FAILED = issuances.c.state == literal(IssuanceState.FAILED, type_=issuances.c.state.type, literal_execute=True)
 
 
-async def longest_not_looked_at(connection: AsyncConnection, *, limit: int) -> list[int]:
+def longest_not_looked_at(connection: Connection, *, limit: int) -> list[int]:
     """Return the failed issuances whose data was not compared for the longest time."""
     query = select(issuances.c.id).where(_IS_FAILED).order_by(issuances.c.looked_again_at).limit(limit)
     hinted = query.with_hint(issuances, _BY_TURN, "sqlite")
-    return list((await connection.execute(hinted)).scalars())
+    return list(connection.execute(hinted).scalars())
 
 
-async def look_again(
-    connection: AsyncConnection, *, looked_at: Sequence[int], changed: Sequence[int], now: datetime
-) -> int:
+def look_again(connection: Connection, *, looked_at: Sequence[int], changed: Sequence[int], now: datetime) -> int:
     """Make due those whose request would now differ, and note that all were looked at; return how many are due."""
     failed = issuances.c.state == IssuanceState.FAILED
-    await connection.execute(update(issuances).where(issuances.c.id.in_(looked_at), failed).values(looked_again_at=now))
+    connection.execute(update(issuances).where(issuances.c.id.in_(looked_at), failed).values(looked_again_at=now))
     due_again = update(issuances).where(issuances.c.id.in_(changed), failed)
     values = {"state": IssuanceState.PENDING, "reason": None, "credly_message": None, "attempts": 0}
-    result = await connection.execute(due_again.values(**values, not_before=now, updated_at=now))
+    result = connection.execute(due_again.values(**values, not_before=now, updated_at=now))
     return result.rowcount

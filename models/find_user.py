@@ -7,14 +7,14 @@ import asyncio
 import sys
 
 from models.database import open_configured
-from models.directory import users_with_primary_address
+from models.platform.people import users_with_primary_address
 from rules.choices import Mistake
 
 
 async def find(address: str) -> list[str]:
     """Return the ids of the users with this primary address, in the configured database."""
-    async with open_configured() as database, database.reading() as connection:
-        return await users_with_primary_address(connection, address)
+    async with open_configured() as database:
+        return await database.platform.read(users_with_primary_address, address)
 
 
 def main() -> int:

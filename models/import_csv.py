@@ -21,13 +21,12 @@ from typing import Any
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import StatementError
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel
 
 from models.csv_rows import Award, Awardable, Named, Person, Refused, Row, rows_in
 from models.database import Database, open_configured
 from models.migrate import create_platform_tables
-from models.platform import (
+from models.platform.tables import (
     Achievement,
     AchievementAward,
     Company,
@@ -87,22 +86,23 @@ def _csv_files(folder: Path) -> list[str]:
 
 
 async def _prepare(database: Database) -> None:
-    async with database.writing() as connection:
-        there = set(await connection.run_sync(_relations))
-        if _MARK.name not in there:
-            taken = sorted(there & set(platform_metadata.tables))
-            if taken:
-                raise NotOurs(
-                    f"The database has a platform's tables ({', '.join(taken)}), which Laurel only reads. Nothing was "
-                    "written. Unset LAUREL_DATABASE_URL, or name an empty database."
-                )
-            await connection.run_sync(_MARK.create)
+    await database.write(_mark)
     await create_platform_tables(database)
 
 
-def _relations(connection: Connection) -> list[str]:
+def _mark(connection: Connection) -> None:
+    """Mark the database as one that is filled from files, unless a platform's tables are in it already."""
     found = inspect(connection)
-    return [*found.get_table_names(), *found.get_view_names()]
+    there = {*found.get_table_names(), *found.get_view_names()}
+    if _MARK.name in there:
+        return
+    taken = sorted(there & set(platform_metadata.tables))
+    if taken:
+        raise NotOurs(
+            f"The database has a platform's tables ({', '.join(taken)}), which Laurel only reads. Nothing was "
+            "written. Unset LAUREL_DATABASE_URL, or name an empty database."
+        )
+    _MARK.create(connection)
 
 
 async def _import_file(database: Database, file: Path, kind: type[Row], model: type[SQLModel], report: Report) -> None:
@@ -131,8 +131,7 @@ async def _put_together(
     if not rows:
         return []
     try:
-        async with database.writing() as connection:
-            await _put(connection, model, [row for _line, row in rows])
+        await database.write(_put, model, [row for _line, row in rows])
     except StatementError as error:
         if getattr(error, "connection_invalidated", False):
             raise
@@ -143,32 +142,31 @@ async def _put_together(
 
 
 async def _refused(database: Database, model: type[SQLModel], line: int, row: Row) -> Refused:
-    async with database.reading() as connection:
-        missing = await _missing(connection, model, row)
+    missing = await database.read(_missing, model, row)
     return Refused(line=line, why=missing or "the database does not take it")
 
 
-async def _missing(connection: AsyncConnection, model: type[SQLModel], row: Row) -> str:
+def _missing(connection: Connection, model: type[SQLModel], row: Row) -> str:
     """Say which column names something that is not there."""
     found = []
     for foreign in sorted(table(model).foreign_keys, key=lambda each: each.parent.name):
         key = getattr(row, foreign.parent.name)
         there = select(foreign.column).where(foreign.column == key)
-        if key is not None and await connection.scalar(there) is None:
+        if key is not None and connection.scalar(there) is None:
             found.append(f"{foreign.parent.name}: it is not in {foreign.column.table.name}")
     return "; ".join(found)
 
 
-async def _put(connection: AsyncConnection, model: type[SQLModel], rows: Sequence[Row]) -> None:
-    await _upsert(connection, model, [_values(row) for row in rows])
+def _put(connection: Connection, model: type[SQLModel], rows: Sequence[Row]) -> None:
+    _upsert(connection, model, [_values(row) for row in rows])
     given = {row.id: row.email for row in rows if isinstance(row, Person) and "email" in row.model_fields_set}
     without = [key for key, email in given.items() if not email]
     if without:
-        await connection.execute(delete(emails).where(emails.c.user_id.in_(without)))
+        connection.execute(delete(emails).where(emails.c.user_id.in_(without)))
     primary = [
         {"id": key, "user_id": key, "address": email, "is_primary": True} for key, email in given.items() if email
     ]
-    await _upsert(connection, UserEmail, primary)
+    _upsert(connection, UserEmail, primary)
 
 
 def _values(row: Row) -> dict[str, Any]:
@@ -182,14 +180,14 @@ def _key_of(award: Award) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
-async def _upsert(connection: AsyncConnection, model: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
+def _upsert(connection: Connection, model: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
     """Put rows that have the same columns; of those with the same key the last stands."""
     if not rows:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert = dialect.insert(table(model))
     changed = {name: insert.excluded[name] for name in rows[0]}
-    await connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=changed), list(rows))
+    connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=changed), list(rows))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,8 +1,9 @@
 """Forgetting calls that are older than they are kept. The ledger is never touched."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, Row, delete, select
 
 from models.database import Database
 from models.ledger import BadgeIssuance, IssuanceAttempt
@@ -22,21 +23,26 @@ async def forget_attempts(database: Database, *, before: datetime) -> int:
     """
     forgotten = after = 0
     while True:
-        async with database.reading() as connection:
-            portion = (
-                await connection.execute(
-                    select(attempts.c.id, attempts.c.started_at, issuances.c.state)
-                    .join(issuances, issuances.c.id == attempts.c.issuance_id)
-                    .where(attempts.c.id > after)
-                    .order_by(attempts.c.id)
-                    .limit(_PORTION)
-                )
-            ).all()
+        portion = await database.read(_portion, after)
         older = [row for row in portion if row.started_at < before]
         if not older:
             return forgotten
         after = portion[-1].id
         old = [row.id for row in older if row.state in _DONE_WITH]
-        async with database.writing() as connection:
-            await connection.execute(delete(attempts).where(attempts.c.id.in_(old)))
+        await database.write(_delete, old)
         forgotten += len(old)
+
+
+def _portion(connection: Connection, after: int) -> Sequence[Row[int, datetime, IssuanceState]]:
+    query = (
+        select(attempts.c.id, attempts.c.started_at, issuances.c.state)
+        .join(issuances, issuances.c.id == attempts.c.issuance_id)
+        .where(attempts.c.id > after)
+        .order_by(attempts.c.id)
+        .limit(_PORTION)
+    )
+    return connection.execute(query).all()
+
+
+def _delete(connection: Connection, ids: Sequence[int]) -> None:
+    connection.execute(delete(attempts).where(attempts.c.id.in_(ids)))

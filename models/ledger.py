@@ -1,6 +1,6 @@
 """The ledger: one row for each badge owed to a user, and one for each call made for it.
 
-What may be stored is held here by constraints; how rows move is in claiming.py and planning.py.
+What may be stored is held here by constraints; how rows move is in claiming.py, recording.py and planning/.
 """
 
 from datetime import datetime

@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from models.database import Database
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSION_TABLE = "laurel_alembic_version"
@@ -17,14 +17,12 @@ VERSION_TABLE = "laurel_alembic_version"
 
 async def migrate(database: Database) -> None:
     """Create or update Laurel's own tables; the platform's are not touched."""
-    async with database.writing() as connection:
-        await connection.run_sync(_upgrade)
+    await database.write(_upgrade)
 
 
 async def create_platform_tables(database: Database) -> None:
     """Create the platform's tables where no platform supplies them: in the demo and in tests."""
-    async with database.writing() as connection:
-        await connection.run_sync(platform_metadata.create_all)
+    await database.write(platform_metadata.create_all)
 
 
 def newest_revision() -> str | None:

@@ -3,17 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, func, select
 
+from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, Portal
+from models.platform.names import NamedAchievement, achievements_of, portal_names
 from models.tables import table
 from rules.states import IssuanceState
 
-portals = table(Portal)
-achievements = table(Achievement)
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
@@ -40,60 +38,70 @@ class PortalOverview:
     configured: list[Configured]
 
 
-async def overview(connection: AsyncConnection, *, portal_id: str = "") -> list[PortalOverview]:
+async def overview(database: Database, *, portal_id: str = "") -> list[PortalOverview]:
     """Return what is configured for each portal, or for one."""
-    found = await connection.execute(
-        select(portals.c.id, portals.c.name)
-        .where(portals.c.id == portal_id if portal_id else portals.c.id.is_not(None))
-        .order_by(portals.c.id)
-    )
-    names = {row.id: row.name for row in found}
-    connected = {
-        row.portal_id: CredlyConnection(**row._mapping) for row in await connection.execute(select(connections))
-    }
-    configured = await _configured(connection)
+    found = await database.read(_set_up)
+    names, achievements = await database.platform.read(_named, list(found.integrations))
+    configured: dict[str, list[Configured]] = {}
+    for key in found.integrations:
+        if named := achievements.get(key):
+            configured.setdefault(named.portal_id, []).append(_configured(found, named))
     return [
         PortalOverview(
-            portal_id=key, portal_name=name, connection=connected.get(key), configured=configured.get(key, [])
+            portal_id=key, portal_name=name, connection=found.connections.get(key), configured=configured.get(key, [])
         )
         for key, name in names.items()
+        if portal_id in ("", key)
     ]
 
 
-async def _configured(connection: AsyncConnection) -> dict[str, list[Configured]]:
-    counts, last = await _counts(connection)
-    rows = await connection.execute(
-        select(achievements.c.portal_id, achievements.c.name.label("achievement_name"), integrations)
-        .join(achievements, achievements.c.id == integrations.c.achievement_id)
-        .order_by(integrations.c.achievement_id)
+@dataclass(frozen=True, kw_only=True)
+class _SetUp:
+    """What the ledger has: connections by portal, the others by achievement."""
+
+    connections: dict[str, CredlyConnection]
+    integrations: dict[str, CredlyIntegration]
+    counts: dict[str, dict[IssuanceState, int]]
+    last: dict[str, datetime]
+
+
+def _configured(found: _SetUp, named: NamedAchievement) -> Configured:
+    key = named.achievement_id
+    return Configured(
+        achievement_id=key,
+        achievement_name=named.achievement_name,
+        integration=found.integrations[key],
+        counts=found.counts.get(key, {}),
+        last_issued_at=found.last.get(key),
     )
-    found: dict[str, list[Configured]] = {}
-    for row in rows:
-        values = {column.name: row._mapping[column] for column in integrations.c}
-        found.setdefault(row.portal_id, []).append(
-            Configured(
-                achievement_id=row.achievement_id,
-                achievement_name=row.achievement_name,
-                integration=CredlyIntegration(**values),
-                counts=counts.get(row.achievement_id, {}),
-                last_issued_at=last.get(row.achievement_id),
-            )
-        )
-    return found
 
 
-async def _counts(
-    connection: AsyncConnection,
-) -> tuple[dict[str, dict[IssuanceState, int]], dict[str, datetime]]:
-    configured = and_(issuances.c.achievement_id.in_(select(integrations.c.achievement_id)))
-    rows = await connection.execute(
+def _named(connection: Connection, keys: list[str]) -> tuple[dict[str, str], dict[str, NamedAchievement]]:
+    return portal_names(connection), achievements_of(connection, keys)
+
+
+def _set_up(connection: Connection) -> _SetUp:
+    enabled = connection.execute(select(integrations).order_by(integrations.c.achievement_id))
+    counts, last = _counts(connection)
+    return _SetUp(
+        connections={
+            row.portal_id: CredlyConnection(**row._mapping) for row in connection.execute(select(connections))
+        },
+        integrations={row.achievement_id: CredlyIntegration(**row._mapping) for row in enabled},
+        counts=counts,
+        last=last,
+    )
+
+
+def _counts(connection: Connection) -> tuple[dict[str, dict[IssuanceState, int]], dict[str, datetime]]:
+    rows = connection.execute(
         select(
             issuances.c.achievement_id,
             issuances.c.state,
             func.count().label("n"),
             func.max(issuances.c.recorded_at).label("last"),
         )
-        .where(configured)
+        .where(issuances.c.achievement_id.in_(select(integrations.c.achievement_id)))
         .group_by(issuances.c.achievement_id, issuances.c.state)
     )
     counts: dict[str, dict[IssuanceState, int]] = {}

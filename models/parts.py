@@ -2,8 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, insert
 from sqlmodel import Field
 
 from models.base import LaurelTable
@@ -26,14 +25,14 @@ class RunPart(LaurelTable, table=True):
 _parts = table(RunPart)
 
 
-async def leave(connection: AsyncConnection, flow_run_id: str, told: str, *, now: datetime) -> None:
+def leave(connection: Connection, flow_run_id: str, told: str, *, now: datetime) -> None:
     """Leave what a run did for the run that started it; what nobody has read within a week is forgotten."""
     stale = _parts.c.told_at < now - _KEPT_FOR
-    await connection.execute(delete(_parts).where(stale | (_parts.c.flow_run_id == flow_run_id)))
-    await connection.execute(insert(_parts).values(flow_run_id=flow_run_id, told=told, told_at=now))
+    connection.execute(delete(_parts).where(stale | (_parts.c.flow_run_id == flow_run_id)))
+    connection.execute(insert(_parts).values(flow_run_id=flow_run_id, told=told, told_at=now))
 
 
-async def take(connection: AsyncConnection, flow_run_id: str) -> str | None:
+def take(connection: Connection, flow_run_id: str) -> str | None:
     """Return what a run has left, once; None where it left nothing."""
     mine = delete(_parts).where(_parts.c.flow_run_id == flow_run_id).returning(_parts.c.told)
-    return (await connection.execute(mine)).scalar_one_or_none()
+    return connection.execute(mine).scalar_one_or_none()

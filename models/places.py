@@ -1,23 +1,22 @@
-"""What each achievement did, with names, for the report: the busiest first, and no more than are asked for."""
+"""What each achievement did, for the report: the busiest first, and no more than are asked for."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
 from models import views
 from models.counting import Which
-from models.platform import Achievement, Portal
+from models.database import Database
+from models.platform.names import names_of
+from models.platform.tables import Achievement, Portal
 from models.reporting import of_portal, within
-from models.tables import table
 from rules.states import WAITING, IssuanceState
 
 issuances, runs = views.issuances, views.runs
-portals, achievements = table(Portal), table(Achievement)
 
 
-async def places(connection: AsyncConnection, which: Which, *, limit: int) -> Sequence[Mapping[str, Any]]:
+def places(connection: Connection, which: Which, *, limit: int) -> Sequence[Mapping[str, Any]]:
     """Return, by portal, achievement and template, what was entered, issued and failed in the period and waits now."""
     state = issuances.c.state
     counts = [
@@ -32,37 +31,36 @@ async def places(connection: AsyncConnection, which: Which, *, limit: int) -> Se
     counted = select(*keys, *counts).where(of_portal(issuances, which.portal_id)).group_by(*keys).subquery()
     busy = counted.c.entered + counted.c.issued + counted.c.failed + counted.c.waiting
     query = (
-        select(
-            counted,
-            portals.c.name.label("portal_name"),
-            achievements.c.name.label("achievement_name"),
-            func.count().over().label("of"),
-        )
-        .join(portals, portals.c.id == counted.c.portal_id, isouter=True)
-        .join(achievements, achievements.c.id == counted.c.achievement_id, isouter=True)
+        select(counted, func.count().over().label("of"))
         .where(busy > 0)
         .order_by(busy.desc(), counted.c.portal_id, counted.c.achievement_id, counted.c.badge_template_id)
         .limit(limit)
     )
-    return [dict(row._mapping) for row in await connection.execute(query)]
+    return [dict(row._mapping) for row in connection.execute(query)]
 
 
-async def latest_runs(connection: AsyncConnection, which: Which, *, limit: int) -> Sequence[Mapping[str, Any]]:
+def latest_runs(connection: Connection, which: Which, *, limit: int) -> Sequence[Mapping[str, Any]]:
     """Return the latest runs of the period that made calls, newest first, each with how many there are in all."""
     wanted = (within(runs.c.first_call_at, which.period), of_portal(runs, which.portal_id))
     query = (
-        select(runs, portals.c.name.label("portal_name"), func.count().over().label("of"))
-        .join(portals, portals.c.id == runs.c.portal_id, isouter=True)
+        select(runs, func.count().over().label("of"))
         .where(*wanted)
         .order_by(runs.c.first_call_at.desc(), runs.c.flow_run_id, runs.c.portal_id)
         .limit(limit)
     )
-    return [dict(row._mapping) for row in await connection.execute(query)]
+    return [dict(row._mapping) for row in connection.execute(query)]
 
 
-async def portal_name(connection: AsyncConnection, portal_id: str) -> str:
-    """Return the portal's name, or its id where the platform has it no more."""
-    return await connection.scalar(select(portals.c.name).where(portals.c.id == portal_id)) or portal_id
+async def with_names(database: Database, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return the rows with the names of their portals and achievements, None where the platform has them no more."""
+    named = list(rows)
+    for key, name, model in (
+        ("portal_id", "portal_name", Portal),
+        ("achievement_id", "achievement_name", Achievement),
+    ):
+        names = await database.platform.read(names_of, model, [row[key] for row in rows if key in row])
+        named = [dict(row) | {name: names.get(row[key])} if key in row else row for row in named]
+    return named
 
 
 def _count(name: str, condition: ColumnElement[bool]) -> ColumnElement[Any]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -43,14 +42,14 @@ class Recorder:
                 await self._record_together(database)
             if not entry.done:
                 self._waiting.remove(entry)
-                return await database.write(lambda connection: recording.record(connection, result))
+                return await database.write(recording.record, result)
         return entry.recorded
 
     async def _record_together(self, database: Database) -> None:
         """Record all that wait in one transaction; if the database refuses it, leave each to its own slot."""
         group = self._waiting.copy()
         try:
-            recorded = await database.write(partial(recording.record_together, results=[each.result for each in group]))
+            recorded = await database.write(recording.record_together, [each.result for each in group])
         except (SQLAlchemyError, ValueError):  # a value that its driver cannot hold is named by neither
             return
         for entry, outcome in zip(group, recorded, strict=True):

@@ -1,25 +1,26 @@
 """What analysts read: the log tables in batches, and counts that the database makes. Days are days in UTC."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, String, Table, and_, func, select, true, type_coerce
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Column, ColumnElement, Connection, Select, String, Table, and_, func, select, true, type_coerce
 from sqlalchemy.types import Enum
+from sqlmodel import SQLModel
 
 from models import views
 from models.database import Database
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, Portal, User, UserEmail
+from models.platform.names import names_of
+from models.platform.people import Person, persons
+from models.platform.tables import Achievement, Portal
 from models.tables import table
 from rules.datasets import Dataset, Moment
 from rules.period import ALWAYS, Period
 from rules.states import IssuanceState
 
 BATCH = 20_000
-portals, achievements, users, addresses = table(Portal), table(Achievement), table(User), table(UserEmail)
 ledger = table(BadgeIssuance)
 _MOMENT = {Dataset.ATTEMPTS: views.attempts.c.started_at, Dataset.RUNS: views.runs.c.first_call_at}
 
@@ -37,29 +38,46 @@ class Chosen:
     states: tuple[IssuanceState, ...] = ()
 
 
-@asynccontextmanager
-async def snapshot(database: Database) -> AsyncIterator[AsyncConnection]:
-    """Open a transaction in which every query sees the same moment, on both databases."""
-    async with database.reading() as connection:
-        if connection.dialect.name == "postgresql":
-            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        yield connection
-
-
 async def batches(
-    connection: AsyncConnection, dataset: Dataset, chosen: Chosen, *, columns: Sequence[str], size: int = BATCH
-) -> AsyncIterator[Sequence[Sequence[Any]]]:
-    """Yield these columns of a log table, some rows at a time, so that millions need little memory."""
-    result = await connection.stream(_rows(dataset, chosen, columns), execution_options={"yield_per": size})
-    async for part in result.partitions(size):
-        yield part
+    database: Database, dataset: Dataset, chosen: Chosen, *, columns: Sequence[str], size: int = BATCH
+) -> AsyncGenerator[Mapping[str, Sequence[Any]]]:
+    """Yield these columns of a log table, some rows at a time, so that millions need little memory.
+
+    The ledger's rows are all of one moment; names and addresses are as the platform has them just then. A name needs
+    the column with its key beside it, and what is a person's needs `user_id`.
+    """
+    names = {
+        name: (key, await database.platform.read(names_of, model))
+        for name, (key, model) in _NAMES.items()
+        if name in columns
+    }
+    own = [name for name in columns if name not in {*_NAMES, *_OF_PERSON}]
+    async with aclosing(database.read_in_parts(_in_parts, _rows(dataset, chosen, own), size=size)) as parts:
+        async for part in parts:
+            found: dict[str, Sequence[Any]] = dict(zip(own, zip(*part, strict=True), strict=True))
+            if not _OF_PERSON.isdisjoint(columns):
+                found |= await _of_persons(database, found["user_id"])
+            for name, (key, known) in names.items():
+                found[name] = [known.get(each) for each in found[key]]
+            yield {name: found[name] for name in columns}
 
 
-async def count(connection: AsyncConnection, dataset: Dataset, chosen: Chosen) -> int:
+def _in_parts(connection: Connection, query: Select[Any], *, size: int) -> Iterator[Sequence[Sequence[Any]]]:
+    with connection.execute(query, execution_options={"yield_per": size}) as result:
+        yield from result.partitions(size)
+
+
+async def _of_persons(database: Database, user_ids: Sequence[str]) -> dict[str, Sequence[Any]]:
+    known = await database.platform.read(persons, user_ids)
+    each = [known.get(user_id, Person()) for user_id in user_ids]
+    return {name: [getattr(person, name) for person in each] for name in _OF_PERSON}
+
+
+def count(connection: Connection, dataset: Dataset, chosen: Chosen) -> int:
     """Count the rows that `batches` yields."""
     source = _source(dataset)
     query = select(func.count()).select_from(source).where(_wanted(dataset, source, chosen))
-    return int(await connection.scalar(query) or 0)
+    return int(connection.scalar(query) or 0)
 
 
 def within(column: ColumnElement[Any], period: Period) -> ColumnElement[bool]:
@@ -91,37 +109,31 @@ def _wanted(dataset: Dataset, source: Table, chosen: Chosen) -> ColumnElement[bo
 
 def _rows(dataset: Dataset, chosen: Chosen, columns: Sequence[str]) -> Select[Any]:
     source = _source(dataset)
-    known = {column.name: _plain(column) for column in source.c} | _NAMES | _PERSONAL
-    query = (
-        select(*(known[name].label(name) for name in columns))
-        .join_from(source, portals, portals.c.id == source.c.portal_id, isouter=True)
-        .where(_wanted(dataset, source, chosen))
-    )
+    known = {column.name: _plain(column) for column in source.c} | _PERSONAL
+    query = select(*(known[name].label(name) for name in columns)).where(_wanted(dataset, source, chosen))
     if dataset is Dataset.RUNS:
         return query.order_by(source.c.first_call_at, source.c.flow_run_id, source.c.portal_id)
-    query = query.join(achievements, achievements.c.id == source.c.achievement_id, isouter=True)
     if dataset is Dataset.ATTEMPTS:
         return query.order_by(source.c.attempt_id)
     if not _PERSONAL.keys().isdisjoint(columns):
-        query = query.join(ledger, ledger.c.id == source.c.issuance_id)
-        query = query.join(users, users.c.id == source.c.user_id, isouter=True)
+        query = query.join_from(source, ledger, ledger.c.id == source.c.issuance_id)
     return query.order_by(source.c.issuance_id)
 
 
-_NAMES: dict[str, ColumnElement[Any]] = {"portal_name": portals.c.name, "achievement_name": achievements.c.name}
+# What the platform knows: names by the column with their key, and what is a person's.
+_NAMES: dict[str, tuple[str, type[SQLModel]]] = {
+    "portal_name": ("portal_id", Portal),
+    "achievement_name": ("achievement_id", Achievement),
+}
+_OF_PERSON = frozenset({"first_name", "last_name", "email"})
+# What the ledger knows and keeps out of its views.
 _PERSONAL: dict[str, ColumnElement[Any]] = {
-    "first_name": users.c.first_name,
-    "last_name": users.c.last_name,
-    "email": select(func.min(addresses.c.address))
-    .where(addresses.c.user_id == views.issuances.c.user_id, addresses.c.is_primary)
-    .correlate(views.issuances)
-    .scalar_subquery(),
     "badge_url": ledger.c.badge_url,
     "requested_by": ledger.c.requested_by,
     "request_reason": ledger.c.request_reason,
 }
 
 
-async def portals_in_ledger(connection: AsyncConnection) -> set[str]:
+def portals_in_ledger(connection: Connection) -> set[str]:
     """Return the portals that have issuances, also those that the platform has no more."""
-    return set((await connection.execute(select(ledger.c.portal_id).distinct())).scalars())
+    return set(connection.execute(select(ledger.c.portal_id).distinct()).scalars())

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, literal, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, select, update
 
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
@@ -50,7 +49,12 @@ class Retryable:
     stop: Literal["", "paused", "held"] = ""
 
 
-async def count(connection: AsyncConnection, selection: Selection) -> Matching:
+def preview(connection: Connection, selection: Selection, *, limit: int) -> tuple[Matching, list[Retryable]]:
+    """Count what matches, and return what `retry` would make due."""
+    return count(connection, selection), choose(connection, selection, limit=limit)
+
+
+def count(connection: Connection, selection: Selection) -> Matching:
     """Count what matches the selection."""
     counts = (
         func.count().filter(_is_enabled(), _is_connected()),
@@ -58,14 +62,12 @@ async def count(connection: AsyncConnection, selection: Selection) -> Matching:
         func.count().filter(_is_enabled(), ~_is_connected()),
     )
     ready, without, unconnected = (
-        await connection.execute(select(*counts).select_from(issuances).where(_matches(selection)))
+        connection.execute(select(*counts).select_from(issuances).where(_matches(selection)))
     ).one()
     return Matching(ready=ready, without_integration=without, unconnected=unconnected)
 
 
-async def choose(
-    connection: AsyncConnection, selection: Selection, *, limit: int, lock: bool = False
-) -> list[Retryable]:
+def choose(connection: Connection, selection: Selection, *, limit: int, lock: bool = False) -> list[Retryable]:
     """Return what would be made due: what failed first comes first, so that what fails again does not come twice.
 
     With `lock`, they cannot change until the transaction ends; those that another one is changing are left out.
@@ -83,25 +85,28 @@ async def choose(
     )
     if lock:
         query = query.with_for_update(skip_locked=True)
-    return [Retryable(**row) for row in (await connection.execute(query)).mappings()]
+    return [Retryable(**row) for row in connection.execute(query).mappings()]
 
 
-async def retry(connection: AsyncConnection, selection: Selection, *, limit: int, now: datetime) -> list[Retryable]:
-    """Make due what matches the selection, at most `limit`, and return it as it was before."""
+def retry(
+    connection: Connection, selection: Selection, *, limit: int, now: datetime
+) -> tuple[Matching, list[Retryable]]:
+    """Count what matches the selection, make it due, at most `limit`, and return it as it was before."""
+    matching = count(connection, selection)
     # Chosen first, not in the update: what an update returns has lost the reason, which the page counts by.
-    chosen = await choose(connection, selection, limit=limit, lock=True)
-    await make_due(connection, [each.id for each in chosen], now=now)
-    return chosen
+    chosen = choose(connection, selection, limit=limit, lock=True)
+    make_due(connection, [each.id for each in chosen], now=now)
+    return matching, chosen
 
 
-async def make_due(connection: AsyncConnection, ids: Sequence[int], *, now: datetime) -> int:
+def make_due(connection: Connection, ids: Sequence[int], *, now: datetime) -> int:
     """Make those of these issuances due that are failed still, and return how many; `unclear_at` stays.
 
     So Credly is asked first where an earlier answer was unclear.
     """
     values = {"state": IssuanceState.PENDING, "reason": None, "credly_message": None, "attempts": 0}
     due = update(issuances).where(issuances.c.id.in_(ids), _FAILED)
-    return (await connection.execute(due.values(**values, not_before=now, updated_at=now))).rowcount
+    return connection.execute(due.values(**values, not_before=now, updated_at=now)).rowcount
 
 
 def _matches(selection: Selection) -> ColumnElement[bool]:

@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, delete, func, or_, select, update
+from sqlalchemy import Column, Connection, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.owed import covered
-from models.platform import AchievementAward
 from models.tables import table
 from rules.reasons import REFUSED_REASONS, TEMPLATE_REASONS, Reason
 from rules.states import IssuanceState
@@ -19,44 +16,75 @@ from rules.states import IssuanceState
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
-awards = table(AchievementAward)
 _CHANGED = {"planned_at": None}  # the next run looks at all that belongs to it
 
 
-async def put_connection(connection: AsyncConnection, portal_id: str, values: Mapping[str, Any]) -> None:
-    """Connect a portal, or change its connection. The portal has exactly this connection afterwards."""
-    await _put(connection, connections.c.portal_id, portal_id, dict(values) | _CHANGED)
+def put_connection(connection: Connection, portal_id: str, values: Mapping[str, Any]) -> bool:
+    """Connect a portal, or change its connection, and say whether it had one. It has exactly this one afterwards."""
+    return _put(connection, connections.c.portal_id, portal_id, dict(values) | _CHANGED)
 
 
-async def remove_connection(connection: AsyncConnection, portal_id: str, *, now: datetime) -> int:
-    """Disconnect a portal; what waits for it is blocked from then on. Return how many issuances that are."""
-    await connection.execute(delete(connections).where(connections.c.portal_id == portal_id))
+def remove_connection(connection: Connection, portal_id: str, *, now: datetime) -> int | None:
+    """Disconnect a portal and block what waits for it; return how many that are, None where it was not connected."""
+    if not connection.execute(delete(connections).where(connections.c.portal_id == portal_id)).rowcount:
+        return None
     waiting = (issuances.c.portal_id == portal_id) & issuances.c.state.in_(
         [IssuanceState.PENDING, IssuanceState.BLOCKED]
     )
     values = {"state": IssuanceState.BLOCKED, "reason": Reason.PORTAL_NOT_CONNECTED, "updated_at": now}
-    return (await connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+    return connection.execute(update(issuances).where(waiting).values(**values)).rowcount
 
 
-async def put_integration(connection: AsyncConnection, achievement_id: str, values: Mapping[str, Any]) -> None:
+def put_integration(connection: Connection, achievement_id: str, values: Mapping[str, Any]) -> None:
     """Enable an achievement, or change its integration. It has exactly this integration afterwards."""
-    await _put(connection, integrations.c.achievement_id, achievement_id, dict(values) | _CHANGED)
+    _put(connection, integrations.c.achievement_id, achievement_id, dict(values) | _CHANGED)
 
 
-async def remove_integration(connection: AsyncConnection, achievement_id: str, *, now: datetime) -> int:
+def enable(
+    connection: Connection, achievement_id: str, values: Mapping[str, Any], *, now: datetime
+) -> tuple[CredlyIntegration | None, int, bool]:
+    """Store an achievement's settings, held where they reach further back than before, until the cap was looked at.
+
+    Returns the settings before, how many badges go out with a new template, and whether this has held it.
+    """
+    mine = integrations.c.achievement_id == achievement_id
+    row = connection.execute(select(integrations).where(mine)).one_or_none()
+    before, since = None if row is None else CredlyIntegration(**row._mapping), values["issue_since"]
+    reaches_further = since is not None and (before is None or covers_from(before) > since)
+    held = reaches_further and (before is None or before.held_at is None)
+    new = {"enabled_at": now} if before is None else {}
+    put_integration(connection, achievement_id, {**values, **new, **({"held_at": now} if held else {})})
+    return before, take_along(connection, achievement_id, values["badge_template_id"], now=now), held
+
+
+def release_own_hold(
+    connection: Connection, achievement_id: str, values: Mapping[str, Any], *, held_at: datetime
+) -> None:
+    """Let go what `enable` has held, unless somebody has changed the settings meanwhile."""
+    same = [integrations.c[name].is_not_distinct_from(values[name]) for name in ("issue_since", "badge_template_id")]
+    mine = integrations.c.achievement_id == achievement_id, integrations.c.held_at == held_at
+    connection.execute(update(integrations).where(*mine, *same).values(held_at=None, **_CHANGED))
+
+
+def covers_from(integration: CredlyIntegration) -> datetime:
+    """Return the moment from which awards are covered."""
+    return integration.issue_since or integration.enabled_at
+
+
+def remove_integration(connection: Connection, achievement_id: str, *, now: datetime) -> int:
     """Delete an achievement's integration and cancel what waits for it; return how many that are.
 
     What is being issued at this moment is not touched: its run cancels or finishes it.
     """
-    await connection.execute(delete(integrations).where(integrations.c.achievement_id == achievement_id))
+    connection.execute(delete(integrations).where(integrations.c.achievement_id == achievement_id))
     waiting = (issuances.c.achievement_id == achievement_id) & issuances.c.state.in_(
         [IssuanceState.PENDING, IssuanceState.BLOCKED]
     )
     values = {"state": IssuanceState.CANCELLED, "reason": Reason.INTEGRATION_REMOVED, "updated_at": now}
-    return (await connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+    return connection.execute(update(issuances).where(waiting).values(**values)).rowcount
 
 
-async def take_along(connection: AsyncConnection, achievement_id: str, badge_template_id: str, *, now: datetime) -> int:
+def take_along(connection: Connection, achievement_id: str, badge_template_id: str, *, now: datetime) -> int:
     """Give what waits for an achievement its new template, so that it goes out with that; return how many.
 
     Not what Credly may have already (unclear), nor what replaces a badge of the old template. What was refused was
@@ -81,43 +109,17 @@ async def take_along(connection: AsyncConnection, achievement_id: str, badge_tem
         & ~has_row
     )
     values = {"badge_template_id": badge_template_id, "updated_at": now}
-    return (await connection.execute(update(issuances).where(waiting).values(**values))).rowcount
+    return connection.execute(update(issuances).where(waiting).values(**values)).rowcount
 
 
-async def counts_by_state(connection: AsyncConnection, achievement_id: str) -> dict[IssuanceState, int]:
+def counts_by_state(connection: Connection, achievement_id: str) -> dict[IssuanceState, int]:
     """Count an achievement's issuances by state."""
     query = select(issuances.c.state, func.count().label("n")).where(issuances.c.achievement_id == achievement_id)
-    return {row.state: row.n for row in await connection.execute(query.group_by(issuances.c.state))}
+    return {row.state: row.n for row in connection.execute(query.group_by(issuances.c.state))}
 
 
-async def due_at_once(connection: AsyncConnection, achievement_id: str, *, now: datetime) -> int:
-    """Count the users whom the present integration of an achievement makes due at once: awarded, no badge yet.
-
-    A badge of an earlier template counts, as it does in planning.
-    """
-    stands = (
-        select(issuances.c.id)
-        .where(
-            issuances.c.achievement_id == awards.c.achievement_id,
-            issuances.c.user_id == awards.c.user_id,
-            issuances.c.state != IssuanceState.CANCELLED,
-            or_(
-                issuances.c.badge_template_id != integrations.c.badge_template_id,
-                issuances.c.state.not_in([IssuanceState.PENDING, IssuanceState.BLOCKED]),
-            ),
-        )
-        .exists()
-    )
-    query = (
-        select(func.count(func.distinct(awards.c.user_id)))
-        .join(integrations, integrations.c.achievement_id == awards.c.achievement_id)
-        .where(awards.c.achievement_id == achievement_id, covered(now=now), awards.c.awarded_at <= now, ~stands)
-    )
-    return int(await connection.scalar(query) or 0)
-
-
-async def tokens_ending(
-    connection: AsyncConnection, *, before: datetime, portal_ids: Sequence[str] | None = None
+def tokens_ending(
+    connection: Connection, *, before: datetime, portal_ids: Sequence[str] | None = None
 ) -> list[tuple[str, datetime]]:
     """Return the portals whose tokens are known to end before this moment, with that end, the nearest first."""
     query = (
@@ -127,20 +129,24 @@ async def tokens_ending(
     )
     if portal_ids is not None:
         query = query.where(connections.c.portal_id.in_(portal_ids))
-    return [(row.portal_id, row.token_ends_at) for row in await connection.execute(query)]
+    return [(row.portal_id, row.token_ends_at) for row in connection.execute(query)]
 
 
-async def put_token_end(connection: AsyncConnection, portal_ids: Sequence[str], ends_at: datetime) -> None:
+def put_token_end(connection: Connection, portal_ids: Sequence[str], ends_at: datetime) -> None:
     """Keep when the token of these portals ends."""
     of_portals = connections.c.portal_id.in_(portal_ids)
-    await connection.execute(update(connections).where(of_portals).values(token_ends_at=ends_at))
+    connection.execute(update(connections).where(of_portals).values(token_ends_at=ends_at))
 
 
-async def _put(connection: AsyncConnection, key: Column[Any], value: str, values: Mapping[str, Any]) -> None:
-    """Change the row with this key, or make it; of two who make it at the same moment, the second changes it."""
-    changed = await connection.execute(update(key.table).where(key == value).values(**values))
+def _put(connection: Connection, key: Column[Any], value: str, values: Mapping[str, Any]) -> bool:
+    """Change the row with this key, or make it; of two who make it at the same moment, the second changes it.
+
+    Return whether it was there.
+    """
+    changed = connection.execute(update(key.table).where(key == value).values(**values))
     if changed.rowcount:
-        return
+        return True
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     made = dialect.insert(key.table).values(**{key.name: value}, **values)
-    await connection.execute(made.on_conflict_do_update(index_elements=[key], set_=dict(values)))
+    connection.execute(made.on_conflict_do_update(index_elements=[key], set_=dict(values)))
+    return False

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import case, func, literal, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, case, func, literal, select
 
 from models.integrations import CredlyIntegration
 from models.ledger import AttemptOutcome, BadgeIssuance, IssuanceAttempt
@@ -30,7 +29,7 @@ class Standing:
     count: int
 
 
-async def standing(connection: AsyncConnection, *, portal_ids: Sequence[str] | None = None) -> list[Standing]:
+def standing(connection: Connection, *, portal_ids: Sequence[str] | None = None) -> list[Standing]:
     """Count what is open, by portal, state and reason; of these portals only, if given. Issued ones are not counted."""
     columns = (issuances.c.portal_id, issuances.c.state, issuances.c.reason)
     query = (
@@ -43,11 +42,11 @@ async def standing(connection: AsyncConnection, *, portal_ids: Sequence[str] | N
         query = query.where(issuances.c.portal_id.in_(portal_ids))
     return [
         Standing(portal_id=row.portal_id, state=row.state, reason=row.reason, count=row.issuances)
-        for row in await connection.execute(query)
+        for row in connection.execute(query)
     ]
 
 
-async def waiting(connection: AsyncConnection, *, portal_ids: Sequence[str] | None = None) -> list[Pending]:
+def waiting(connection: Connection, *, portal_ids: Sequence[str] | None = None) -> list[Pending]:
     """Count what is pending, by portal and by what it waits for, with the first moment at which it is tried."""
     paused, held = integrations.c.paused_at.is_not(None), integrations.c.held_at.is_not(None)
     stop = case((paused, literal("paused")), (held, literal("held")), else_=literal("")).label("stop")
@@ -63,18 +62,18 @@ async def waiting(connection: AsyncConnection, *, portal_ids: Sequence[str] | No
         query = query.where(issuances.c.portal_id.in_(portal_ids))
     return [
         Pending(portal_id=row.portal_id, reason=row.reason, stop=row.stop, count=row.issuances, next_at=row.next_at)
-        for row in await connection.execute(query)
+        for row in connection.execute(query)
     ]
 
 
-async def last_issued(connection: AsyncConnection) -> list[datetime]:
+def last_issued(connection: Connection) -> list[datetime]:
     """Return when the latest badges were issued, in UTC, the latest first; from the latest attempts only.
 
     Where none of those issued a badge, the first of them: no badge was issued since.
     """
-    newest = await connection.scalar(select(func.max(attempts.c.id))) or 0
+    newest = connection.scalar(select(func.max(attempts.c.id))) or 0
     query = select(attempts.c.started_at, attempts.c.outcome).where(attempts.c.id > newest - _LOOKED_AT)
-    rows = list(await connection.execute(query.order_by(attempts.c.id.desc())))
+    rows = list(connection.execute(query.order_by(attempts.c.id.desc())))
     return [row.started_at for row in rows if row.outcome is AttemptOutcome.ISSUED] or [
         row.started_at for row in rows[-1:]
     ]

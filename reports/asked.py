@@ -1,7 +1,7 @@
 """Checks of what people ask for."""
 
-from models import directory
 from models.database import Database
+from models.platform.names import portal_names
 from models.reporting import portals_in_ledger
 from rules.choices import Mistake
 from rules.markup import code
@@ -16,8 +16,7 @@ async def check_portal(database: Database, portal: str) -> None:
     """
     if not portal:
         return
-    async with database.reading() as connection:
-        names = await directory.portal_names(connection)
-        if portal in names or portal in await portals_in_ledger(connection):
-            return
+    names = await database.platform.read(portal_names)
+    if portal in names or portal in await database.read(portals_in_ledger):
+        return
     raise Mistake(f"portal: there is no portal {code(portal)}.{did_you_mean(portal, names)}")

@@ -11,19 +11,19 @@ from reports.typed import shaped
 from rules.datasets import Dataset
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 _ALL, _NONE = "all of it", ""
 _FLOWS = ["awarded", "entered", "issued", "failed", "cancelled", "left"]
 
 
-async def daily_of(connection: "AsyncConnection", which: Which) -> pd.DataFrame:
+def daily_of(connection: "Connection", which: Which) -> pd.DataFrame:
     """Return a row for each day of the period and each group that has anything."""
     keys = [group.column for group in which.by]
-    flows = _frame(await daily_flows(connection, which), [*keys, "day", "counted", "n"], keys)
+    flows = _frame(daily_flows(connection, which), [*keys, "day", "counted", "n"], keys)
     flows["day"] = pd.to_datetime(flows["day"], utc=True, format="%Y-%m-%d")
     days = _days(flows, which)
-    before = await waiting_before(connection, which, days[0].date()) if len(days) else []
+    before = waiting_before(connection, which, days[0].date()) if len(days) else []
     filled = _filled(flows, _frame(before, [*keys, "waiting"], keys), days, keys)
     filled[keys] = filled[keys].mask(filled[keys] == _NONE, None)
     return shaped(filled, fields(Dataset.DAILY, by=which.by))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from models.counting import Which
 from models.database import Database, open_configured
-from models.reporting import Chosen, count, snapshot
+from models.reporting import Chosen, count
 from reports import frames
 from reports.asked import check_portal
 from reports.dictionary import PERSONAL, Field, fields
@@ -91,8 +91,7 @@ async def export(database: Database, wish: Wish) -> Exported:
     await check_portal(database, wish.portal)
     chosen = Chosen(period=wish.period, portal_id=wish.portal, moment=wish.moment, states=wish.states)
     if wish.file_format is FileFormat.EXCEL and wish.dataset.is_log:
-        async with snapshot(database) as connection:
-            expected = await count(connection, wish.dataset, chosen)
+        expected = await database.read(count, wish.dataset, chosen)
         if expected > EXCEL_ROWS:
             raise too_many_for_excel(expected)
     path = folder_of(wish.folder, default=settings().reports_folder) / wish.file_name
@@ -114,13 +113,13 @@ async def _write(database: Database, wish: Wish, chosen: Chosen, path: Path) -> 
 
 async def _parts(database: Database, wish: Wish, chosen: Chosen) -> AsyncGenerator[pd.DataFrame]:
     if wish.dataset.is_log:
-        async for part in frames.in_batches(database, wish.dataset, chosen, personal_data=wish.personal_data):
-            yield part
+        batches = frames.in_batches(database, wish.dataset, chosen, personal_data=wish.personal_data)
+        async with aclosing(batches):
+            async for part in batches:
+                yield part
         return
-    async with snapshot(database) as connection:
-        yield await frames.counts_of(
-            connection, wish.dataset, Which(period=wish.period, portal_id=wish.portal, by=wish.by)
-        )
+    which = Which(period=wish.period, portal_id=wish.portal, by=wish.by)
+    yield await database.read(frames.counts_of, wish.dataset, which)
 
 
 def _about(wish: Wish) -> list[str]:

@@ -4,7 +4,8 @@ database = Database(settings().database_url)
 frame = await frames.issuances(database, period_of("2026-11-01", "2026-11-30"), portal="northwind")
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,15 +13,15 @@ import pandas as pd
 from models import counting
 from models.counting import Which
 from models.database import Database
-from models.reporting import BATCH, Chosen, batches, snapshot
+from models.reporting import BATCH, Chosen, batches
 from reports.daily import daily_of
 from reports.dictionary import fields
-from reports.typed import joined, typed
+from reports.typed import joined, shaped, typed
 from rules.datasets import Dataset, Group, Moment
 from rules.period import ALWAYS, Period
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
 
 async def issuances(
@@ -51,40 +52,39 @@ async def daily(
 ) -> pd.DataFrame:
     """Return what happened on each day in UTC; every day of the period is there, with zeros where nothing happened."""
     which = Which(period=period, portal_id=portal, by=by)
-    async with snapshot(database) as connection:
-        return await daily_of(connection, which)
+    return await database.read(daily_of, which)
 
 
 async def time_to_badge(
     database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
 ) -> pd.DataFrame:
     """Return how long it took from award to badge, of badges that were recorded in the period."""
-    return await _counts(database, Dataset.TIME_TO_BADGE, Which(period=period, portal_id=portal, by=by))
+    return await database.read(counts_of, Dataset.TIME_TO_BADGE, Which(period=period, portal_id=portal, by=by))
 
 
 async def reasons(
     database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
 ) -> pd.DataFrame:
     """Return why what is not issued is not; of issuances whose state changed last in the period."""
-    return await _counts(database, Dataset.REASONS, Which(period=period, portal_id=portal, by=by))
+    return await database.read(counts_of, Dataset.REASONS, Which(period=period, portal_id=portal, by=by))
 
 
 async def funnel(
     database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
 ) -> pd.DataFrame:
     """Return what became of the issuances that were entered in the period."""
-    return await _counts(database, Dataset.FUNNEL, Which(period=period, portal_id=portal, by=by))
+    return await database.read(counts_of, Dataset.FUNNEL, Which(period=period, portal_id=portal, by=by))
 
 
 async def in_batches(
     database: Database, dataset: Dataset, chosen: Chosen, *, personal_data: bool = False, size: int = BATCH
-) -> AsyncIterator[pd.DataFrame]:
+) -> AsyncGenerator[pd.DataFrame]:
     """Yield a log table some rows at a time, all of one moment; each part has the dictionary's columns and dtypes."""
     columns = fields(dataset, personal_data=personal_data)
     names = [field.name for field in columns]
-    async with snapshot(database) as connection:
-        async for rows in batches(connection, dataset, chosen, columns=names, size=size):
-            yield typed(rows, columns)
+    async with aclosing(batches(database, dataset, chosen, columns=names, size=size)) as parts:
+        async for part in parts:
+            yield shaped(part, columns)
 
 
 async def _whole(database: Database, dataset: Dataset, chosen: Chosen, *, personal_data: bool = False) -> pd.DataFrame:
@@ -99,13 +99,8 @@ _COUNTED = {
 }
 
 
-async def counts_of(connection: "AsyncConnection", dataset: Dataset, which: Which) -> pd.DataFrame:
-    """Return counts that are made in an open transaction."""
+def counts_of(connection: "Connection", dataset: Dataset, which: Which) -> pd.DataFrame:
+    """Return counts, all of one moment."""
     if dataset is Dataset.DAILY:
-        return await daily_of(connection, which)
-    return typed(await _COUNTED[dataset](connection, which), fields(dataset, by=which.by))
-
-
-async def _counts(database: Database, dataset: Dataset, which: Which) -> pd.DataFrame:
-    async with snapshot(database) as connection:
-        return await counts_of(connection, dataset, which)
+        return daily_of(connection, which)
+    return typed(_COUNTED[dataset](connection, which), fields(dataset, by=which.by))

@@ -1,6 +1,6 @@
 """From the database's rows to a frame with the dictionary's columns and dtypes, and to one frame from many."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,12 +12,12 @@ from reports.dictionary import KEY, MOMENT, Field
 def typed(rows: Iterable[Sequence[Any]], fields: Sequence[Field]) -> pd.DataFrame:
     """Return a frame of the rows, whose values are in the order of the fields."""
     columns = list(zip(*rows, strict=True)) or [()] * len(fields)
-    return pd.DataFrame({field.name: _column(values, field) for field, values in zip(fields, columns, strict=True)})
+    return shaped({field.name: values for field, values in zip(fields, columns, strict=True)}, fields)
 
 
-def shaped(frame: pd.DataFrame, fields: Sequence[Field]) -> pd.DataFrame:
-    """Return the frame with exactly these columns, in their order and with their dtypes."""
-    return pd.DataFrame({field.name: _column(frame[field.name], field) for field in fields})
+def shaped(columns: Mapping[str, Any] | pd.DataFrame, fields: Sequence[Field]) -> pd.DataFrame:
+    """Return a frame with exactly these columns, in the order of the fields and with their dtypes."""
+    return pd.DataFrame({field.name: _column(columns[field.name], field) for field in fields})
 
 
 def joined(frames: Sequence[pd.DataFrame], fields: Sequence[Field]) -> pd.DataFrame:

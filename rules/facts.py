@@ -1,4 +1,4 @@
-"""What has to be known of one issuance to decide on it. Read in one query for a batch, just before sending."""
+"""What has to be known of one issuance to decide on it. Read for a batch, just before sending."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,6 +45,8 @@ class IssuanceFacts:
     unclear_at: datetime | None = None
     sent_at: datetime | None = None
     awarded_at: datetime | None = None
+    company_id: str | None = None
+    project_id: str | None = None
     integration_exists: bool = True
     award_withdrawn: bool = False
     held: bool = False

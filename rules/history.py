@@ -3,18 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rules.ledger.eligibility import Award, Coverage, Issuance, Pair
 from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
-
-
-@dataclass(frozen=True, kw_only=True)
-class Award:
-    """An award on the platform. `withdrawn_at` is None as well where the platform has no moment that can be shown."""
-
-    award_id: str
-    awarded_at: datetime
-    withdrawn: bool = False
-    withdrawn_at: datetime | None = None
+from rules.states import IssuanceState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,25 +26,16 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LedgerRow:
+class LedgerRow(Issuance):
     """An issuance as the ledger holds it, with the calls made for it, the oldest first."""
 
-    issuance_id: int
-    badge_template_id: str
-    origin: Origin
-    state: IssuanceState
     not_before: datetime
     planned_at: datetime
     updated_at: datetime
-    award_id: str | None = None
-    reason: Reason | None = None
-    awarded_at: datetime | None = None
     credly_message: str | None = None
     lease_until: datetime | None = None
     unclear_at: datetime | None = None
     attempts: int = 0
-    credly_badge_id: str | None = None
-    replaces_badge_id: str | None = None
     revoked_badge_id: str | None = None
     badge_url: str | None = None
     adopted: bool = False
@@ -84,11 +66,16 @@ class Integration:
     issue_since: datetime | None = None
     paused_at: datetime | None = None
     held_at: datetime | None = None
+    replaces: bool = False
 
     @property
-    def covers_from(self) -> datetime:
-        """From which moment on awards are covered."""
-        return self.issue_since or self.enabled_at
+    def coverage(self) -> Coverage:
+        """What of it decides."""
+        return Coverage(
+            badge_template_id=self.badge_template_id,
+            covers_from=self.issue_since or self.enabled_at,
+            replaces=self.replaces,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +83,7 @@ class History:
     """Everything known of one user and one achievement.
 
     `cannot_be_sent` says why a badge could not be sent with the user's present data; `present_fingerprint` is that of
-    the request that would be sent, if one can be. With `deletion_withdraws` an award whose row is gone is withdrawn.
+    the request that would be sent, if one can be. `portal_id` is empty where the platform has no such achievement.
     """
 
     user_id: str
@@ -109,7 +96,20 @@ class History:
     rows: tuple[LedgerRow, ...] = ()
     cannot_be_sent: Reason | None = None
     present_fingerprint: str | None = None
-    deletion_withdraws: bool = False
+    connected_portals: frozenset[str] = frozenset()
+    deletions_count: frozenset[str] = frozenset()
+
+    @property
+    def pair(self) -> Pair:
+        """What of it decides."""
+        return Pair(
+            awards=self.awards,
+            rows=self.rows,
+            portal_id=self.portal_id or None,
+            coverage=self.integration.coverage if self.integration else None,
+            connected=self.connected_portals,
+            deletions_count=self.deletions_count,
+        )
 
     @property
     def would_differ(self) -> bool:
@@ -118,33 +118,13 @@ class History:
         return self.present_fingerprint not in (None, last)
 
     @property
-    def standing_awards(self) -> tuple[Award, ...]:
-        """The awards that were not withdrawn, the oldest first."""
-        return tuple(award for award in self.awards if not award.withdrawn)
-
-    def lost_its_award(self, row: LedgerRow) -> bool:
-        """Whether the award that a row was entered for counts as withdrawn, and no other takes its place."""
-        if row.origin is not Origin.AWARD or self.standing_awards:
-            return False
-        return self.deletion_withdraws or any(
-            row.award_id in (None, award.award_id) or row.awarded_at == award.awarded_at for award in self.awards
-        )
-
-    @property
-    def covered_awards(self) -> tuple[Award, ...]:
-        """The standing awards that the present integration covers."""
-        if self.integration is None:
-            return ()
-        return tuple(each for each in self.standing_awards if each.awarded_at >= self.integration.covers_from)
-
-    @property
     def row(self) -> LedgerRow | None:
         """The row that answers for the user: one with a badge, else of the present template, else the latest."""
         return max(self.rows, key=self._weight, default=None)
 
     def _weight(self, row: LedgerRow) -> tuple[bool, bool, bool, int]:
-        present = self.integration is not None and row.badge_template_id == self.integration.badge_template_id
         made = row.state is IssuanceState.ISSUED or row.replaces_badge_id is not None
+        present = self.pair.is_of_present_template(row)
         return (made, row.state is IssuanceState.ISSUING, present, row.issuance_id)
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from rules.history import Answer, History, LedgerRow
+from rules.ledger.eligibility import Action, Decision, Ground, decide, is_withdrawn
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
 from rules.told import moment
@@ -31,6 +32,7 @@ class Cause(StrEnum):
     CANCELLED = "cancelled"
     TAKEN_UP = "taken_up"
     TO_BE_CANCELLED = "to_be_cancelled"
+    TO_BE_REPLACED = "to_be_replaced"
     NO_AWARD = "no_award"
     WITHDRAWN = "withdrawn"
     NO_INTEGRATION = "no_integration"
@@ -42,21 +44,30 @@ class Cause(StrEnum):
 def answer(history: History, *, now: datetime) -> Answer:
     """Return why the user has the badge or not, what happens next, and what a person can do. `now` is UTC."""
     row = history.row
+    decisions = decide(history.pair, now=now)
     if row is None:
-        return _not_in_the_ledger(history, now)
-    match row.state:
-        case IssuanceState.ISSUED:
+        return _not_in_the_ledger(history, decisions[-1], now)
+    (decision,) = (each for each in decisions if each.row is row)
+    enters = next((each for each in decisions if each.action is Action.ENQUEUE), None)
+    match decision.action, row.state:
+        case ((Action.CANCEL | Action.RESTORE), _):
+            return _to_be_cancelled(decision, enters=enters is not None)
+        case (Action.REVIVE, _) | (_, IssuanceState.CANCELLED) if enters or decision.action is Action.REVIVE:
+            return _stopped(history) or _revived(row, enters or decision, now)
+        case _, IssuanceState.CANCELLED:
+            return _cancelled(history, row)
+        case Action.REPLACE, _:
+            return _stopped(history) or _replaced(history, row, decision)
+        case _, IssuanceState.ISSUED:
             return _issued(history, row)
-        case IssuanceState.ISSUING:
+        case _, IssuanceState.ISSUING:
             return _issuing(row, now)
-        case IssuanceState.CANCELLED:
-            return _cancelled(history, row, now)
-        case IssuanceState.FAILED:
-            return _no_longer_owed(history, row) or _failed(history, row)
-        case IssuanceState.BLOCKED:
-            return _no_longer_owed(history, row) or _blocked(history, row)
+        case _, IssuanceState.FAILED:
+            return _failed(history, row)
+        case _, IssuanceState.BLOCKED:
+            return _blocked(history, row)
         case _:
-            return _no_longer_owed(history, row) or _pending(history, row, now)
+            return _pending(history, row, now)
 
 
 def _issued(history: History, row: LedgerRow) -> Answer:
@@ -68,14 +79,14 @@ def _issued(history: History, row: LedgerRow) -> Answer:
             next="Nothing: a badge that ended at Credly is not issued again by itself.",
             advice="If it is owed nevertheless, run issue-badge with “replace”.",
         )
-    if history.lost_its_award(row):
+    if is_withdrawn(history.pair, row):
         return Answer(
             cause=Cause.AWARD_GONE,
             sentence=f"{who}, but the award was withdrawn afterwards.",
             next="revoke-withdrawn revokes it tonight if the achievement was enabled so; otherwise it stays.",
             advice="Revoke it at Credly by hand if it must go.",
         )
-    missing = row.origin is Origin.AWARD and not history.standing_awards
+    missing = row.origin is Origin.AWARD and not history.pair.valid_awards
     gone = " The platform has no row of its award any more, which does not withdraw it." if missing else ""
     claimed = {"accepted": " Credly says that it was accepted.", "pending": " It was not accepted yet."}
     return Answer(
@@ -101,24 +112,26 @@ def _issuing(row: LedgerRow, now: datetime) -> Answer:
     )
 
 
-def _no_longer_owed(history: History, row: LedgerRow) -> Answer | None:
-    """What waits although nobody owes it any more: the next run sees that."""
-    then = "lets the badge that was to be replaced stand" if row.replaces_badge_id else "cancels it"
-    if history.lost_its_award(row):
-        return Answer(
-            cause=Cause.TO_BE_CANCELLED,
-            sentence=Reason.AWARD_WITHDRAWN.sentence,
-            next=f"{NEXT_RUN} {then}.",
-            advice=Reason.AWARD_WITHDRAWN.advice,
-        )
-    if row.state is not IssuanceState.FAILED and not _is_present(history, row):
-        return Answer(
-            cause=Cause.TO_BE_CANCELLED,
-            sentence=Reason.INTEGRATION_REMOVED.sentence,
-            next=f"{NEXT_RUN} {then}.",
-            advice=Reason.INTEGRATION_REMOVED.advice,
-        )
-    return None
+def _to_be_cancelled(decision: Decision, *, enters: bool) -> Answer:
+    """What waits although it is not eligible any more: the next run sees that."""
+    then = "lets the badge that was to be replaced stand" if decision.action is Action.RESTORE else "cancels it"
+    if enters:
+        then += ", and issues a badge of the achievement's present template"
+    gone = decision.ground is Ground.AWARD_WITHDRAWN
+    reason = Reason.AWARD_WITHDRAWN if gone else Reason.INTEGRATION_REMOVED
+    return Answer(
+        cause=Cause.TO_BE_CANCELLED, sentence=reason.sentence, next=f"{NEXT_RUN} {then}.", advice=reason.advice
+    )
+
+
+def _replaced(history: History, row: LedgerRow, decision: Decision) -> Answer:
+    again = moment(decision.award.awarded_at if decision.award else None)
+    return Answer(
+        cause=Cause.TO_BE_REPLACED,
+        sentence=f"{history.user_id} has the badge of {history.achievement_id} since {moment(row.recorded_at)}, and "
+        f"was awarded it again at {again}; the achievement is set to replace the badge then.",
+        next=f"{NEXT_RUN} replaces it.",
+    )
 
 
 def _pending(history: History, row: LedgerRow, now: datetime) -> Answer:
@@ -220,13 +233,15 @@ def _failed(history: History, row: LedgerRow) -> Answer:
     )
 
 
-def _cancelled(history: History, row: LedgerRow, now: datetime) -> Answer:
-    if history.covered_awards:
-        return _stopped(history) or Answer(
-            cause=Cause.TAKEN_UP,
-            sentence=f"It was cancelled at {moment(row.updated_at)}, and is owed again.",
-            next=_when_it_goes(history, now),
-        )
+def _revived(row: LedgerRow, decision: Decision, now: datetime) -> Answer:
+    return Answer(
+        cause=Cause.TAKEN_UP,
+        sentence=f"It was cancelled at {moment(row.updated_at)}, and is owed again.",
+        next=_when_it_goes(decision, now),
+    )
+
+
+def _cancelled(history: History, row: LedgerRow) -> Answer:
     reason = row.reason or Reason.INTEGRATION_REMOVED
     revoked = " The badge that was issued before was revoked." if row.revoked_badge_id else ""
     return Answer(
@@ -237,8 +252,10 @@ def _cancelled(history: History, row: LedgerRow, now: datetime) -> Answer:
     )
 
 
-def _not_in_the_ledger(history: History, now: datetime) -> Answer:
-    if not history.standing_awards:
+def _not_in_the_ledger(history: History, decision: Decision, now: datetime) -> Answer:
+    if decision.action is Action.ENQUEUE:
+        return _stopped(history) or _not_entered(history, decision, now)
+    if not history.pair.valid_awards:
         return _not_awarded(history)
     if history.integration is None:
         return Answer(
@@ -247,15 +264,13 @@ def _not_in_the_ledger(history: History, now: datetime) -> Answer:
             next="Nothing.",
             advice=f"{_ENABLE} For awards made before, give issue_since.",
         )
-    if not history.covered_awards:
-        return Answer(
-            cause=Cause.BEFORE_COVERAGE,
-            sentence=f"The award is of {moment(history.standing_awards[-1].awarded_at)}, and {history.achievement_id} "
-            f"issues badges for awards from {moment(history.integration.covers_from)} on.",
-            next="Nothing.",
-            advice="Issue it by hand with issue-badge, or run enable-credly with an earlier issue_since.",
-        )
-    return _stopped(history) or _not_entered(history, now)
+    return Answer(
+        cause=Cause.BEFORE_COVERAGE,
+        sentence=f"The award is of {moment(history.pair.valid_awards[-1].awarded_at)}, and {history.achievement_id} "
+        f"issues badges for awards from {moment(history.integration.coverage.covers_from)} on.",
+        next="Nothing.",
+        advice="Issue it by hand with issue-badge, or run enable-credly with an earlier issue_since.",
+    )
 
 
 def _not_awarded(history: History) -> Answer:
@@ -274,40 +289,42 @@ def _not_awarded(history: History) -> Answer:
     )
 
 
-def _not_entered(history: History, now: datetime) -> Answer:
-    first = history.covered_awards[0].awarded_at
+def _not_entered(history: History, decision: Decision, now: datetime) -> Answer:
+    first = _moment_of(decision)
     if first > now:
         return Answer(
             cause=Cause.FUTURE,
             sentence=f"{Reason.AWARDED_IN_FUTURE.sentence} That is {moment(first)}.",
-            next=_when_it_goes(history, now),
+            next=_when_it_goes(decision, now),
             advice=Reason.AWARDED_IN_FUTURE.advice,
             when=first,
         )
     return _would_fail(history) or Answer(
         cause=Cause.NOT_ENTERED,
         sentence=f"It is owed since {moment(first)}, and no run has looked since the platform has the award.",
-        next=_when_it_goes(history, now),
+        next=_when_it_goes(decision, now),
         advice="reconcile runs every 15 minutes. If it did meanwhile, look at its last runs; if it did not, nothing "
         "runs: start a worker.",
     )
 
 
-def _when_it_goes(history: History, now: datetime) -> str:
-    first = history.covered_awards[0].awarded_at
+def _when_it_goes(decision: Decision, now: datetime) -> str:
+    first = _moment_of(decision)
     return f"The first run of reconcile after {moment(first)} issues it." if first > now else f"{NEXT_RUN} issues it."
 
 
+def _moment_of(decision: Decision) -> datetime:
+    if decision.award is None:
+        raise AssertionError
+    return decision.award.awarded_at
+
+
 def _why_not_covered(history: History) -> str:
-    if history.integration is None and history.standing_awards:
+    if history.integration is None and history.pair.valid_awards:
         return f"{_ENABLE} For awards made before, give issue_since; or issue it by hand."
-    if history.standing_awards:
+    if history.pair.valid_awards:
         return "The award is older than what is covered: issue it by hand, or give an earlier issue_since."
     return ""
-
-
-def _is_present(history: History, row: LedgerRow) -> bool:
-    return history.integration is not None and history.integration.badge_template_id == row.badge_template_id
 
 
 _ENABLE = "Run enable-credly on the achievement."

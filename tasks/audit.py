@@ -12,12 +12,12 @@ from credly.wire import Badge
 from models import audit
 from models.audit import KnownBadge
 from models.claiming import DueOrganization
-from models.withdrawal import withdrawals
+from models.planning.withdrawn import withdrawn_among
 from rules.markup import code, plain, table
 from rules.told import Told, counted
 from tasks.people import asking, known_portal
-from tasks.resources import database, now
-from tasks.runtime.organization import Organization, organization
+from tasks.runtime.organization import Organization, current_organization
+from tasks.runtime.run import Run, current_run
 
 _PAGE = 50  # rows of Credly's lists for one call
 _SHOWN = 50
@@ -39,19 +39,18 @@ class Audited:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-async def audit_everything(portal: str) -> Told:
+async def audit_everything(run: Run, portal: str) -> Told:
     """Audit each organization, and tell what differs.
 
     Raises:
         Mistake: there is no such portal, or an organization cannot be asked; those before it are audited.
     """
     if portal:
-        await known_portal(portal)
-    async with database().reading() as connection:
-        organizations = await audit.organizations(connection, portal_id=portal)
+        await known_portal(run, portal)
+    organizations = await run.database.read(audit.organizations, portal_id=portal)
     found = []
     for due in organizations:
-        async with asking(due):
+        async with asking(run, due):
             found.append(await audit_organization(due))
     return _told(found)
 
@@ -59,18 +58,16 @@ async def audit_everything(portal: str) -> Told:
 @task(name="audit organization", cache_policy=NO_CACHE, persist_result=False)
 async def audit_organization(due: DueOrganization) -> Audited:
     """Read every badge of the opened organization, and keep the state of those that the ledger knows."""
-    current, began = organization(), now()
+    run, current = current_run.get(), current_organization.get()
+    began = run.now()
     result = Audited(due=due)
     async for badges in _pages(current):
         result.badges += len(badges)
-        await _note(result, {badge.id: badge.state or "" for badge in badges}, moment=began)
-    await _read_what_was_not_listed(current, result, began)
-    async with database().reading() as connection:
-        counts = await withdrawals(connection, audit.issued_and_valid(due.portal_ids), now=now())
-        result.without_award = await audit.issued_without_award(
-            connection, counts, portal_ids=due.portal_ids, limit=_SHOWN + 1
-        )
-        result.counts = await audit.counts(connection, portal_ids=due.portal_ids)
+        await _note(run, result, {badge.id: badge.state or "" for badge in badges}, moment=began)
+    await _read_what_was_not_listed(run, current, result, began)
+    withdrawn = await withdrawn_among(run.database, audit.ISSUED_AND_VALID, portal_ids=due.portal_ids, now=run.now())
+    result.without_award = withdrawn.ids[: _SHOWN + 1]
+    result.counts = await run.database.read(audit.counts, portal_ids=due.portal_ids)
     return result
 
 
@@ -98,10 +95,9 @@ async def _badges(current: Organization) -> AsyncIterator[Badge]:
             yield badge
 
 
-async def _note(result: Audited, states: dict[str, str], *, moment: datetime) -> None:
-    async with database().writing() as connection:
-        known = await audit.known(connection, list(states))
-        await audit.note_states(connection, {key: states[key] for key in known}, now=moment)
+async def _note(run: Run, result: Audited, states: dict[str, str], *, moment: datetime) -> None:
+    known = await run.database.read(audit.known, list(states))
+    await run.database.write(audit.note_states, {key: states[key] for key in known}, now=moment)
     result.unknown += [key for key in states if key not in known]
     result.ended += [each.issuance_id for key, each in known.items() if _has_ended(each, states[key])]
 
@@ -110,15 +106,14 @@ def _has_ended(known: KnownBadge, told: str) -> bool:
     return told not in _STANDING and told != known.credly_state
 
 
-async def _read_what_was_not_listed(current: Organization, result: Audited, began: datetime) -> None:
-    async with database().reading() as connection:
-        unseen = await audit.not_seen(
-            connection,
-            portal_ids=result.due.portal_ids,
-            since=began,
-            recorded_before=began - LISTED_AFTER,
-            limit=_READ_AT_MOST,
-        )
+async def _read_what_was_not_listed(run: Run, current: Organization, result: Audited, began: datetime) -> None:
+    unseen = await run.database.read(
+        audit.not_seen,
+        portal_ids=result.due.portal_ids,
+        since=began,
+        recorded_before=began - LISTED_AFTER,
+        limit=_READ_AT_MOST,
+    )
     states = {}
     for each in unseen:
         try:
@@ -127,7 +122,7 @@ async def _read_what_was_not_listed(current: Organization, result: Audited, bega
             if not error.in_credly_form:
                 raise
             states[each.credly_badge_id] = GONE
-    await _note(result, states, moment=began)
+    await _note(run, result, states, moment=began)
 
 
 def _told(found: Sequence[Audited]) -> Told:

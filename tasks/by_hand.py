@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from credly.errors import NotFound
 from credly.wire import BadgeRequest
-from models import by_hand, directory
+from models import by_hand
 from models.by_hand import Request
 from models.directory import Place
-from models.facts import facts_of_wish
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import Company, Project
+from models.platform.names import exists
+from models.platform.people import user_exists
+from models.platform.tables import Company, Project
 from rules.adoption import has_another_address
 from rules.badge_request import prepare_request
 from rules.choices import IfBadgeExists, Mistake
@@ -23,7 +24,7 @@ from rules.told import Told
 from tasks.enabling import PUBLIC, integration_of, sent_page
 from tasks.issue import run_issue_batch
 from tasks.people import asking, connection_of, known_place, reach_of, started_by
-from tasks.resources import database, now
+from tasks.runtime.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,24 +39,23 @@ class Asked:
     if_badge_exists: IfBadgeExists = IfBadgeExists.LEAVE
 
 
-async def preview_by_hand(asked: Asked) -> Told:
+async def preview_by_hand(run: Run, asked: Asked) -> Told:
     """Tell what issuing would send, and do nothing.
 
     Raises:
         Mistake: something that was typed does not exist, or is not set up.
     """
-    request = await _request(asked, requested_by="")
-    async with database().reading() as connection:
-        row = await by_hand.issuance_of(connection, request)
-        facts = await facts_of_wish(connection, request, now=now())
+    request = await _request(run, asked, requested_by="")
+    row = await run.database.read(by_hand.issuance_of, request)
+    facts = await by_hand.facts_of_request(run.database, request, now=run.now())
     if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
         sentence = f"Preview: nothing would be sent, {asked.user} has the badge of {asked.achievement} already"
         return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=row.badge_url)
-    prepared = prepare_request(facts, now=now())
+    prepared = prepare_request(facts, now=run.now())
     if isinstance(prepared, Reason):
         sentence = f"Preview: nothing can be sent to {asked.user}: {prepared.sentence}"
         return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}\n\n{prepared.advice}", done=False)
-    former = await _former_address(asked, row, prepared.request)
+    former = await _former_address(run, asked, row, prepared.request)
     note = f". It {_to_former_address('goes', former)}" if former else ""
     sentence = f"Preview: {asked.achievement} would be issued to {asked.user}; nothing was done{note}"
     page = (
@@ -65,14 +65,14 @@ async def preview_by_hand(asked: Asked) -> Told:
     return Told(sentence=sentence, page=page)
 
 
-async def _former_address(asked: Asked, row: BadgeIssuance | None, request: BadgeRequest) -> str:
+async def _former_address(run: Run, asked: Asked, row: BadgeIssuance | None, request: BadgeRequest) -> str:
     """Return the masked address that a replacement goes to, where that is not the user's present one; else nothing.
 
     Credly sends a replacement to the earner of the badge that it replaces (Credly API notes, section 4.9).
     """
     if row is None or row.credly_badge_id is None:
         return ""
-    async with asking(reach_of(connection_of(await known_place(asked.achievement)))) as organization:
+    async with asking(run, reach_of(connection_of(await known_place(run, asked.achievement)))) as organization:
         try:
             replaced = await organization.client.badge(row.credly_badge_id)
         except NotFound:
@@ -85,39 +85,37 @@ def _to_former_address(verb: str, address: str = "") -> str:
     return f"{verb} to the address of the badge that it replaces{shown}, not to the user's present one"
 
 
-async def issue_by_hand(asked: Asked) -> Told:
+async def issue_by_hand(run: Run, asked: Asked) -> Told:
     """Issue the badge the same way as a scheduled run does, at once, and tell what came of it.
 
     Raises:
         Mistake: something that was typed does not exist, or is not set up.
     """
-    request = await _request(asked, requested_by=await started_by())
-    place = await known_place(asked.achievement)
-    async with asking(reach_of(connection_of(place))):
-        async with database().writing() as connection:
-            entered = await by_hand.enter(connection, request, now=now())
+    request = await _request(run, asked, requested_by=await started_by())
+    place = await known_place(run, asked.achievement)
+    async with asking(run, reach_of(connection_of(place))):
+        entered = await by_hand.enter(run.database, request, now=run.now())
         if entered.state is IssuanceState.PENDING and entered.id is not None:
-            await run_issue_batch([entered.id], f"{asked.achievement} · {entered.id} by hand", by_hand=True)
-    async with database().reading() as connection:
-        row = await by_hand.issuance_of(connection, request)
+            await run_issue_batch(run, [entered.id], f"{asked.achievement} · {entered.id} by hand", by_hand=True)
+    # Held: what another run is claiming at this moment is shown as claimed, and not as pending.
+    row = await run.database.write(by_hand.issuance_of, request, held=True)
     if row is None:
         raise AssertionError
     return _told(row, stood_before=entered.state is IssuanceState.ISSUED)
 
 
-async def _request(asked: Asked, *, requested_by: str) -> Request:
-    place = await known_place(asked.achievement)
+async def _request(run: Run, asked: Asked, *, requested_by: str) -> Request:
+    place = await known_place(run, asked.achievement)
     integration = _running(place)
     connection_of(place)
-    async with database().reading() as connection:
-        if not await directory.user_exists(connection, asked.user):
-            raise Mistake(
-                f"user: there is no user {code(asked.user)}. Give the user's id on the platform; "
-                "`python -m models.find_user` finds it by the primary e-mail address."
-            )
-        for field, model, key in (("project", Project, asked.project), ("company", Company, asked.company)):
-            if key and not await directory.exists(connection, model, key):
-                raise Mistake(f"{field}: there is no {field} {code(key)}. Leave it empty, or give its id.")
+    if not await run.platform.read(user_exists, asked.user):
+        raise Mistake(
+            f"user: there is no user {code(asked.user)}. Give the user's id on the platform; "
+            "`python -m models.find_user` finds it by the primary e-mail address."
+        )
+    for field, model, key in (("project", Project, asked.project), ("company", Company, asked.company)):
+        if key and not await run.platform.read(exists, model, key):
+            raise Mistake(f"{field}: there is no {field} {code(key)}. Leave it empty, or give its id.")
     return Request(
         achievement_id=asked.achievement,
         user_id=asked.user,

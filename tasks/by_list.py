@@ -14,6 +14,7 @@ from rules.markup import code, plain
 from rules.text import tidy
 from rules.told import Told, counted
 from tasks.by_hand import Asked, issue_by_hand, preview_by_hand
+from tasks.runtime.run import Run
 
 _ROWS_AT_MOST = 5000
 _BYTES_AT_MOST = 1_000_000
@@ -30,7 +31,7 @@ class Line:
     fault: str = ""
 
 
-async def issue_list(*, rows: str, path: str, reason: str, preview: bool) -> Told:
+async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bool) -> Told:
     """Issue each good row as by hand, and tell row by row what came of it.
 
     Raises:
@@ -41,7 +42,7 @@ async def issue_list(*, rows: str, path: str, reason: str, preview: bool) -> Tol
         raise Mistake("rows: the list is empty. Give lines of user id and achievement id, separated by a comma.")
     if len(lines) > _ROWS_AT_MOST:
         raise Mistake(f"rows: {len(lines)} rows are more than {_ROWS_AT_MOST}; cut the list into several.")
-    results = [(line, await _one(line, reason=reason, preview=preview)) for line in lines]
+    results = [(line, await _one(run, line, reason=reason, preview=preview)) for line in lines]
     counts = Counter(result.kind for _, result in results)
     sentence = (
         f"{'Preview: ' if preview else ''}{counts['done']} of {counted(len(lines), 'row')} "
@@ -58,12 +59,12 @@ class _Result:
     text: str
 
 
-async def _one(line: Line, *, reason: str, preview: bool) -> _Result:
+async def _one(run: Run, line: Line, *, reason: str, preview: bool) -> _Result:
     if line.fault:
         return _Result(kind="skipped", text=f"Skipped: {line.fault}")
     asked = Asked(user=line.user, achievement=line.achievement, reason=reason)
     try:
-        told = await (preview_by_hand(asked) if preview else issue_by_hand(asked))
+        told = await (preview_by_hand(run, asked) if preview else issue_by_hand(run, asked))
     except Mistake as mistake:
         return _Result(kind="skipped", text=f"Skipped: {mistake}")
     return _Result(kind="done" if told.done else "not done", text=told.sentence)

@@ -8,17 +8,17 @@ from prefect.cache_policies import NO_CACHE
 
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent
 from models import claiming
-from rules.reasons import CONNECTION_REASONS, TEMPLATE_REASONS, Reason
+from rules.reasons import CONNECTION_REASONS, Reason
 from tasks.one_badge import fault_of_template
-from tasks.resources import database, now
-from tasks.runtime.organization import Organization, organization
+from tasks.runtime.organization import Organization, current_organization
+from tasks.runtime.run import Run, current_run
 from tasks.token_end import learn_token_end
 
 
 @task(name="check organization", cache_policy=NO_CACHE, persist_result=False)
 async def check_organization() -> None:
     """Unblock what Credly would accept now, block what it would refuse; stop the organization if it must be."""
-    current = organization()
+    run, current = current_run.get(), current_organization.get()
     try:
         fault = await current.confirm()
     except (NotConnected, NotFound, NotSent):
@@ -29,27 +29,20 @@ async def check_organization() -> None:
         return
     if fault is not None:
         return
-    async with database().writing() as connection:
-        await claiming.unblock(connection, CONNECTION_REASONS, portal_ids=current.due.portal_ids, now=now())
-    await learn_token_end(current)
-    await _check_templates(current)
+    await run.database.write(claiming.unblock, CONNECTION_REASONS, portal_ids=current.due.portal_ids, now=run.now())
+    await learn_token_end(run, current)
+    await _check_templates(run, current)
 
 
-async def _check_templates(current: Organization) -> None:
-    async with database().reading() as connection:
-        templates = await claiming.templates_with_work(connection, portal_ids=current.due.portal_ids, now=now())
+async def _check_templates(run: Run, current: Organization) -> None:
+    portals = current.due.portal_ids
+    templates = await run.database.read(claiming.templates_with_work, portal_ids=portals, now=run.now())
     for template_id in templates:
         try:
             fault = await fault_of_template(current, template_id)
         except CredlyError as error:
             get_run_logger().warning("Template %s could not be checked: %s", template_id, error)
             continue
-        portals, moment = current.due.portal_ids, now()
-        async with database().writing() as connection:
-            await claiming.unblock(
-                connection, TEMPLATE_REASONS, portal_ids=portals, now=moment, badge_template_id=template_id
-            )
-            if fault is not None:
-                await claiming.block_due(
-                    connection, fault, portal_ids=portals, now=moment, badge_template_id=template_id
-                )
+        await run.database.write(
+            claiming.set_template, fault, portal_ids=portals, now=run.now(), badge_template_id=template_id
+        )

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from prefect.blocks.system import Secret
 
-from models import directory, setting_up
+from models import setting_up
 from models.claiming import DueOrganization
 from rules.choices import BASE_URLS, Environment, Mistake
 from rules.markup import code, plain, table
@@ -14,11 +14,12 @@ from rules.text import tidy
 from rules.token import fault_of_token
 from rules.told import Told, counted
 from tasks.people import asking, credly_id, known_portal
-from tasks.resources import database, now
+from tasks.runtime.run import Run
 from tasks.token_end import WARN_BEFORE, end_of_token, token_ending
 
 
 async def connect(
+    run: Run,
     portal: str,
     *,
     organization_id: str,
@@ -34,7 +35,7 @@ async def connect(
     Raises:
         Mistake: nothing was stored; says which field and why.
     """
-    name = await known_portal(portal)
+    name = await known_portal(run, portal)
     reach = DueOrganization(
         organization_id=credly_id(organization_id, field="organization_id"),
         base_url=address_of(environment, base_url),
@@ -43,9 +44,10 @@ async def connect(
         portal_ids=(portal,),
         due=0,
     )
-    async with asking(reach) as organization:
+    async with asking(run, reach) as organization:
         at_credly = await organization.client.organization()
         ends_at = await end_of_token(organization)
+    moment = run.now()
     values = {
         "organization_id": reach.organization_id,
         "base_url": reach.base_url,
@@ -54,13 +56,11 @@ async def connect(
         "missing_name": tidy(missing_name),
         "deletion_withdraws": deletion_withdraws,
         "token_ends_at": ends_at,
-        "connected_at": now(),
+        "connected_at": moment,
     }
-    async with database().writing() as connection:
-        changed = await directory.connection_of(connection, portal) is not None
-        await setting_up.put_connection(connection, portal, values)
+    changed = await run.database.write(setting_up.put_connection, portal, values)
     facts = _facts(portal, name, at_credly.name or "", reach, deletion_withdraws=deletion_withdraws)
-    return _connected(portal, at_credly.name or reach.organization_id, facts, ends_at, changed=changed)
+    return _connected(portal, at_credly.name or reach.organization_id, facts, ends_at, moment, changed=changed)
 
 
 def _facts(
@@ -77,9 +77,15 @@ def _facts(
 
 
 def _connected(
-    portal: str, organization: str, facts: list[tuple[str, ...]], ends_at: datetime | None, *, changed: bool
+    portal: str,
+    organization: str,
+    facts: list[tuple[str, ...]],
+    ends_at: datetime | None,
+    moment: datetime,
+    *,
+    changed: bool,
 ) -> Told:
-    ending = token_ending(ends_at, moment=now())
+    ending = token_ending(ends_at, moment=moment)
     verb = "connection changed" if changed else "connected"
     sentence = f"Portal {portal} {verb}: Credly organization {organization}"
     page = "\n\n".join(
@@ -91,21 +97,20 @@ def _connected(
             "connection go out with the next run of *reconcile*.",
         ]
     )
-    soon = ends_at is not None and ends_at - now() < WARN_BEFORE
+    soon = ends_at is not None and ends_at - moment < WARN_BEFORE
     return Told(sentence=f"{sentence}. {ending}" if soon else sentence, page=page, needs_a_person=soon)
 
 
-async def disconnect(portal: str) -> Told:
+async def disconnect(run: Run, portal: str) -> Told:
     """Delete a portal's connection; what waits for it is blocked, what is issued stays.
 
     Raises:
         Mistake: there is no such portal, or it is not connected.
     """
-    await known_portal(portal)
-    async with database().writing() as connection:
-        if await directory.connection_of(connection, portal) is None:
-            raise Mistake(f"portal: {code(portal)} is not connected to Credly, so there is nothing to disconnect.")
-        waiting = await setting_up.remove_connection(connection, portal, now=now())
+    await known_portal(run, portal)
+    waiting = await run.database.write(setting_up.remove_connection, portal, now=run.now())
+    if waiting is None:
+        raise Mistake(f"portal: {code(portal)} is not connected to Credly, so there is nothing to disconnect.")
     sentence = (
         f"Portal {portal} disconnected; {counted(waiting, 'waiting badge')} blocked until the portal is connected again"
     )

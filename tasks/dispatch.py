@@ -17,8 +17,7 @@ from models import claiming, parts
 from models.claiming import DueOrganization
 from rules.portable import packed, unpacked
 from rules.tally import Tally
-from tasks.resources import database, now, run_ids
-from tasks.runtime.heartbeat import made_progress
+from tasks.runtime.run import Run, current_run, run_ids
 
 DEPLOYMENT = "issue-organization/issue-organization"
 _LOOK_EVERY_SECONDS = 2
@@ -31,8 +30,8 @@ async def organizations_with_work(portals: list[str] | None = None) -> list[DueO
     Args:
         portals: Only these portals' work; all if left out.
     """
-    async with database().reading() as connection:
-        return await claiming.due_organizations(connection, now=now(), portal_ids=portals)
+    run = current_run.get()
+    return await run.database.read(claiming.due_organizations, now=run.now(), portal_ids=portals)
 
 
 def shares(organizations: list[DueOrganization], *, limit: int) -> list[tuple[DueOrganization, int]]:
@@ -51,37 +50,35 @@ def shares(organizations: list[DueOrganization], *, limit: int) -> list[tuple[Du
     return allotted
 
 
-async def issue_elsewhere(due: DueOrganization, *, limit: int, together: int, tags: list[str]) -> State[Any]:
+async def issue_elsewhere(run: Run, due: DueOrganization, *, limit: int, together: int, tags: list[str]) -> State[Any]:
     """Let whichever worker is free issue an organization's badges, and return the end of that run with its tally."""
     parameters = {"portals": list(due.portal_ids), "limit": limit, "together": together}
     try:
-        run = await arun_deployment(DEPLOYMENT, parameters=parameters, tags=tags, timeout=0)
+        other = await arun_deployment(DEPLOYMENT, parameters=parameters, tags=tags, timeout=0)
     except ObjectNotFound:
         return Failed(message=f"There is no deployment {DEPLOYMENT}: apply prefect.yaml or set LAUREL_DISPATCH=here.")
-    run = await _end_of(run)
-    if run.state is None:
+    other = await _end_of(run, other)
+    if other.state is None:
         raise AssertionError
-    async with database().writing() as connection:
-        told = await parts.take(connection, str(run.id))
+    told = await run.database.write(parts.take, str(other.id))
     tally = None
     with suppress(ValidationError):
         tally = unpacked(told) if told else None
     if tally is None:
-        get_run_logger().warning("The run %s left no counts: they are missing from this run's page.", run.name)
-    return State(type=run.state.type, name=run.state.name, message=run.state.message, data=tally or Tally())
+        get_run_logger().warning("The run %s left no counts: they are missing from this run's page.", other.name)
+    return State(type=other.state.type, name=other.state.name, message=other.state.message, data=tally or Tally())
 
 
-async def _end_of(run: FlowRun) -> FlowRun:
-    """Return the run once it has ended. A run that makes no progress is ended by itself, so waiting is progress."""
+async def _end_of(run: Run, other: FlowRun) -> FlowRun:
+    """Return the other run once it has ended. One that makes no progress is ended by itself, so waiting is progress."""
     async with get_client() as client:
-        while run.state is None or not run.state.is_final():
+        while other.state is None or not other.state.is_final():
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
-            made_progress()
-            run = await client.read_flow_run(run.id)
-    return run
+            run.made_progress()
+            other = await client.read_flow_run(other.id)
+    return other
 
 
-async def leave_for_the_caller(tally: Tally) -> None:
+async def leave_for_the_caller(run: Run, tally: Tally) -> None:
     """Leave what this run did where the run that started it finds it, on whatever machine that is."""
-    async with database().writing() as connection:
-        await parts.leave(connection, run_ids().flow_run_id or "", packed(tally), now=now())
+    await run.database.write(parts.leave, run_ids().flow_run_id or "", packed(tally), now=run.now())

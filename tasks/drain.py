@@ -9,10 +9,10 @@ from math import ceil
 from models import claiming
 from models.claiming import DueOrganization
 from rules.reasons import CONNECTION_REASONS, Reason
-from settings import Settings, settings
+from settings import Settings
 from tasks.issue import is_defect, run_issue_batch
-from tasks.resources import database, now
-from tasks.runtime.organization import Organization, organization
+from tasks.runtime.organization import Organization
+from tasks.runtime.run import Run
 
 _PORTION = 500
 _SLOW_CALL_SECONDS = 2
@@ -21,8 +21,8 @@ _END = None
 Batch = list[tuple[int, str]]
 
 
-async def drain(*, limit: int | None, together: int = 0) -> None:
-    """Issue what the opened organization has due, at most `limit` badges; what became of them is in its tally.
+async def drain(run: Run, organization: Organization, *, limit: int | None, together: int = 0) -> None:
+    """Issue what the organization has due, at most `limit` badges; what became of them is in its tally.
 
     `together`: how many badges the whole run has due, this organization's and others'.
 
@@ -30,21 +30,20 @@ async def drain(*, limit: int | None, together: int = 0) -> None:
         RuntimeError: a task run ended in a defect; all others were finished first, and nothing is lost.
     """
     _spare_what_is_loaded()
-    configured = settings()
-    current = organization()
+    configured = run.settings
     queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=_slots(configured))
-    slots = [asyncio.create_task(_slot(queue)) for _ in range(_slots(configured))]
-    due = min(current.due.due, limit or current.due.due)
-    size = batch_size(configured, due=due, together=together, calls_per_second=current.due.calls_per_second)
-    async for batch in _batches(current, size=size, limit=limit):
+    slots = [asyncio.create_task(_slot(run, queue)) for _ in range(_slots(configured))]
+    due = min(organization.due.due, limit or organization.due.due)
+    size = batch_size(configured, due=due, together=together, calls_per_second=organization.due.calls_per_second)
+    async for batch in _batches(run, organization, size=size, limit=limit):
         await queue.put(batch)
     for _ in slots:
         await queue.put(_END)
     defects = sum(await asyncio.gather(*slots))
     if defects:
         raise RuntimeError(
-            f"{defects} task runs of organization {current.due.organization_id} ended in a defect, see their logs. "
-            "Their badges stay in the ledger; the next run asks Credly about them before sending anything."
+            f"{defects} task runs of organization {organization.due.organization_id} ended in a defect, see their logs."
+            " Their badges stay in the ledger; the next run asks Credly about them before sending anything."
         )
 
 
@@ -73,46 +72,43 @@ def _slots(configured: Settings) -> int:
     return _SLOTS_FOR_A_CALL * configured.calls_at_once
 
 
-async def block_rest() -> None:
+async def block_rest(run: Run, organization: Organization) -> None:
     """Where the organization had to be stopped for its token or itself, block what it still has due, at once."""
-    current = organization()
-    if current.stopped in CONNECTION_REASONS:
-        await block_everything(current.due, current.stopped)
+    if organization.stopped in CONNECTION_REASONS:
+        await block_everything(run, organization.due, organization.stopped)
 
 
-async def block_everything(due: DueOrganization, reason: Reason) -> None:
+async def block_everything(run: Run, due: DueOrganization, reason: Reason) -> None:
     """Block all that an organization has pending, in one statement."""
-    async with database().writing() as connection:
-        await claiming.block_due(connection, reason, portal_ids=due.portal_ids, now=now())
+    await run.database.write(claiming.block_due, reason, portal_ids=due.portal_ids, now=run.now())
 
 
-async def _batches(current: Organization, *, size: int, limit: int | None) -> AsyncIterator[Batch]:
+async def _batches(run: Run, organization: Organization, *, size: int, limit: int | None) -> AsyncIterator[Batch]:
     """Walk once through what is due now, by id; ends early where the organization is stopped."""
     after_id, left = 0, limit
-    while not current.stopped and (left is None or left > 0):
-        async with database().reading() as connection:
-            portion = await claiming.due_issuances(
-                connection,
-                portal_ids=current.due.portal_ids,
-                now=now(),
-                after_id=after_id,
-                limit=_PORTION if left is None else min(left, _PORTION),
-            )
+    while not organization.stopped and (left is None or left > 0):
+        portion = await run.database.read(
+            claiming.due_issuances,
+            portal_ids=organization.due.portal_ids,
+            now=run.now(),
+            after_id=after_id,
+            limit=_PORTION if left is None else min(left, _PORTION),
+        )
         if not portion:
             return
         after_id = portion[-1][0]
         left = None if left is None else left - len(portion)
         for start in range(0, len(portion), size):
-            if current.stopped:
+            if organization.stopped:
                 return
             yield portion[start : start + size]
 
 
-async def _slot(queue: asyncio.Queue[Batch | None]) -> int:
+async def _slot(run: Run, queue: asyncio.Queue[Batch | None]) -> int:
     """Issue batches until there are none; return how many task runs ended in a defect."""
     defects = 0
     while (batch := await queue.get()) is not _END:
-        state = await run_issue_batch([issuance_id for issuance_id, _ in batch], _title(batch))
+        state = await run_issue_batch(run, [issuance_id for issuance_id, _ in batch], _title(batch))
         defects += await is_defect(state)
     return defects
 

@@ -10,6 +10,7 @@ from models import directory, setting_up
 from models.directory import Place
 from models.facts import facts_of_latest_award
 from models.integrations import CredlyIntegration
+from models.planning.planner import count_due_at_once
 from rules.badge_request import Prepared, prepare_request
 from rules.choices import EarnedAgain, EvidenceChoices, Locale, Mistake, in_the_past
 from rules.evidence import EvidenceKind
@@ -22,8 +23,8 @@ from rules.states import IssuanceState
 from rules.text import tidy
 from rules.told import Told, counted
 from tasks.people import asking, connection_of, credly_id, known_place, reach_of
-from tasks.resources import database, now
 from tasks.runtime.organization import Organization
+from tasks.runtime.run import Run
 
 PUBLIC = "Evidence is **public**: everyone who sees the badge sees it."
 
@@ -45,20 +46,20 @@ class Wish:
     revoke_reason: str = ""
 
 
-async def enable(achievement: str, wish: Wish) -> Told:
+async def enable(run: Run, achievement: str, wish: Wish) -> Told:
     """Enable Credly on the achievement, or change its settings; what waits goes out with the new ones.
 
     Raises:
         Mistake: nothing was stored; says which field and why.
     """
-    moment = now()
-    place = await known_place(achievement)
+    moment = run.now()
+    place = await known_place(run, achievement)
     template_id = credly_id(wish.badge_template_id, field="badge_template_id")
     since = in_the_past(wish.issue_since, field="issue_since", now=moment)
     values = _values(wish, template_id=template_id, since=since, days=_days(wish))
-    async with asking(reach_of(connection_of(place))) as organization:
+    async with asking(run, reach_of(connection_of(place))) as organization:
         template = await usable_template(organization, template_id)
-    stored = await _store(place, values, cap=wish.cap, moment=moment)
+    stored = await _store(run, place, values, cap=wish.cap, moment=moment)
     sentence = _enabled_sentence(achievement, stored, cap=wish.cap)
     page = _enabled_page(place, template, stored, sentence=sentence, moment=moment)
     return Told(sentence=sentence, page=page, needs_a_person=stored.after.held_at is not None)
@@ -82,22 +83,20 @@ class _Stored:
         return [(name, shown(old[name]), shown(new[name])) for name in new if old[name] != new[name]]
 
 
-async def _store(place: Place, values: dict[str, Any], *, cap: int, moment: datetime) -> _Stored:
-    achievement, since = place.achievement_id, values["issue_since"]
-    async with database().writing() as connection:
-        before = await directory.integration_of(connection, achievement)
-        if before is None:
-            values = values | {"enabled_at": moment}
-        await setting_up.put_integration(connection, achievement, values)
-        moved = await setting_up.take_along(connection, achievement, values["badge_template_id"], now=moment)
-        due = await setting_up.due_at_once(connection, achievement, now=moment)
-        reaches_further = since is not None and (before is None or _reaches(before) > since)
-        if due > cap and reaches_further:
-            await setting_up.put_integration(connection, achievement, {"held_at": moment})
-        after = await directory.integration_of(connection, achievement)
-        example = await facts_of_latest_award(connection, achievement, now=moment)
+async def _store(run: Run, place: Place, values: dict[str, Any], *, cap: int, moment: datetime) -> _Stored:
+    """Store the settings, and hold back what is due by them where that reaches further back and is more than `cap`.
+
+    They are stored as held first, so that no run issues anything before it is counted.
+    """
+    achievement = place.achievement_id
+    before, moved, held = await run.database.write(setting_up.enable, achievement, values, now=moment)
+    due = await count_due_at_once(run.database, achievement, now=moment)
+    if held and due <= cap:
+        await run.database.write(setting_up.release_own_hold, achievement, values, held_at=moment)
+    after = await run.database.read(directory.integration_of, achievement)
     if after is None:
         raise AssertionError
+    example = await facts_of_latest_award(run.database, achievement, now=moment)
     return _Stored(before=before, after=after, moved=moved, due=due, example=example)
 
 
@@ -176,19 +175,18 @@ async def _active_templates(organization: Organization, typed: str) -> str:
     return f" Active templates are: {shown}." if shown else " The organization has no active template."
 
 
-async def pause(achievement: str, *, paused: bool) -> Told:
+async def pause(run: Run, achievement: str, *, paused: bool) -> Told:
     """Pause an integration, or resume it. Nothing is lost: what comes due meanwhile waits.
 
     Raises:
         Mistake: the achievement has no integration, or is paused (or running) already.
     """
-    place = await known_place(achievement)
+    place = await known_place(run, achievement)
     integration = integration_of(place)
     if (integration.paused_at is not None) == paused:
         raise Mistake(f"achievement: {code(achievement)} is {'paused already' if paused else 'not paused'}.")
-    async with database().writing() as connection:
-        await setting_up.put_integration(connection, achievement, {"paused_at": now() if paused else None})
-        counts = await setting_up.counts_by_state(connection, achievement)
+    await run.database.write(setting_up.put_integration, achievement, {"paused_at": run.now() if paused else None})
+    counts = await run.database.read(setting_up.counts_by_state, achievement)
     waiting = counts.get(IssuanceState.PENDING, 0)
     if paused:
         sentence = f"{achievement} paused; {counted(waiting, 'badge')} waiting, and what comes due waits too"
@@ -197,33 +195,31 @@ async def pause(achievement: str, *, paused: bool) -> Told:
     return Told(sentence=sentence, page=f"# {'Paused' if paused else 'Resumed'}\n\n{plain(sentence)}.")
 
 
-async def release(achievement: str) -> Told:
+async def release(run: Run, achievement: str) -> Told:
     """Let go what an integration holds back.
 
     Raises:
         Mistake: the achievement has no integration, or is not held.
     """
-    place = await known_place(achievement)
+    place = await known_place(run, achievement)
     if integration_of(place).held_at is None:
         raise Mistake(f"achievement: {code(achievement)} is not held, so there is nothing to release.")
-    async with database().writing() as connection:
-        await setting_up.put_integration(connection, achievement, {"held_at": None})
-        due = await setting_up.due_at_once(connection, achievement, now=now())
+    await run.database.write(setting_up.put_integration, achievement, {"held_at": None})
+    due = await count_due_at_once(run.database, achievement, now=run.now())
     sentence = f"{achievement} released; {counted(due, 'badge')} due with the next run of reconcile"
     return Told(sentence=sentence, page=f"# Released\n\n{plain(sentence)}.")
 
 
-async def disable(achievement: str) -> Told:
+async def disable(run: Run, achievement: str) -> Told:
     """Delete the integration, cancel what waits, and tell what stays.
 
     Raises:
         Mistake: the achievement has no integration.
     """
-    place = await known_place(achievement)
+    place = await known_place(run, achievement)
     integration_of(place)
-    async with database().writing() as connection:
-        cancelled = await setting_up.remove_integration(connection, achievement, now=now())
-        counts = await setting_up.counts_by_state(connection, achievement)
+    cancelled = await run.database.write(setting_up.remove_integration, achievement, now=run.now())
+    counts = await run.database.read(setting_up.counts_by_state, achievement)
     kept = counted(counts.get(IssuanceState.ISSUED, 0), "issued badge")
     sentence = f"Credly disabled on {achievement}; {counted(cancelled, 'waiting badge')} cancelled, {kept} kept"
     page = (
@@ -248,7 +244,7 @@ def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
     """Return an integration's settings by the names that people know them by."""
     settings: dict[str, Any] = {
         "badge template": integration.badge_template_id,
-        "covers awards from": _reaches(integration),
+        "covers awards from": setting_up.covers_from(integration),
         "Credly's e-mail": "suppressed" if integration.suppress_notification else "sent",
         "expiry": integration.expiry,
         "expires after days": integration.expires_after_days,
@@ -265,10 +261,6 @@ def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
         static = "".join(f", {part} “{text}”" for part, text in (("name", name), ("description", description)) if text)
         settings[f"{kind} evidence"] = f"on{static}" if on else "off"
     return settings
-
-
-def _reaches(integration: CredlyIntegration) -> datetime:
-    return integration.issue_since or integration.enabled_at
 
 
 def shown(value: Any) -> str:

@@ -31,8 +31,8 @@ from rules.run_page import Pending
 from rules.states import IssuanceState
 from rules.tally import Tally
 from rules.told import counted
-from settings import Settings, settings
-from tasks.resources import database, now
+from settings import Settings
+from tasks.runtime.run import Run
 from tasks.series import Row, extend_series, rows_of_series
 from tasks.token_end import WARN_BEFORE
 
@@ -42,7 +42,7 @@ _RESOURCES = {Alarm.ORGANIZATION_STOPPED: "laurel.organization", Alarm.TOKEN_END
 
 
 async def tell_events(
-    total: Tally, organizations: Mapping[str, Tally], pending: Sequence[Pending], *, whole: bool
+    run: Run, total: Tally, organizations: Mapping[str, Tally], pending: Sequence[Pending], *, whole: bool
 ) -> None:
     """Emit events of refused badges, of what is wrong, and of what is well again since the run before.
 
@@ -53,20 +53,21 @@ async def tell_events(
         whole: whether it worked on everything; only then it is compared with earlier runs.
     """
     _tell_refused(total)
+    worth = limits(run.settings)
     stopped = {key: tally.stopped for key, tally in organizations.items() if tally.stopped is not None}
     if not whole:
-        for raised in alarms(Found(now=now(), issued=0, failed=0, backlog=0, stopped=stopped), (), limits=limits()):
+        for raised in alarms(Found(now=run.now(), issued=0, failed=0, backlog=0, stopped=stopped), (), limits=worth):
             _emit(raised.alarm.event, raised)
         return
     rows = await rows_of_series(KEY)
     earlier = [_health(row) for row in rows]
-    found = await _found(total, stopped, pending)
-    raised_now = alarms(found, earlier, limits=limits())
+    found = await _found(run, total, stopped, pending)
+    raised_now = alarms(found, earlier, limits=worth)
     for raised in raised_now:
         _emit(raised.alarm.event, raised)
     for ended in over(raised_now, earlier):
         _emit(ended.alarm.over_event, ended)
-    if (silence := slept(found, earlier, limits=limits())) is not None:
+    if (silence := slept(found, earlier, limits=worth)) is not None:
         minutes = counted(round(silence.total_seconds() / 60), "minute")
         _send(RUNS_RESUMED, _LEDGER, f"reconcile runs again, after {minutes} without a run.")
     await _keep(found, raised_now, rows)
@@ -83,9 +84,8 @@ def emit_revoking_held(portal_id: str, sentence: str, *, advice: str, badges: in
     _send(REVOKING_HELD, f"laurel.portal.{portal_id}", words, advice=advice, portal=portal_id, badges=badges)
 
 
-def limits() -> Limits:
+def limits(configured: Settings) -> Limits:
     """Return from the settings when something is worth an alarm."""
-    configured: Settings = settings()
     return Limits(
         failed_share=configured.alert_failed_share,
         backlog_runs=configured.alert_backlog_runs,
@@ -94,11 +94,10 @@ def limits() -> Limits:
     )
 
 
-async def _found(total: Tally, stopped: Mapping[str, Reason], pending: Sequence[Pending]) -> Found:
-    moment = now()
-    async with database().reading() as connection:
-        issued_at = await last_issued(connection)
-        ending = await setting_up.tokens_ending(connection, before=moment + WARN_BEFORE)
+async def _found(run: Run, total: Tally, stopped: Mapping[str, Reason], pending: Sequence[Pending]) -> Found:
+    moment = run.now()
+    issued_at = await run.database.read(last_issued)
+    ending = await run.database.read(setting_up.tokens_ending, before=moment + WARN_BEFORE)
     blocked = sum(count for (state, _), count in total.open.items() if state is IssuanceState.BLOCKED)
     due = sum(each.count for each in pending if not each.stop and each.reason is not Reason.AWARDED_IN_FUTURE)
     return Found(

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 from uuid import uuid4
 
@@ -13,18 +13,19 @@ from prefect.runtime import task_run
 
 from models import claiming
 from models.facts import claim_and_read
-from models.recording import Attempt, Result, RunIds, Sent
+from models.platform.badge_data import complete
+from models.recording import Result, RunIds, Sent
 from rules import outcome
 from rules.badge_request import Prepared, prepare_request
 from rules.facts import IssuanceFacts
 from rules.outcome import Outcome
 from rules.reasons import Reason
 from rules.states import IssuanceState
-from settings import Settings, settings
+from settings import Settings
 from tasks.one_badge import LONGEST_CALL, Calls, issue_one, slow_call
-from tasks.resources import database, now, record, run_ids, wait_policy
 from tasks.retrying import JITTER, TryAgain, may_pass
-from tasks.runtime.organization import organization
+from tasks.runtime.organization import Organization, current_organization
+from tasks.runtime.run import Run, current_run, run_ids
 
 _MAY_PASS = (Reason.NOT_REACHABLE, Reason.ANSWER_UNCLEAR, Reason.LOOK_UP_FAILED)
 
@@ -44,31 +45,32 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
     Raises:
         TryAgain: some met what may pass; they are in the ledger as pending, and a retry takes them up.
     """
+    run, organization = current_run.get(), current_organization.get()
     del title
-    last_try = (task_run.run_count or 1) > settings().retries
-    batch = await _claim(issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
+    last_try = (task_run.run_count or 1) > run.settings.retries
+    batch = await _claim(run, organization, issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
     left_over = 0
     for place, facts in enumerate(batch.facts):
-        known = await _issue(facts, batch)
+        known = await _issue(run, organization, facts, batch)
         if known is None:
-            await _give_back(batch, from_place=place)
+            await _give_back(run, batch.facts[place:], token=batch.token)
             break
-        result = await record(known)
+        result = await run.record(known)
         if result is None:  # another run has taken it over, and tells what became of it
             get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)
             continue
         may_pass = result.reason in _MAY_PASS
         left_over += may_pass
-        if last_try or not may_pass or organization().stopped:
-            organization().count(facts, result)
-        await _put_back_refused()
-    if left_over and not organization().stopped:
+        if last_try or not may_pass or organization.stopped:
+            organization.count(facts, result)
+        await _put_back_refused(run, organization)
+    if left_over and not organization.stopped:
         raise TryAgain(f"{left_over} of {len(batch.facts)} met what may pass")
 
 
-async def run_issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
+async def run_issue_batch(run: Run, issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
     """Issue a batch as a task run that tries again what may pass, and return the task run's final state."""
-    running = _retriable(settings())(issuance_ids, title, by_hand=by_hand, return_state=True)
+    running = _retriable(run.settings)(issuance_ids, title, by_hand=by_hand, return_state=True)
     return await cast("Awaitable[State[None]]", running)
 
 
@@ -102,75 +104,68 @@ class _Batch:
     send_by: datetime
 
 
-async def _claim(issuance_ids: Sequence[int], *, ignore_wait: bool) -> _Batch:
-    token, claimed_at, lease = str(uuid4()), now(), settings().lease
-    async with organization().claiming:  # one at a time, so that results need not wait behind many
-        facts = await database().write(
-            lambda connection: claim_and_read(
-                connection, issuance_ids, now=claimed_at, token=token, lease=lease, ignore_wait=ignore_wait
-            )
+async def _claim(run: Run, organization: Organization, issuance_ids: Sequence[int], *, ignore_wait: bool) -> _Batch:
+    token, claimed_at, lease = str(uuid4()), run.now(), run.settings.lease
+    async with organization.claiming:  # one at a time, so that results need not wait behind many
+        known = await run.database.write(
+            claim_and_read, issuance_ids, now=claimed_at, token=token, lease=lease, ignore_wait=ignore_wait
         )
+    facts = await _completed(run, known, token=token, claimed_at=claimed_at)
     return _Batch(token=token, runs=run_ids(), facts=facts, send_by=claimed_at + lease - LONGEST_CALL)
 
 
-async def _issue(facts: IssuanceFacts, batch: _Batch) -> Result | None:
+async def _completed(run: Run, known: list[IssuanceFacts], *, token: str, claimed_at: datetime) -> list[IssuanceFacts]:
+    """Add what the platform knows of what was claimed. Where it cannot be read, nothing stays behind claimed."""
+    if not known:
+        return []
+    try:
+        return await run.platform.read(complete, known, now=claimed_at)
+    except Exception:
+        await _give_back(run, known, token=token)
+        raise
+
+
+async def _issue(run: Run, organization: Organization, facts: IssuanceFacts, batch: _Batch) -> Result | None:
     """Issue a claimed badge when a call may be made, and return what is to be recorded; None: too late to begin."""
-    configured = settings()
-    prepared = prepare_request(facts, now=now())
+    result = partial(Result, issuance_id=facts.issuance_id, token=batch.token, runs=batch.runs)
+    prepared = prepare_request(facts, now=run.now())
     if isinstance(prepared, Reason):
-        return _result(facts, outcome.not_sendable(prepared), batch)
-    async with organization().calls_at_once:
-        if organization().stopped or now() >= batch.send_by:
+        return result(outcome=outcome.not_sendable(prepared), now=run.now())
+    async with organization.calls_at_once:
+        if organization.stopped or run.now() >= batch.send_by:
             return None
         calls = Calls(
-            organization=organization(),
+            run=run,
+            organization=organization,
             facts=facts,
             request=prepared.request,
-            policy=wait_policy(configured),
             send_by=batch.send_by,
         )
         issued = await issue_one(calls)
     made = calls.attempts()
-    organization().details.note_calls(slow_call(call) for call in made)
-    return _result(facts, issued, batch, calls=made, sent=_sent(prepared))
+    organization.details.note_calls(slow_call(call) for call in made)
+    return result(outcome=issued, now=run.now(), calls=made, sent=_sent(prepared))
 
 
-def _result(
-    facts: IssuanceFacts, result: Outcome, batch: _Batch, *, calls: Sequence[Attempt] = (), sent: Sent | None = None
-) -> Result:
-    return Result(
-        issuance_id=facts.issuance_id,
-        outcome=result,
-        token=batch.token,
-        now=now(),
-        runs=batch.runs,
-        calls=calls,
-        sent=sent,
-    )
-
-
-async def _put_back_refused() -> None:
+async def _put_back_refused(run: Run, organization: Organization) -> None:
     """Make pending again what failed in this run where badge after badge was refused for one reason.
 
     The reason is then no single badge's, and the organization is stopped.
     """
-    current = organization()
-    refused = current.refused_alike()
+    refused = organization.refused_alike()
     if not refused:
         return
     reason = refused[0][1].reason
-    wait = outcome.growing_wait(settings().try_again_after, runs=max(facts.attempts for facts, _ in refused))
-    not_before = now() + wait
-    async with database().writing() as connection:
-        ids = [facts.issuance_id for facts, _ in refused]
-        await claiming.put_back(connection, ids, reason, not_before=not_before, now=now())
-    current.put_back(refused, Outcome(state=IssuanceState.PENDING, reason=reason, not_before=not_before))
+    wait = outcome.growing_wait(run.settings.try_again_after, runs=max(facts.attempts for facts, _ in refused))
+    not_before = run.now() + wait
+    ids = [facts.issuance_id for facts, _ in refused]
+    await run.database.write(claiming.put_back, ids, reason, not_before=not_before, now=run.now())
+    organization.put_back(refused, Outcome(state=IssuanceState.PENDING, reason=reason, not_before=not_before))
 
 
-async def _give_back(batch: _Batch, *, from_place: int) -> None:
-    ids = [facts.issuance_id for facts in batch.facts[from_place:]]
-    async with database().writing() as connection:
-        await claiming.release(connection, ids, token=batch.token, now=now())
+async def _give_back(run: Run, unsent: Sequence[IssuanceFacts], *, token: str) -> None:
+    ids = [facts.issuance_id for facts in unsent]
+    await run.database.write(claiming.release, ids, token=token, now=run.now())
 
 
 def _sent(prepared: Prepared) -> Sent:

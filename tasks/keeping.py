@@ -1,6 +1,6 @@
 """How long calls and runs are kept, and removing what is older."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from prefect.client.orchestration import get_client
@@ -18,40 +18,35 @@ from prefect.client.schemas.objects import TERMINAL_STATES
 from models import calls as calls_log
 from models.keeping import forget_attempts
 from rules.told import Told, counted
-from settings import settings
-from tasks.resources import database, now
+from tasks.runtime.run import Run
 
 RUNS_AT_MOST = 5_000
 _PAGE = 200
 _TAG, _PART = "credly", "issue-organization"
 
 
-async def remove_what_is_old() -> Told:
+async def remove_what_is_old(run: Run) -> Told:
     """Remove calls and Laurel's own runs that are older than the settings say, and tell how many."""
-    configured = settings()
+    configured = run.settings
     calls = runs = 0
     if configured.keep_attempts:
-        calls = await forget_attempts(database(), before=now() - timedelta(days=configured.keep_attempts))
+        calls = await forget_attempts(run.database, before=run.now() - timedelta(days=configured.keep_attempts))
     if configured.keep_runs:
-        calls += await _forget_calls(now() - timedelta(days=configured.keep_runs))
-        runs = await _remove_runs(timedelta(days=configured.keep_runs))
+        kept_for = timedelta(days=configured.keep_runs)
+        # those that belong to no issuance
+        calls += await run.database.write(calls_log.forget, before=run.now() - kept_for)
+        runs = await _remove_runs(run, kept_for)
     more = "; more are left for the next run" if runs >= RUNS_AT_MOST else ""
     kept = f"Calls are kept {_so_long(configured.keep_attempts)}, runs {_so_long(configured.keep_runs)}."
     return Told(sentence=f"{counted(calls, 'call')} and {counted(runs, 'run')} removed{more}. {kept}")
 
 
-async def _forget_calls(before: datetime) -> int:
-    """Delete what is older of the calls that belong to no issuance, which are kept as long as runs; return how many."""
-    async with database().writing() as connection:
-        return await calls_log.forget(connection, before=before)
-
-
-async def _remove_runs(kept_for: timedelta) -> int:
+async def _remove_runs(run: Run, kept_for: timedelta) -> int:
     """Delete runs of ours that ended so long ago, and return how many; their logs go with them.
 
     Ours are those of our deployments, which have a tag for it, and the parts of a run that have a flow of their own.
     """
-    ended = FlowRunFilterEndTime(before_=now() - kept_for)
+    ended = FlowRunFilterEndTime(before_=run.now() - kept_for)
     over = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TERMINAL_STATES)))
     tagged = FlowRunFilter(end_time=ended, state=over, tags=FlowRunFilterTags(all_=[_TAG]))
     parts = FlowFilter(name=FlowFilterName(any_=[_PART]))

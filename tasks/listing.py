@@ -1,38 +1,40 @@
 """Showing what is configured."""
 
+from datetime import datetime
+
 from models.overview import Configured, PortalOverview, overview
 from rules.evidence import EvidenceKind
 from rules.markup import code, plain, table
 from rules.states import IssuanceState
 from rules.told import Told, counted
 from tasks.people import known_portal
-from tasks.resources import database, now
+from tasks.runtime.run import Run
 from tasks.token_end import token_ending
 
 _COUNTED = (IssuanceState.ISSUED, IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED)
 
 
-async def list_everything(portal: str) -> Told:
+async def list_everything(run: Run, portal: str) -> Told:
     """Tell for each portal how it is connected, and for each of its achievements with Credly what it does.
 
     Raises:
         Mistake: there is no such portal.
     """
     if portal:
-        await known_portal(portal)
-    async with database().reading() as connection:
-        found = await overview(connection, portal_id=portal)
+        await known_portal(run, portal)
+    found = await overview(run.database, portal_id=portal)
     connected = sum(each.connection is not None for each in found)
     achievements = sum(len(each.configured) for each in found)
     sentence = (
         f"{connected} of {counted(len(found), 'portal')} connected · {counted(achievements, 'achievement')} with Credly"
     )
     return Told(
-        sentence=sentence, page="\n\n".join(["# What is configured", sentence, *(_portal(each) for each in found)])
+        sentence=sentence,
+        page="\n\n".join(["# What is configured", sentence, *(_portal(each, run.now()) for each in found)]),
     )
 
 
-def _portal(each: PortalOverview) -> str:
+def _portal(each: PortalOverview, moment: datetime) -> str:
     head = f"## {plain(each.portal_name)} ({code(each.portal_id)})"
     connection = each.connection
     if connection is None:
@@ -40,7 +42,7 @@ def _portal(each: PortalOverview) -> str:
     else:
         how = (
             f"Organization {code(connection.organization_id)} at {code(connection.base_url)}, token from Secret block "
-            f"{code(connection.token_block)} ({token_ending(connection.token_ends_at, moment=now())}), "
+            f"{code(connection.token_block)} ({token_ending(connection.token_ends_at, moment=moment)}), "
             f"{connection.calls_per_second:g} calls a second."
             f"{' Deleted awards count as withdrawn.' if connection.deletion_withdraws else ''}"
         )

@@ -12,18 +12,17 @@ from models.evidence_links import odd_links
 from models.examine import Lack, lacks_of
 from models.integrations import CredlyConnection
 from models.overview import Configured, PortalOverview, overview
-from models.withdrawal import large_losses
+from models.planning.deletions import large_losses
 from rules.choices import Mistake
 from rules.evidence import EvidenceKind, fault_of_link
 from rules.markup import code, plain, table
 from rules.monitoring.schedule import MAIN, ScheduledDeployment
 from rules.reasons import Reason
 from rules.told import Told, counted
-from settings import settings
 from tasks.operations.schedule import scheduled_deployments
 from tasks.people import asking, known_portal, reach_of
-from tasks.resources import database, now
 from tasks.runtime.organization import Organization
+from tasks.runtime.run import Run
 from tasks.token_end import WARN_BEFORE, end_of_token, token_ending
 
 _LINKS_SHOWN = 20
@@ -39,7 +38,7 @@ class Finding:
     needs_a_person: bool = True
 
 
-async def check_everything(portal: str) -> Told:
+async def check_everything(run: Run, portal: str) -> Told:
     """Look at the database, ask Credly about every connection and template, look at every evidence link, and tell.
 
     Changes nothing but the known end of a token.
@@ -47,34 +46,32 @@ async def check_everything(portal: str) -> Told:
     Raises:
         Mistake: there is no such portal.
     """
-    async with database().reading() as connection:
-        lacks = await lacks_of(connection)
+    lacks = await lacks_of(run.database)
     findings = [_of_database(lack) for lack in lacks]
     silent = await _silent_prefect()
     scheduled = [] if silent else await _scheduled()
     if not portal and not silent:
-        findings += _of_schedule(scheduled)
+        findings += _of_schedule(run, scheduled)
     if any(lack.stops for lack in lacks):
         wrong = [finding for finding in findings if finding.needs_a_person]
         sentence = f"{counted(len(wrong), 'thing')} to mend; beyond the database and the schedule nothing was looked at"
-        return Told(sentence=sentence, page=_page(sentence, findings, scheduled), needs_a_person=True)
+        return Told(sentence=sentence, page=_page(run, sentence, findings, scheduled), needs_a_person=True)
     if portal:
-        await known_portal(portal)
-    async with database().reading() as connection:
-        portals = [each for each in await overview(connection, portal_id=portal) if each.connection or each.configured]
-    findings += await _of_missing_awards([portal] if portal else None)
+        await known_portal(run, portal)
+    portals = [each for each in await overview(run.database, portal_id=portal) if each.connection or each.configured]
+    findings += await _of_missing_awards(run, [portal] if portal else None)
     if silent is not None:
         sentence = "Prefect's server does not answer; schedule, connections, templates and links were not looked at"
-        return Told(sentence=sentence, page=_page(sentence, [*findings, silent], []), needs_a_person=True)
-    findings += [finding for each in portals async for finding in _of_portal(each)]
+        return Told(sentence=sentence, page=_page(run, sentence, [*findings, silent], []), needs_a_person=True)
+    findings += [finding for each in portals async for finding in _of_portal(run, each)]
     if not portal:
-        findings += [finding async for finding in _of_links()]
+        findings += [finding async for finding in _of_links(run)]
     wrong = [finding for finding in findings if finding.needs_a_person]
     templates = sum(len(each.configured) for each in portals)
     looked_at = f"{counted(len(portals), 'portal')}, {counted(templates, 'template')}"
     sentence = f"{counted(len(wrong), 'thing')} to mend" if wrong else "All is as it should be"
     sentence = f"{sentence}; looked at {looked_at}"
-    return Told(sentence=sentence, page=_page(sentence, findings, scheduled), needs_a_person=bool(wrong))
+    return Told(sentence=sentence, page=_page(run, sentence, findings, scheduled), needs_a_person=bool(wrong))
 
 
 async def _scheduled() -> list[ScheduledDeployment]:
@@ -82,9 +79,9 @@ async def _scheduled() -> list[ScheduledDeployment]:
         return await scheduled_deployments(client)
 
 
-def _of_schedule(scheduled: Sequence[ScheduledDeployment]) -> Iterator[Finding]:
+def _of_schedule(run: Run, scheduled: Sequence[ScheduledDeployment]) -> Iterator[Finding]:
     """Say what keeps scheduled runs from happening. Another one than `reconcile` may be switched off on purpose."""
-    moment, silent_after = now(), settings().alert_no_run_for
+    moment, silent_after = run.now(), run.settings.alert_no_run_for
     if MAIN not in {each.name for each in scheduled}:
         advice = plain("Run `python -m scripts.setup_deployment`; until then nothing is issued by schedule.")
         yield Finding(where=code(MAIN), what="There is no such deployment on Prefect's server.", advice=advice)
@@ -107,16 +104,15 @@ def _of_database(lack: Lack) -> Finding:
     )
 
 
-async def _of_missing_awards(portal_ids: Sequence[str] | None) -> list[Finding]:
-    async with database().reading() as connection:
-        lost = await large_losses(connection, portal_ids=portal_ids, now=now())
+async def _of_missing_awards(run: Run, portal_ids: Sequence[str] | None) -> list[Finding]:
+    lost = await large_losses(run.database, portal_ids=portal_ids, now=run.now())
     return [
         Finding(where=code(loss.portal_id), what=plain(f"{loss.sentence}."), advice=plain(loss.advice, longest=500))
         for loss in lost
     ]
 
 
-def _page(sentence: str, findings: list[Finding], scheduled: Sequence[ScheduledDeployment]) -> str:
+def _page(run: Run, sentence: str, findings: list[Finding], scheduled: Sequence[ScheduledDeployment]) -> str:
     wrong = [(each.where, each.what, each.advice) for each in findings if each.needs_a_person]
     notes = [(each.where, each.what, each.advice) for each in findings if not each.needs_a_person]
     parts = [f"# {plain(sentence)}"]
@@ -125,7 +121,7 @@ def _page(sentence: str, findings: list[Finding], scheduled: Sequence[ScheduledD
     if notes:
         parts += ["## Good to know", table(("where", "what", "what it means"), notes)]
     if scheduled:
-        planned = [(code(each.name), plain(each.next_run(now=now())), each.worker()) for each in scheduled]
+        planned = [(code(each.name), plain(each.next_run(now=run.now())), each.worker()) for each in scheduled]
         parts += ["## Schedule", table(("deployment", "next run", "would be started by"), planned)]
     return "\n\n".join(parts)
 
@@ -144,16 +140,16 @@ async def _silent_prefect() -> Finding | None:
     return Finding(where=where, what="Prefect's server does not answer.", advice=advice)
 
 
-async def _of_portal(portal: PortalOverview) -> AsyncIterator[Finding]:
+async def _of_portal(run: Run, portal: PortalOverview) -> AsyncIterator[Finding]:
     where = f"{plain(portal.portal_name)} ({code(portal.portal_id)})"
     if portal.connection is None:
         reason = Reason.PORTAL_NOT_CONNECTED
         yield Finding(where=where, what=plain(reason.sentence), advice=plain(reason.advice))
         return
     try:
-        async with asking(reach_of(portal.connection)) as organization:
+        async with asking(run, reach_of(portal.connection)) as organization:
             await organization.client.organization()
-            async for finding in _of_token(organization, portal.connection, where=where):
+            async for finding in _of_token(run, organization, portal.connection, where=where):
                 yield finding
             for configured in portal.configured:
                 async for finding in _of_template(organization, configured):
@@ -164,13 +160,14 @@ async def _of_portal(portal: PortalOverview) -> AsyncIterator[Finding]:
         )
 
 
-async def _of_token(organization: Organization, connection: CredlyConnection, *, where: str) -> AsyncIterator[Finding]:
-    moment = now()
+async def _of_token(
+    run: Run, organization: Organization, connection: CredlyConnection, *, where: str
+) -> AsyncIterator[Finding]:
+    moment = run.now()
     ends_at = await end_of_token(organization)
     if ends_at is None:
         return
-    async with database().writing() as writing:
-        await setting_up.put_token_end(writing, [connection.portal_id], ends_at)
+    await run.database.write(setting_up.put_token_end, [connection.portal_id], ends_at)
     if ends_at - moment < WARN_BEFORE:
         yield Finding(
             where=where,
@@ -206,10 +203,9 @@ def _because(reason: Reason, *, where: str) -> Finding:
     return Finding(where=where, what=plain(reason.sentence), advice=plain(reason.advice))
 
 
-async def _of_links() -> AsyncIterator[Finding]:
+async def _of_links(run: Run) -> AsyncIterator[Finding]:
     for kind in EvidenceKind:
-        async with database().reading() as connection:
-            odd = await odd_links(connection, kind)
+        odd = await odd_links(run.database, kind)
         faulty = [(key, fault) for key, link in odd if (fault := fault_of_link(link.strip())) is not None]
         for fault in sorted({fault for _key, fault in faulty}):
             ids = [key for key, its_fault in faulty if its_fault is fault]

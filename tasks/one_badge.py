@@ -17,11 +17,11 @@ from rules.badge_request import can_be_looked_up
 from rules.details import SlowCall
 from rules.facts import IssuanceFacts
 from rules.monitoring.brake import TOKEN_REFUSED
-from rules.outcome import LIVE_STATES, Outcome, WaitPolicy
+from rules.outcome import LIVE_STATES, Outcome
 from rules.reasons import Reason
-from tasks.resources import database, now
 from tasks.runtime.organization import Organization
 from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of, correct
+from tasks.runtime.run import Run
 
 _CHAIN_AT_MOST = 10
 _WAITED_OUT = timedelta(seconds=5)  # a longer lag of lists is left to the next run
@@ -36,10 +36,10 @@ class Calls:
     `unclear_at`: since when (UTC) an answer is outstanding that may have made the badge.
     """
 
+    run: Run
     organization: Organization
     facts: IssuanceFacts
     request: BadgeRequest
-    policy: WaitPolicy
     send_by: datetime
     unclear_at: datetime | None = field(init=False)
     replaces: str | None = field(init=False)
@@ -119,14 +119,13 @@ class Calls:
         )
         if leaves_open(found, request=self.request):
             raise Unclear(code="incomplete_rows", operation="find_badges")
-        own = own_badges(found, request=self.request, sent_at=self.facts.sent_at or self.unclear_at or now())
+        own = own_badges(found, request=self.request, sent_at=self.facts.sent_at or self.unclear_at or self.run.now())
         if any(badge.id == self.facts.replaces_badge_id for badge in own):
             # Erased by one answer, and standing by this one: the list may lag.
             raise Unclear(code="successor_unclear", operation="find_badges")
         if own:
             ids, issuance_id = [badge.id for badge in own], self.facts.issuance_id
-            async with database().reading() as connection:
-                others = await connection.run_sync(owned_by_others, issuance_id, ids)
+            others = await self.run.database.read(owned_by_others, issuance_id, ids)
             own = [badge for badge in own if badge.id not in others]
         if not own:
             correct(self.log, AttemptOutcome.NOT_FOUND)
@@ -173,8 +172,8 @@ async def _settle(calls: Calls) -> Outcome | None:
     found = await calls.look_up()
     if found is not None:
         return outcome.issued(found, adopted=True)
-    if not outcome.may_send_again(unclear_at=calls.unclear_at, now=now(), policy=calls.policy):
-        return outcome.wait_for_lists(calls.unclear_at, policy=calls.policy)
+    if not outcome.may_send_again(unclear_at=calls.unclear_at, now=calls.run.now(), policy=calls.run.wait_policy):
+        return outcome.wait_for_lists(calls.unclear_at, policy=calls.run.wait_policy)
     return None
 
 
@@ -185,7 +184,7 @@ async def _after_sending(calls: Calls, error: CredlyError, *, last: bool) -> Out
     """
     if isinstance(error, Refused):
         return await _after_refusal(calls, error)
-    failed_at = calls.log.ended_at or now()
+    failed_at = calls.log.ended_at or calls.run.now()
     if isinstance(error, (NotConnected, NotFound)):
         try:
             fault = await calls.organization.confirm(since=failed_at, sending=True)
@@ -197,7 +196,7 @@ async def _after_sending(calls: Calls, error: CredlyError, *, last: bool) -> Out
             return await _after_refusal(calls, error)
     # Throttling was waited out, the token renewed: go on, if lists have had the time to show what may have been made.
     # What was unclear is tried again by the task run, with a growing delay.
-    until_shown = failed_at + calls.policy.lookup_grace - now()
+    until_shown = failed_at + calls.run.wait_policy.lookup_grace - calls.run.now()
     if isinstance(error, (NotSent, Unclear)) or calls.pauses_too_long(error) or last or until_shown > _WAITED_OUT:
         return _wait(calls, error)
     await asyncio.sleep(max(until_shown.total_seconds(), 0))
@@ -205,8 +204,9 @@ async def _after_sending(calls: Calls, error: CredlyError, *, last: bool) -> Out
     return None
 
 
-def _wait(calls: Calls, error: CredlyError) -> Outcome:
-    return outcome.after_error(error, sent=True, attempts=calls.facts.attempts, now=now(), policy=calls.policy)
+def _wait(calls: Calls, error: CredlyError, *, sent: bool = True) -> Outcome:
+    attempts, policy = calls.facts.attempts, calls.run.wait_policy
+    return outcome.after_error(error, sent=sent, attempts=attempts, now=calls.run.now(), policy=policy)
 
 
 async def _after_refusal(calls: Calls, refused: CredlyError) -> Outcome | None:
@@ -241,7 +241,7 @@ async def _after_look_up(calls: Calls, error: CredlyError) -> Outcome:
             fault = None
         if fault is not None:
             return outcome.blocked(fault)
-    return outcome.after_error(error, sent=False, attempts=calls.facts.attempts, now=now(), policy=calls.policy)
+    return _wait(calls, error, sent=False)
 
 
 async def fault_of_template(organization: Organization, badge_template_id: str) -> Reason | None:

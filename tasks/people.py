@@ -11,16 +11,16 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled
-from models import directory
 from models.claiming import DueOrganization
-from models.directory import Place
+from models.directory import Place, place_of
 from models.integrations import CredlyConnection
+from models.platform.names import achievement_names, portal_names
 from rules.choices import Mistake
 from rules.markup import code, plain
 from rules.near import did_you_mean
 from rules.told import Told
-from tasks.resources import database
 from tasks.runtime.organization import Organization, TokenNotUsable, open_organization
+from tasks.runtime.run import Run
 from tasks.tell import NEEDS_A_PERSON
 
 _LONGEST_STARTER = 255
@@ -47,30 +47,27 @@ async def tell(work: Awaitable[Told], *, key: str) -> State[None]:
     return Completed(name=NEEDS_A_PERSON if told.needs_a_person else "Completed", message=told.sentence)
 
 
-async def known_portal(portal_id: str) -> str:
+async def known_portal(run: Run, portal_id: str) -> str:
     """Return the portal's name.
 
     Raises:
         Mistake: there is no such portal; names near ones.
     """
-    async with database().reading() as connection:
-        names = await directory.portal_names(connection)
+    names = await run.platform.read(portal_names)
     if portal_id not in names:
         raise Mistake(f"portal: there is no portal {code(portal_id)}.{did_you_mean(portal_id, names)}")
     return names[portal_id]
 
 
-async def known_place(achievement_id: str) -> Place:
+async def known_place(run: Run, achievement_id: str) -> Place:
     """Return the achievement with what is set up for it.
 
     Raises:
         Mistake: there is no such achievement; names near ones.
     """
-    async with database().reading() as connection:
-        place = await directory.place_of(connection, achievement_id)
-        names = {} if place else await directory.achievement_names(connection)
+    place = await place_of(run.database, achievement_id)
     if place is None:
-        hint = did_you_mean(achievement_id, names)
+        hint = did_you_mean(achievement_id, await run.platform.read(achievement_names))
         raise Mistake(f"achievement: there is no achievement {code(achievement_id)}.{hint}")
     return place
 
@@ -116,14 +113,14 @@ def reach_of(connection: CredlyConnection) -> DueOrganization:
 
 
 @asynccontextmanager
-async def asking(reach: DueOrganization) -> AsyncIterator[Organization]:
+async def asking(run: Run, reach: DueOrganization) -> AsyncIterator[Organization]:
     """Open the organization; whatever Credly or the token's block refuses becomes a mistake in words.
 
     Raises:
         Mistake: the token, the organization or the network is not as it should be.
     """
     try:
-        async with open_organization(reach) as organization:
+        async with open_organization(run, reach) as organization:
             yield organization
     except TokenNotUsable as unusable:
         raise Mistake(f"token_block: {unusable}") from None

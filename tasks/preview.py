@@ -1,17 +1,18 @@
 """What a run would do, without doing it: nothing is written to the ledger, and Credly is not called."""
 
 from collections import Counter
-from datetime import datetime
 
 from prefect import task
 from prefect.artifacts import acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from models import claiming
-from models.facts import facts_of, facts_of_owed
-from models.owed import newly_owed
+from models.facts import Subject, facts_of, facts_of_subjects
+from models.planning.planner import begin, new_pairs
+from models.platform.awards import Key
+from rules.ledger.eligibility import Action, Decision, Pair, decide
 from rules.preview import Preview, preview
-from tasks.resources import database, now
+from tasks.runtime.run import Run, current_run
 
 _LOOKED_AT = 10_000
 _SHOWN = 500
@@ -20,7 +21,8 @@ _SHOWN = 500
 @task(name="preview", cache_policy=NO_CACHE, persist_result=False)
 async def preview_run(portal: str = "", limit: int = 0) -> str:
     """Write a table of what a run would send, and what it would not and why; return the counts in a sentence."""
-    would = await _would_do(portal or None, limit=min(limit or _LOOKED_AT, _LOOKED_AT))
+    run = current_run.get()
+    would = await _would_do(run, portal or None, limit=min(limit or _LOOKED_AT, _LOOKED_AT))
     verdicts = Counter(each.verdict.partition(":")[0] for each in would)
     counts = " · ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or "nothing to do"
     sentence = f"Preview, nothing was done: {counts}"
@@ -30,20 +32,42 @@ async def preview_run(portal: str = "", limit: int = 0) -> str:
     return sentence
 
 
-async def _would_do(portal_id: str | None, *, limit: int) -> list[Preview]:
+async def _would_do(run: Run, portal_id: str | None, *, limit: int) -> list[Preview]:
     """Look first at what the ledger has due or a person keeps back, then at what planning would enter."""
-    moment: datetime = now()
-    async with database().reading() as connection:
-        organizations = await claiming.due_organizations(
-            connection, now=moment, portal_ids=None if portal_id is None else [portal_id]
-        )
-        portals = [portal for organization in organizations for portal in organization.portal_ids]
-        due = await claiming.due_issuances(connection, portal_ids=portals, now=moment, limit=limit)
-        back = await claiming.kept_back(connection, portal_id=portal_id, now=moment, limit=limit - len(due))
-        facts = await connection.run_sync(facts_of, [*(issuance_id for issuance_id, _ in due), *back], now=moment)
-        owed = newly_owed(now=moment, portal_id=portal_id)
-        facts += await facts_of_owed(connection, owed, now=moment, limit=limit - len(facts))
+    moment, ledger = run.now(), run.database
+    portals = None if portal_id is None else [portal_id]
+    organizations = await ledger.read(claiming.due_organizations, now=moment, portal_ids=portals)
+    reached = [portal for organization in organizations for portal in organization.portal_ids]
+    due = await ledger.read(claiming.due_issuances, portal_ids=reached, now=moment, limit=limit)
+    back = await ledger.read(claiming.kept_back, portal_id=portal_id, now=moment, limit=limit - len(due))
+    facts = await facts_of(ledger, [*(issuance_id for issuance_id, _ in due), *back], now=moment)
+    subjects = await _would_enter(run, portal_id, limit=limit - len(facts))
+    facts += await facts_of_subjects(ledger, subjects, now=moment)
     return [preview(each, now=moment) for each in facts]
+
+
+async def _would_enter(run: Run, portal_id: str | None, *, limit: int) -> list[Subject]:
+    planning = await begin(run.database, now=run.now(), portal_id=portal_id)
+    found: list[Subject] = []
+    async for key, pair in new_pairs(planning):
+        if len(found) >= limit:
+            break
+        entered = [each for each in decide(pair, now=planning.now) if each.action is Action.ENQUEUE]
+        found += [_subject(key, pair, each) for each in entered]
+    return found
+
+
+def _subject(key: Key, pair: Pair, decision: Decision) -> Subject:
+    if pair.coverage is None or pair.portal_id is None or decision.award is None:
+        raise AssertionError
+    return Subject(
+        achievement_id=key[0],
+        user_id=key[1],
+        portal_id=pair.portal_id,
+        badge_template_id=pair.coverage.badge_template_id,
+        award_id=decision.award.award_id,
+        awarded_at=decision.award.awarded_at,
+    )
 
 
 def _row(each: Preview) -> dict[str, str]:

@@ -9,15 +9,14 @@ from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifa
 
 from rules.progress import percent, progress_sentence
 from rules.run_page import series_key
-from settings import settings
-from tasks.resources import now
-from tasks.runtime.organization import organization
+from tasks.runtime.organization import Organization
+from tasks.runtime.run import Run
 
 
 @asynccontextmanager
-async def shown_progress(total: int) -> AsyncIterator[None]:
-    """Show every few seconds how many of `total` badges the opened organization has behind it."""
-    shown = _Shown(total)
+async def shown_progress(run: Run, organization: Organization, total: int) -> AsyncIterator[None]:
+    """Show every few seconds how many of `total` badges the organization has behind it."""
+    shown = _Shown(run, organization, total)
     watching = asyncio.create_task(shown.watch())
     try:
         yield
@@ -28,14 +27,14 @@ async def shown_progress(total: int) -> AsyncIterator[None]:
 
 
 class _Shown:
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.began = now()
+    def __init__(self, run: Run, organization: Organization, total: int) -> None:
+        self.run, self.organization, self.total = run, organization, total
+        self.began = run.now()
         self.artifact_id: UUID | None = None
 
     async def watch(self) -> None:
         while True:
-            await asyncio.sleep(settings().progress_every.total_seconds())
+            await asyncio.sleep(self.run.settings.progress_every.total_seconds())
             await self._show()
 
     async def finish(self) -> None:
@@ -43,10 +42,10 @@ class _Shown:
             await self._show()
 
     async def _show(self) -> None:
-        done = sum(organization().done.done.values())
-        sentence = progress_sentence(done, self.total, elapsed=now() - self.began)
+        done = sum(self.organization.done.done.values())
+        sentence = progress_sentence(done, self.total, elapsed=self.run.now() - self.began)
         if self.artifact_id is None:
-            key = series_key("progress", organization().due.organization_id)
+            key = series_key("progress", self.organization.due.organization_id)
             self.artifact_id = await acreate_progress_artifact(percent(done, self.total), key, sentence)
         else:
             await aupdate_progress_artifact(self.artifact_id, percent(done, self.total), sentence)

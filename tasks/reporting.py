@@ -8,16 +8,16 @@ from reports.html import LONGEST_DAYS, write_report
 from rules.markup import code, plain, table
 from rules.period import Span, days_of, period_of
 from rules.told import Told, counted
-from tasks.resources import database, now
+from tasks.runtime.run import Run
 
 
-async def export_file(*, days: tuple[date | None, date | None], **wish: Any) -> Told:
+async def export_file(run: Run, *, days: tuple[date | None, date | None], **wish: Any) -> Told:
     """Write the file and tell how many rows it has and where it is.
 
     Raises:
         Mistake: the period, the portal or the combination of wishes makes no sense, or the rows do not fit.
     """
-    done = await export(database(), Wish(period=period_of(*days), **wish))
+    done = await export(run.database, Wish(period=period_of(*days), **wish))
     rows = counted(done.rows, "row")
     personal = " · with personal data" if done.note else ""
     lines = [
@@ -31,15 +31,15 @@ async def export_file(*, days: tuple[date | None, date | None], **wish: Any) -> 
     return Told(sentence=f"{rows} of {done.wish.words}{personal}", page="\n\n".join(lines))
 
 
-async def report_file(*, span: Span, days: tuple[date | None, date | None], portal: str, folder: str) -> Told:
+async def report_file(run: Run, *, span: Span, days: tuple[date | None, date | None], portal: str, folder: str) -> Told:
     """Write the report and tell its key numbers and where it is.
 
     Raises:
         Mistake: the period or the portal makes no sense.
     """
-    moment = now()
+    moment = run.now()
     chosen = days_of(period_of(*days), span, today=moment.date(), longest=LONGEST_DAYS)
-    done = await write_report(database(), chosen, portal=portal, folder=folder, made_at=moment)
+    done = await write_report(run.database, chosen, portal=portal, folder=folder, made_at=moment)
     numbers = " · ".join(f"{one.name.lower()} {one.value}" for one in done.headlines)
     rows = [(one.name, f"**{plain(one.value)}**", plain(one.change), plain(one.help)) for one in done.headlines]
     lines = [

@@ -1,5 +1,6 @@
 """Revoking badges whose awards were withdrawn, where the integration says so. Off unless it is switched on there."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,16 +10,15 @@ from prefect.cache_policies import NO_CACHE
 from credly.errors import CredlyError, NotConnected, NotFound, Refused, Unclear
 from models import audit
 from models.audit import ToBeRevoked
-from models.recording import keep_calls
-from models.withdrawal import withdrawals
+from models.planning.withdrawn import Withdrawn, withdrawn_among
 from rules.markup import code, plain, table
 from rules.told import Told, counted
-from rules.withdrawal import HELD_ADVICE, HeldBack, Loss, held_back
+from rules.withdrawal import HELD_ADVICE, HeldBack, Loss, Revocable, held_back
 from tasks.health import emit_revoking_held
 from tasks.people import asking, known_portal
-from tasks.resources import database, now, run_ids
-from tasks.runtime.organization import Organization, organization
+from tasks.runtime.organization import Organization, current_organization
 from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of
+from tasks.runtime.run import Run, current_run, run_ids
 
 _NOT_PERMITTED_AT_MOST = 3  # calls in a row
 _AT_MOST = 200  # in a run; the next one goes on
@@ -36,25 +36,24 @@ class _Chosen:
     lost: tuple[Loss, ...] = ()
 
 
-async def revoke_all(portal: str, *, hold_above: int) -> Told:
+async def revoke_all(run: Run, portal: str, *, hold_above: int) -> Told:
     """Revoke what is to be revoked, in each organization, and return how many; not in portals that have too many.
 
     Raises:
         Mistake: there is no such portal, or an organization cannot be asked; those before it are done.
     """
     if portal:
-        await known_portal(portal)
-    async with database().reading() as connection:
-        organizations = await audit.organizations(connection, portal_id=portal)
+        await known_portal(run, portal)
+    organizations = await run.database.read(audit.organizations, portal_id=portal)
     revoked = left = later = 0
     held: list[HeldBack] = []
     lost: list[Loss] = []
     for due in organizations:
-        chosen = await _choose(due.portal_ids, hold_above=hold_above)
+        chosen = await _choose(run, due.portal_ids, hold_above=hold_above)
         held, lost, later = held + chosen.held, [*lost, *chosen.lost], later + chosen.later
         _emit_what_is_held(chosen)
         if chosen.badges:
-            async with asking(due):
+            async with asking(run, due):
                 done = await revoke_withdrawn(chosen.badges)
             revoked, left = revoked + done, left + len(chosen.badges) - done
     sentence = f"{counted(revoked, 'badge')} revoked" + (f", {left} not: see the log" if left else "")
@@ -62,16 +61,22 @@ async def revoke_all(portal: str, *, hold_above: int) -> Told:
     return Told(sentence=sentence, page=_page(sentence, held, lost), needs_a_person=bool(left or held or lost))
 
 
-async def _choose(portal_ids: Sequence[str], *, hold_above: int) -> _Chosen:
-    async with database().reading() as connection:
-        counts = await withdrawals(connection, audit.may_be_revoked(portal_ids), now=now())
-        found = await audit.revocable(connection, counts, portal_ids=portal_ids)
-        held = held_back(found, above=hold_above)
-        stopped = {each.portal_id for each in held}
-        free = [each for each in portal_ids if each not in stopped]
-        badges = await audit.to_be_revoked(connection, counts, portal_ids=free, limit=_AT_MOST)
-    later = sum(each.badges for each in found if each.portal_id not in stopped) - len(badges)
-    return _Chosen(badges=badges, later=later, held=held, lost=counts.lost)
+async def _choose(run: Run, portal_ids: Sequence[str], *, hold_above: int) -> _Chosen:
+    withdrawn = await withdrawn_among(run.database, audit.REVOKED_WHEN_WITHDRAWN, portal_ids=portal_ids, now=run.now())
+    held = held_back(revocable(withdrawn), above=hold_above)
+    stopped = {each.portal_id for each in held}
+    free = [row.issuance_id for _, row in withdrawn.rows if row.portal_id not in stopped]
+    badges = await run.database.read(audit.to_be_revoked, free[:_AT_MOST])
+    return _Chosen(badges=badges, later=len(free) - len(badges), held=held, lost=withdrawn.lost)
+
+
+def revocable(withdrawn: Withdrawn) -> list[Revocable]:
+    """Count the badges to revoke, by portal and achievement."""
+    counts = Counter((row.portal_id, achievement_id) for (achievement_id, _), row in withdrawn.rows)
+    return [
+        Revocable(portal_id=portal_id, achievement_id=achievement_id, badges=badges)
+        for (portal_id, achievement_id), badges in sorted(counts.items())
+    ]
 
 
 def _emit_what_is_held(chosen: _Chosen) -> None:
@@ -103,12 +108,13 @@ def _page(sentence: str, held: Sequence[HeldBack], lost: Sequence[Loss]) -> str:
 @task(name="revoke withdrawn", cache_policy=NO_CACHE, persist_result=False)
 async def revoke_withdrawn(badges: list[ToBeRevoked]) -> int:
     """Revoke these badges and return how many; what could not be done stays for the next run."""
+    run, organization = current_run.get(), current_organization.get()
     revoked = not_permitted = 0
     for badge in badges:
-        if organization().stopped is not None or not_permitted == _NOT_PERMITTED_AT_MOST:
+        if organization.stopped is not None or not_permitted == _NOT_PERMITTED_AT_MOST:
             break
         try:
-            revoked += await _revoke(organization(), badge)
+            revoked += await _revoke(run, organization, badge)
             not_permitted = 0
         except CredlyError as error:
             not_permitted += isinstance(error, NotConnected)
@@ -116,29 +122,24 @@ async def revoke_withdrawn(badges: list[ToBeRevoked]) -> int:
     return revoked
 
 
-async def _revoke(current: Organization, badge: ToBeRevoked) -> bool:
+async def _revoke(run: Run, current: Organization, badge: ToBeRevoked) -> bool:
     """Revoke one badge, and keep what has become of it at Credly with the calls that were made for it."""
     log, state = CallLog(), None
     try:
-        state = await _revoked_at_credly(current, current.client.recording(log), badge)
+        state = await _revoked_at_credly(run, current, current.client.recording(log), badge)
     finally:
-        async with database().writing() as connection:
-            calls = attempts_of(log, issuance_id=badge.issuance_id)
-            await connection.run_sync(keep_calls, calls, run_ids())
-            if state == "revoked":
-                await audit.put_revoked(connection, badge, now=now())
-            elif state is not None:
-                await audit.note_states(connection, {badge.credly_badge_id: state}, now=now())
+        calls = attempts_of(log, issuance_id=badge.issuance_id)
+        await run.database.write(audit.keep_revoking, badge, state, calls, run_ids(), now=run.now())
     return state == "revoked"
 
 
-async def _revoked_at_credly(current: Organization, client: RecordedClient, badge: ToBeRevoked) -> str:
+async def _revoked_at_credly(run: Run, current: Organization, client: RecordedClient, badge: ToBeRevoked) -> str:
     """Revoke a badge, and return its state at Credly; where Credly refuses, the state shows why.
 
     Raises:
         CredlyError: the badge stands, or its state was not learnt.
     """
-    began = now()
+    began = run.now()
     try:
         answered = await client.revoke_badge(
             badge.credly_badge_id, reason=badge.reason or DEFAULT_REASON, suppress_notification=badge.silent

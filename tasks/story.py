@@ -7,6 +7,7 @@ from prefect.utilities.urls import url_for
 from models import directory
 from models.directory import Place
 from models.history import Found, history_of
+from models.platform.people import near_user_ids
 from rules.badge_request import Prepared
 from rules.choices import Mistake
 from rules.history import Answer, History
@@ -18,7 +19,7 @@ from rules.timeline import Event, timeline
 from rules.told import Told
 from tasks.enabling import settings_of, shown
 from tasks.people import known_place
-from tasks.resources import database, now
+from tasks.runtime.run import Run
 
 _NEEDS_A_PERSON = (Cause.FAILED, Cause.BLOCKED, Cause.BADGE_ENDED)
 _NOT_KEPT = (
@@ -42,27 +43,25 @@ class Story:
         return self.found.history
 
 
-async def story_of(user: str, achievement: str) -> Story:
+async def story_of(run: Run, user: str, achievement: str) -> Story:
     """Return the story of a user and an achievement, either of which may have left the platform since.
 
     Raises:
         Mistake: neither the platform nor the ledger knows the user or the achievement; names near ids.
     """
-    moment = now()
-    async with database().reading() as connection:
-        found = await history_of(connection, user_id=user, achievement_id=achievement, now=moment)
-        place = await directory.place_of(connection, achievement)
+    moment = run.now()
+    found = await history_of(run.database, user_id=user, achievement_id=achievement, now=moment)
+    place = await directory.place_of(run.database, achievement)
     if not found.history.rows and not found.history.awards:
-        await known_place(achievement)
-        await _known_user(found.history)
+        await known_place(run, achievement)
+        await _known_user(run, found.history)
     return Story(found=found, answer=answer(found.history, now=moment), events=timeline(found.history), place=place)
 
 
-async def _known_user(history: History) -> None:
+async def _known_user(run: Run, history: History) -> None:
     if history.user_exists:
         return
-    async with database().reading() as connection:
-        near = await directory.near_user_ids(connection, history.user_id)
+    near = await run.platform.read(near_user_ids, history.user_id)
     hint = did_you_mean(history.user_id, dict.fromkeys(near, ""))
     raise Mistake(
         f"user: there is no user {code(history.user_id)}.{hint} `python -m models.find_user` finds an id by the "
@@ -70,13 +69,13 @@ async def _known_user(history: History) -> None:
     )
 
 
-async def explain_badge(user: str, achievement: str) -> Told:
+async def explain_badge(run: Run, user: str, achievement: str) -> Told:
     """Tell the story on a page, personal values masked.
 
     Raises:
         Mistake: the user or the achievement is not known.
     """
-    story = await story_of(user, achievement)
+    story = await story_of(run, user, achievement)
     row = story.history.row
     return Told(
         sentence=story.answer.sentence,

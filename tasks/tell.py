@@ -12,14 +12,14 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from models.claiming import DueOrganization
-from models.planning import PlanCounts
+from models.planning.writing import PlanCounts
 from models.standing import standing, waiting
 from rules.markup import plain
 from rules.reasons import Reason
 from rules.run_page import by_portal, in_portal, run_page, run_table, series_key
 from rules.tally import Counts, Tally
 from tasks.health import tell_completed, tell_events
-from tasks.resources import database, now
+from tasks.runtime.run import Run
 from tasks.series import extend_series, rows_of_series
 from tasks.token_end import tokens_that_end_soon
 
@@ -61,10 +61,9 @@ def final_state(tally: Tally) -> State[Tally]:
     return Completed(name=name, message=sentence, data=tally)
 
 
-async def what_is_open(portals: Sequence[str] | None = None) -> Tally:
+async def what_is_open(run: Run, portals: Sequence[str] | None = None) -> Tally:
     """Count what stands open in the ledger, of these portals or of all."""
-    async with database().reading() as connection:
-        found = await standing(connection, portal_ids=portals)
+    found = await run.database.read(standing, portal_ids=portals)
     counts: Counts = Counter()
     for each in found:
         counts[each.state, each.reason] += each.count
@@ -72,6 +71,7 @@ async def what_is_open(portals: Sequence[str] | None = None) -> Tally:
 
 
 async def tell_run(
+    run: Run,
     plan: PlanCounts,
     organizations: Sequence[DueOrganization],
     parts: Sequence[State[Any]],
@@ -86,15 +86,14 @@ async def tell_run(
     """
     tallies = {each.organization_id: await _tally(part) for each, part in zip(organizations, parts, strict=False)}
     done = sum(tallies.values(), start=Tally())
-    total = replace(done, open=(await what_is_open([portal] if portal else None)).open)
+    total = replace(done, open=(await what_is_open(run, [portal] if portal else None)).open)
     failures = [part for part in parts if not part.is_completed()]
-    ending = await tokens_that_end_soon([portal] if portal else None)
+    ending = await tokens_that_end_soon(run, [portal] if portal else None)
     sentence = f"{total.sentence}. {ending}" if ending else total.sentence
-    async with database().reading() as connection:
-        pending = await waiting(connection, portal_ids=[portal] if portal else None)
-    page = run_page(total, planned=_planned(plan), organizations=tallies, pending=pending, warning=ending, now=now())
-    await _write_pages(page, total, sentence=sentence)
-    await tell_events(total, tallies, pending, whole=not portal and not limit)
+    pending, moment = await run.database.read(waiting, portal_ids=[portal] if portal else None), run.now()
+    page = run_page(total, planned=_planned(plan), organizations=tallies, pending=pending, warning=ending, now=moment)
+    await _write_pages(run, page, total, sentence=sentence)
+    await tell_events(run, total, tallies, pending, whole=not portal and not limit)
     if failures:
         return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
     tell_completed(sentence)
@@ -106,14 +105,14 @@ async def _tally(part: State[Any]) -> Tally:
     return result if isinstance(result, Tally) else Tally()
 
 
-async def _write_pages(page: str, total: Tally, *, sentence: str) -> None:
+async def _write_pages(run: Run, page: str, total: Tally, *, sentence: str) -> None:
     told = plain(sentence, longest=2000)  # Prefect's pages read it as Markdown
     await acreate_markdown_artifact(key="reconcile", markdown=page, description=told)
     if total.details.cells:
         await acreate_table_artifact(key="reconcile-table", table=run_table(total.details), description=told)
     for portal_id, sums in by_portal(total.details).items():
         key = series_key("issued", portal_id)
-        row = {"at": now().isoformat(timespec="seconds"), **sums}
+        row = {"at": run.now().isoformat(timespec="seconds"), **sums}
         words = in_portal(portal_id, sums)
         await extend_series(key, row, await rows_of_series(key), description=plain(words))
 

@@ -7,8 +7,8 @@ from models import setting_up
 from rules.choices import Mistake
 from rules.markup import code
 from rules.told import counted
-from tasks.resources import database, now
 from tasks.runtime.organization import Organization
+from tasks.runtime.run import Run
 
 WARN_BEFORE = timedelta(days=14)
 
@@ -30,11 +30,10 @@ async def end_of_token(organization: Organization) -> datetime | None:
     return token.expires_at
 
 
-async def learn_token_end(organization: Organization) -> None:
+async def learn_token_end(run: Run, organization: Organization) -> None:
     """Where the token is known to end soon, ask Credly again: it may have been replaced by another one."""
     portals = organization.due.portal_ids
-    async with database().reading() as connection:
-        soon = await setting_up.tokens_ending(connection, before=now() + WARN_BEFORE, portal_ids=portals)
+    soon = await run.database.read(setting_up.tokens_ending, before=run.now() + WARN_BEFORE, portal_ids=portals)
     if not soon:
         return
     try:
@@ -42,15 +41,13 @@ async def learn_token_end(organization: Organization) -> None:
     except Mistake:
         return  # it may only read: the first badge will tell
     if ends_at is not None:
-        async with database().writing() as connection:
-            await setting_up.put_token_end(connection, portals, ends_at)
+        await run.database.write(setting_up.put_token_end, portals, ends_at)
 
 
-async def tokens_that_end_soon(portals: Sequence[str] | None = None) -> str:
+async def tokens_that_end_soon(run: Run, portals: Sequence[str] | None = None) -> str:
     """Return a sentence that names the portals whose tokens end within two weeks, or nothing."""
-    moment = now()
-    async with database().reading() as connection:
-        soon = await setting_up.tokens_ending(connection, before=moment + WARN_BEFORE, portal_ids=portals)
+    moment = run.now()
+    soon = await run.database.read(setting_up.tokens_ending, before=moment + WARN_BEFORE, portal_ids=portals)
     if not soon:
         return ""
     named = ", ".join(f"{portal} {_when(ends_at, moment=moment)}" for portal, ends_at in soon)

@@ -66,6 +66,14 @@ def _index(names: Sequence[str], name: str) -> int:
     return names.index(name) if name in names else len(names)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_statement_names_both_sides() -> Iterator[None]:
+    from tests.support.two_sides import held_apart  # imports SQLAlchemy, which not every test needs at once
+
+    with held_apart():
+        yield
+
+
 @pytest.fixture
 def unmeasured() -> Iterator[None]:
     """For tests that go over what others measure: without coverage, their own thread needs half the time."""

@@ -12,7 +12,7 @@ from rules.markup import code, plain, table
 from rules.period import ALWAYS, Period, period_of
 from rules.told import Told, counted
 from tasks.people import known_place, known_portal
-from tasks.resources import database, now
+from tasks.runtime.run import Run
 
 AT_MOST = 10_000  # SQLite and PostgreSQL both take three times as many ids in a statement
 
@@ -33,30 +33,26 @@ class Chosen:
         return period_of(*self.days, fields=("since", "until"))
 
 
-async def preview_retry(chosen: Chosen) -> Told:
+async def preview_retry(run: Run, chosen: Chosen) -> Told:
     """Count what would be made due, and change nothing.
 
     Raises:
         Mistake: nothing was chosen, or something that does not exist.
     """
-    selection = await _selection(chosen)
-    async with database().reading() as connection:
-        matching = await ledger.count(connection, selection)
-        found = await ledger.choose(connection, selection, limit=chosen.at_most)
+    selection = await _selection(run, chosen)
+    matching, found = await run.database.read(ledger.preview, selection, limit=chosen.at_most)
     sentence = f"Preview: nothing was done; {_sentence(matching, found, preview=True)}"
     return Told(sentence=sentence, page=_page("Preview", sentence, chosen, found))
 
 
-async def retry(chosen: Chosen) -> Told:
+async def retry(run: Run, chosen: Chosen) -> Told:
     """Make the failed badges that match due, and count them.
 
     Raises:
         Mistake: nothing was chosen, or something that does not exist; nothing was changed.
     """
-    selection = await _selection(chosen)
-    async with database().writing() as connection:
-        matching = await ledger.count(connection, selection)
-        found = await ledger.retry(connection, selection, limit=chosen.at_most, now=now())
+    selection = await _selection(run, chosen)
+    matching, found = await run.database.write(ledger.retry, selection, limit=chosen.at_most, now=run.now())
     sentence = _sentence(matching, found, preview=False)
     return Told(
         sentence=sentence,
@@ -65,7 +61,7 @@ async def retry(chosen: Chosen) -> Told:
     )
 
 
-async def _selection(chosen: Chosen) -> Selection:
+async def _selection(run: Run, chosen: Chosen) -> Selection:
     period = chosen.period
     if not chosen.achievement and not chosen.portal and chosen.reason is FailedReason.ANY and period == ALWAYS:
         raise Mistake(
@@ -73,9 +69,9 @@ async def _selection(chosen: Chosen) -> Selection:
             "an empty form would retry every failed badge."
         )
     if chosen.achievement:
-        await known_place(chosen.achievement)
+        await known_place(run, chosen.achievement)
     if chosen.portal:
-        await known_portal(chosen.portal)
+        await known_portal(run, chosen.portal)
     return Selection(
         achievement_id=chosen.achievement or None,
         portal_id=chosen.portal or None,

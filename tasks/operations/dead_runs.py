@@ -22,19 +22,18 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from rules.monitoring.liveness import BEATS, PREFECTS_HEARTBEAT, START_WITHIN, silent_for
-from settings import settings
-from tasks.resources import now
+from tasks.runtime.run import Run
 
 _MESSAGE = "Its process is gone. Nothing is lost; this run of reconcile continues its work."
 
 
-async def mark_dead_runs() -> None:
+async def mark_dead_runs(run: Run) -> None:
     """Mark as crashed what has not begun in time, or has sent no heartbeat for too long; never the running flow."""
     async with get_client() as client:
-        for run in await _under_way(client):
-            if str(run.id) != flow_run.id and await _is_dead(client, run, now=now()):
-                await client.set_flow_run_state(run.id, Crashed(message=_MESSAGE))
-                get_run_logger().warning("Run %s was still shown as %s: marked as crashed.", run.name, run.state_name)
+        for each in await _under_way(client):
+            if str(each.id) != flow_run.id and await _is_dead(run, client, each):
+                await client.set_flow_run_state(each.id, Crashed(message=_MESSAGE))
+                get_run_logger().warning("Run %s was still shown as %s: marked as crashed.", each.name, each.state_name)
 
 
 async def _under_way(client: PrefectClient) -> Sequence[FlowRun]:
@@ -45,12 +44,12 @@ async def _under_way(client: PrefectClient) -> Sequence[FlowRun]:
     return await client.read_flow_runs(flow_run_filter=wanted)
 
 
-async def _is_dead(client: PrefectClient, run: FlowRun, *, now: datetime) -> bool:
-    since = run.state.timestamp if run.state else None
+async def _is_dead(run: Run, client: PrefectClient, suspect: FlowRun) -> bool:
+    since, now = suspect.state.timestamp if suspect.state else None, run.now()
     if since is None or now - since < START_WITHIN:
         return False
-    return run.state_type == StateType.PENDING or not await _has_beaten(
-        client, run.id, since=now - silent_for(settings().heartbeat)
+    return suspect.state_type == StateType.PENDING or not await _has_beaten(
+        client, suspect.id, since=now - silent_for(run.settings.heartbeat)
     )
 
 

@@ -11,7 +11,8 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
+from dataclasses import dataclass
 from math import ceil
 from typing import NoReturn
 
@@ -20,33 +21,31 @@ from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
 from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
-from settings import settings
+from settings import Settings
 
 _logger = logging.getLogger(__name__)
 _FORCED_EXIT = 70  # EX_SOFTWARE
 _CANCEL_BEATS = 2  # beats that a cancelled run has to end in, before its process is ended
 _FINISH_SECONDS = 180.0  # Prefect's own retries against a server that is away take up to a minute each
 
-_inside: ContextVar[bool] = ContextVar("laurel_inside_a_run", default=False)
-_steps = 0  # only ever compared with what it was: a lost increment does no harm
-
 
 class RunStalled(Exception):
     """A run made no progress for `LAUREL_STALLED_AFTER` and was ended."""
 
 
-def made_progress() -> None:
-    """Note that the run took a step, such as a call or a transaction."""
-    global _steps
-    _steps += 1
+@dataclass
+class Steps:
+    """How many steps a run took, such as a call or a transaction: as long as it takes some, it makes progress."""
+
+    taken: int = 0  # only ever compared with what it was: a lost increment does no harm
 
 
 @asynccontextmanager
-async def heartbeats() -> AsyncIterator[None]:
-    """Send heartbeats of the running flow, and end the run when it makes no progress.
+async def heartbeats(configured: Settings, steps: Steps, *, watching: bool) -> AsyncIterator[None]:
+    """Send heartbeats of the running flow, and where it is watched, end the run when it takes no steps.
 
-    Outside a run, as in `python -m flows.check`, it does nothing. A flow within a flow has heartbeats of its own; only
-    the outermost is watched for progress.
+    Outside a flow, as in `python -m flows.check`, it does nothing. A flow within a flow has heartbeats of its own; only
+    the outermost is watched.
 
     Raises:
         RunStalled: no progress for `LAUREL_STALLED_AFTER`.
@@ -55,20 +54,15 @@ async def heartbeats() -> AsyncIterator[None]:
     if context is None or context.flow_run is None:
         yield
         return
-    heart = _Heart(context.flow_run, watching=not _inside.get())
-    inside = _inside.set(True)
-    try:
-        async with heart.beating():
-            yield
-    finally:
-        _inside.reset(inside)
+    async with _Heart(context.flow_run, configured, steps, watching=watching).beating():
+        yield
 
 
 class _Heart:
-    def __init__(self, run: FlowRun, *, watching: bool) -> None:
-        self._watching = watching
-        self._every = settings().heartbeat.total_seconds()
-        self._patience = ceil(settings().stalled_after / settings().heartbeat)
+    def __init__(self, run: FlowRun, configured: Settings, steps: Steps, *, watching: bool) -> None:
+        self._steps, self._watching = steps, watching
+        self._every, self._stalled_after = configured.heartbeat.total_seconds(), configured.stalled_after
+        self._patience = ceil(configured.stalled_after / configured.heartbeat)
         self._stopped = threading.Event()
         self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
         self._stalled = False
@@ -89,8 +83,8 @@ class _Heart:
             yield
         except asyncio.CancelledError:
             if self._stalled:
-                span = settings().stalled_after
-                raise RunStalled(f"No progress for {span}. Nothing is lost: the next run continues.") from None
+                said = f"No progress for {self._stalled_after}. Nothing is lost: the next run continues."
+                raise RunStalled(said) from None
             raise
         finally:
             self._stopped.set()
@@ -107,15 +101,16 @@ class _Heart:
 
     def _keep_beating(self) -> None:
         """Beat until the run has ended; count beats without progress, not seconds: a machine may have slept."""
-        seen, idle = _steps, 0
+        seen, idle = self._steps.taken, 0
         while not self._stopped.wait(self._every):
-            self._emit(PROGRESS if _steps != seen else HEARTBEAT)
-            seen, idle = (_steps, 0) if _steps != seen else (seen, idle + 1)
+            taken = self._steps.taken
+            self._emit(PROGRESS if taken != seen else HEARTBEAT)
+            seen, idle = taken, 0 if taken != seen else idle + 1
             if not self._watching or idle < self._patience:
                 continue
             if idle == self._patience:
                 self._stalled = True
-                _logger.error("No progress for %s: the run is cancelled.", settings().stalled_after)
+                _logger.error("No progress for %s: the run is cancelled.", self._stalled_after)
                 self._loop.call_soon_threadsafe(self._cancel)
             elif idle >= self._patience + _CANCEL_BEATS and _has_process_of_its_own():
                 _exit("The cancelled run does not end")

@@ -23,10 +23,9 @@ from rules.outcome import Outcome
 from rules.reasons import CONNECTION_REASONS, REFUSED_REASONS, Reason
 from rules.states import IssuanceState
 from rules.tally import Tally
-from settings import settings
 from tasks.pacing import Pace
-from tasks.resources import database, now, run_ids
 from tasks.runtime.recorded_client import Access, RecordedClient
+from tasks.runtime.run import Run, run_ids
 
 REFUSED_IN_A_ROW = 10
 Refusal = tuple[IssuanceFacts, Outcome]
@@ -40,6 +39,7 @@ class TokenNotUsable(Exception):
 class Organization:
     """A Credly organization during one run."""
 
+    run: Run = field(repr=False)
     due: DueOrganization
     client: RecordedClient
     calls_at_once: asyncio.Semaphore
@@ -115,7 +115,7 @@ class Organization:
                 return self.stopped
             if since is not None and self._confirmed_at is not None and self._confirmed_at >= since:
                 return None
-            began = now()
+            began = self.run.now()
             try:
                 await self.client.organization()
             except (NotConnected, NotFound) as error:
@@ -149,42 +149,34 @@ class Organization:
         rows = [vars(each) for each in records]
         if rows:
             organization_id, run_id = self.due.organization_id, run_ids().flow_run_id
-            await database().write(
+            await self.run.database.write(
                 lambda connection: calls.keep(connection, rows, organization_id=organization_id, flow_run_id=run_id)
             )
 
 
-_organization: ContextVar[Organization] = ContextVar("laurel_organization")
-
-
-def organization() -> Organization:
-    """Return the organization that the running flow opened."""
-    return _organization.get()
+current_organization: ContextVar[Organization] = ContextVar("laurel_organization")
 
 
 @asynccontextmanager
-async def open_organization(due: DueOrganization) -> AsyncIterator[Organization]:
+async def open_organization(run: Run, due: DueOrganization) -> AsyncIterator[Organization]:
     """Open a client for the organization with the token from its Secret block.
 
     Raises:
         TokenNotUsable: there is no such block, or what it holds cannot be a token.
     """
-    opened = Organization(
-        due=due,
-        client=await _client(due),
-        calls_at_once=asyncio.Semaphore(settings().calls_at_once),
-    )
-    before = _organization.set(opened)
+    calls_at_once = asyncio.Semaphore(run.settings.calls_at_once)
+    opened = Organization(run=run, due=due, client=await _client(run, due), calls_at_once=calls_at_once)
+    before = current_organization.set(opened)
     try:
         yield opened
     finally:
-        _organization.reset(before)
+        current_organization.reset(before)
         await opened.client.__aexit__()
         await opened.keep_calls()
 
 
-async def _client(due: DueOrganization) -> RecordedClient:
-    configured = settings()
+async def _client(run: Run, due: DueOrganization) -> RecordedClient:
+    configured = run.settings
 
     async def read_token() -> SecretStr | None:
         try:
@@ -193,7 +185,8 @@ async def _client(due: DueOrganization) -> RecordedClient:
             return None
 
     access = Access(
-        limiter=_limiter(due),
+        now=run.now,
+        limiter=_limiter(run, due),
         brake=Brake(pause_limit=configured.throttle_pause_limit),
         read_token=read_token,
         pause_limit=configured.throttle_pause_limit,
@@ -213,14 +206,14 @@ async def _client(due: DueOrganization) -> RecordedClient:
         raise TokenNotUsable(f"Secret block {due.token_block}: {unusable}") from None
 
 
-def _limiter(due: DueOrganization) -> Pace:
+def _limiter(run: Run, due: DueOrganization) -> Pace:
     name = f"{due.base_url} {due.organization_id}"
 
     async def book(seconds: float, later: float) -> float:
-        return await database().write(lambda connection: pace.begin(connection, name, seconds=seconds, later=later))
+        return await run.database.write(lambda connection: pace.begin(connection, name, seconds=seconds, later=later))
 
     async def hold(seconds: float) -> None:
-        await database().write(lambda connection: pace.pause(connection, name, seconds=seconds))
+        await run.database.write(lambda connection: pace.pause(connection, name, seconds=seconds))
 
     return Pace(calls_per_second=due.calls_per_second, book=book, hold=hold)
 

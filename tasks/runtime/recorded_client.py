@@ -21,7 +21,6 @@ from models.ledger import AttemptKind, AttemptOutcome
 from models.recording import Attempt
 from rules.monitoring.brake import TOKEN_REFUSED, Brake
 from tasks.pacing import Pace
-from tasks.resources import now
 
 # What each call that changes something is kept as; all others are look-ups, and find something.
 _SENDING = {
@@ -84,8 +83,9 @@ class CallLog:
 
 @dataclass(kw_only=True)
 class Access:
-    """What all calls to one organization share in a run."""
+    """What all calls to one organization share in a run. `now` returns the present moment in UTC."""
 
+    now: Callable[[], datetime]
     limiter: Pace
     brake: Brake
     read_token: Callable[[], Awaitable[SecretStr | None]]
@@ -133,21 +133,23 @@ class RecordedClient(CredlyClient):
         tries = _TRIES
         while True:
             await self._wait_for_turn(call)
-            token, started_at, tries = self.token, now(), tries - 1
+            token, started_at, tries = self.token, self.access.now(), tries - 1
             try:
                 reply, answer = await super()._send(
                     method, path, call=call, read=lambda reply: (reply, read(reply)), **request
                 )
             except CredlyError as error:
                 self._record(call, started_at, error=error)
-                pause = self._pause_after(error)
-                self.access.brake.note(error, operation=call.operation, started_at=started_at, now=now(), pause=pause)
+                pause, ended_at = self._pause_after(error), self.access.now()
+                self.access.brake.note(
+                    error, operation=call.operation, started_at=started_at, now=ended_at, pause=pause
+                )
                 removed = await self._is_removed(error, pause=pause, token=token)
                 if not removed or not tries or call.operation in _MADE_ONCE:
                     raise
             else:
                 self._record(call, started_at, reply=reply)
-                self.access.brake.note(None, operation=call.operation, started_at=started_at, now=now())
+                self.access.brake.note(None, operation=call.operation, started_at=started_at, now=self.access.now())
                 return answer
 
     async def _wait_for_turn(self, call: Call) -> None:
@@ -155,7 +157,7 @@ class RecordedClient(CredlyClient):
             await self.access.limiter.turn()
         if self.access.brake.stopped is not None:
             raise NotSent(code="stopped", operation=call.operation)
-        if self.log.send_by is not None and now() >= self.log.send_by:
+        if self.log.send_by is not None and self.access.now() >= self.log.send_by:
             raise NotSent(code="lease_over", operation=call.operation)
 
     def _pause_after(self, error: CredlyError) -> timedelta:
@@ -196,7 +198,7 @@ class RecordedClient(CredlyClient):
             operation=call.operation,
             outcome=_outcome_of(call, error),
             started_at=started_at,
-            duration=now() - started_at,
+            duration=self.access.now() - started_at,
             status=answered.status if answered else None,
             code=error.code if error else None,
             credly_message=error.credly_message if error else None,

@@ -21,7 +21,7 @@ from automations.__main__ import main as set_up
 from automations.silence import Silence
 from flows.reconcile import reconcile
 from flows.revoke_withdrawn import revoke_withdrawn
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from rules.alarms import BADGE_REFUSED, REVOKING_HELD, Alarm
 from tests.support.factories import a_user
 from tests.support.prefect_server import running_prefect_server

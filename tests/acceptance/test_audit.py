@@ -9,7 +9,7 @@ from sqlalchemy import text, update
 from flows.audit import audit
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, AchievementAward, Portal
+from models.platform.tables import Achievement, AchievementAward, Portal
 from models.tables import table
 from tests.support.running import run_reconcile
 from tests.support.seen import see
@@ -26,9 +26,7 @@ async def issued(world: World, *users: str, **settings: Any) -> dict[str, str]:
     for user in users:
         await world.award(user)
     await run_reconcile()
-    async with world.database.writing() as connection:
-        recorded_at = datetime.now(UTC) - timedelta(hours=2)
-        await connection.execute(update(issuances).values(recorded_at=recorded_at))
+    await world.do(update(issuances).values(recorded_at=datetime.now(UTC) - timedelta(hours=2)))
     return {row.user_id: row.credly_badge_id for row in await world.ledger()}
 
 
@@ -37,9 +35,8 @@ async def states(world: World) -> dict[str, str | None]:
 
 
 async def withdraw(world: World, user: str) -> None:
-    async with world.database.writing() as connection:
-        awards = table(AchievementAward)
-        await connection.execute(update(awards).where(awards.c.user_id == user).values(withdrawn_at=datetime.now(UTC)))
+    awards = table(AchievementAward)
+    await world.do(update(awards).where(awards.c.user_id == user).values(withdrawn_at=datetime.now(UTC)))
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -186,8 +183,7 @@ REVOCABLE = {"revoke_when_withdrawn": True}
 
 async def lose_awards(world: World, condition: str = "true") -> None:
     """As when the table is emptied to be loaded again, or a view shows nothing."""
-    async with world.database.writing() as connection:
-        await connection.execute(text(f"DELETE FROM achievement_awards WHERE {condition}"))
+    await world.do(text(f"DELETE FROM achievement_awards WHERE {condition}"))
 
 
 async def many_issued(world: World, count: int) -> None:

@@ -13,7 +13,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from flows.check import check
 from models.evidence_links import odd_links
-from models.platform import Achievement, Company, Portal, Project, User
+from models.platform.tables import Achievement, Company, Portal, Project, User
 from rules.evidence import EvidenceKind
 from rules.states import IssuanceState
 from tasks.operations.schedule import wait_until_planned
@@ -163,12 +163,10 @@ async def test_links_that_cannot_become_evidence_are_told_where_they_would_be_se
     assert "`acme`" in seen.page
     assert "`northwind`" in seen.page
     assert "secret" not in seen.page
-    async with any_world.database.reading() as connection:
-        assert await odd_links(connection, EvidenceKind.USER) == []
-        assert [key for key, _ in await odd_links(connection, EvidenceKind.PROJECT)] == ["bridge"]
+    assert await odd_links(any_world.database, EvidenceKind.USER) == []
+    assert [key for key, _ in await odd_links(any_world.database, EvidenceKind.PROJECT)] == ["bridge"]
     await any_world.change_integration(user_evidence=True)
-    async with any_world.database.reading() as connection:
-        assert await odd_links(connection, EvidenceKind.USER) == [("ada", "ftp://example.org/ada")]
+    assert await odd_links(any_world.database, EvidenceKind.USER) == [("ada", "ftp://example.org/ada")]
 
 
 @pytest.mark.parametrize("counts", [False, True])

@@ -59,7 +59,8 @@ async def test_what_is_older_than_it_is_kept_is_removed_and_the_ledger_stays(
     await somebody_elses()
     async with get_client() as client:
         since = FlowRunFilter(expected_start_time=FlowRunFilterExpectedStartTime(after_=began))
-        runs = await client.read_flow_runs(flow_run_filter=since)
+        found = await client.read_flow_runs(flow_run_filter=since)
+        runs = [run for run in found if run.start_time]  # others' tests leave some that are planned for later
         ours = [str(run.id) for run in runs if run.name.startswith(("reconcile", "issue"))]
         (theirs,) = [str(run.id) for run in runs if run.id not in {each.id for each in runs if str(each.id) in ours}]
 
@@ -70,7 +71,7 @@ async def test_what_is_older_than_it_is_kept_is_removed_and_the_ledger_stays(
 
         clock = Clock()
         clock.moved = timedelta(days=91)
-        monkeypatch.setattr("tasks.resources.datetime", clock)
+        any_world.set_clock(clock)
         seen = await see(clean_up)
 
         assert [await exists(client, each) for each in ours] == [False, False]
@@ -90,7 +91,7 @@ async def test_what_is_kept_for_good_is_never_removed(world: World, monkeypatch:
     await run_reconcile()
     clock = Clock()
     clock.moved = timedelta(days=3650)
-    monkeypatch.setattr("tasks.resources.datetime", clock)
+    world.set_clock(clock)
 
     seen = await see(clean_up)
 

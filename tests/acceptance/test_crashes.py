@@ -1,8 +1,7 @@
 """The real flow in a real process is killed; the next run ends with exactly one badge and one mail for each award."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from models.database import BUSY_TIMEOUT_SECONDS
 from models.ledger import IssuanceAttempt
-from tests.support.databases import restart_postgresql
+from tests.support.databases import holding, restart_postgresql
 from tests.support.prefect_server import free_port, running_prefect_server
 from tests.support.processes import FlowProcess, reconcile_process
 from tests.support.running import run_reconcile
@@ -89,6 +88,28 @@ async def test_killed_while_a_request_is_under_way(due: World, standin: Standin,
     (row,) = await recover(due, standin)
 
     assert row.adopted is processed
+
+
+async def test_nothing_stays_claimed_where_the_platform_cannot_be_read(any_world: World, standin: Standin) -> None:
+    await any_world.enable()
+    await any_world.award("ada")
+    await rename(any_world, "user_emails", "gone")
+    state = await run_reconcile()
+    await rename(any_world, "gone", "user_emails")
+
+    (row,) = await any_world.ledger()
+    assert state.is_failed()
+    assert (row.state, row.claim, row.attempts, row.unclear_at) == ("pending", None, 0, None)
+    assert standin.badges() == []
+
+    await run_reconcile()
+
+    (row,) = await any_world.ledger()
+    assert (row.state, row.adopted, len(standin.badges()), len(standin.mails())) == ("issued", False, 1, 1)
+
+
+async def rename(world: World, name: str, to: str) -> None:
+    await world.do(text(f"ALTER TABLE {name} RENAME TO {to}"))
 
 
 async def test_killed_after_the_badge_is_made_and_before_the_reply(
@@ -186,9 +207,8 @@ async def test_a_database_that_drops_every_connection_loses_nothing(
     standin.fault("hold_after", **ISSUE)
     process: FlowProcess = start()
     await held(standin)
-    async with any_world.database.writing() as connection:
-        others = "pid <> pg_backend_pid() AND datname = current_database()"
-        await connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
+    others = "pid <> pg_backend_pid() AND datname = current_database()"
+    await any_world.do(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
     standin.control("POST", "release", {})
     await asyncio.to_thread(process.finish)
 
@@ -263,13 +283,14 @@ async def assert_nothing_was_sent_blindly(world: World) -> None:
             assert not (kind == following == "issue" and outcome == "unclear"), calls
 
 
-@asynccontextmanager
-async def locked(world: World) -> AsyncIterator[None]:
+def locked(world: World) -> AbstractAsyncContextManager[None]:
     """Let nobody else write to the ledger."""
-    async with world.database.writing() as connection:
+
+    def lock(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
-            await connection.execute(text("LOCK TABLE badge_issuances IN EXCLUSIVE MODE"))
-        yield
+            connection.execute(text("LOCK TABLE badge_issuances IN EXCLUSIVE MODE"))
+
+    return holding(world.database, lock)
 
 
 def _runs(prefect_api: str) -> int:

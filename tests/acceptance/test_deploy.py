@@ -152,8 +152,7 @@ def schedule_of(client: httpx.Client, name: str, **changes: Any) -> dict[str, An
 async def tables_of(address: str) -> list[str]:
     database = Database(address)
     try:
-        async with database.reading() as connection:
-            return await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+        return await database.read(lambda connection: inspect(connection).get_table_names())
     finally:
         await database.dispose()
 

@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 
 from models.pace import OrganizationPace
 from models.parts import RunPart
-from models.platform import Achievement, Portal
+from models.platform.tables import Achievement, Portal
 from tests.support.prefect_server import assert_no_errors
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin

@@ -14,7 +14,7 @@ from flows.release_credly import release_credly
 from flows.resume_credly import resume_credly
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import Achievement, Company, UserEmail
+from models.platform.tables import Achievement, Company, UserEmail
 from models.setting_up import put_integration
 from rules.choices import EvidenceChoice, EvidenceChoices
 from rules.markup import plain
@@ -321,11 +321,7 @@ async def test_disabling_cancels_what_waits_and_keeps_what_is_issued(world: Worl
 async def test_two_who_enable_at_the_same_moment_make_one_integration(any_world: World) -> None:
     values = {"badge_template_id": TEMPLATE, "enabled_at": datetime.now(UTC)}
 
-    async def put() -> None:
-        async with any_world.database.writing() as connection:
-            await put_integration(connection, "forklift", values)
-
-    await asyncio.gather(*(put() for _ in range(8)))
+    await asyncio.gather(*(any_world.database.write(put_integration, "forklift", values) for _ in range(8)))
 
     assert (await the_row_of(any_world.database, CredlyIntegration)).badge_template_id == TEMPLATE
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flows.explain import explain
-from models.platform import User
+from models.platform.tables import User
 from rules.markup import plain
 from settings import ROOT
 from tests.support.factories import an_achievement

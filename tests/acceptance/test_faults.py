@@ -14,7 +14,7 @@ from sqlalchemy import event, text, update
 from sqlalchemy.pool import Pool
 
 from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
-from models.platform import User, UserEmail
+from models.platform.tables import User, UserEmail
 from models.tables import table
 from tasks.pacing import Pace
 from tests.support.light_run import Clock
@@ -38,10 +38,8 @@ async def a_due_badge(world: World, **settings: Any) -> None:
 
 async def due_again(world: World) -> None:
     """As when the time has come that the ledger waits for."""
-    async with world.database.writing() as connection:
-        moment = datetime.now(UTC) - timedelta(seconds=1)
-        waiting = issuances.c.state == "pending"
-        await connection.execute(update(issuances).where(waiting).values(not_before=moment))
+    moment = datetime.now(UTC) - timedelta(seconds=1)
+    await world.do(update(issuances).where(issuances.c.state == "pending").values(not_before=moment))
 
 
 def calls(standin: Standin) -> list[str]:
@@ -403,9 +401,9 @@ async def test_nothing_is_sent_after_the_lease_although_the_turn_came_late(
     async def late(_pace: Pace) -> None:
         clock.moved += timedelta(minutes=9)
 
-    monkeypatch.setattr("tasks.resources.datetime", clock)
     monkeypatch.setattr(Pace, "turn", late)
     world.configure(monkeypatch, RETRIES="0")
+    world.set_clock(clock)
     await a_due_badge(world)
 
     await run()
@@ -418,8 +416,7 @@ async def test_who_lost_the_claim_writes_nothing_over_it(world: World, standin: 
     await a_due_badge(world)
 
     async def taken_over() -> None:
-        async with world.database.writing() as connection:
-            await connection.execute(update(issuances).values(claim="another"))
+        await world.do(update(issuances).values(claim="another"))
 
     await _while_held(world, standin, taken_over)
 
@@ -470,16 +467,14 @@ async def test_a_result_that_cannot_be_written_fails_the_run_and_the_next_one_fi
         "CREATE TRIGGER full BEFORE UPDATE ON badge_issuances WHEN NEW.state = 'issued' AND NEW.user_id = 'ada' "
         "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
     )
-    async with world.database.writing() as connection:
-        await connection.execute(text(full))
+    await world.do(text(full))
 
     state = await run()
 
     assert {row.user_id: row.state for row in await world.ledger()} == {"ada": "issuing", "bob": "issued"}
     assert state.is_failed()
 
-    async with world.database.writing() as connection:
-        await connection.execute(text("DROP TRIGGER full"))
+    await world.do(text("DROP TRIGGER full"))
     await world.end_leases()
     await run()
     assert {row.state for row in await world.ledger()} == {"issued"}

@@ -18,7 +18,6 @@ from prefect.states import Pending, Running
 
 from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
 from settings import ROOT, settings
-from tasks.resources import database
 from tasks.runtime.run import run_context
 from tests.support.running import run_reconcile
 from tests.support.world import World
@@ -36,10 +35,10 @@ def quick(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @flow(name="works")
 async def works(steps: int) -> None:
-    async with run_context():
+    async with run_context() as run:
         for _ in range(steps):
             await asyncio.sleep(0.3)
-            database()
+            run.made_progress()
 
 
 @flow(name="hangs")

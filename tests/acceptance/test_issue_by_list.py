@@ -8,7 +8,7 @@ from prefect.exceptions import ParameterTypeError
 
 from flows.issue_badges import issue_badges
 from models.ledger import BadgeIssuance
-from models.platform import UserEmail
+from models.platform.tables import UserEmail
 from tasks.by_list import lines_of
 from tests.support.factories import an_achievement, rows_of
 from tests.support.seen import refused, see

@@ -8,9 +8,9 @@ import pytest
 
 from flows.list_integrations import list_integrations
 from flows.reconcile import reconcile
-from models.directory import users_with_primary_address
 from models.integrations import CredlyConnection
-from models.platform import Achievement, Portal, UserEmail
+from models.platform.people import users_with_primary_address
+from models.platform.tables import Achievement, Portal, UserEmail
 from settings import ROOT
 from tests.support.factories import a_portal, a_user, an_achievement, an_email, an_issuance, change
 from tests.support.seen import refused, see
@@ -84,9 +84,8 @@ async def test_a_user_is_found_by_the_primary_address_in_any_case(any_world: Wor
     await an_email(any_world.database, user="twin", address="second@example.org", is_primary=False)
     found = {}
 
-    async with any_world.database.reading() as connection:
-        for typed in (" ADA@EXAMPLE.ORG ", "JÖRG@Example.org", "second@example.org", "%@example.org", ""):
-            found[typed] = await users_with_primary_address(connection, typed)
+    for typed in (" ADA@EXAMPLE.ORG ", "JÖRG@Example.org", "second@example.org", "%@example.org", ""):
+        found[typed] = await any_world.database.platform.read(users_with_primary_address, typed)
 
     assert list(found.values()) == [["ada", "twin"], ["jörg"], [], [], []]
 

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from flows.issue_badge import issue_badge
 from flows.issue_badges import issue_badges
 from models.ledger import BadgeIssuance
-from models.platform import AchievementAward, User
+from models.platform.tables import AchievementAward, User
 from models.tables import table
 from rules.choices import IfBadgeExists
 from tests.support.resent import sent_blindly
@@ -37,8 +37,7 @@ async def until_nothing_waits(world: World) -> None:
         if not any(row.state in ("pending", "issuing", "blocked") for row in await world.ledger()):
             return
         moment = datetime.now(UTC) - timedelta(seconds=1)
-        async with world.database.writing() as connection:
-            await connection.execute(update(issuances).where(issuances.c.state == "pending").values(not_before=moment))
+        await world.do(update(issuances).where(issuances.c.state == "pending").values(not_before=moment))
     raise AssertionError(Counter((row.state, row.reason) for row in await world.ledger()))
 
 

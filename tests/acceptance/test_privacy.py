@@ -25,7 +25,7 @@ from flows.reconcile import reconcile
 from flows.release_credly import release_credly
 from flows.resume_credly import resume_credly
 from flows.retry_failed import retry_failed
-from models.platform import User
+from models.platform.tables import User
 from rules.choices import Environment, EvidenceChoice, EvidenceChoices
 from tests.support.factories import a_user
 from tests.support.seen import Seen, log_of, see

@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
 
 from models.ledger import BadgeIssuance, IssuanceAttempt
-from models.platform import AchievementAward, User, UserEmail
+from models.platform.tables import AchievementAward, User, UserEmail
 from models.tables import table
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
@@ -226,9 +225,8 @@ async def test_a_badge_that_credly_has_already_is_adopted(world: World, standin:
     await world.enable()
     await world.award("ada")
     await run()
-    async with world.database.writing() as connection:  # as after a restored backup: the ledger forgot it
-        await connection.execute(table(IssuanceAttempt).delete())
-        await connection.execute(issuances.delete())
+    for forgotten in (table(IssuanceAttempt), issuances):  # as after a restored backup
+        await world.do(forgotten.delete())
 
     state = await run()
 
@@ -323,9 +321,7 @@ async def test_a_preview_writes_nothing_and_does_not_call_credly(world: World, s
 
     state = await run(preview=True)
 
-    async with world.database.reading() as connection:
-        attempts = await connection.scalar(select(func.count()).select_from(table(IssuanceAttempt)))
-    assert (await world.ledger(), attempts, standin.requests()) == ([], 0, [])
+    assert (await world.ledger(), await world.rows(IssuanceAttempt), standin.requests()) == ([], [], [])
     assert state.message == "Preview, nothing was done: 1 issue · 1 wait"
 
 
@@ -373,9 +369,7 @@ async def test_a_withdrawn_award_is_not_issued(world: World, standin: Standin) -
     award_id = await world.award("ada")
     await world.disconnect()
     await run()
-    async with world.database.writing() as connection:
-        awards = table(AchievementAward)
-        await connection.execute(update(awards).where(awards.c.id == award_id).values(withdrawn_at=datetime.now(UTC)))
+    await world.change(AchievementAward, award_id, withdrawn_at=datetime.now(UTC))
     await world.connect()
 
     await run()

@@ -13,7 +13,7 @@ from flows.reconcile import reconcile
 from flows.resume_credly import resume_credly
 from flows.retry_failed import retry_failed
 from models.ledger import BadgeIssuance
-from models.platform import Portal
+from models.platform.tables import Portal
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
 from tests.support.factories import an_achievement, an_issuance, rows_of

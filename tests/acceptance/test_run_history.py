@@ -18,7 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import Artifact, FlowRun
 from sqlalchemy import text
 
-from models.platform import UserEmail
+from models.platform.tables import UserEmail
 from rules.markup import plain
 from tests.support.factories import a_portal, a_user, an_achievement
 from tests.support.light_run import Clock
@@ -56,8 +56,7 @@ async def tagged(*tags: str) -> list[FlowRun]:
 
 
 async def counted(world: World, query: str) -> list[Any]:
-    async with world.database.reading() as connection:
-        return list(await connection.execute(text(query)))
+    return await world.read(text(query))
 
 
 async def a_mixed_day(world: World, standin: Standin) -> None:
@@ -157,7 +156,7 @@ async def test_runs_are_found_by_portal_and_by_achievement(world: World, standin
     assert [row.flow_run_id for row in calls] == [str(found.id)]
 
 
-async def test_runs_of_two_days_stand_in_one_series(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_runs_of_two_days_stand_in_one_series(world: World) -> None:
     await a_portal(world.database, "both-days")
     await an_achievement(world.database, "walk", portal="both-days")
     await world.connect("both-days")
@@ -168,7 +167,7 @@ async def test_runs_of_two_days_stand_in_one_series(world: World, monkeypatch: p
     await world.change(UserEmail, "bob", is_primary=False)
     clock = Clock()
     clock.moved = timedelta(days=1)
-    monkeypatch.setattr("tasks.resources.datetime", clock)
+    world.set_clock(clock)
     second = await run_reconcile()
     quiet = await run_reconcile()
 

@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from automations.__main__ import apply
 from automations.dead_runs import DeadRuns
-from models.platform import Achievement, Portal
+from models.platform.tables import Achievement, Portal
 from tests.support.databases import sqlite_database
 from tests.support.installation import Installation
 from tests.support.running import drain_workers

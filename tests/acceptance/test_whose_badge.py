@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.issue_badge import issue_badge
-from models.platform import Achievement, User, UserEmail
+from models.platform.tables import Achievement, User, UserEmail
 from rules.choices import IfBadgeExists
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin

@@ -53,7 +53,7 @@ def now(browser: Browser) -> Iterator[Background]:
 
 @pytest.fixture(scope="module")
 def academy(now: Background, standin: Standin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Academy]:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('academy')}/laurel.db")
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('academy')}/laurel.db")
     built = Academy(database=database, base_url=standin.base_url)
     now(built.build())
     yield built

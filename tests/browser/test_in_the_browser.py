@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from demo.credly_data import invented_id, invented_token, token_block
-from models.platform import Achievement
+from models.platform.tables import Achievement
 from tests.support.academy import Academy, template_of
 from tests.support.background import Background
 from tests.support.how_to import commands, deployment_and_parameters

@@ -44,7 +44,7 @@ async def _write(database: Database, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def report(browser: Browser, now: Background, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    path: Path = now(_write(Database(f"sqlite+aiosqlite:///{folder}/laurel.db"), folder))
+    path: Path = now(_write(Database(f"sqlite:///{folder}/laurel.db"), folder))
     return path.as_uri()
 
 

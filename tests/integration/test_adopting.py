@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from models.claiming import due_issuances
@@ -43,9 +43,11 @@ def documented() -> list[str]:
 
 
 async def run(database: Database, sql: str) -> None:
-    async with database.writing() as connection:
+    def execute(connection: Connection) -> None:
         for statement in filter(str.strip, sql.split(";")):
-            await connection.execute(text(statement.replace(":", "\\:")))
+            connection.execute(text(statement.replace(":", "\\:")))
+
+    await database.write(execute)
 
 
 @pytest.fixture
@@ -85,15 +87,13 @@ async def test_badges_are_planned_and_made_from_views(platform: Database, laurel
     await fill(platform)
     await migrate(laurel)
     await a_connection(laurel, portal=str(SITE), missing_name="-")
-    async with laurel.writing() as connection:
-        values = {"badge_template_id": "t", "company_evidence": True, "enabled_at": NOW - timedelta(days=1)}
-        await put_integration(connection, str(COURSE), values)
+    values = {"badge_template_id": "t", "company_evidence": True, "enabled_at": NOW - timedelta(days=1)}
+    await laurel.write(put_integration, str(COURSE), values)
 
     await planned(laurel, now=NOW)
 
-    async with laurel.reading() as connection:
-        due = [key for key, _ in await due_issuances(connection, portal_ids=[str(SITE)], now=NOW, after_id=0, limit=9)]
-        facts = await connection.run_sync(facts_of, due, now=NOW)
+    due = await laurel.read(due_issuances, portal_ids=[str(SITE)], now=NOW, after_id=0, limit=9)
+    facts = await facts_of(laurel, [issuance_id for issuance_id, _ in due], now=NOW)
     prepared = {each.user_id: prepare_request(each, now=NOW) for each in facts}
     ada = prepared[str(ADA)]
     assert isinstance(ada, Prepared)
@@ -111,8 +111,7 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
 ) -> None:
     await migrate(laurel)
 
-    async with laurel.reading() as connection:
-        assert await lacks_of(connection) == []
+    assert await lacks_of(laurel) == []
     for forbidden in (
         "SELECT * FROM lms.person",
         "DELETE FROM laurel_in.users",
@@ -219,10 +218,9 @@ async def test_what_is_wrong_is_said_in_words_to_act_on(
     await fill(platform)
     await migrate(laurel)
     await run(platform, wrong)
-    await laurel.dispose()  # what is set for a role holds for its new connections
+    laurel.engine.dispose()  # what is set for a role holds for its new connections
 
-    async with laurel.reading() as connection:
-        found = await lacks_of(connection)
+    found = await lacks_of(laurel)
 
     assert any(lack.where == where and lack.what.startswith(said) and lack.advice for lack in found), found
 
@@ -237,25 +235,22 @@ async def test_each_documented_index_is_used_and_missed(platform: Database, laur
         "ANALYZE lms.person; ANALYZE lms.employer; ANALYZE lms.completion",
     )
     await migrate(laurel)
-    async with laurel.reading() as connection:
-        assert await lacks_of(connection) == []
+    assert await lacks_of(laurel) == []
 
     indexes = re.findall(r"CREATE INDEX (\w+) ON (lms\.\w+)[^;]+", "".join(documented()))
     statements = re.findall(r"CREATE INDEX [^;]+", "".join(documented()))
     assert len(indexes) == 6
     for (name, table), statement in zip(indexes, statements, strict=True):
         await run(platform, f"DROP INDEX lms.{name}")
-        async with laurel.reading() as connection:
-            found = await lacks_of(connection)
+        found = await lacks_of(laurel)
         assert any(f"reads the whole of {table}" in lack.what and not lack.stops for lack in found), (name, found)
         await run(platform, statement)
 
 
 async def test_a_role_that_owns_the_platform_is_noted_and_nothing_else(database: Database) -> None:
-    async with database.reading() as connection:
-        found = await lacks_of(connection)
+    found = await lacks_of(database)
 
-    on_postgresql = connection.dialect.name == "postgresql"
+    on_postgresql = database.engine.dialect.name == "postgresql"
     assert [lack.what.partition(",")[0] for lack in found] == ["It is a superuser"] * on_postgresql
     assert not any(lack.needs_a_person or lack.stops for lack in found)
 
@@ -275,8 +270,7 @@ async def test_on_sqlite_views_are_looked_at_by_their_values(tmp_path: Path, wro
         await a_portal(database)
         await run(database, f"ALTER TABLE portals RENAME TO portals_; CREATE VIEW portals AS {wrong}")
 
-        async with database.reading() as connection:
-            found = await lacks_of(connection)
+        found = await lacks_of(database)
 
     assert any(lack.where == where and lack.what.startswith(said) for lack in found), found
 
@@ -289,15 +283,13 @@ async def test_on_sqlite_times_that_do_not_sort_are_told(tmp_path: Path, moment:
         await an_award(database)
         await run(database, f"UPDATE achievement_awards SET awarded_at = '{moment}'")
 
-        async with database.reading() as connection:
-            found = await lacks_of(connection)
+        found = await lacks_of(database)
 
     assert [lack.where for lack in found] == ["achievement_awards.awarded_at"]
 
 
 async def test_an_empty_one_lacks_everything(empty_database: Database) -> None:
-    async with empty_database.reading() as connection:
-        found = await lacks_of(connection)
+    found = await lacks_of(empty_database)
 
     stopping = [lack.where for lack in found if lack.stops]
     assert stopping[-1] == "Laurel's own tables"

@@ -2,17 +2,21 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from models import by_hand, claiming
-from models.by_hand import FoundAward, Request
+from models.by_hand import Request
 from models.database import Database
 from models.ledger import BadgeIssuance
+from rules.ledger.eligibility import Award, Issuance
+from rules.ledger.manual import award_for
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
+from tests.support.databases import holding
 from tests.support.factories import ACHIEVEMENT, AWARDED, NOW, PORTAL, TEMPLATE, USER, an_award, an_issuance
 from tests.support.plans import BLOCKED, CANCELLED, DAY, FAILED, HOUR, ISSUED, ISSUING, PENDING, ledger, the_issuance
 
@@ -29,29 +33,25 @@ REPLACING = replace(ASKED, replace=True)
 
 
 async def entered(database: Database, request: Request = ASKED) -> BadgeIssuance:
-    async with database.writing() as connection:
-        return await by_hand.enter(connection, request, now=NOW)
+    return await by_hand.enter(database, request, now=NOW)
 
 
 async def found(database: Database, request: Request = ASKED) -> BadgeIssuance | None:
-    async with database.reading() as connection:
-        return await by_hand.issuance_of(connection, request)
+    return await database.read(by_hand.issuance_of, request)
 
 
-async def standing(database: Database, *, preferred: str | None = None) -> FoundAward | None:
-    async with database.reading() as connection:
-        return await by_hand.standing_award(
-            connection, achievement_id=ACHIEVEMENT, user_id=USER, now=NOW, preferred=preferred
-        )
+async def standing(database: Database, *, preferred: str | None = None) -> Award | None:
+    pair = await by_hand.pair_of(database, ASKED.key, now=NOW)
+    row = Issuance(issuance_id=1, badge_template_id=TEMPLATE, portal_id=PORTAL, state=PENDING, award_id=preferred)
+    return award_for(pair, row if preferred else None)
 
 
 async def until_somebody_waits(database: Database) -> None:
     """Return once a statement waits for another transaction. On SQLite it waits before its first one, unseen."""
     waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     while database.engine.dialect.name == "postgresql":
-        async with database.reading() as connection:
-            if await connection.scalar(waiting):
-                return
+        if await database.read(lambda connection: connection.scalar(waiting)):
+            return
 
 
 # A new row
@@ -195,8 +195,7 @@ async def test_rows_of_other_people_and_achievements_stay(ready: Database) -> No
 async def test_a_row_that_a_run_claims_at_the_same_moment_is_the_run_s(ready: Database) -> None:
     issuance = await an_issuance(ready)
 
-    async with ready.writing() as connection:
-        await connection.run_sync(claiming.claim, [issuance], token="run-1", now=NOW, lease=HOUR)
+    async with holding(ready, partial(claiming.claim, issuance_ids=[issuance], token="run-1", now=NOW, lease=HOUR)):
         asking = asyncio.ensure_future(entered(ready))
         await asyncio.wait_for(until_somebody_waits(ready), timeout=60)
 
@@ -270,8 +269,7 @@ async def test_of_two_who_replace_it_at_the_same_moment_one_does(ready: Database
     cancelled = await an_issuance(ready, state=CANCELLED)
     issued = await an_issuance(ready, badge_template_id=EARLIER, state=ISSUED, credly_badge_id="badge-1")
 
-    async with ready.writing() as connection:
-        await by_hand.enter(connection, REPLACING, now=NOW)
+    async with holding(ready, lambda connection: by_hand._enter(connection, REPLACING, [], (), now=NOW)):
         other = asyncio.ensure_future(entered(ready, replace(REPLACING, requested_by="another")))
         await asyncio.wait_for(until_somebody_waits(ready), timeout=60)
 
@@ -288,9 +286,9 @@ async def test_the_first_award_stands_unless_another_is_preferred(ready: Databas
     await an_award(ready, "b", awarded_at=AWARDED - DAY)
     await an_award(ready, "a", awarded_at=AWARDED - DAY)
 
-    assert await standing(ready) == FoundAward(award_id="a", awarded_at=AWARDED - DAY)
-    assert await standing(ready, preferred="later") == FoundAward(award_id="later", awarded_at=AWARDED)
-    assert await standing(ready, preferred="nowhere") == FoundAward(award_id="a", awarded_at=AWARDED - DAY)
+    assert await standing(ready) == Award(award_id="a", awarded_at=AWARDED - DAY)
+    assert await standing(ready, preferred="later") == Award(award_id="later", awarded_at=AWARDED)
+    assert await standing(ready, preferred="nowhere") == Award(award_id="a", awarded_at=AWARDED - DAY)
 
 
 async def test_awards_that_were_withdrawn_or_are_not_this_user_s_do_not_stand(ready: Database) -> None:

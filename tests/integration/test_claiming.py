@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from models import claiming
 from models.claiming import DueOrganization
@@ -15,6 +17,7 @@ from models.database import Database
 from models.ledger import BadgeIssuance
 from rules.reasons import Reason
 from rules.states import IssuanceState
+from tests.support.databases import holding
 from tests.support.factories import (
     AWARDED,
     NOW,
@@ -26,6 +29,7 @@ from tests.support.factories import (
     an_integration,
     an_issuance,
     change,
+    together,
 )
 from tests.support.plans import BLOCKED, CANCELLED, DAY, FAILED, HOUR, ISSUED, ISSUING, PENDING, ledger, the_issuance
 
@@ -39,27 +43,25 @@ CLAIMERS, ROWS, AT_ONCE = 8, 60, 7
 async def due(
     database: Database, *, portals: Sequence[str] = (PORTAL,), now: datetime = NOW, after_id: int = 0, limit: int = 100
 ) -> list[int]:
-    async with database.reading() as connection:
-        found = await claiming.due_issuances(connection, portal_ids=portals, now=now, after_id=after_id, limit=limit)
+    found = await database.read(claiming.due_issuances, portal_ids=portals, now=now, after_id=after_id, limit=limit)
     return [issuance_id for issuance_id, _ in found]
 
 
 async def claimed(
     database: Database, ids: Sequence[int], *, run: str = "run-1", now: datetime = NOW, ignore_wait: bool = False
 ) -> list[int]:
-    return await database.write(
-        lambda connection: claiming.claim(connection, ids, token=run, now=now, lease=LEASE, ignore_wait=ignore_wait)
-    )
+    return await database.write(claiming.claim, ids, token=run, now=now, lease=LEASE, ignore_wait=ignore_wait)
 
 
 async def released(database: Database, ids: Sequence[int], *, run: str = "run-1", now: datetime = NOW) -> int:
-    async with database.writing() as connection:
-        return await claiming.release(connection, ids, token=run, now=now)
+    return await database.write(claiming.release, ids, token=run, now=now)
 
 
 async def some_issuances(database: Database, count: int) -> list[int]:
-    async with database.writing() as connection:
+    async def make(connection: Connection) -> list[int]:
         return [await an_issuance(connection, user=f"user-{number}") for number in range(count)]
+
+    return await together(database, make)
 
 
 async def states(database: Database) -> dict[str, IssuanceState]:
@@ -131,8 +133,7 @@ async def test_what_is_due_comes_in_order_in_portions_and_from_these_portals_onl
 async def test_what_is_due_comes_with_its_achievement(ready: Database) -> None:
     issuance = await an_issuance(ready, achievement="crane")
 
-    async with ready.reading() as connection:
-        found = await claiming.due_issuances(connection, portal_ids=[PORTAL], now=NOW, limit=1)
+    found = await ready.read(claiming.due_issuances, portal_ids=[PORTAL], now=NOW, limit=1)
 
     assert found == [(issuance, "crane")]
 
@@ -227,8 +228,7 @@ async def test_a_claimer_passes_by_what_another_is_taking(ready: Database) -> No
         pytest.skip("SQLite lets one writer in at a time: the others wait, and come to the same result")
     first, second = await some_issuances(ready, 2)
 
-    async with ready.writing() as connection:
-        await connection.run_sync(claiming.claim, [first], token="run-1", now=NOW, lease=LEASE)
+    async with holding(ready, partial(claiming.claim, issuance_ids=[first], token="run-1", now=NOW, lease=LEASE)):
         taken = await asyncio.wait_for(claimed(ready, [first, second], run="run-2"), timeout=20)
 
     assert taken == [second]
@@ -309,17 +309,15 @@ async def test_what_was_taken_over_stays_unclear_when_it_is_given_back(ready: Da
 
 
 async def block(database: Database, reason: Reason, *, template: str | None = None) -> int:
-    async with database.writing() as connection:
-        return await claiming.block_due(
-            connection, reason, portal_ids=[PORTAL], now=NOW + HOUR, badge_template_id=template
-        )
+    return await database.write(
+        claiming.block_due, reason, portal_ids=[PORTAL], now=NOW + HOUR, badge_template_id=template
+    )
 
 
 async def unblock(database: Database, *reasons: Reason, template: str | None = None) -> int:
-    async with database.writing() as connection:
-        return await claiming.unblock(
-            connection, reasons, portal_ids=[PORTAL], now=NOW + HOUR, badge_template_id=template
-        )
+    return await database.write(
+        claiming.unblock, reasons, portal_ids=[PORTAL], now=NOW + HOUR, badge_template_id=template
+    )
 
 
 async def test_all_that_is_pending_of_a_portal_is_blocked_at_once(ready: Database) -> None:
@@ -381,13 +379,11 @@ async def test_what_was_blocked_while_it_waited_still_waits_for_its_moment(ready
 
 
 async def organizations(database: Database, *, portals: Sequence[str] | None = None) -> list[DueOrganization]:
-    async with database.reading() as connection:
-        return await claiming.due_organizations(connection, now=NOW, portal_ids=portals)
+    return await database.read(claiming.due_organizations, now=NOW, portal_ids=portals)
 
 
 async def templates(database: Database, *portals: str) -> list[str]:
-    async with database.reading() as connection:
-        return await claiming.templates_with_work(connection, portal_ids=portals, now=NOW)
+    return await database.read(claiming.templates_with_work, portal_ids=portals, now=NOW)
 
 
 async def another_portal(database: Database, portal: str, **connection: Any) -> None:

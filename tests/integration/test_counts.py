@@ -7,11 +7,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from models.counting import Which, time_buckets
 from models.database import Database
-from models.reporting import snapshot
 from reports import frames
 from reports.dictionary import fields
 from rules.datasets import TIME_BUCKETS, Dataset, Group, bucket_of
@@ -47,14 +46,13 @@ async def ledger(database: Database) -> AsyncIterator[Database]:
 
 async def set_time_zone(database: Database, zone: str) -> None:
     if database.engine.dialect.name == "postgresql":
-        async with database.writing() as connection:
-            await connection.execute(text(f"ALTER DATABASE {database.engine.url.database} SET timezone TO {zone}"))
-        await database.dispose()
+        alter = text(f"ALTER DATABASE {database.engine.url.database} SET timezone TO {zone}")
+        await database.write(Connection.execute, alter)
+        database.engine.dispose()
 
 
 async def plain(database: Database, query: str) -> list[Any]:
-    async with database.reading() as connection:
-        return [tuple(row) for row in await connection.execute(text(query))]
+    return await database.read(lambda connection: [tuple(row) for row in connection.execute(text(query))])
 
 
 def moment(database: Database, day: date) -> str:
@@ -131,8 +129,7 @@ async def _times_agree(ledger: Database, period: Period) -> None:
     seconds = sorted(int(whole_seconds(after) - whole_seconds(before)) for before, after in rows)
 
     frame = await frames.time_to_badge(ledger, period)
-    async with snapshot(ledger) as connection:
-        buckets = await time_buckets(connection, Which(period=period))
+    buckets = await ledger.read(time_buckets, Which(period=period))
 
     ranks = [seconds[math.ceil(len(seconds) * percent / 100) - 1] for percent in (50, 95)] if seconds else []
     assert numbers(frame) == ([(len(seconds), seconds[0], *ranks, seconds[-1])] if seconds else [])

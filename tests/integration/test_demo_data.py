@@ -4,19 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
 
 from demo.credly_data import ARCHIVED, INTEGRATIONS, invented_id, settings_rows, token_block, tokens
 from demo.fill import demo_base_url, demo_seed, fill, point_demo_at
 from demo.platform_data import DOMAINS, NOT_CONNECTED, platform_rows
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.platform import Achievement, AchievementAward, Portal, Project, User, UserEmail
-from models.tables import table
+from models.platform.tables import Achievement, AchievementAward, Portal, Project, User, UserEmail
 from rules.badge_request import LONGEST_TEXT, fault_of_email
 from rules.evidence import EvidenceKind, LeftOut, fault_of_link
 from rules.reasons import Reason
 from rules.text import tidy
+from tests.support.factories import a_connection, change, rows_of
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)
 BASE_URL = "http://127.0.0.1:8090/v1"
@@ -130,37 +129,27 @@ def test_every_connection_and_template_is_known_to_the_stand_in(rows: dict[Any, 
 
 
 async def test_the_platform_fits_into_the_tables(rows: dict[Any, list[Row]], tmp_path: Path) -> None:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'laurel.db'}")
+    database = Database(f"sqlite:///{tmp_path / 'laurel.db'}")
     try:
         await fill(database, now=NOW, base_url=BASE_URL)
-        async with database.reading() as connection:
-            for model, of_table in rows.items():
-                stored = await connection.execute(select(func.count()).select_from(table(model)))
-                assert stored.scalar_one() == len(of_table)
+        for model, of_table in rows.items():
+            assert len(await rows_of(database, model)) == len(of_table)
     finally:
         await database.dispose()
 
 
 async def test_only_the_demos_connections_follow_the_stand_in_to_another_port(tmp_path: Path) -> None:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'laurel.db'}")
-    connections = table(CredlyConnection)
+    database = Database(f"sqlite:///{tmp_path / 'laurel.db'}")
     try:
         await fill(database, now=NOW, base_url=BASE_URL)
-        async with database.writing() as connection:
-            other = {"portal_id": NOT_CONNECTED, "organization_id": "o", "token_block": "own", "base_url": BASE_URL}
-            await connection.execute(connections.insert().values(**other, calls_per_second=3, connected_at=NOW))
+        own = await a_connection(database, portal=NOT_CONNECTED, token_block="own", base_url=BASE_URL)
         await point_demo_at(database, base_url="http://127.0.0.1:9999/v1")
         assert await demo_base_url(database) == "http://127.0.0.1:9999/v1"
-        async with database.reading() as connection:
-            own = select(connections.c.base_url).where(connections.c.token_block == "own")
-            assert (await connection.execute(own)).scalar_one() == BASE_URL
-        by_hand = connections.update().where(connections.c.token_block == "own")
-        async with database.writing() as connection:
-            await connection.execute(by_hand.values(token_block=token_block(NOT_CONNECTED)))
+        connected = await rows_of(database, CredlyConnection)
+        assert [row.base_url for row in connected if row.id == own] == [BASE_URL]
+        await change(database, CredlyConnection, own, token_block=token_block(NOT_CONNECTED))
         await point_demo_at(database, base_url="http://127.0.0.1:9998/v1")
-        async with database.reading() as connection:
-            found = (await connection.execute(select(connections.c.base_url).distinct())).scalars().all()
-            assert found == ["http://127.0.0.1:9998/v1"]
+        assert {row.base_url for row in await rows_of(database, CredlyConnection)} == {"http://127.0.0.1:9998/v1"}
     finally:
         await database.dispose()
 

@@ -1,18 +1,25 @@
 """What is read of an issuance just before it is sent, and for previews; each on SQLite and PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, Engine, event, text
 
-from models.by_hand import Request
+from models.by_hand import Request, facts_of_request
 from models.database import Database
-from models.facts import facts_of, facts_of_latest_award, facts_of_owed, facts_of_wish
+from models.facts import (
+    Subject,
+    facts_of,
+    facts_of_latest_award,
+    facts_of_subjects,
+    of_issuances,
+)
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.owed import newly_owed
-from models.platform import AchievementAward, Company, User
+from models.platform.badge_data import complete
+from models.platform.tables import AchievementAward, Company, User
 from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
 from rules.facts import BadgeOptions, Expiry, IssuanceFacts
 from tests.support.factories import (
@@ -34,6 +41,7 @@ from tests.support.factories import (
     an_issuance,
     change,
     remove,
+    together,
 )
 from tests.support.plans import DAY, HOUR
 
@@ -42,8 +50,7 @@ WISH = Request(achievement_id=ACHIEVEMENT, user_id=USER, portal_id=PORTAL, badge
 
 
 async def found(database: Database, *ids: int) -> list[IssuanceFacts]:
-    async with database.reading() as connection:
-        return await connection.run_sync(facts_of, ids, now=NOW)
+    return await facts_of(database, ids, now=NOW)
 
 
 async def the_facts(database: Database, issuance: int) -> IssuanceFacts:
@@ -52,18 +59,45 @@ async def the_facts(database: Database, issuance: int) -> IssuanceFacts:
 
 
 async def wished(database: Database, wish: Request = WISH) -> IssuanceFacts:
-    async with database.reading() as connection:
-        return await facts_of_wish(connection, wish, now=NOW)
+    return await facts_of_request(database, wish, now=NOW)
 
 
 async def latest(database: Database, achievement: str = ACHIEVEMENT) -> IssuanceFacts | None:
-    async with database.reading() as connection:
-        return await facts_of_latest_award(connection, achievement, now=NOW)
+    return await facts_of_latest_award(database, achievement, now=NOW)
 
 
-async def owed(database: Database, *, limit: int = 10) -> Sequence[IssuanceFacts]:
-    async with database.reading() as connection:
-        return await facts_of_owed(connection, newly_owed(now=NOW), now=NOW, limit=limit)
+def a_subject(**changes: Any) -> Subject:
+    """A badge of an award that is not in the ledger."""
+    plain = {"achievement_id": ACHIEVEMENT, "user_id": USER, "portal_id": PORTAL, "badge_template_id": TEMPLATE}
+    return Subject(**plain | changes)
+
+
+async def found_after(database: Database, statements: Sequence[str], *ids: int) -> list[IssuanceFacts]:
+    """What is known once the platform's tables were changed so; the change itself is taken back."""
+
+    def change_and_read(connection: Connection) -> list[IssuanceFacts]:
+        for statement in statements:
+            connection.execute(text(statement))
+        found = complete(connection, of_issuances(connection, ids), now=NOW)
+        connection.rollback()
+        return found
+
+    return await database.write(change_and_read)
+
+
+@contextmanager
+def statements_seen() -> Iterator[list[str]]:
+    """The statements that are sent meanwhile, by whichever connection."""
+    seen: list[str] = []
+
+    def note(*given: Any) -> None:
+        seen.append(given[2])
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 async def planned(database: Database, award: str | None = "award-1", **changes: Any) -> int:
@@ -91,6 +125,8 @@ async def test_everything_that_is_known_of_an_award_comes_with_its_issuance(read
         badge_template_id=TEMPLATE,
         award_id="award-1",
         awarded_at=AWARDED,
+        company_id="acme",
+        project_id="bridge",
         first_name="Ada",
         last_name="Muster",
         email="ada@example.org",
@@ -186,17 +222,54 @@ async def test_a_badge_goes_out_once_even_if_the_platform_shows_two_primary_addr
     """As a view of the platform can: no unique index holds there."""
     await an_award(ready, "award-1")
     issuance = await planned(ready)
+    another = "INSERT INTO user_emails (id, user_id, address, is_primary) VALUES ('a', 'ada', 'a@example.org', true)"
 
-    async with ready.reading() as connection:  # which takes back all that is done to the tables
-        await connection.execute(text("DROP INDEX uq_user_emails_primary"))
-        await an_email(connection, address="another@example.org")
-        of_issuance = await connection.run_sync(facts_of, [issuance], now=NOW)
-        of_award = await facts_of_latest_award(connection, ACHIEVEMENT, now=NOW)
-        of_wish = await facts_of_wish(connection, WISH, now=NOW)
+    facts = await found_after(ready, ["DROP INDEX uq_user_emails_primary", another], issuance)
 
-    assert [facts.issuance_id for facts in of_issuance] == [issuance]
-    assert of_award is not None
-    assert of_wish.email in ("ada@example.org", "another@example.org")
+    assert [(each.issuance_id, each.email) for each in facts] == [(issuance, "a@example.org")]
+
+
+@pytest.mark.parametrize("_migrated", ["sqlite"], indirect=True)  # PostgreSQL is built without ICU here
+async def test_users_whose_ids_differ_in_case_stay_apart_where_the_database_finds_them_equal(ready: Database) -> None:
+    await a_user(ready, "ada")
+    await a_user(ready, "ADA")
+    ids = [await an_issuance(ready, user=user) for user in ("ada", "ADA", "Ada")]
+    views = [
+        f"CREATE VIEW {name} AS SELECT {key} COLLATE NOCASE AS {key}, {others} FROM original_{name}"
+        for name, key, others in (
+            ("users", "id", "first_name, last_name, profile_url"),
+            ("user_emails", "user_id", "id, address, is_primary"),
+        )
+    ]
+    renamed = [f"ALTER TABLE {name} RENAME TO original_{name}" for name in ("users", "user_emails")]
+
+    facts = await found_after(ready, [*renamed, *views], *ids)
+
+    assert [(each.user_exists, each.first_name, each.email) for each in facts] == [
+        (True, "Ada", "ada@example.org"),
+        (True, "Ada", "ADA@example.org"),
+        (False, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("moment", "withdrawn"),
+    [("infinity", False), ("20000-01-01 00:00:00+00", False), ("-infinity", True), ("4000-01-01 00:00:00+00 BC", True)],
+)
+@pytest.mark.parametrize("_migrated", ["postgresql"], indirect=True)
+async def test_moments_that_python_has_not_spoil_no_badge(ready: Database, moment: str, withdrawn: bool) -> None:
+    await an_award(ready, "award-1")
+    issuance = await planned(ready)
+    changes = [
+        f"UPDATE achievement_awards SET awarded_at = '{moment}', withdrawn_at = '{moment}'",
+        f"UPDATE badge_issuances SET awarded_at = '{moment}'",
+    ]
+
+    (facts,) = await found_after(ready, changes, issuance)
+
+    assert facts.award_withdrawn is withdrawn
+    assert facts.awarded_at is not None
+    assert facts.awarded_at.year == (1 if withdrawn else 9999)
 
 
 async def test_a_user_who_is_gone_is_known_to_be_gone(ready: Database) -> None:
@@ -281,40 +354,51 @@ async def test_a_correction_made_before_sending_reaches_the_badge(ready: Databas
     assert facts.sources[EvidenceKind.COMPANY] == EvidenceSource(name="Acme", link="https://acme.example.com")
 
 
-async def test_many_issuances_are_read_in_one_statement_each_with_its_own_person_in_order(ready: Database) -> None:
-    async with ready.writing() as connection:
-        ids = []
-        for number in range(40):
-            award = await an_award(connection, user=f"user-{number}")
-            ids.append(await an_issuance(connection, user=f"user-{number}", award_id=award))
-    statements: list[str] = []
-    event.listen(ready.engine.sync_engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+async def test_many_issuances_are_read_in_few_statements_each_with_its_own_person_in_order(ready: Database) -> None:
+    ids = []
+    for number in range(40):
+        award = await an_award(ready, user=f"user-{number}")
+        ids.append(await an_issuance(ready, user=f"user-{number}", award_id=award))
 
-    facts = await found(ready, *reversed(ids))
+    with statements_seen() as statements:
+        facts = await found(ready, *reversed(ids))
 
-    assert len([statement for statement in statements if statement.startswith("SELECT badge_issuances")]) == 1
+    read = [statement.partition("FROM ")[2].split()[0] for statement in statements if "FROM" in statement]
+    assert read == ["badge_issuances", "achievement_awards", "users", "user_emails", "portals"]
     assert [each.issuance_id for each in facts] == ids
     assert [each.email for each in facts] == [f"user-{number}@example.org" for number in range(40)]
     assert await found(ready) == []
 
 
+async def test_more_issuances_than_a_statement_takes_are_all_read(ready: Database) -> None:
+    async def many(connection: Connection) -> list[int]:
+        return [await an_issuance(connection, user=f"user-{number}") for number in range(1001)]
+
+    ids = await together(ready, many)
+
+    assert [each.issuance_id for each in await found(ready, *ids)] == ids
+
+
 # Previews
 
 
-async def test_what_planning_would_enter_is_shown_with_what_is_known_of_it(ready: Database) -> None:
+async def test_a_badge_that_is_not_in_the_ledger_is_shown_with_what_is_known_of_it(ready: Database) -> None:
     await a_company(ready)
     await an_award(ready, "award-1", user="ada", company_id="acme")
-    await an_award(ready, "award-2", user="bob")
-    await an_award(ready, "award-3", user="eve")
-    await planned(ready, "award-3", user="eve")
+    await a_user(ready, "bob")
+    of_award = a_subject(award_id="award-1", company_id="globex")
+    by_hand = a_subject(user_id="bob", awarded_at=NOW, company_id="acme", badge_template_id="another-template")
 
-    ada, bob = await owed(ready)
+    bob, ada = await facts_of_subjects(ready, [by_hand, of_award], now=NOW)
 
+    acme = EvidenceSource(name="Acme", link="https://acme.example.org")
     assert (ada.issuance_id, ada.award_id, ada.awarded_at, ada.email) == (0, "award-1", AWARDED, "ada@example.org")
-    assert ada.sources[EvidenceKind.COMPANY] == EvidenceSource(name="Acme", link="https://acme.example.org")
-    assert (bob.award_id, bob.connected, bob.integration_exists) == ("award-2", True, True)
-    assert [each.award_id for each in await owed(ready, limit=1)] == ["award-1"]
-    assert await owed(ready, limit=0) == []
+    assert ada.sources[EvidenceKind.COMPANY] == bob.sources[EvidenceKind.COMPANY] == acme
+    assert (ada.connected, ada.integration_exists, ada.options) == (True, True, BadgeOptions(evidence=NO_EVIDENCE))
+    assert (bob.awarded_at, bob.email, bob.integration_exists) == (NOW, "bob@example.org", False)
+    (elsewhere,) = await facts_of_subjects(ready, [a_subject(portal_id="another")], now=NOW)
+    assert (elsewhere.connected, elsewhere.sources[EvidenceKind.PORTAL]) == (False, EvidenceSource())
+    assert await facts_of_subjects(ready, [], now=NOW) == []
 
 
 async def test_an_example_is_the_latest_award_whether_or_not_it_has_its_badge(ready: Database) -> None:

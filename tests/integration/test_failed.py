@@ -5,20 +5,32 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from models import failed
 from models.database import Database
 from models.facts import facts_of
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import AchievementAward, User, UserEmail
+from models.platform.tables import AchievementAward, User, UserEmail
 from rules.badge_request import Prepared, prepare_request
 from rules.reasons import Reason
 from rules.states import IssuanceState
 from settings import settings
 from tasks.plan import FAILED_LOOKED_AT, look_again_at_failed
-from tasks.resources import open_database
-from tests.support.factories import AWARDED, NOW, TEMPLATE, an_award, an_email, an_issuance, change, remove, rows_of
+from tasks.runtime.run import run_context
+from tests.support.factories import (
+    AWARDED,
+    NOW,
+    TEMPLATE,
+    an_award,
+    an_email,
+    an_issuance,
+    change,
+    remove,
+    rows_of,
+    together,
+)
 from tests.support.plans import DAY, FAILED, HOUR, PENDING, ledger, the_issuance
 
 
@@ -33,13 +45,12 @@ async def configured(ready: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 async def looked_again() -> int:
     """What a run does with what has failed."""
-    async with open_database():
+    async with run_context():
         return await look_again_at_failed.fn()
 
 
 async def fingerprint_of(database: Database, issuance: int) -> str:
-    async with database.reading() as connection:
-        (facts,) = await connection.run_sync(facts_of, [issuance], now=NOW)
+    (facts,) = await facts_of(database, [issuance], now=NOW)
     prepared = prepare_request(facts, now=NOW)
     assert isinstance(prepared, Prepared)
     return prepared.request.fingerprint
@@ -125,12 +136,14 @@ async def test_without_anything_failed_nothing_is_written(configured: Database) 
 
 
 async def test_a_run_looks_at_so_many_and_the_next_one_goes_on_with_the_rest(configured: Database) -> None:
-    async with configured.writing() as connection:
+    async def fail(connection: Connection) -> None:
         for number in range(FAILED_LOOKED_AT):
             await an_issuance(connection, user=f"user-{number}", state=FAILED, reason=Reason.USER_MISSING)
-        await an_award(connection, "award-1")
-        last: dict[str, Any] = {"looked_again_at": AWARDED + HOUR, "award_id": "award-1"}
-        await an_issuance(connection, state=FAILED, reason=Reason.NAME_MISSING, **last)
+
+    await together(configured, fail)
+    await an_award(configured, "award-1")
+    last: dict[str, Any] = {"looked_again_at": AWARDED + HOUR, "award_id": "award-1"}
+    await an_issuance(configured, state=FAILED, reason=Reason.NAME_MISSING, **last)
 
     assert FAILED_LOOKED_AT == 500
     assert await looked_again() == 0
@@ -142,8 +155,7 @@ async def test_a_run_looks_at_so_many_and_the_next_one_goes_on_with_the_rest(con
 
 
 async def looked_at(database: Database, *ids: int, changed: tuple[int, ...] = (), now: datetime = NOW) -> int:
-    async with database.writing() as connection:
-        return await failed.look_again(connection, looked_at=ids, changed=changed, now=now)
+    return await database.write(failed.look_again, looked_at=ids, changed=changed, now=now)
 
 
 async def test_those_not_looked_at_for_the_longest_come_first(database: Database) -> None:
@@ -152,9 +164,8 @@ async def test_those_not_looked_at_for_the_longest_come_first(database: Database
         for days in (1, 3, 2)
     ]
 
-    async with database.reading() as connection:
-        first = await failed.longest_not_looked_at(connection, limit=2)
-        every = await failed.longest_not_looked_at(connection, limit=9)
+    first = await database.read(failed.longest_not_looked_at, limit=2)
+    every = await database.read(failed.longest_not_looked_at, limit=9)
 
     assert first == [ids[1], ids[2]]
     assert every == [ids[1], ids[2], ids[0]]
@@ -166,8 +177,7 @@ async def test_what_is_not_failed_any_more_is_left_alone(database: Database, sta
     issuance = await an_issuance(database, state=state)
     before = await ledger(database)
 
-    async with database.reading() as connection:
-        assert await failed.longest_not_looked_at(connection, limit=9) == []
+    assert await database.read(failed.longest_not_looked_at, limit=9) == []
     assert await looked_at(database, issuance, changed=(issuance,)) == 0
     assert await ledger(database) == before
 

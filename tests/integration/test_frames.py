@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from models.database import Database
 from models.ledger import AttemptKind, AttemptOutcome
@@ -17,7 +17,7 @@ from rules.datasets import Dataset, Moment
 from rules.period import period_of
 from rules.reasons import Reason
 from rules.states import IssuanceState
-from tests.support.factories import Where, a_user, an_achievement, an_attempt, an_issuance
+from tests.support.factories import a_user, an_achievement, an_attempt, an_issuance, together
 
 MIDNIGHT = datetime(2026, 3, 29, tzinfo=UTC)  # clocks change in Europe on this day
 MOMENTS = [MIDNIGHT + timedelta(microseconds=offset) for offset in (-1_000_000, -1, 0, 1, 1_000_000)]
@@ -26,11 +26,10 @@ LOGS = (frames.issuances, frames.attempts, frames.runs)
 
 async def some_of_everything(database: Database) -> None:
     """Issuances of two portals in every state around midnight, with calls of two runs."""
-    async with database.writing() as connection:
-        await _some_of_everything(connection)
+    await together(database, _some_of_everything)
 
 
-async def _some_of_everything(database: Where) -> None:
+async def _some_of_everything(database: Connection) -> None:
     await an_achievement(database, "forklift")
     await an_achievement(database, "crane", portal="aeolus")
     await a_user(database, "user-0")
@@ -201,13 +200,12 @@ async def test_the_views_hold_no_personal_data(database: Database) -> None:
     issuance = await an_issuance(database, user="ada", **staff)
     await an_attempt(database, issuance=issuance, kind=AttemptKind.ISSUE, flow_run_id="run-1")
 
-    async with database.reading() as connection:
-        shown = [
-            str(list(await connection.execute(text(f"SELECT * FROM laurel_{name}"))))
-            for name in ("issuances", "attempts", "runs")
-        ]
+    def rows(connection: Connection, name: str) -> str:
+        return str(list(connection.execute(text(f"SELECT * FROM laurel_{name}"))))
 
-    assert all("northwind" in rows for rows in shown)
+    shown = [await database.read(rows, name) for name in ("issuances", "attempts", "runs")]
+
+    assert all("northwind" in told for told in shown)
     assert [secret for secret in ("Lovelace", "@", "Hopper", "https") if secret in "".join(shown)] == []
 
 

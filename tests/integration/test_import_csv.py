@@ -7,7 +7,7 @@ import pytest
 
 from models.database import Database
 from models.import_csv import NotOurs, import_folder, main
-from models.platform import Achievement, AchievementAward, User, UserEmail
+from models.platform.tables import Achievement, AchievementAward, User, UserEmail
 from settings import settings
 from tests.support.factories import rows_of
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import UNIQUE_ISSUANCE, AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
-from models.platform import Portal, User, UserEmail
+from models.platform.tables import Portal, User, UserEmail
 from rules.choices import EarnedAgain
 from rules.facts import Expiry
 from rules.reasons import Reason
@@ -43,8 +43,7 @@ def refused_by(constraint: str) -> Any:
 
 
 async def sql(database: Database, statement: str, **values: Any) -> None:
-    async with database.writing() as connection:
-        await connection.execute(text(statement), values)
+    await database.write(lambda connection: connection.execute(text(statement), values))
 
 
 async def test_a_user_has_one_primary_address_at_most(database: Database) -> None:

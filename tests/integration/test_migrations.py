@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import models
 from models.base import laurel_metadata
 from models.database import Database
 from models.migrate import ROOT, create_platform_tables, migrate
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 from models.views import view_statements, views_metadata
+from tests.support.factories import an_issuance
 
 VERSIONS = "laurel_alembic_version"
 OURS = set(laurel_metadata.tables)
@@ -28,8 +30,11 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 async def tables_of(database: Database) -> set[str]:
-    async with database.reading() as connection:
-        return set(await connection.run_sync(lambda sync: inspect(sync).get_table_names()))
+    return set(await database.read(lambda sync: inspect(sync).get_table_names()))
+
+
+async def rows_of(database: Database, query: str) -> Sequence[Any]:
+    return await database.read(lambda connection: connection.execute(text(query)).all())
 
 
 async def views_of(database: Database) -> dict[str, str]:
@@ -39,8 +44,7 @@ async def views_of(database: Database) -> dict[str, str]:
         found = inspect(connection)
         return {name: str(found.get_view_definition(name)) for name in found.get_view_names()}
 
-    async with database.reading() as connection:
-        return await connection.run_sync(definitions)
+    return await database.read(definitions)
 
 
 async def differences(database: Database) -> list[Any]:
@@ -52,8 +56,7 @@ async def differences(database: Database) -> list[Any]:
         context = MigrationContext.configure(connection, opts=options)
         return list(compare_metadata(context, laurel_metadata))
 
-    async with database.reading() as connection:
-        return await connection.run_sync(compare)
+    return await database.read(compare)
 
 
 def described_constraints(connection: Connection) -> dict[str, Any]:
@@ -78,11 +81,10 @@ async def test_the_migrations_make_exactly_the_tables_of_the_models(empty_databa
 
 async def test_the_migrations_make_the_constraints_of_the_models(empty_database: Database) -> None:
     await migrate(empty_database)
-    async with empty_database.writing() as connection:
-        migrated = await connection.run_sync(described_constraints)
-        await connection.run_sync(laurel_metadata.drop_all)
-        await connection.run_sync(laurel_metadata.create_all)
-        from_models = await connection.run_sync(described_constraints)
+    migrated = await empty_database.read(described_constraints)
+    await empty_database.write(laurel_metadata.drop_all)
+    await empty_database.write(laurel_metadata.create_all)
+    from_models = await empty_database.read(described_constraints)
 
     assert migrated == from_models
 
@@ -90,10 +92,9 @@ async def test_the_migrations_make_the_constraints_of_the_models(empty_database:
 async def test_the_migrations_make_the_views_of_the_models(empty_database: Database) -> None:
     await migrate(empty_database)
     migrated = await views_of(empty_database)
-    async with empty_database.writing() as connection:
-        await connection.run_sync(laurel_metadata.drop_all)
-        assert await connection.run_sync(lambda sync: inspect(sync).get_view_names()) == []
-        await connection.run_sync(laurel_metadata.create_all)
+    await empty_database.write(laurel_metadata.drop_all)
+    assert await views_of(empty_database) == {}
+    await empty_database.write(laurel_metadata.create_all)
 
     assert set(migrated) == set(view_statements("sqlite")) == set(views_metadata.tables)
     assert await views_of(empty_database) == migrated
@@ -106,8 +107,7 @@ async def test_the_views_have_the_columns_that_python_reads(empty_database: Data
         found = inspect(connection)
         return {name: [str(column["name"]) for column in found.get_columns(name)] for name in found.get_view_names()}
 
-    async with empty_database.reading() as connection:
-        made = await connection.run_sync(columns)
+    made = await empty_database.read(columns)
     read = {name: [column.name for column in view.columns] for name, view in views_metadata.tables.items()}
     assert made == read
 
@@ -122,8 +122,7 @@ async def test_migrating_twice_changes_nothing(empty_database: Database) -> None
 async def test_going_back_to_the_beginning_leaves_nothing_of_ours(empty_database: Database) -> None:
     await migrate(empty_database)
 
-    async with empty_database.writing() as connection:
-        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
+    await empty_database.write(lambda sync: command.downgrade(alembic_config(sync), "base"))
 
     assert await tables_of(empty_database) == {VERSIONS}
     assert await views_of(empty_database) == {}
@@ -132,8 +131,7 @@ async def test_going_back_to_the_beginning_leaves_nothing_of_ours(empty_database
 async def test_going_back_and_forth_ends_where_it_began(empty_database: Database) -> None:
     await migrate(empty_database)
 
-    async with empty_database.writing() as connection:
-        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
+    await empty_database.write(lambda sync: command.downgrade(alembic_config(sync), "base"))
     await migrate(empty_database)
 
     assert await differences(empty_database) == []
@@ -141,8 +139,7 @@ async def test_going_back_and_forth_ends_where_it_began(empty_database: Database
 
 async def go_to(database: Database, revision: str, *, back: bool = False) -> None:
     go = command.downgrade if back else command.upgrade
-    async with database.writing() as connection:
-        await connection.run_sync(lambda sync: go(alembic_config(sync), revision))
+    await database.write(lambda sync: go(alembic_config(sync), revision))
 
 
 async def test_issuances_under_way_are_kept_and_may_have_the_new_reason(empty_database: Database) -> None:
@@ -155,13 +152,11 @@ async def test_issuances_under_way_are_kept_and_may_have_the_new_reason(empty_da
         values = f"'a', '{user}', 't', 'p', 'award', '{state}', {', '.join(quoted)}, {moment if claim else 'NULL'}, "
         values += f"{moment}, {moment}, {moment}, {moment}, 0, false, '', ''"
         statement = f"INSERT INTO badge_issuances ({columns}) VALUES ({values})"
-        async with empty_database.writing() as connection:
-            await connection.execute(text(statement))
+        await empty_database.write(Connection.execute, text(statement))
 
     async def reasons() -> list[Any]:
-        async with empty_database.reading() as connection:
-            rows = await connection.execute(text("SELECT state, reason, claim FROM badge_issuances ORDER BY id"))
-            return [tuple(row) for row in rows]
+        query = "SELECT state, reason, claim FROM badge_issuances ORDER BY id"
+        return [tuple(row) for row in await rows_of(empty_database, query)]
 
     await go_to(empty_database, "0003")
     await insert("ada", "issuing", claim="held")
@@ -184,15 +179,14 @@ async def test_connections_from_before_do_not_count_deletions_and_survive_the_wa
     empty_database: Database,
 ) -> None:
     async def connection_and_constraints() -> tuple[dict[str, Any], Any]:
-        async with empty_database.reading() as connection:
-            (row,) = (await connection.execute(text("SELECT * FROM credly_connections"))).mappings()
-            return dict(row), (await connection.run_sync(described_constraints))["credly_connections"]
+        (row,) = await rows_of(empty_database, "SELECT * FROM credly_connections")
+        return dict(row._mapping), (await empty_database.read(described_constraints))["credly_connections"]
 
     await go_to(empty_database, "0004")
     columns = "portal_id, organization_id, token_block, base_url, calls_per_second, missing_name, connected_at"
     values = "'p', 'o', 'b', 'https://credly.example.org', 3, '', '2026-11-02 08:00:00'"
-    async with empty_database.writing() as connection:
-        await connection.execute(text(f"INSERT INTO credly_connections ({columns}) VALUES ({values})"))
+    insert = text(f"INSERT INTO credly_connections ({columns}) VALUES ({values})")
+    await empty_database.write(Connection.execute, insert)
     before = await connection_and_constraints()
     await go_to(empty_database, "0005")
     after = await connection_and_constraints()
@@ -202,13 +196,29 @@ async def test_connections_from_before_do_not_count_deletions_and_survive_the_wa
     assert await connection_and_constraints() == before
 
 
+async def test_moments_that_python_has_not_become_the_last_one_it_has(empty_database: Database) -> None:
+    if empty_database.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has no such moments.")
+    await go_to(empty_database, "0005")
+    await an_issuance(empty_database)
+    await empty_database.write(
+        lambda connection: connection.execute(
+            text("UPDATE badge_issuances SET awarded_at = '-infinity', not_before = 'infinity'")
+        )
+    )
+
+    await go_to(empty_database, "0006")
+
+    ((awarded_at, not_before),) = await rows_of(empty_database, "SELECT awarded_at, not_before FROM badge_issuances")
+    assert (awarded_at.year, not_before.year) == (1, 9999)
+
+
 async def test_the_platforms_tables_are_not_touched(empty_database: Database) -> None:
     await create_platform_tables(empty_database)
     platform = await tables_of(empty_database)
 
     await migrate(empty_database)
-    async with empty_database.writing() as connection:
-        await connection.run_sync(lambda sync: command.downgrade(alembic_config(sync), "base"))
+    await empty_database.write(lambda sync: command.downgrade(alembic_config(sync), "base"))
 
     assert platform == set(platform_metadata.tables)
     assert await tables_of(empty_database) == platform | {VERSIONS}

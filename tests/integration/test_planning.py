@@ -7,8 +7,9 @@ import pytest
 
 from models.database import Database
 from models.integrations import CredlyConnection
-from models.owed import newly_owed
-from models.planning import PlanCounts
+from models.planning.planner import begin, new_pairs
+from models.planning.writing import PlanCounts
+from rules.ledger.eligibility import decide
 from rules.reasons import Reason
 from rules.states import Origin
 from tests.support.factories import (
@@ -171,8 +172,9 @@ async def test_a_withdrawn_award_owes_nothing(ready: Database) -> None:
 async def test_the_rows_of_a_preview_are_those_that_planning_enters(ready: Database) -> None:
     await an_award(ready, "due", user="ada")
     await an_award(ready, "future", user="bob", awarded_at=NOW + DAY)
-    async with ready.reading() as connection:
-        foretold = {row.award_id: row.state for row in await connection.execute(newly_owed(now=NOW))}
+    planning = await begin(ready, now=NOW)
+    decisions = [each async for _, pair in new_pairs(planning) for each in decide(pair, now=NOW)]
+    foretold = {each.award.award_id: each.state for each in decisions if each.award}
 
     await planned(ready)
 
@@ -192,9 +194,8 @@ async def test_one_portal_can_be_planned_alone(ready: Database, portal: str, ent
 
 
 async def test_several_plans_at_once_enter_each_badge_once(ready: Database) -> None:
-    async with ready.writing() as connection:
-        for number in range(40):
-            await an_award(connection, user=f"user-{number}")
+    for number in range(40):
+        await an_award(ready, user=f"user-{number}")
 
     counts = await asyncio.gather(*(planned(ready) for _ in range(5)))
 

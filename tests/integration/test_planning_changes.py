@@ -6,8 +6,8 @@ import pytest
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.planning import PlanCounts
-from models.platform import AchievementAward
+from models.planning.writing import PlanCounts
+from models.platform.tables import AchievementAward
 from rules.choices import EarnedAgain
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin

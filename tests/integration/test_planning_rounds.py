@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from models import planning
 from models.database import Database
 from models.integrations import CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.owed import is_owed
-from models.planning import PlanCounts, Sweep, plan, sweep
-from models.platform import AchievementAward
-from models.progress import PlanningProgress, Round
+from models.planning import planner
+from models.planning.planner import Sweep, plan, sweep
+from models.planning.progress import PlanningProgress, Round
+from models.planning.writing import PlanCounts
+from models.platform.awards import awarded_between
+from models.platform.tables import AchievementAward
+from rules.choices import EarnedAgain
 from rules.reasons import Reason
 from rules.states import IssuanceState
 from tests.support.factories import (
@@ -38,32 +40,26 @@ USERS = 12
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of a round has two rows, so that few rows make many steps."""
-    monkeypatch.setattr(planning, "AT_A_TIME", 2)
+    monkeypatch.setattr(planner, "AT_A_TIME", 2)
 
 
 @pytest.fixture
 async def large(ready: Database) -> Database:
     """Everything was planned: the ledger has a row for each award."""
-    async with ready.writing() as connection:
-        for number in range(USERS):
-            await an_award(connection, f"award-{number:02}", user=f"user-{number:02}", awarded_at=LONG_AGO)
+    for number in range(USERS):
+        await an_award(ready, f"award-{number:02}", user=f"user-{number:02}", awarded_at=LONG_AGO)
     await planned(ready)
     return ready
 
 
 async def only_planned(database: Database, *, now: datetime, portal_id: str | None = None) -> PlanCounts:
-    async with database.writing() as connection:
-        return await plan(connection, now=now, portal_id=portal_id)
+    return await plan(database, now=now, portal_id=portal_id)
 
 
-async def planned_and_killed(database: Database, *, now: datetime) -> None:
-    async with database.writing() as connection:
-        await plan(connection, now=now)
-        raise RuntimeError("killed")
-
-
-async def swept(database: Database, *, now: datetime, at_least: int = 4, **wanted: Any) -> PlanCounts:
-    return await sweep(database, Sweep(now=now, at_least=at_least, **wanted))
+async def swept(
+    database: Database, *, now: datetime, at_least: int = 4, portal_id: str | None = None, **wanted: Any
+) -> PlanCounts:
+    return await sweep(database, Sweep(at_least=at_least, **wanted), now=now, portal_id=portal_id)
 
 
 async def place(database: Database, which: Round) -> Any:
@@ -82,12 +78,80 @@ async def test_an_award_whose_moment_has_come_since_the_last_run_is_entered_with
     assert await only_planned(large, now=NOW + 2 * HOUR) == NOTHING
 
 
-async def test_a_plan_that_is_rolled_back_looks_again_at_the_same_awards(large: Database) -> None:
+async def test_a_plan_that_fails_looks_again_at_the_same_awards(
+    large: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await an_award(large, user="new", awarded_at=NOW + HOUR)
-    with pytest.raises(RuntimeError, match="killed"):
-        await planned_and_killed(large, now=NOW + HOUR)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(planner, "apply_decisions", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            await only_planned(large, now=NOW + HOUR)
 
     assert await only_planned(large, now=NOW + 2 * HOUR) == PlanCounts(entered=1)
+
+
+async def test_many_awards_of_one_moment_are_read_in_pages(large: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(7):
+        await an_award(large, user=f"loaded-{number}", awarded_at=NOW + HOUR)
+    pages: list[int] = []
+
+    def read(*arguments: Any, **more: Any) -> Any:
+        found = awarded_between(*arguments, **more)
+        pages.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(planner, "awarded_between", read)
+
+    assert await only_planned(large, now=NOW + 2 * HOUR) == PlanCounts(entered=7)
+    assert pages == [2, 2, 2, 1]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_a_later_award_replaces_though_another_one_is_still_to_come(ready: Database, order: int) -> None:
+    await change(ready, CredlyIntegration, 1, earned_again=EarnedAgain.REPLACE)
+    await an_issuance(ready, state=IssuanceState.ISSUED, award_id="first", awarded_at=NOW - 3 * DAY)
+    for name, moment in [("again", NOW - DAY), ("to come", NOW + DAY)][::order]:
+        await an_award(ready, f"{'ab'[name == 'again']}-{name}", awarded_at=moment)
+
+    assert await swept(ready, now=NOW, at_least=100) == PlanCounts(taken_up_again=1)
+
+
+async def test_of_awards_that_the_database_finds_equal_and_shows_twice_each_user_s_is_entered_once(
+    ready: Database,
+) -> None:
+    users = ["ada", "ADA", "Ada", "bob", "zoe"]
+    for number, user in enumerate(users):
+        await an_award(ready, f"award-{number}", user=user, awarded_at=LONG_AGO)
+    if ready.engine.dialect.name != "sqlite":
+        pytest.skip("The tests' PostgreSQL has no collation that ignores case.")
+    columns = "id, achievement_id, user_id COLLATE NOCASE AS user_id, awarded_at, company_id, project_id, withdrawn_at"
+    shown = f"SELECT {columns} FROM original_awards"
+    for statement in (
+        "ALTER TABLE achievement_awards RENAME TO original_awards",
+        f"CREATE VIEW achievement_awards AS {shown} UNION ALL {shown}",
+    ):
+        await ready.write(lambda connection, each=statement: connection.exec_driver_sql(each))  # type: ignore[misc]
+
+    counts = await swept(ready, now=NOW, at_least=100)
+
+    assert counts == PlanCounts(entered=5)
+    assert sorted((row.user_id, row.award_id) for row in await ledger(ready)) == sorted(
+        (user, f"award-{number}") for number, user in enumerate(users)
+    )
+    assert await swept(ready, now=NOW + HOUR, at_least=100) == NOTHING
+
+
+async def test_each_transaction_counts_as_progress(large: Database) -> None:
+    steps = []
+    large.stepped = lambda: steps.append(1)
+
+    await swept(large, now=NOW + HOUR, at_least=100)
+
+    assert len(steps) >= USERS / 2
 
 
 async def test_a_plan_of_one_portal_does_not_move_the_place_of_all(large: Database) -> None:
@@ -165,9 +229,9 @@ async def test_what_one_step_has_found_stays_where_the_next_one_fails(
             raise RuntimeError("killed")
         return await next_awards(*arguments, **more)
 
-    next_awards = planning._next_awards
+    next_awards = planner._next_awards
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(planning, "_next_awards", killed)
+        meanwhile.setattr(planner, "_next_awards", killed)
         with pytest.raises(RuntimeError, match="killed"):
             await swept(large, now=NOW + HOUR, at_least=100)
 
@@ -207,15 +271,56 @@ async def test_an_integration_that_changes_while_its_awards_are_looked_at_is_loo
 ) -> None:
     integration = await an_integration(large, achievement="crane")
 
-    async def changed_meanwhile(*arguments: Any) -> bool:
-        monkeypatch.setattr("models.planning.is_owed", is_owed)
-        await change(large, CredlyIntegration, integration, issue_since=ENABLED - DAY)
-        return await is_owed(*arguments)
+    without_issuance = planner._without_issuance
 
-    monkeypatch.setattr("models.planning.is_owed", changed_meanwhile)
+    async def changed_meanwhile(*arguments: Any) -> Any:
+        monkeypatch.setattr(planner, "_without_issuance", without_issuance)
+        await change(large, CredlyIntegration, integration, issue_since=ENABLED - DAY)
+        return await without_issuance(*arguments)
+
+    monkeypatch.setattr(planner, "_without_issuance", changed_meanwhile)
     await swept(large, now=NOW)
 
     assert [row.planned_at for row in await rows_of(large, CredlyIntegration)][-1] is None
+
+
+async def test_settings_that_change_before_their_awards_are_looked_at_are_looked_at_with_the_new_ones(
+    large: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await an_award(large, user="early", achievement="crane", awarded_at=ENABLED - DAY)
+    integration = await an_integration(large, achievement="crane")
+    begin = planner.begin
+
+    async def begun(*arguments: Any, **more: Any) -> Any:
+        found = await begin(*arguments, **more)
+        await change(large, CredlyIntegration, integration, issue_since=ENABLED - 2 * DAY)
+        return found
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(planner, "begin", begun)
+        await swept(large, now=NOW, at_least=1)
+
+    assert await swept(large, now=NOW + HOUR, at_least=1) == PlanCounts(entered=1)
+
+
+async def test_a_portal_that_is_connected_while_a_run_begins_is_unblocked_by_the_next_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await an_integration(database)
+    await an_award(database, awarded_at=LONG_AGO)
+    await planned(database)
+    begin = planner.begin
+
+    async def begun(*arguments: Any, **more: Any) -> Any:
+        found = await begin(*arguments, **more)
+        await a_connection(database)
+        return found
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(planner, "begin", begun)
+        await only_planned(database, now=NOW)
+
+    assert await only_planned(database, now=NOW + HOUR) == PlanCounts(unblocked=1)
 
 
 async def test_what_waits_for_a_portal_goes_out_at_once_when_it_is_connected(database: Database) -> None:
@@ -283,6 +388,5 @@ async def test_with_nothing_new_planning_writes_its_place_and_nothing_else(
     await swept(large, now=NOW + 2 * HOUR)
 
     written = {each.split()[1] for each in statements if each.startswith(("UPDATE", "INSERT"))}
-    assert written == {"planning_progress", "badge_issuances"}
-    assert len([each for each in statements if each.startswith("INSERT")]) == 0
-    assert len([each for each in statements if each.startswith("UPDATE badge_issuances")]) == 1
+    assert written == {"planning_progress"}
+    assert not any(each.startswith("INSERT") for each in statements)

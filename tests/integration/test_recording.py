@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Concatenate
 
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from credly.wire import Badge
-from models.database import Answer, Database
+from models.database import Answer, Database, Given
 from models.ledger import AttemptKind, AttemptOutcome, IssuanceAttempt
 from models.recorder import Recorder
 from models.recording import Attempt, Result, RunIds, Sent, record
@@ -41,7 +41,7 @@ async def recorded(
     sent: Sent | None = None,
 ) -> Outcome | None:
     known = Result(issuance_id=issuance, outcome=result, token=run, now=now, runs=RUNS, calls=calls, sent=sent)
-    return await database.write(lambda connection: record(connection, known))
+    return await database.write(record, known)
 
 
 def a_call(issuance: int, **changes: Any) -> Attempt:
@@ -298,9 +298,11 @@ class CountingDatabase(Database):
 
     writes = 0
 
-    async def write(self, work: Callable[[Connection], Answer]) -> Answer:
+    async def write(
+        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> Answer:
         self.writes += 1
-        return await super().write(work)
+        return await super().write(work, *args, **kwargs)
 
 
 async def several_held(database: Database, count: int) -> list[int]:

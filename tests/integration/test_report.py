@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from models.database import Database
 from reports.figures import figures
@@ -94,8 +94,8 @@ async def number(database: Database, where: str, *days: date) -> int:
     zone = "+00" if database.engine.dialect.name == "postgresql" else ""
     for day in days:
         where = where.replace("@", f"'{day} 00:00:00.000000{zone}'", 1)
-    async with database.reading() as connection:
-        return int(await connection.scalar(text(f"SELECT count(*) FROM badge_issuances WHERE {where}")) or 0)
+    counted = text(f"SELECT count(*) FROM badge_issuances WHERE {where}")
+    return int(await database.read(Connection.scalar, counted) or 0)
 
 
 def whole(cell: str) -> int:
@@ -212,8 +212,7 @@ async def test_names_of_the_platform_are_text(on_sqlite: Database) -> None:
     await a_portal(on_sqlite, "odd", name=odd)
     await an_achievement(on_sqlite, "forklift", portal="odd")
     await an_issuance(on_sqlite, portal="odd")
-    async with on_sqlite.writing() as connection:
-        await connection.execute(text("UPDATE achievements SET name = :name"), {"name": odd})
+    await on_sqlite.write(Connection.execute, text("UPDATE achievements SET name = :name"), {"name": odd})
 
     page = await page_of(on_sqlite, portal="odd")
 

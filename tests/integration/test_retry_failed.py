@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from models import retry_failed
 from models.database import Database
@@ -15,6 +15,7 @@ from models.tables import table
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
 from tasks.forms.retry_failed import AT_MOST
+from tests.support.databases import holding
 from tests.support.factories import AWARDED, NOW, a_connection, an_integration, an_issuance, change, the_row_of
 from tests.support.plans import DAY, FAILED, HOUR, PENDING, ledger
 
@@ -26,13 +27,12 @@ CHANGED = {"state", "reason", "credly_message", "attempts", "not_before", "updat
 async def retried(
     database: Database, selection: Selection = EVERY, *, limit: int = 99, now: datetime = NOW
 ) -> list[Retryable]:
-    async with database.writing() as connection:
-        return await retry_failed.retry(connection, selection, limit=limit, now=now)
+    _matching, made_due = await database.write(retry_failed.retry, selection, limit=limit, now=now)
+    return made_due
 
 
 async def matching(database: Database, selection: Selection = EVERY) -> Matching:
-    async with database.reading() as connection:
-        return await retry_failed.count(connection, selection)
+    return await database.read(retry_failed.count, selection)
 
 
 async def failed_at(database: Database, *moments: datetime, **changes: Any) -> list[int]:
@@ -71,8 +71,8 @@ async def test_what_is_not_failed_is_left_alone(ready: Database, state: Issuance
 
     assert await retried(ready) == []
     assert await matching(ready) == Matching()
-    async with ready.writing() as connection:  # as when its state changed between reading and writing
-        assert await retry_failed.make_due(connection, [issuance], now=NOW) == 0
+    # As when its state changed between reading and writing.
+    assert await ready.write(retry_failed.make_due, [issuance], now=NOW) == 0
     assert await ledger(ready) == before
 
 
@@ -127,8 +127,7 @@ async def test_what_it_then_waits_for_is_said(database: Database, kept_back: dic
     await a_connection(database)
     await an_issuance(database, state=FAILED)
 
-    async with database.reading() as connection:
-        (shown,) = await retry_failed.choose(connection, EVERY, limit=9)
+    (shown,) = await database.read(retry_failed.choose, EVERY, limit=9)
     (row,) = await retried(database)
 
     assert shown == row
@@ -151,8 +150,7 @@ async def test_two_at_the_same_moment_make_each_one_due_once(ready: Database) ->
 async def test_as_many_as_the_form_takes_fit_into_one_statement(ready: Database) -> None:
     (issuance,) = await failed_at(ready, AWARDED)
 
-    async with ready.writing() as connection:
-        assert await retry_failed.make_due(connection, range(issuance, issuance + AT_MOST), now=NOW) == 1
+    assert await ready.write(retry_failed.make_due, range(issuance, issuance + AT_MOST), now=NOW) == 1
 
 
 async def test_what_another_transaction_changes_now_is_neither_waited_for_nor_changed(ready: Database) -> None:
@@ -160,12 +158,10 @@ async def test_what_another_transaction_changes_now_is_neither_waited_for_nor_ch
     if ready.engine.dialect.name != "postgresql":
         pytest.skip("SQLite has one writer at a time")
 
-    async with ready.writing() as other:
-        await other.execute(update(issuances).where(issuances.c.id == ids[0]).values(looked_again_at=NOW))
-        async with asyncio.timeout(10):
-            assert [row.id for row in await retried(ready, limit=1)] == [ids[1]]
-        state = await other.scalar(select(issuances.c.state).where(issuances.c.id == ids[0]))
-        assert state is FAILED
+    first = update(issuances).where(issuances.c.id == ids[0]).values(looked_again_at=NOW)
+    async with holding(ready, lambda connection: connection.execute(first)), asyncio.timeout(10):
+        assert [row.id for row in await retried(ready, limit=1)] == [ids[1]]
+    assert [row.state for row in await ledger(ready) if row.id == ids[0]] == [FAILED]
 
 
 async def test_what_fails_again_is_the_last_one_then(ready: Database) -> None:

@@ -25,9 +25,8 @@ async def test_what_is_pending_is_counted_by_what_it_waits_for(database: Databas
     await an_issuance(database, achievement="gone", portal="south", not_before=LATER)
     await an_issuance(database, user="dan", state=IssuanceState.ISSUED)
 
-    async with database.reading() as connection:
-        everywhere = await waiting(connection)
-        in_south = await waiting(connection, portal_ids=["south"])
+    everywhere = await database.read(waiting)
+    in_south = await database.read(waiting, portal_ids=["south"])
 
     def a(portal: str, reason: Reason | None, stop: str, count: int, next_at: object) -> Pending:
         return Pending(portal_id=portal, reason=reason, stop=stop, count=count, next_at=next_at)  # type: ignore[arg-type]
@@ -45,16 +44,13 @@ async def test_what_is_pending_is_counted_by_what_it_waits_for(database: Databas
 
 async def test_the_latest_badges_are_known_by_their_moments_the_latest_first(database: Database) -> None:
     issuance = await an_issuance(database)
-    async with database.reading() as connection:
-        assert await last_issued(connection) == []
+    assert await database.read(last_issued) == []
 
     await an_attempt(database, issuance=issuance, started_at=NOW, outcome=AttemptOutcome.UNCLEAR)
     await an_attempt(database, issuance=issuance, started_at=LATER, outcome=AttemptOutcome.REFUSED)
-    async with database.reading() as connection:
-        assert await last_issued(connection) == [NOW]  # none since
+    assert await database.read(last_issued) == [NOW]  # none since
 
     for hours in (1, 2):
         await an_attempt(database, issuance=issuance, started_at=NOW + timedelta(hours=hours))
     await an_attempt(database, issuance=issuance, kind=AttemptKind.LOOK_UP, outcome=AttemptOutcome.FOUND)
-    async with database.reading() as connection:
-        assert await last_issued(connection) == [NOW + timedelta(hours=2), NOW + timedelta(hours=1)]
+    assert await database.read(last_issued) == [NOW + timedelta(hours=2), NOW + timedelta(hours=1)]

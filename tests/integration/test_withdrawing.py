@@ -4,22 +4,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from models import audit
-from models.by_hand import Request, standing_award
+from models.by_hand import Request, facts_of_request, pair_of
 from models.database import Database
-from models.facts import facts_of, facts_of_latest_award, facts_of_wish
+from models.facts import facts_of, facts_of_latest_award
 from models.history import history_of
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.planning import PlanCounts
-from models.platform import AchievementAward
-from models.setting_up import due_at_once
-from models.withdrawal import withdrawals
+from models.planning.planner import count_due_at_once
+from models.planning.withdrawn import withdrawn_among
+from models.planning.writing import PlanCounts
+from models.platform.tables import AchievementAward
 from rules.choices import EarnedAgain
 from rules.reasons import Reason
 from rules.states import IssuanceState
+from tasks.revoke import revocable
 from tests.support.factories import (
     ACHIEVEMENT,
     AWARDED,
@@ -62,22 +63,17 @@ async def put_withdrawn_at(database: Database, value: str, award: str = "award-1
     if database.engine.dialect.name == "postgresql" and "infinity" not in raw:
         raw = f"{raw}+00"
     statement = f"UPDATE achievement_awards SET withdrawn_at = '{raw}' WHERE id = '{award}'"
-    async with database.writing() as connection:
-        await connection.execute(text(statement))
+    await database.write(Connection.execute, text(statement))
 
 
 async def issued_without_award(database: Database, *, now: datetime = NOW) -> list[int]:
-    async with database.reading() as connection:
-        counts = await withdrawals(connection, now=now)
-        return await audit.issued_without_award(connection, counts, portal_ids=[PORTAL], limit=100)
+    return (await withdrawn_among(database, audit.ISSUED_AND_VALID, portal_ids=[PORTAL], now=now)).ids
 
 
 async def to_be_revoked(database: Database, *, now: datetime = NOW) -> list[int]:
-    async with database.reading() as connection:
-        counts = await withdrawals(connection, now=now)
-        badges = await audit.to_be_revoked(connection, counts, portal_ids=[PORTAL], limit=100)
-        by_achievement = await audit.revocable(connection, counts, portal_ids=[PORTAL])
-    assert sum(each.badges for each in by_achievement) == len(badges)
+    found = await withdrawn_among(database, audit.REVOKED_WHEN_WITHDRAWN, portal_ids=[PORTAL], now=now)
+    badges = await database.read(audit.to_be_revoked, found.ids)
+    assert sum(each.badges for each in revocable(found)) == len(badges)
     return [badge.issuance_id for badge in badges]
 
 
@@ -92,12 +88,9 @@ async def test_an_award_whose_withdrawal_has_not_come_is_issued_as_usual(ready: 
     assert await planned(ready) == PlanCounts(entered=1)
     assert await planned(ready) == NOTHING
     row = await the_issuance(ready)
-    async with ready.reading() as connection:
-        (facts,) = await connection.run_sync(facts_of, [row.id], now=NOW)
-        wished, latest = [
-            await facts_of_wish(connection, WISH, now=NOW),
-            await facts_of_latest_award(connection, ACHIEVEMENT, now=NOW),
-        ]
+    (facts,) = await facts_of(ready, [row.id], now=NOW)
+    wished = await facts_of_request(ready, WISH, now=NOW)
+    latest = await facts_of_latest_award(ready, ACHIEVEMENT, now=NOW)
     assert (row.state, row.award_id, facts.award_withdrawn) == (PENDING, "award-1", False)
     assert latest is not None
     assert {wished.award_id, latest.award_id} == {"award-1"}
@@ -112,12 +105,11 @@ async def test_an_award_whose_withdrawal_has_come_is_not_issued(ready: Database,
     await put_withdrawn_at(ready, value, "award-2")
     waiting = await an_issuance(ready, user="bob", award_id="award-2", awarded_at=AWARDED)
 
-    async with ready.reading() as connection:
-        (facts,) = await connection.run_sync(facts_of, [waiting], now=NOW)
-        award = await standing_award(connection, achievement_id=ACHIEVEMENT, user_id=USER, now=NOW)
-        at_once = await due_at_once(connection, ACHIEVEMENT, now=NOW)
-        latest = await facts_of_latest_award(connection, ACHIEVEMENT, now=NOW)
-    assert (facts.award_withdrawn, award, at_once, latest) == (True, None, 0, None)
+    (facts,) = await facts_of(ready, [waiting], now=NOW)
+    standing = (await pair_of(ready, WISH.key, now=NOW)).valid_awards
+    at_once = await count_due_at_once(ready, ACHIEVEMENT, now=NOW)
+    latest = await facts_of_latest_award(ready, ACHIEVEMENT, now=NOW)
+    assert (facts.award_withdrawn, standing, at_once, latest) == (True, [], 0, None)
     assert await planned(ready) == PlanCounts(cancelled=1)
     assert [row.user_id for row in await ledger(ready)] == ["bob"]
 
@@ -186,12 +178,11 @@ async def test_the_story_shows_the_moment_where_there_is_one(
     await an_award(ready, "award-1")
     await put_withdrawn_at(ready, value)
 
-    async with ready.reading() as connection:
-        found = await history_of(connection, user_id=USER, achievement_id=ACHIEVEMENT, now=NOW)
+    found = await history_of(ready, user_id=USER, achievement_id=ACHIEVEMENT, now=NOW)
 
     (award,) = found.history.awards
     assert (award.withdrawn, award.withdrawn_at) == (withdrawn, shown)
-    assert bool(found.history.standing_awards) is not withdrawn
+    assert bool(found.history.pair.valid_awards) is not withdrawn
 
 
 # A row that is gone
@@ -306,11 +297,9 @@ async def test_a_source_that_lost_much_revokes_nothing_and_is_named(ready: Datab
     await change(ready, CredlyIntegration, 1, revoke_when_withdrawn=True)
     await gone(ready, 15, state=ISSUED, kept=5)
 
-    async with ready.reading() as connection:
-        counts = await withdrawals(connection, now=NOW)
+    (loss,) = (await withdrawn_among(ready, audit.ISSUED_AND_VALID, portal_ids=[PORTAL], now=NOW)).lost
 
-    (loss,) = counts.lost
-    assert (loss.portal_id, loss.missing, loss.awards, counts.by_deletion) == (PORTAL, 15, 20, ())
+    assert (loss.portal_id, loss.missing, loss.awards) == (PORTAL, 15, 20)
     assert (await issued_without_award(ready), await to_be_revoked(ready)) == ([], [])
 
 
@@ -320,10 +309,9 @@ async def test_badges_that_ended_at_credly_are_not_counted_as_lost(ready: Databa
     for row in (await ledger(ready))[:10]:
         await change(ready, BadgeIssuance, row.id, credly_state="revoked")
 
-    async with ready.reading() as connection:
-        counts = await withdrawals(connection, now=NOW)
+    found = await withdrawn_among(ready, audit.ISSUED_AND_VALID, portal_ids=[PORTAL], now=NOW)
 
-    assert (counts.lost, counts.by_deletion) == ((), (PORTAL,))
+    assert (len(found.ids), found.lost) == (5, ())
 
 
 async def test_a_portal_that_is_connected_after_its_awards_were_lost_issues_what_waits(ready: Database) -> None:
@@ -338,10 +326,9 @@ async def test_a_portal_that_is_connected_after_its_awards_were_lost_issues_what
 async def test_where_no_connection_is_set_so_nothing_is_counted(ready: Database) -> None:
     await gone(ready, 15)
 
-    async with ready.reading() as connection:
-        counts = await withdrawals(connection, now=NOW)
+    found = await withdrawn_among(ready, portal_ids=[PORTAL], now=NOW)
 
-    assert (counts.by_deletion, counts.lost) == ((), ())
+    assert (found.ids, found.lost) == ([], ())
 
 
 async def test_the_table_emptied_as_a_whole_cancels_nothing(ready: Database) -> None:

@@ -157,7 +157,7 @@ async def _hold(case: str, opened: AbstractAsyncContextManager[Database], monkey
     monkeypatch.setenv("LAUREL_LOOKUP_GRACE", "600" if endpoint == "issue-lagging" else "0")
     settings.cache_clear()
     clock = Clock()
-    with without_prefect(clock):
+    with without_prefect():
         async with opened as database, academy(database, clock) as laurels:
             await DAYS[endpoint](laurels, Troubles([kinds[name] for name in names], how))
     people = dict(zip(PEOPLE, names, strict=False)) if how == "each" else ""

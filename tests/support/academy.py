@@ -9,7 +9,7 @@ from demo.credly_data import invented_id, settings_rows
 from demo.platform_data import platform_rows
 from models.integrations import CredlyConnection
 from models.migrate import create_platform_tables, migrate
-from models.platform import AchievementAward, Portal
+from models.platform.tables import AchievementAward, Portal
 from models.tables import table
 from tests.support.world import World
 
@@ -24,9 +24,8 @@ class Academy(World):
         platform = platform_rows(now=moment)
         del platform[AchievementAward]
         connections = settings_rows(now=moment, base_url=self.base_url)[CredlyConnection]
-        async with self.database.writing() as connection:
-            for model, rows in (platform | {CredlyConnection: connections}).items():
-                await connection.execute(insert(table(model)), rows)
+        for model, rows in (platform | {CredlyConnection: connections}).items():
+            await self.do(insert(table(model)).values(rows))
 
     async def enable(self, achievement_id: str = "", **changes: Any) -> None:
         await super().enable(achievement_id, badge_template_id=template_of(achievement_id), **changes)

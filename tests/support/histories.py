@@ -13,6 +13,7 @@ def row(state: IssuanceState = IssuanceState.PENDING, **changes: Any) -> LedgerR
     values: dict[str, Any] = {
         "issuance_id": 1,
         "badge_template_id": "t-1",
+        "portal_id": "northwind",
         "origin": Origin.AWARD,
         "not_before": AWARDED,
         "planned_at": AWARDED,

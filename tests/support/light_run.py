@@ -4,21 +4,20 @@ Every part that decides, stores or speaks to Credly is the real one; what is lef
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
-from datetime import datetime, timedelta, tzinfo
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Concatenate
 
 import pytest
 from prefect import State
 from prefect.logging import disable_run_logger
 from prefect.states import Completed
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from models.database import Answer, Database
+from models.database import Answer, Database, Given
 from rules.reasons import Reason
-from tasks import by_hand, drain, resources
+from tasks import by_hand, drain
 from tasks.by_hand import Asked, issue_by_hand
 from tasks.check import check_organization
 from tasks.dispatch import organizations_with_work
@@ -26,6 +25,7 @@ from tasks.issue import issue_batch
 from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
 from tasks.retrying import TryAgain
 from tasks.runtime.organization import TokenNotUsable, open_organization
+from tasks.runtime.run import Run, current_run
 
 
 class Killed(BaseException):
@@ -44,17 +44,12 @@ class MortalDatabase(Database):
         """Say whether its moment has come."""
         return self._left is not None and self._left < 0
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Open a write transaction, unless this is the moment to die."""
+    async def write(
+        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
+    ) -> Answer:
+        """Write, unless this is the moment to die."""
         with self._moment():
-            async with super().writing() as connection:
-                yield connection
-
-    async def write(self, work: Callable[[Connection], Answer]) -> Answer:
-        """Write in one go, unless this is the moment to die. On PostgreSQL that is `writing`, which counts it."""
-        with self._moment() if self.engine.dialect.name == "sqlite" else nullcontext():
-            return await super().write(work)
+            return await super().write(work, *args, **kwargs)
 
     @contextmanager
     def _moment(self) -> Iterator[None]:
@@ -75,23 +70,22 @@ class Clock:
     def __init__(self) -> None:
         self.moved = timedelta()
 
-    def now(self, zone: tzinfo | None = None) -> datetime:
+    def now(self) -> datetime:
         """Return the moment that Laurel takes for the present one."""
-        return datetime.now(zone) + self.moved
+        return datetime.now(UTC) + self.moved
 
 
 @contextmanager
-def without_prefect(clock: Clock) -> Iterator[None]:
-    """Let task runs be plain calls, and let the clock be read where Laurel reads it."""
+def without_prefect() -> Iterator[None]:
+    """Let task runs be plain calls."""
     with pytest.MonkeyPatch.context() as patch, disable_run_logger():
         patch.setattr(drain, "run_issue_batch", _issue_batch)
         patch.setattr(by_hand, "run_issue_batch", _issue_batch)
         patch.setattr(by_hand, "started_by", _somebody)
-        patch.setattr(resources, "datetime", clock)
         yield
 
 
-async def _issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
+async def _issue_batch(_run: Run, issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
     with suppress(TryAgain):  # a later run takes it up
         await issue_batch.fn(issuance_ids, title, by_hand=by_hand)
     return Completed()
@@ -101,26 +95,31 @@ async def _somebody() -> str:
     return "the model"
 
 
-async def light_run(database: Database) -> None:
+async def light_run(run: Run) -> None:
     """Do what `reconcile` does, without Prefect."""
-    resources._database.set(database)
-    await plan_issuances.fn()
-    await sweep_everything.fn()
+    await light_plan(run)
     await look_again_at_failed.fn()
     for due in await organizations_with_work.fn():
         try:
-            async with open_organization(due):
+            async with open_organization(run, due) as organization:
                 await check_organization.fn()
-                await drain.drain(limit=None)
-                await drain.block_rest()
+                await drain.drain(run, organization, limit=None)
+                await drain.block_rest(run, organization)
         except TokenNotUsable:
-            await drain.block_everything(due, Reason.TOKEN_MISSING)
+            await drain.block_everything(run, due, Reason.TOKEN_MISSING)
 
 
-async def light_issue(database: Database, asked: Asked) -> None:
+async def light_plan(run: Run) -> None:
+    """Plan as `reconcile` does, without Prefect; nothing is issued."""
+    current_run.set(run)
+    await plan_issuances.fn()
+    await sweep_everything.fn()
+
+
+async def light_issue(run: Run, asked: Asked) -> None:
     """Do what `issue-badge` does, without Prefect."""
-    resources._database.set(database)
-    await issue_by_hand(asked)
+    current_run.set(run)
+    await issue_by_hand(run, asked)
 
 
 async def until_killed(work: Any) -> bool:

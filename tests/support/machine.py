@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,16 +20,26 @@ from prefect.blocks.system import Secret
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import AchievementAward, User, UserEmail
+from models.platform.tables import AchievementAward, User, UserEmail
 from rules.choices import EarnedAgain as Again
 from rules.choices import EvidenceChoices, IfBadgeExists, Locale, Mistake
 from rules.facts import Expiry
-from tasks import resources
+from settings import settings
 from tasks.by_hand import Asked
 from tasks.connecting import disconnect
 from tasks.enabling import Wish, disable, enable, pause
+from tasks.runtime.run import Run
 from tests.support import factories
-from tests.support.light_run import Clock, MortalDatabase, light_issue, light_run, until_killed, without_prefect
+from tests.support.foretold import foretold
+from tests.support.light_run import (
+    Clock,
+    MortalDatabase,
+    light_issue,
+    light_plan,
+    light_run,
+    until_killed,
+    without_prefect,
+)
 from tests.support.resent import sent_blindly
 from tests.support.standin import Standin
 
@@ -145,8 +155,9 @@ class LaurelMachine(RuleBasedStateMachine):
         self.clock, self.allowed = Clock(), set[Pair]()
         self._stack, self._runner = ExitStack(), asyncio.Runner()
         self._async_stack = AsyncExitStack()
-        self._stack.enter_context(without_prefect(self.clock))
+        self._stack.enter_context(without_prefect())
         self.database: Database = self.do(self._async_stack.enter_async_context(self.surroundings.open_database()))
+        self.laurel = Run(settings(), self.database, self.clock.now)
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self._runner.run(work)
@@ -227,23 +238,23 @@ class LaurelMachine(RuleBasedStateMachine):
         self.do(self._enable(achievement, TEMPLATES[achievement][template], days=days))
 
     def disable(self, achievement: str) -> None:
-        self.do(self._ask(lambda: disable(achievement)))
+        self.do(self._ask(lambda: disable(self.laurel, achievement)))
 
     def pause_or_resume(self, achievement: str, paused: bool) -> None:
-        self.do(self._ask(lambda: pause(achievement, paused=paused)))
+        self.do(self._ask(lambda: pause(self.laurel, achievement, paused=paused)))
 
     def connect_or_disconnect(self, portal: str, connected: bool) -> None:
         there = any(row.portal_id == portal for row in self._rows(CredlyConnection))
         if connected and not there:
             self.do(self._connect(portal))
         elif there and not connected:
-            self.do(self._ask(lambda: disconnect(portal)))
+            self.do(self._ask(lambda: disconnect(self.laurel, portal)))
 
     def issue_by_hand(self, user: str, achievement: str, replace: bool) -> None:
         self._allow()
         self.allowed.add((user, achievement))
         self.tried["asked for by hand"] += 1
-        self.do(self._ask(lambda: light_issue(self.database, self._asked(user, achievement, replace=replace))))
+        self.do(self._ask(lambda: light_issue(self.laurel, self._asked(user, achievement, replace=replace))))
 
     def let_the_token_end(self, portal: str) -> None:
         self._put_token(portal, expires_at="2020-01-01T00:00:00Z")
@@ -260,7 +271,17 @@ class LaurelMachine(RuleBasedStateMachine):
     def run(self, awards: list[Pair], troubles: list[dict[str, Any]]) -> None:
         self._prepare(awards, troubles)
         self.tried["runs"] += 1
-        self.do(light_run(self.database))
+        self._plan_what_was_foretold()
+        self.do(light_run(self.laurel))
+
+    def _plan_what_was_foretold(self) -> None:
+        pairs = [(user, achievement) for user in USERS for achievement in PORTAL_OF]
+        told = [self.do(foretold(self.database, *pair, now=self.now())) for pair in pairs]
+        self.do(light_plan(self.laurel))
+        rows = self._rows(BadgeIssuance)
+        for each in told:
+            each.hold_against(rows)
+            self.tried[f"foretold {each.cause}"] += 1
 
     @rule(awards=newly_awarded, troubles=troubles, writes=st.integers(0, 12), after=st.booleans())
     def run_and_die(self, awards: list[Pair], troubles: list[dict[str, Any]], writes: int, after: bool) -> None:
@@ -271,8 +292,8 @@ class LaurelMachine(RuleBasedStateMachine):
     def several_at_once(self, awards: list[Pair], troubles: list[dict[str, Any]], by_hand: list[Pair]) -> None:
         self._prepare(awards, troubles)
         self.allowed |= set(by_hand)
-        asked = [partial(light_issue, self.database, self._asked(*pair)) for pair in by_hand * 2]
-        work = [light_run(self.database), light_run(self.database), *map(self._ask, asked)]
+        asked = [partial(light_issue, self.laurel, self._asked(*pair)) for pair in by_hand * 2]
+        work = [light_run(self.laurel), light_run(self.laurel), *map(self._ask, asked)]
         self.tried["at once"] += len(work)
         self.do(_together(work))
 
@@ -300,7 +321,7 @@ class LaurelMachine(RuleBasedStateMachine):
         for _ in range(4):
             self.let_time_pass(1500)
             self._allow()
-            self.do(light_run(self.database))
+            self.do(light_run(self.laurel))
         self.nobody_has_a_badge_twice()
         self._check_the_end()
         assert sent_blindly(self.standin.requests()) == []
@@ -328,7 +349,7 @@ class LaurelMachine(RuleBasedStateMachine):
     # Helpers
 
     def now(self) -> datetime:
-        return self.clock.now(UTC)
+        return self.clock.now()
 
     def _rows(self, model: Any) -> list[Any]:
         return list(self.do(factories.rows_of(self.database, model)))
@@ -377,7 +398,6 @@ class LaurelMachine(RuleBasedStateMachine):
 
     async def _ask(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Do what a person asks for; what is refused with a sentence changes nothing."""
-        resources._database.set(self.database)
         try:
             await work()
         except Mistake:
@@ -405,12 +425,12 @@ class LaurelMachine(RuleBasedStateMachine):
             earned_again=Again.REFUSE,
             cap=100,
         )
-        await self._ask(lambda: enable(achievement, wish))
+        await self._ask(lambda: enable(self.laurel, achievement, wish))
 
     async def _mortal_run(self, writes: int, *, after: bool) -> bool:
         database = MortalDatabase(self.database.url, writes_left=writes, dies_after=after)
         try:
-            return await until_killed(light_run(database))
+            return await until_killed(light_run(Run(self.laurel.settings, database, self.clock.now)))
         finally:
             await database.dispose()
             gc.collect()  # as the system closes what a dead process had open, with its locks

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -18,15 +18,16 @@ from models.claiming import DueOrganization
 from models.database import Database
 from models.integrations import CredlyConnection
 from models.ledger import BadgeIssuance, IssuanceAttempt
-from models.platform import AchievementAward
+from models.platform.tables import AchievementAward
 from models.retry_failed import Selection
 from models.tables import table
 from rules.choices import Mistake
 from rules.reasons import CONNECTION_REASONS
-from tasks import resources
+from settings import settings
 from tasks.audit import audit_organization
 from tasks.people import asking
 from tasks.revoke import revoke_withdrawn
+from tasks.runtime.run import Run, current_run
 from tests.support import factories
 from tests.support.light_run import Clock, light_run
 from tests.support.misbehaving_server import Exchange, MisbehavingServer, Trouble, serving
@@ -53,6 +54,11 @@ class Academy:
     wrong: list[str] = field(default_factory=list)
     at_work: str = ""
 
+    @property
+    def laurel(self) -> Run:
+        """A run of Laurel that begins now."""
+        return Run(settings(), self.database, self.clock.now)
+
     def find(self, promise: str, what: object) -> None:
         """Note that a promise is broken."""
         self.wrong.append(f"{promise}: {self.at_work}: {what}")
@@ -63,7 +69,7 @@ class Academy:
             ("southwind", SOUTHWIND, "crane"),
         ):
             await factories.an_achievement(self.database, achievement, portal=portal)
-            enabled = self.clock.now(UTC) - timedelta(days=400)
+            enabled = self.clock.now() - timedelta(days=400)
             await factories.an_integration(
                 self.database,
                 achievement=achievement,
@@ -95,20 +101,18 @@ class Academy:
         return users
 
     async def award(self, *users: str, achievement: str = "forklift") -> None:
-        moment = self.clock.now(UTC) - timedelta(seconds=1)
+        moment = self.clock.now() - timedelta(seconds=1)
         for user in users:
             await factories.an_award(self.database, user=user, achievement=achievement, awarded_at=moment)
 
     async def withdraw(self, *users: str) -> None:
         awards = table(AchievementAward)
         mine = awards.c.user_id.in_(users)
-        async with self.database.writing() as connection:
-            await connection.execute(update(awards).where(mine).values(withdrawn_at=self.clock.now(UTC)))
+        await factories.do(self.database, update(awards).where(mine).values(withdrawn_at=self.clock.now()))
 
     async def end_tokens_soon(self) -> None:
         """As far as is known: then Credly is asked again."""
-        async with self.database.writing() as connection:
-            await connection.execute(update(table(CredlyConnection)).values(token_ends_at=self.clock.now(UTC)))
+        await factories.do(self.database, update(table(CredlyConnection)).values(token_ends_at=self.clock.now()))
 
     async def ledger(self) -> list[Any]:
         return list(await factories.rows_of(self.database, BadgeIssuance))
@@ -118,14 +122,14 @@ class Academy:
     async def run(self, what: str, *, most: int = 0) -> None:
         """Run reconcile, and check what holds after each run."""
         with self._watched(what, most=most or 30 + 10 * len(PEOPLE)):
-            await light_run(self.database)
+            await light_run(self.laurel)
         await self._check_ledger()
         self._check_never_twice()
         self._check_not_sent_blindly()
 
     async def revoke(self, what: str) -> None:
         """Revoke what is still to be revoked, as revoke-withdrawn does."""
-        resources._database.set(self.database)
+        current_run.set(self.laurel)
         with self._watched(what, most=80):
             to_be_revoked = [
                 ToBeRevoked(issuance_id=row.id, credly_badge_id=row.credly_badge_id, reason="", silent=False)
@@ -136,7 +140,7 @@ class Academy:
                 await revoke_withdrawn.fn(to_be_revoked)
 
     async def audit(self, what: str) -> None:
-        resources._database.set(self.database)
+        current_run.set(self.laurel)
         with self._watched(what, most=60):
             async with self._asking() as due:
                 await audit_organization.fn(due)
@@ -144,18 +148,16 @@ class Academy:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[DueOrganization]:
         """Open the organization; that it cannot be asked is no defect, if it is put into words."""
-        async with self.database.reading() as connection:
-            (due,) = await audit.organizations(connection, portal_id="northwind")
+        (due,) = await self.database.read(audit.organizations, portal_id="northwind")
         try:
-            async with asking(due):
+            async with asking(self.laurel, due):
                 yield due
         except Mistake as mistake:
             if any(word in str(mistake) for word in PERSONAL):
                 self.find("5 nothing personal", mistake)
 
     async def retry_failed(self) -> None:
-        async with self.database.writing() as connection:
-            await retry_failed.retry(connection, Selection(), limit=1000, now=self.clock.now(UTC))
+        await self.database.write(retry_failed.retry, Selection(), limit=1000, now=self.clock.now())
 
     def later(self, **span: float) -> None:
         self.clock.moved += timedelta(**(span or {"days": 2}))
@@ -284,7 +286,7 @@ class _Lines(logging.Handler):
 async def academy(database: Database, clock: Clock) -> AsyncIterator[Academy]:
     """Build the academy, with all people awarded."""
     server = MisbehavingServer(
-        now=lambda: clock.now(UTC),
+        now=clock.now,
         organizations={TOKENS["northwind"]: NORTHWIND, TOKENS["southwind"]: SOUTHWIND},
         templates={TEMPLATES["forklift"]: NORTHWIND, TEMPLATES["crane"]: SOUTHWIND},
     )

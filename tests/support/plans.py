@@ -5,7 +5,8 @@ from typing import Any
 
 from models.database import Database
 from models.ledger import BadgeIssuance
-from models.planning import PlanCounts, Sweep, plan, sweep
+from models.planning.planner import Sweep, plan, sweep
+from models.planning.writing import PlanCounts
 from rules.states import IssuanceState
 from tests.support.factories import (
     NOW,
@@ -21,9 +22,8 @@ NOTHING = PlanCounts()
 
 async def planned(database: Database, *, now: datetime = NOW, portal_id: str | None = None) -> PlanCounts:
     """As a run does."""
-    async with database.writing() as connection:
-        counts = await plan(connection, now=now, portal_id=portal_id)
-    return counts + await sweep(database, Sweep(now=now, portal_id=portal_id))
+    counts = await plan(database, now=now, portal_id=portal_id)
+    return counts + await sweep(database, Sweep(), now=now, portal_id=portal_id)
 
 
 async def ledger(database: Database) -> list[Any]:

@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from models.database import Database
 from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
@@ -32,11 +32,14 @@ async def fill(database: Database, *, rows: int, seed: int) -> None:
         for issuance in issuances
         for _ in range(chance.randint(0, 3))
     ]
-    async with database.writing() as connection:
+
+    def put(connection: Connection) -> None:
         if issuances:
-            await connection.execute(insert(table(BadgeIssuance)), issuances)
+            connection.execute(insert(table(BadgeIssuance)), issuances)
         if attempts:
-            await connection.execute(insert(table(IssuanceAttempt)), attempts)
+            connection.execute(insert(table(IssuanceAttempt)), attempts)
+
+    await database.write(put)
 
 
 def a_moment(chance: random.Random) -> datetime:

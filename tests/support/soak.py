@@ -1,7 +1,8 @@
 """Trying to break the promise of one badge, for as long as one likes: `make soak MINUTES=10 SEED=1`.
 
 In turns: random sequences of the model, and real runs in real processes that are stopped and killed at random
-moments. Ends with what was tried; at the first badge too many or too few it ends with how it came to that.
+moments, PostgreSQL with them. With AWARDS=2000 only the latter, with so many awards a round. Ends with what was tried;
+at the first badge too many or too few it ends with how it came to that.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from tests.support.databases import (
     migrated_postgresql,
     migrated_postgresql_database,
     migrated_sqlite,
+    restart_postgresql,
     running_postgresql,
     sqlite_database,
 )
@@ -40,6 +42,7 @@ from tests.support.standin import Standin, running_standin
 from tests.support.world import SEED, TEMPLATE, World
 
 AWARDS = 30
+_KILLED_EACH = 150  # awards: two runs are killed as often as a round has so many
 console = Console()
 
 
@@ -47,6 +50,7 @@ def main() -> int:
     """Soak for as long as it is told, and return the exit code."""
     parser = argparse.ArgumentParser(description="Tries to make Laurel issue a badge twice, or lose one.")
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--awards", type=int, default=0, help="only real processes, with so many awards a round")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     asked = parser.parse_args()
     end = time.monotonic() + asked.minutes * 60
@@ -54,9 +58,10 @@ def main() -> int:
     console.print(f"Soaking for {asked.minutes:g} minutes from seed {asked.seed}.")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="laurel-soak-")))
-        soak = Soak(stack, folder, chance)
+        soak = Soak(stack, folder, chance, awards=asked.awards or AWARDS)
         while time.monotonic() < end:
-            soak.sequences()
+            if not asked.awards:
+                soak.sequences()
             soak.processes()
             console.print(f"{max(0, end - time.monotonic()) / 60:.1f} minutes left; {_line(soak.tried)}")
     _show(soak.tried)
@@ -66,8 +71,8 @@ def main() -> int:
 class Soak:
     """What a soak works with, and the counts of what it tried."""
 
-    def __init__(self, stack: ExitStack, folder: Path, chance: random.Random) -> None:
-        self.folder, self.chance, self.tried = folder, chance, Counter[str]()
+    def __init__(self, stack: ExitStack, folder: Path, chance: random.Random, *, awards: int) -> None:
+        self.folder, self.chance, self.tried, self.awards = folder, chance, Counter[str](), awards
         self.api = stack.enter_context(running_prefect_server(folder / "prefect"))
         stack.enter_context(temporary_settings({PREFECT_API_URL: self.api}))
         self.standin: Standin = stack.enter_context(running_standin())
@@ -120,13 +125,14 @@ class Soak:
 
     async def _kill_and_recover(self, world: World, database: Database) -> None:
         await world.enable()
-        for number in range(AWARDS):
+        for number in range(self.awards):
             user = f"user-{number}"
             await world.add_user(user)
             await world.award(user)
         self.standin.settings(latency_ms=30, fault_share=0.1, fault_seed=self.chance.getrandbits(30))
-        for _ in range(3):
-            await asyncio.to_thread(self._some_running)
+        on_postgresql = database.engine.dialect.name == "postgresql"
+        for _ in range(max(3, self.awards // _KILLED_EACH)):
+            await asyncio.to_thread(self._some_running, kill_database=on_postgresql and self.chance.random() < 0.5)
             await world.end_leases()
         self.standin.settings(latency_ms=0, fault_share=0)
         await world.let_time_pass(timedelta(days=1))
@@ -134,14 +140,17 @@ class Soak:
             assert await asyncio.to_thread(process.finish) == 0, process.log.read_text()
         await self._count(world)
 
-    def _some_running(self) -> None:
-        """Let two runs go on for a while, stop one of them for a moment, and kill both."""
+    def _some_running(self, *, kill_database: bool) -> None:
+        """Let two runs go on for a while, stop one of them for a moment, and kill both; the database, too, if asked."""
         with (
             reconcile_process(self.api, self.folder, "first") as first,
             reconcile_process(self.api, self.folder, "second") as second,
         ):
             time.sleep(self.chance.uniform(2, 9))  # nothing is waited for: any moment is a good one
             self._pause(first)
+            if kill_database:
+                restart_postgresql(self.postgresql, mode="immediate")
+                self.tried["databases killed"] += 1
             second.kill()
             time.sleep(self.chance.uniform(0, 1))
         self.tried["processes killed"] += 2
@@ -156,7 +165,7 @@ class Soak:
     async def _count(self, world: World) -> None:
         rows, badges, mails = await world.ledger(), self.standin.badges(), self.standin.mails()
         assert {row.state for row in rows} == {"issued"}, Counter((row.state, row.reason) for row in rows)
-        assert len(rows) == len(badges) == len(mails) == AWARDS, (len(rows), len(badges), len(mails))
+        assert len(rows) == len(badges) == len(mails) == self.awards, (len(rows), len(badges), len(mails))
         assert {row.credly_badge_id for row in rows} == {badge["id"] for badge in badges}
         assert sent_blindly(self.standin.requests()) == []
         assert await world.rows(IssuanceAttempt)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlmodel import SQLModel
 
 from credly.client import CredlyClient
@@ -16,7 +16,7 @@ from credly.wire import BadgeRequest
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform import (
+from models.platform.tables import (
     Achievement,
     AchievementAward,
     Company,
@@ -27,6 +27,8 @@ from models.platform import (
 )
 from models.tables import table
 from settings import settings
+from tasks.runtime.run import Run, current_run
+from tests.support.light_run import Clock
 
 ORGANIZATION = "0a0a0a0a-0000-4000-8000-000000000001"
 TEMPLATE = "7e7e7e7e-0000-4000-8000-000000000001"
@@ -94,17 +96,17 @@ class World:
         await self.add(CredlyConnection, portal_id=portal_id, **values | changes)
 
     async def disconnect(self) -> None:
-        await self._do(delete(table(CredlyConnection)))
+        await self.do(delete(table(CredlyConnection)))
 
     async def change_connection(self, **changes: Any) -> None:
-        await self._do(update(table(CredlyConnection)).values(**changes))
+        await self.do(update(table(CredlyConnection)).values(**changes))
 
     async def change_integration(self, **changes: Any) -> None:
-        await self._do(update(table(CredlyIntegration)).values(**changes))
+        await self.do(update(table(CredlyIntegration)).values(**changes))
 
     async def connection(self) -> Any:
-        async with self.database.reading() as connection:
-            return (await connection.execute(select(table(CredlyConnection)))).one()
+        (row,) = await self.read(select(table(CredlyConnection)))
+        return row
 
     async def enable(self, achievement_id: str = "forklift", **changes: Any) -> None:
         plain = CredlyIntegration(
@@ -117,18 +119,18 @@ class World:
     async def forget(self, achievement_id: str) -> None:
         """As when the platform deletes an achievement and its awards, and nobody has disabled Credly before."""
         awards, achievements = table(AchievementAward), table(Achievement)
-        await self._do(delete(awards).where(awards.c.achievement_id == achievement_id))
-        await self._do(delete(achievements).where(achievements.c.id == achievement_id))
+        await self.do(delete(awards).where(awards.c.achievement_id == achievement_id))
+        await self.do(delete(achievements).where(achievements.c.id == achievement_id))
 
     async def change_template(self, achievement_id: str, badge_template_id: str) -> None:
         mine = table(CredlyIntegration).c.achievement_id == achievement_id
-        await self._do(update(table(CredlyIntegration)).where(mine).values(badge_template_id=badge_template_id))
+        await self.do(update(table(CredlyIntegration)).where(mine).values(badge_template_id=badge_template_id))
 
     async def withdraw_all(self) -> None:
-        await self._do(update(table(AchievementAward)).values(withdrawn_at=datetime.now(UTC)))
+        await self.do(update(table(AchievementAward)).values(withdrawn_at=datetime.now(UTC)))
 
     async def disable(self) -> None:
-        await self._do(delete(table(CredlyIntegration)))
+        await self.do(delete(table(CredlyIntegration)))
 
     async def award(self, user_id: str, *, achievement_id: str = "forklift", **changes: Any) -> str:
         self.awards += 1
@@ -146,14 +148,13 @@ class World:
         return await self.rows(BadgeIssuance)
 
     async def rows(self, model: type[SQLModel]) -> list[Any]:
-        async with self.database.reading() as connection:
-            return list(await connection.execute(select(table(model)).order_by(table(model).c.id)))
+        return await self.read(select(table(model)).order_by(table(model).c.id))
 
     async def end_leases(self) -> None:
         """As when those who hold claims have been silent for longer than a lease."""
         moment = datetime.now(UTC) - timedelta(seconds=1)
         leased = table(BadgeIssuance).c.state == "issuing"
-        await self._do(update(table(BadgeIssuance)).where(leased).values(lease_until=moment))
+        await self.do(update(table(BadgeIssuance)).where(leased).values(lease_until=moment))
 
     async def let_time_pass(self, span: timedelta) -> None:
         """As when so much time has passed: whatever waits has waited that much longer."""
@@ -163,7 +164,7 @@ class World:
                 await self.change_row(row.id, **{column.name: row.not_before - span})
 
     async def change_row(self, issuance_id: int, **changes: Any) -> None:
-        await self._do(update(table(BadgeIssuance)).where(table(BadgeIssuance).c.id == issuance_id).values(**changes))
+        await self.do(update(table(BadgeIssuance)).where(table(BadgeIssuance).c.id == issuance_id).values(**changes))
 
     async def replace_elsewhere(self, badge_id: str) -> None:
         request = BadgeRequest(badge_template_id=TEMPLATE, issued_at=datetime.now(UTC), **_ADA)
@@ -186,21 +187,26 @@ class World:
         await self.connect("second", organization_id="0b0b0b0b-0000-4000-8000-000000000002", **connection)
 
     async def row(self, model: type[SQLModel], key: str) -> Mapping[str, Any]:
-        async with self.database.reading() as connection:
-            found = await connection.execute(select(table(model)).where(table(model).c.id == key))
-            return dict(found.one()._mapping)
+        (found,) = await self.read(select(table(model)).where(table(model).c.id == key))
+        return dict(found._mapping)
 
     async def change(self, model: type[SQLModel], key: str, **changes: Any) -> None:
-        await self._do(update(table(model)).where(table(model).c.id == key).values(**changes))
+        await self.do(update(table(model)).where(table(model).c.id == key).values(**changes))
 
     def configure(self, monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
         for name, value in values.items():
             monkeypatch.setenv(f"LAUREL_{name}", value)
         settings.cache_clear()
 
-    async def add(self, model: type[SQLModel], **values: Any) -> None:
-        await self._do(insert(table(model)).values(**values))
+    def set_clock(self, clock: Clock) -> None:
+        """Let all flows of the test work within one run, as it is configured now, that has this clock."""
+        current_run.set(Run(settings(), self.database, clock.now))
 
-    async def _do(self, statement: Any) -> None:
-        async with self.database.writing() as connection:
-            await connection.execute(statement)
+    async def add(self, model: type[SQLModel], **values: Any) -> None:
+        await self.do(insert(table(model)).values(**values))
+
+    async def read(self, query: Any) -> list[Any]:
+        return await self.database.read(lambda connection: list(connection.execute(query)))
+
+    async def do(self, statement: Any) -> None:
+        await self.database.write(Connection.execute, statement)

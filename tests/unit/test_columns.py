@@ -8,7 +8,7 @@ from sqlalchemy.engine import Dialect
 import models
 from models.base import laurel_metadata
 from models.columns import UtcDateTime, enum_by_value, own_id
-from models.platform import platform_metadata
+from models.platform.tables import platform_metadata
 from rules.states import IssuanceState
 
 assert models

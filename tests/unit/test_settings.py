@@ -19,25 +19,28 @@ def _read_anew() -> Iterator[None]:
 
 
 def test_without_any_setting_a_file_beside_the_checkout_is_the_database() -> None:
-    assert Settings().database_url == f"sqlite+aiosqlite:///{DEFAULT_DATABASE}"
+    assert Settings().database_url == f"sqlite:///{DEFAULT_DATABASE}"
     assert DEFAULT_DATABASE.parts[-2:] == (".laurel", "laurel.db")
 
 
 @pytest.mark.parametrize(
     ("given", "used"),
     [
-        ("sqlite:////tmp/x.db", "sqlite+aiosqlite:////tmp/x.db"),
-        ("sqlite+aiosqlite:///x.db", "sqlite+aiosqlite:///x.db"),
-        ("postgresql://laurel@db/platform", "postgresql+asyncpg://laurel@db/platform"),
-        ("postgres://laurel@db/platform", "postgresql+asyncpg://laurel@db/platform"),
-        ("postgresql+asyncpg://laurel@db/platform", "postgresql+asyncpg://laurel@db/platform"),
+        ("sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
+        ("sqlite+aiosqlite:///x.db", "sqlite:///x.db"),
+        ("postgresql://laurel@db/platform", "postgresql+psycopg://laurel@db/platform"),
+        ("postgres://laurel@db/platform", "postgresql+psycopg://laurel@db/platform"),
+        ("postgresql+psycopg://laurel@db/platform", "postgresql+psycopg://laurel@db/platform"),
+        ("postgresql+asyncpg://laurel@db/platform", "postgresql+psycopg://laurel@db/platform"),
+        ("postgresql+asyncpg://db/x?a=b&ssl=require", "postgresql+psycopg://db/x?a=b&sslmode=require"),
+        ("postgresql://ssl=:x@db/x?sslmode=verify-full", "postgresql+psycopg://ssl=:x@db/x?sslmode=verify-full"),
     ],
 )
 def test_a_plain_address_gets_its_driver(given: str, used: str) -> None:
     assert Settings(database_url=given).database_url == used
 
 
-@pytest.mark.parametrize("url", ["mysql://db/platform", "postgresql+psycopg://db/platform", "", "laurel.db"])
+@pytest.mark.parametrize("url", ["mysql://db/platform", "postgresql+pg8000://db/platform", "", "laurel.db"])
 def test_another_database_is_refused_with_what_is_understood(url: str) -> None:
     with pytest.raises(ValidationError, match="must start with sqlite:/// or postgresql://"):
         Settings(database_url=url)

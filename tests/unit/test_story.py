@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from rules.history import Answer, Award, History, Integration, LedgerRow
+from rules.history import Answer, History, Integration, LedgerRow
+from rules.ledger.eligibility import Award
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
 from rules.story import Cause, answer
@@ -23,6 +24,7 @@ def told(*rows: LedgerRow, **changes: Any) -> Answer:
     values: dict[str, Any] = {
         "portal_id": "northwind",
         "connected_at": ENABLED,
+        "connected_portals": frozenset({"northwind"} if changes.get("connected_at", ENABLED) else ()),
         "integration": HERE,
         "awards": (AWARD,),
         "present_fingerprint": "f-1",
@@ -39,6 +41,8 @@ HELD = Integration(badge_template_id="t-1", enabled_at=ENABLED, held_at=NOW)
 OTHER = Integration(badge_template_id="t-2", enabled_at=ENABLED)
 LATE = Integration(badge_template_id="t-1", enabled_at=NOW)
 REACHING = Integration(badge_template_id="t-1", enabled_at=NOW, issue_since=ENABLED)
+REPLACING = Integration(badge_template_id="t-1", enabled_at=ENABLED, replaces=True)
+AGAIN = (AWARD, Award(award_id="a-2", awarded_at=NOW - timedelta(hours=1)))
 NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
 
 
@@ -81,12 +85,19 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
         ((row(ISSUED),), {"awards": (GONE,)}, Cause.AWARD_GONE, "but the award was withdrawn afterwards."),
         ((row(ISSUED, origin=Origin.BY_HAND),), {"awards": ()}, Cause.HAS_BADGE, "ada has the badge"),
         ((row(ISSUED),), {"integration": OTHER}, Cause.HAS_BADGE, "ada has the badge"),
+        (
+            (row(ISSUED, awarded_at=AWARDED),),
+            {"integration": REPLACING, "awards": AGAIN},
+            Cause.TO_BE_REPLACED,
+            "again",
+        ),
+        ((row(ISSUED, awarded_at=AWARDED),), {"awards": AGAIN}, Cause.HAS_BADGE, "ada has the badge"),
         ((row(ISSUED),), {"awards": ()}, Cause.HAS_BADGE, "The platform has no row of its award any more"),
-        ((row(ISSUED),), {"awards": (), "deletion_withdraws": True}, Cause.AWARD_GONE, "withdrawn afterwards."),
+        ((row(ISSUED),), {"awards": (), "deletions_count": {"northwind"}}, Cause.AWARD_GONE, "withdrawn afterwards."),
         ((row(ISSUED, award_id="a-2"),), {"awards": (GONE,)}, Cause.HAS_BADGE, "ada has the badge"),
         ((row(ISSUED, award_id="a-1"),), {"awards": (GONE,)}, Cause.AWARD_GONE, "withdrawn afterwards."),
         ((row(ISSUED, award_id="a-2", awarded_at=AWARDED),), {"awards": (GONE,)}, Cause.AWARD_GONE, "withdrawn"),
-        ((row(),), {"awards": (), "deletion_withdraws": True}, Cause.TO_BE_CANCELLED, "The award was withdrawn"),
+        ((row(),), {"awards": (), "deletions_count": {"northwind"}}, Cause.TO_BE_CANCELLED, "The award was withdrawn"),
         # blocked
         ((row(BLOCKED, reason=Reason.TOKEN_REFUSED),), {}, Cause.BLOCKED, "Credly refused the portal's token"),
         ((row(BLOCKED, reason=Reason.PORTAL_NOT_CONNECTED),), {}, Cause.TAKEN_UP, "which is connected since "),

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from models.ledger import AttemptKind, AttemptOutcome
-from rules.history import Award, History, Integration
+from rules.history import History, Integration
+from rules.ledger.eligibility import Award
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
 from rules.timeline import ANSWERS, CALLS, in_words, timeline

@@ -1,13 +1,12 @@
-"""How far planning has come: up to which moment awards were looked at, and the place that each round has reached."""
+"""How far planning has come: up to which moment awards were looked at, and the cursor of each round."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import Field
 
 from models.base import LaurelTable
@@ -24,7 +23,7 @@ class Round(StrEnum):
 
 
 class PlanningProgress(LaurelTable, table=True):
-    """The place of one round. `rows_looked_through` so far, `last_round` in the whole round before, `moved_at` when."""
+    """The cursor of a round: `rows_looked_through` so far, `last_round` in the whole round before, `moved_at` when."""
 
     __tablename__ = "planning_progress"
     id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
@@ -41,7 +40,7 @@ rounds = table(PlanningProgress)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Cursor:
     """Where a round goes on: after this achievement and user, or after this issuance."""
 
     after_achievement: str = ""
@@ -51,28 +50,27 @@ class Place:
     last_round: int = 0
     moved_at: datetime | None = None
 
-    def moved(self, *, rows: int, after: dict[str, Any] | None) -> "Place":
-        """Return the place after so many rows more; without `after` the round has ended and begins anew."""
+    def moved(self, *, rows: int, after: dict[str, Any] | None) -> "Cursor":
+        """Return the cursor after so many rows more; without `after` the round has ended and starts over."""
         so_far = self.rows_looked_through + rows
         if after is None:
-            return Place(last_round=so_far)
-        return Place(**after, rows_looked_through=so_far, last_round=self.last_round)
+            return Cursor(last_round=so_far)
+        return Cursor(**after, rows_looked_through=so_far, last_round=self.last_round)
 
 
-async def place_of(connection: AsyncConnection, which: Round) -> Place:
-    """Return where a round stands, and hold it until the transaction ends, so that two runs share a round's work."""
-    query = select(rounds).where(rounds.c.round == which).with_for_update()
-    row = (await connection.execute(query)).one_or_none()
+def cursor_of(connection: Connection, which: Round) -> Cursor:
+    """Return how far a round has come."""
+    row = connection.execute(select(rounds).where(rounds.c.round == which)).one_or_none()
     if row is None:
-        return Place()
-    return Place(**{name: getattr(row, name) for name in Place.__dataclass_fields__})
+        return Cursor()
+    return Cursor(**{name: getattr(row, name) for name in Cursor.__dataclass_fields__})
 
 
-async def put_place(connection: AsyncConnection, which: Round, place: Place, *, now: datetime) -> None:
-    """Keep where a round stands at this moment."""
-    values = {name: getattr(place, name) for name in Place.__dataclass_fields__} | {"moved_at": now}
-    changed = await connection.execute(update(rounds).where(rounds.c.round == which).values(**values))
+def put_cursor(connection: Connection, which: Round, cursor: Cursor, *, now: datetime) -> None:
+    """Keep how far a round has come at this moment."""
+    values = {name: getattr(cursor, name) for name in Cursor.__dataclass_fields__} | {"moved_at": now}
+    changed = connection.execute(update(rounds).where(rounds.c.round == which).values(**values))
     if not changed.rowcount:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         made = dialect.insert(rounds).values(round=which, **values)
-        await connection.execute(made.on_conflict_do_update(index_elements=[rounds.c.round], set_=values))
+        connection.execute(made.on_conflict_do_update(index_elements=[rounds.c.round], set_=values))

@@ -1,0 +1,1 @@
+"""Planning: which awards are looked at, what the ledger has of them, and what is written."""

@@ -1,0 +1,94 @@
+"""Awards whose rows are gone from the platform: in which portals that counts as a withdrawal."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, or_
+
+from models.database import Database
+from models.ledger import BadgeIssuance
+from models.planning.pairs import Setup, issuances_behind
+from models.platform.awards import Key, awards_of
+from models.tables import table
+from rules.ledger.eligibility import Award, Issuance, Pair, is_missing
+from rules.states import IssuanceState, Origin
+from rules.withdrawal import Loss
+
+issuances = table(BadgeIssuance)
+_AT_A_TIME = 5_000
+VALID_AT_CREDLY: ColumnElement[bool] = or_(
+    issuances.c.credly_state.is_(None), issuances.c.credly_state.in_(["pending", "accepted"])
+)
+_COUNTED = and_(
+    issuances.c.origin == Origin.AWARD,
+    issuances.c.state != IssuanceState.CANCELLED,
+    or_(issuances.c.state != IssuanceState.ISSUED, VALID_AT_CREDLY),
+)
+
+
+class Deletions:
+    """Finds the portals in which a missing award counts, and those that have lost too many at once for that.
+
+    A portal is looked at where an award is missing, and again where more are missing than were counted then: its
+    awards may be reloaded at this moment.
+    """
+
+    def __init__(self, database: Database, setup: Setup, *, now: datetime) -> None:
+        self._database, self._setup, self._now = database, setup, now
+        self._losses: dict[str, Loss] = {}
+        self._seen = Counter[str]()
+
+    @property
+    def lost(self) -> tuple[Loss, ...]:
+        """The portals of whose awards too many are missing, so that none counts as withdrawn by that."""
+        return tuple(loss for _, loss in sorted(self._losses.items()) if loss.is_large)
+
+    async def counting(
+        self, rows: Mapping[Key, Sequence[Issuance]], awards: Mapping[Key, Sequence[Award]]
+    ) -> frozenset[str]:
+        """Return the portals of these rows in which a missing award counts as withdrawn."""
+        missing = Counter(
+            row.portal_id
+            for key, of_key in rows.items()
+            for row in of_key
+            if row.portal_id in self._setup.deletions_may_count and _misses(row, awards.get(key, ()))
+        )
+        self._seen += missing
+        doubtful = [
+            each for each in missing if each not in self._losses or self._seen[each] > self._losses[each].missing
+        ]
+        if doubtful:
+            self._losses |= await losses_of(self._database, portal_ids=doubtful, now=self._now)
+            self._seen = Counter({key: count for key, count in self._seen.items() if key not in doubtful})
+        return frozenset(portal for portal in missing if not self._losses[portal].is_large)
+
+
+async def large_losses(database: Database, *, portal_ids: Collection[str] | None = None, now: datetime) -> list[Loss]:
+    """Return the portals (of these, if given) of whose awards too many are missing from the platform at once."""
+    losses = await losses_of(database, portal_ids=portal_ids, now=now)
+    return [loss for _, loss in sorted(losses.items()) if loss.is_large]
+
+
+async def losses_of(database: Database, *, portal_ids: Collection[str] | None, now: datetime) -> dict[str, Loss]:
+    """Count the awards behind the portals' issuances, and those of them that the platform has not, in one pass."""
+    of_portals = [] if portal_ids is None else [issuances.c.portal_id.in_(portal_ids)]
+    missing, counted = Counter[str](), Counter[str]()
+    after, full = 0, True
+    while full:
+        rows = await database.read(issuances_behind, after, _COUNTED, *of_portals, size=_AT_A_TIME, whole=True)
+        awards = await database.platform.read(awards_of, _keys(rows), now=now)
+        missing.update(row.portal_id for key, row in rows if _misses(row, awards[key]))
+        counted.update(row.portal_id for _, row in rows)
+        full = len(rows) == _AT_A_TIME
+        after = rows[-1][1].issuance_id if rows else after
+    portals = counted.keys() | set(portal_ids or ())
+    return {each: Loss(portal_id=each, missing=missing[each], awards=counted[each]) for each in portals}
+
+
+def _keys(rows: Iterable[tuple[Key, Issuance]]) -> Collection[Key]:
+    return dict.fromkeys(key for key, _ in rows)
+
+
+def _misses(row: Issuance, awards: Sequence[Award]) -> bool:
+    return is_missing(Pair(awards=awards), row)

@@ -1,0 +1,177 @@
+"""What the ledger has of users and achievements: what is set up, and the rows of each pair."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, not_, select
+
+from models.by_key import portions
+from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger import BadgeIssuance
+from models.platform.awards import Key, by_achievement
+from models.tables import table
+from rules.choices import EarnedAgain
+from rules.ledger.eligibility import Coverage, Issuance
+from rules.states import IssuanceState
+
+issuances = table(BadgeIssuance)
+integrations = table(CredlyIntegration)
+connections = table(CredlyConnection)
+
+_WAITING = [IssuanceState.PENDING, IssuanceState.BLOCKED]
+_ENDED = [IssuanceState.ISSUED, IssuanceState.ISSUING, IssuanceState.CANCELLED]
+# Written out, so that both engines see which partial index it means.
+OPEN: ColumnElement[bool] = issuances.c.state.not_in(bindparam("ended", _ENDED, expanding=True, literal_execute=True))
+_BY_ID = "INDEXED BY ix_badge_issuances_open"  # else SQLite takes the index by state, and sorts all that is open
+_WHOLE = "NOT INDEXED"  # else SQLite sorts all of one state for each page
+_COLUMNS = tuple(
+    issuances.c[name]
+    for name in (
+        "id",
+        "achievement_id",
+        "user_id",
+        "badge_template_id",
+        "portal_id",
+        "state",
+        "origin",
+        "reason",
+        "award_id",
+        "awarded_at",
+        "credly_badge_id",
+        "replaces_badge_id",
+    )
+)  # in the order in which `_with_key` unpacks them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is set up: by achievement what its integration covers, and the portals that are connected.
+
+    `deletions_may_count` are those of them in which an award whose row is gone may count as withdrawn.
+    """
+
+    coverages: dict[str, Coverage]
+    connected: frozenset[str]
+    deletions_may_count: frozenset[str]
+
+    @property
+    def earliest(self) -> datetime | None:
+        """The moment before which no award is covered; None where none is."""
+        return min((each.covers_from for each in self.coverages.values()), default=None)
+
+
+def setup_of(connection: Connection, achievement_ids: Iterable[str] | None = None) -> Setup:
+    """Return what is set up now; of these achievements only, held until the transaction ends, if they are given.
+
+    Held before the rows are read: so what is decided for an integration is written before that changes.
+    """
+    since = func.coalesce(integrations.c.issue_since, integrations.c.enabled_at).label("covers_from")
+    query = select(integrations.c.achievement_id, integrations.c.badge_template_id, since, integrations.c.earned_again)
+    if achievement_ids is not None:
+        query = query.where(integrations.c.achievement_id.in_(list(achievement_ids)))
+        query = query.order_by(integrations.c.achievement_id).with_for_update(read=True)
+    found = connection.execute(query).all()
+    connected = connection.execute(select(connections.c.portal_id, connections.c.deletion_withdraws)).all()
+    return Setup(
+        coverages={
+            row.achievement_id: Coverage(
+                badge_template_id=row.badge_template_id,
+                covers_from=row.covers_from,
+                replaces=row.earned_again is EarnedAgain.REPLACE,
+            )
+            for row in found
+        },
+        connected=frozenset(row.portal_id for row in connected),
+        deletions_may_count=frozenset(row.portal_id for row in connected if row.deletion_withdraws),
+    )
+
+
+def active_among(connection: Connection, keys: Collection[Key]) -> dict[Key, datetime | None]:
+    """Return those pairs that have a row that is not cancelled, each with the moment of its issued badge's award."""
+    issued = func.max(issuances.c.awarded_at).filter(issuances.c.state == IssuanceState.ISSUED).label("awarded_at")
+    query = (
+        select(issuances.c.achievement_id, issuances.c.user_id, issued)
+        .where(issuances.c.state != IssuanceState.CANCELLED)
+        .group_by(issuances.c.achievement_id, issuances.c.user_id)
+    )
+    return {
+        (achievement_id, user_id): awarded_at
+        for achievement_id, user_id, awarded_at in _of_keys(connection, query, keys)
+    }
+
+
+def ended_among(connection: Connection, keys: Collection[Key], *, badge_template_id: str) -> set[Key]:
+    """Return those pairs that have a row which does not become due by itself, and is not cancelled."""
+    waits = and_(issuances.c.badge_template_id == badge_template_id, issuances.c.state.in_(_WAITING))
+    query = select(issuances.c.achievement_id, issuances.c.user_id)
+    query = query.where(issuances.c.state != IssuanceState.CANCELLED, not_(waits))
+    return {(row.achievement_id, row.user_id) for row in _of_keys(connection, query, keys)}
+
+
+def rows_of(connection: Connection, keys: Collection[Key], *, held: bool = False) -> dict[Key, list[Issuance]]:
+    """Return the rows of each pair, the oldest first; with `held` until the transaction ends."""
+    query = select(*_COLUMNS).order_by(issuances.c.id)
+    if held:
+        query = query.with_for_update(key_share=True)  # calls may be kept meanwhile
+    found: dict[Key, list[Issuance]] = {key: [] for key in keys}
+    for key, row in map(_with_key, _of_keys(connection, query, keys)):
+        found.setdefault(key, []).append(row)
+    return found
+
+
+def _of_keys(connection: Connection, query: Select, keys: Collection[Key]) -> Iterable[Row]:  # type: ignore[type-arg]
+    for achievement_id, users in by_achievement(keys):
+        mine = and_(issuances.c.achievement_id == achievement_id, issuances.c.user_id.in_(users))
+        yield from connection.execute(query.where(mine)).all()
+
+
+def _with_key(row: Row) -> tuple[Key, Issuance]:  # type: ignore[type-arg]
+    """Return what decides of a row that has `_COLUMNS`, with its pair. Unpacked: a sweep makes 50 000 of them."""
+    issuance_id, achievement_id, user_id, template, portal, state, origin, reason, award, moment, badge, replaces = row
+    return (achievement_id, user_id), Issuance(
+        issuance_id=issuance_id,
+        badge_template_id=template,
+        portal_id=portal,
+        state=state,
+        origin=origin,
+        reason=reason,
+        award_id=award,
+        awarded_at=moment,
+        credly_badge_id=badge,
+        replaces_badge_id=replaces,
+    )
+
+
+def open_behind(
+    connection: Connection, after_id: int, *, size: int, portal_id: str | None = None
+) -> list[tuple[Key, Issuance]]:
+    """Return the next open issuances in the order of their ids, with the pair of each."""
+    query = select(*_COLUMNS).where(issuances.c.id > after_id, OPEN).order_by(issuances.c.id).limit(size)
+    if portal_id is not None:
+        query = query.where(issuances.c.portal_id == portal_id)
+    return _with_keys(connection, query.with_hint(issuances, _BY_ID, "sqlite"))
+
+
+def issuances_behind(
+    connection: Connection, after_id: int, *among: ColumnElement[bool], size: int, whole: bool = False
+) -> list[tuple[Key, Issuance]]:
+    """Return the next issuances of these in the order of their ids, with the pair of each.
+
+    `whole`: they are a large part of the ledger, which is read in its own order.
+    """
+    query = select(*_COLUMNS).where(issuances.c.id > after_id, *among).order_by(issuances.c.id).limit(size)
+    return _with_keys(connection, query.with_hint(issuances, _WHOLE, "sqlite") if whole else query)
+
+
+def rows_among(
+    connection: Connection, keys: Collection[Key], *among: ColumnElement[bool]
+) -> list[tuple[Key, Issuance]]:
+    """Return those rows of these pairs; by their ids, else SQLite reads all of one state for each achievement."""
+    ids = [row.id for row in _of_keys(connection, select(issuances.c.id), keys)]
+    query = select(*_COLUMNS).where(*among)
+    return [each for part in portions(ids) for each in _with_keys(connection, query.where(issuances.c.id.in_(part)))]
+
+
+def _with_keys(connection: Connection, query: Select) -> list[tuple[Key, Issuance]]:  # type: ignore[type-arg]
+    return [_with_key(row) for row in connection.execute(query).all()]

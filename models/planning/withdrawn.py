@@ -1,0 +1,75 @@
+"""Issuances whose awards were withdrawn."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement
+
+from models.database import Database
+from models.ledger import BadgeIssuance
+from models.planning.deletions import Deletions
+from models.planning.pairs import issuances_behind, rows_among, setup_of
+from models.platform.awards import Key, awards_of, withdrawn_behind
+from models.tables import table
+from rules.ledger.eligibility import Issuance, Pair, is_withdrawn
+from rules.withdrawal import Loss
+
+issuances = table(BadgeIssuance)
+_AT_A_TIME = 5_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawn:
+    """Issuances whose awards are withdrawn, the oldest first; with the portals of whose awards too many are missing."""
+
+    rows: list[tuple[Key, Issuance]]
+    lost: tuple[Loss, ...] = ()
+
+    @property
+    def ids(self) -> list[int]:
+        """Their ids."""
+        return [row.issuance_id for _, row in self.rows]
+
+
+async def withdrawn_among(
+    database: Database, *among: ColumnElement[bool], portal_ids: Collection[str], now: datetime
+) -> Withdrawn:
+    """Return those issuances of these portals whose awards are withdrawn at `now` (UTC).
+
+    Starts from the awards that are withdrawn, which are few; and goes through all of a portal's issuances where an
+    award that is gone from the platform counts as withdrawn as well.
+    """
+    setup = await database.read(setup_of)
+    deletions = Deletions(database, setup, now=now)
+    found: dict[int, tuple[Key, Issuance]] = {}
+    async for rows in _candidates(database, among, portal_ids, setup.deletions_may_count, now):
+        by_key: dict[Key, list[Issuance]] = {}
+        for key, row in rows:
+            by_key.setdefault(key, []).append(row)
+        awards = await database.platform.read(awards_of, by_key, now=now)
+        counting = await deletions.counting(by_key, awards)
+        for key, row in rows:
+            if is_withdrawn(Pair(awards=awards[key], deletions_count=counting), row):
+                found[row.issuance_id] = (key, row)
+    return Withdrawn(rows=[found[each] for each in sorted(found)], lost=deletions.lost)
+
+
+async def _candidates(
+    database: Database,
+    among: Sequence[ColumnElement[bool]],
+    portal_ids: Collection[str],
+    deletions_may_count: frozenset[str],
+    now: datetime,
+) -> AsyncIterator[list[tuple[Key, Issuance]]]:
+    following: Key | None = ("", "")
+    while following is not None:
+        keys, following = await database.platform.read(withdrawn_behind, following, size=_AT_A_TIME, now=now)
+        yield await database.read(rows_among, keys, issuances.c.portal_id.in_(portal_ids), *among)
+    of_portals = issuances.c.portal_id.in_(sorted(set(portal_ids) & set(deletions_may_count)))
+    after, full = 0, not deletions_may_count.isdisjoint(portal_ids)
+    while full:
+        rows = await database.read(issuances_behind, after, of_portals, *among, size=_AT_A_TIME, whole=True)
+        yield rows
+        full = len(rows) == _AT_A_TIME
+        after = rows[-1][1].issuance_id if rows else after

@@ -1,0 +1,188 @@
+"""Awards, read in pages and by key."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
+
+from models.by_key import portions
+from models.columns import FIRST, LAST, as_python_can
+from models.platform.tables import Achievement, AchievementAward
+from models.tables import table
+from rules.ledger.eligibility import Award
+
+awards = table(AchievementAward)
+achievements = table(Achievement)
+Key = tuple[str, str]  # achievement and user
+_KEY = (awards.c.achievement_id, awards.c.user_id)
+_BY_MOMENT = (awards.c.awarded_at, *_KEY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Awards that are not withdrawn: achievement, user and moment. `rows` is how many awards were gone through.
+
+    `following` is where the next page begins, None where this is the last one.
+    """
+
+    awards: Sequence[Row[str, str, datetime]]
+    rows: int
+    following: Key | None = None
+
+
+Moment = datetime | ColumnElement[datetime]
+
+
+def withdrawn(now: Moment) -> ColumnElement[bool]:
+    """Return the condition: the moment of the award's withdrawal has come. `now` is UTC."""
+    return and_(awards.c.withdrawn_at.is_not(None), awards.c.withdrawn_at <= now)
+
+
+def not_withdrawn(now: Moment) -> ColumnElement[bool]:
+    """Return the condition: the award has no withdrawal, or one whose moment lies in the future."""
+    return or_(awards.c.withdrawn_at.is_(None), awards.c.withdrawn_at > now)
+
+
+def page_behind(
+    connection: Connection, after: Key, *, size: int, now: datetime, since: datetime, within: str | None = None
+) -> Page:
+    """Return the awards behind a key in the order of achievement and user, those from a moment (UTC) on."""
+    part = behind(_KEY, after)
+    if within is not None:
+        part = and_(awards.c.achievement_id == within, awards.c.user_id > after[1])
+    reached = _end_of_page(connection, _KEY, part, size)
+    if reached is None:
+        rows = connection.scalar(select(func.count()).select_from(awards).where(part)) or 0
+        return Page(awards=_kept(connection, part, now, since), rows=rows)
+    return Page(
+        awards=_kept(connection, and_(part, ~behind(_KEY, reached)), now, since),
+        rows=size,
+        following=(reached.achievement_id, reached.user_id),
+    )
+
+
+def awarded_between(
+    connection: Connection,
+    after: datetime,
+    until: datetime,
+    *,
+    following: Sequence[Any] | None,
+    size: int,
+    now: datetime,
+    since: datetime,
+) -> tuple[Sequence[Row[str, str, datetime]], Sequence[Any] | None]:
+    """Return a page of what was awarded after a moment and not after another, and where the next page begins.
+
+    None: there is no more. A bulk load may give a million awards one moment, so a page may end between them.
+    """
+    part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
+    if following is not None:
+        part = and_(part, awards.c.awarded_at >= following[0], behind(_BY_MOMENT, following))
+    reached = _end_of_page(connection, _BY_MOMENT, part, size)
+    if reached is not None:
+        part = and_(part, awards.c.awarded_at <= reached[0], ~behind(_BY_MOMENT, reached))
+    return _kept(connection, part, now, since), None if reached is None else tuple(reached)
+
+
+def _end_of_page(
+    connection: Connection, order: Sequence[ColumnElement[Any]], part: ColumnElement[bool], size: int
+) -> Row[Any] | None:
+    """Return the last row of a page in this order, None where there is no further page.
+
+    The database alone compares with it: its order of texts need not be Python's.
+    """
+    return connection.execute(select(*order).where(part).order_by(*order).offset(size - 1).limit(1)).one_or_none()
+
+
+def behind(order: Sequence[ColumnElement[Any]], row: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition: behind a row in this order."""
+    values = [literal(value, type_=column.type) for column, value in zip(order, row, strict=True)]
+    return tuple_(*order) > tuple_(*values)
+
+
+def start_of_newest(connection: Connection, after: datetime, until: datetime, *, count: int) -> datetime:
+    """Return the moment after which the newest so many awards of a span were made."""
+    part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
+    query = select(awards.c.awarded_at).where(part).order_by(awards.c.awarded_at.desc()).offset(count).limit(1)
+    return connection.scalar(query) or after
+
+
+def _kept(
+    connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime
+) -> Sequence[Row[str, str, datetime]]:
+    query = select(awards.c.achievement_id, awards.c.user_id, as_python_can(awards.c.awarded_at).label("awarded_at"))
+    return connection.execute(query.where(part, not_withdrawn(now), awards.c.awarded_at >= since)).all()
+
+
+def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -> dict[Key, list[Award]]:
+    """Return the awards of each user and achievement, the oldest first; at `now` (UTC) withdrawn or not."""
+    own = (awards.c.id, awards.c.achievement_id, awards.c.user_id)
+    shown = case((awards.c.withdrawn_at.between(FIRST, LAST), awards.c.withdrawn_at))
+    query = select(
+        *own,
+        as_python_can(awards.c.awarded_at).label("awarded_at"),
+        withdrawn(now).label("withdrawn"),
+        shown.label("withdrawn_at"),
+    ).order_by(awards.c.awarded_at, awards.c.id)
+    found: dict[Key, list[Award]] = {key: [] for key in keys}
+    for achievement_id, users in by_achievement(keys):
+        part = and_(awards.c.achievement_id == achievement_id, awards.c.user_id.in_(users))
+        for award_id, achievement, user, awarded_at, is_withdrawn, withdrawn_at in connection.execute(
+            query.where(part)
+        ).all():
+            of_key = found.get((achievement, user))
+            # None: equal to the database only, which may ignore case. A view may show a row twice.
+            if of_key is None or (of_key and any(award_id == other.award_id for other in of_key)):
+                continue
+            of_key.append(
+                Award(
+                    award_id=award_id,
+                    awarded_at=awarded_at,
+                    withdrawn=bool(is_withdrawn),
+                    withdrawn_at=withdrawn_at,
+                )
+            )
+    return found
+
+
+def withdrawn_behind(connection: Connection, after: Key, *, size: int, now: datetime) -> tuple[list[Key], Key | None]:
+    """Return the next pairs of which an award is withdrawn at `now` (UTC), and where the next page begins."""
+    part = and_(behind(_KEY, after), withdrawn(now))
+    reached = _end_of_page(connection, _KEY, part, size)
+    if reached is not None:
+        part = and_(part, ~behind(_KEY, reached))
+    found = connection.execute(select(*_KEY).where(part)).all()
+    following = None if reached is None else (reached.achievement_id, reached.user_id)
+    return list(dict.fromkeys((row.achievement_id, row.user_id) for row in found)), following
+
+
+def portals_of(connection: Connection, achievement_ids: Iterable[str]) -> dict[str, str]:
+    """Return the portal of each of these achievements that the platform has."""
+    found: dict[str, str] = {}
+    for ids in portions(achievement_ids):
+        query = select(achievements.c.id, achievements.c.portal_id).where(achievements.c.id.in_(ids))
+        found |= {row.id: row.portal_id for row in connection.execute(query)}
+    return found
+
+
+def by_achievement(keys: Iterable[Key]) -> Iterator[tuple[str, list[str]]]:
+    """Return the users by achievement, no more at a time than a statement can take."""
+    grouped: dict[str, list[str]] = {}
+    for achievement_id, user_id in keys:
+        grouped.setdefault(achievement_id, []).append(user_id)
+    for achievement_id, users in grouped.items():
+        for part in portions(users):
+            yield achievement_id, part

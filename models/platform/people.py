@@ -1,0 +1,63 @@
+"""The platform's users: whether there is one, who is near to what was typed, and their names and addresses."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, and_, func, or_, select
+
+from models.by_key import portions
+from models.platform.names import exists
+from models.platform.tables import User, UserEmail
+from models.tables import table
+
+users = table(User)
+emails = table(UserEmail)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Person:
+    """A user's name and primary address, as far as the platform has them."""
+
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+
+
+def user_exists(connection: Connection, user_id: str) -> bool:
+    """Say whether the platform has a user with this id."""
+    return exists(connection, User, user_id)
+
+
+def near_user_ids(connection: Connection, typed: str, *, limit: int = 200) -> list[str]:
+    """Return ids of users that begin as what was typed does, the longest common beginning first; ids only."""
+    for length in range(len(typed), 0, -1):
+        query = select(users.c.id).where(users.c.id.startswith(typed[:length], autoescape=True)).limit(limit)
+        if found := list(connection.execute(query.order_by(users.c.id)).scalars()):
+            return found
+    return []
+
+
+def users_with_primary_address(connection: Connection, address: str) -> list[str]:
+    """Return the ids of users whose primary e-mail address this is, upper and lower case counting as equal."""
+    typed, stored = address.strip(), func.trim(emails.c.address)
+    # As it is, too: SQLite's lower() leaves letters beyond ASCII as they are.
+    same = or_(stored == typed, func.lower(stored) == typed.lower())
+    query = select(emails.c.user_id).where(and_(emails.c.is_primary, same))
+    return list(connection.execute(query.order_by(emails.c.user_id)).scalars())
+
+
+def persons(connection: Connection, user_ids: Collection[str]) -> dict[str, Person]:
+    """Return names and primary addresses by the users' ids; who has several primary addresses shows one of them."""
+    found: dict[str, Person] = {}
+    for some in portions(user_ids):
+        primary = (
+            select(emails.c.user_id, func.min(emails.c.address).label("address"))
+            .where(emails.c.is_primary, emails.c.user_id.in_(some))
+            .group_by(emails.c.user_id)
+        )
+        addresses = {row.user_id: row.address for row in connection.execute(primary)}
+        found |= {key: Person(email=address) for key, address in addresses.items()}
+        named = select(users.c.id, users.c.first_name, users.c.last_name).where(users.c.id.in_(some))
+        for row in connection.execute(named):
+            found[row.id] = Person(first_name=row.first_name, last_name=row.last_name, email=addresses.get(row.id))
+    return found

@@ -1,0 +1,1 @@
+"""What an issuance may become, decided from what is known of it."""

@@ -1,0 +1,43 @@
+"""What issuing by hand does with a user and an achievement. The same rows as planning's, whatever is covered."""
+
+from rules.ledger.eligibility import Action, Award, Decision, Ground, Issuance, Pair, lost_its_award
+from rules.states import IssuanceState
+
+
+def row_for(pair: Pair, badge_template_id: str) -> Issuance | None:
+    """Return the row of the badge that is asked for, if there is one.
+
+    Where the achievement's template has changed since, that is the row of the earlier template whose badge was made,
+    even if it is to be replaced, and even beside a row of this template that never became a badge: nobody gets a second
+    badge for the same achievement.
+    """
+    eligible = [row for row in pair.rows if row.is_made or row.badge_template_id == badge_template_id]
+    return min(
+        eligible,
+        key=lambda row: (not row.is_made, row.badge_template_id != badge_template_id, row.issuance_id),
+        default=None,
+    )
+
+
+def award_for(pair: Pair, row: Issuance | None) -> Award | None:
+    """Return the award that the badge is issued for: the row's, unless it is withdrawn, else the first valid one."""
+    of_row = [award for award in pair.valid_awards if row is not None and award.award_id == row.award_id]
+    return next(iter([*of_row, *pair.valid_awards]), None)
+
+
+def keeps_its_moment(pair: Pair, row: Issuance) -> bool:
+    """Say whether a row without an award keeps its moment: not where the award that it names was withdrawn."""
+    return row.award_id is None or not lost_its_award(pair, row)
+
+
+def decide_manual(pair: Pair, badge_template_id: str, *, replace: bool) -> Decision:
+    """Return what happens with the row; an issued badge stays unless it is to be replaced."""
+    row, award = row_for(pair, badge_template_id), award_for(pair, None)
+    pending = IssuanceState.PENDING
+    if row is None:
+        return Decision(action=Action.ENQUEUE, ground=Ground.ASKED_FOR, award=award, state=pending)
+    award = award_for(pair, row)
+    if row.state is IssuanceState.ISSUING or (row.state is IssuanceState.ISSUED and not replace):
+        return Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row, award=award)
+    action = Action.REPLACE if row.state is IssuanceState.ISSUED else Action.REVIVE
+    return Decision(action=action, ground=Ground.ASKED_FOR, row=row, award=award, state=pending)

@@ -1,0 +1,203 @@
+"""What happens with a user and an achievement, whole: from awards, settings and the ledger's rows to a decision."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from rules.ledger.eligibility import Action, Award, Coverage, Ground, Issuance, Pair, decide, is_missing
+from rules.reasons import Reason
+from rules.states import IssuanceState, Origin
+from tests.support.facts import NOW
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+PENDING, ISSUING, ISSUED = IssuanceState.PENDING, IssuanceState.ISSUING, IssuanceState.ISSUED
+BLOCKED, FAILED, CANCELLED = IssuanceState.BLOCKED, IssuanceState.FAILED, IssuanceState.CANCELLED
+NOT_CONNECTED, FUTURE = Reason.PORTAL_NOT_CONNECTED, Reason.AWARDED_IN_FUTURE
+HERE, REPLACING = (
+    Coverage(badge_template_id="t", covers_from=NOW - 9 * DAY),
+    Coverage(badge_template_id="t", covers_from=NOW - 9 * DAY, replaces=True),
+)
+OTHER = Coverage(badge_template_id="u", covers_from=NOW - 9 * DAY)
+
+
+def award(name: str = "a", *, before: timedelta = DAY, withdrawn: bool = False) -> Award:
+    return Award(award_id=name, awarded_at=NOW - before, withdrawn=withdrawn)
+
+
+def row(state: IssuanceState = PENDING, **changes: Any) -> Issuance:
+    values: dict[str, Any] = {
+        "issuance_id": 1,
+        "badge_template_id": "t",
+        "portal_id": "p",
+        "award_id": "a",
+        "awarded_at": NOW - DAY,
+    }
+    return Issuance(state=state, **values | changes)
+
+
+def pair(*rows: Issuance, **changes: Any) -> Pair:
+    values: dict[str, Any] = {"awards": [award()], "portal_id": "p", "coverage": HERE, "connected": {"p"}}
+    return Pair(rows=rows, **values | changes)
+
+
+GONE: dict[str, Any] = {"awards": [award(withdrawn=True)]}
+BOTH: dict[str, Any] = {"awards": [award(withdrawn=True), award("b", before=HOUR)]}
+AGAIN: dict[str, Any] = {"awards": [award(), award("b", before=3 * HOUR), award("c", before=HOUR)]}
+UNCONNECTED: dict[str, Any] = {"connected": ()}
+DISABLED: dict[str, Any] = {"coverage": None}
+BY_HAND: dict[str, Any] = {"origin": Origin.BY_HAND}
+TO_COME = award(before=-DAY)
+AS_IT_IS = (Action.NOTHING, Ground.AS_IT_IS, None, None)
+BESIDE = (Action.NOTHING, Ground.ANOTHER_ROW, None, None)
+WAITS = (Action.WAIT, Ground.AS_IT_IS, None, None)
+WITHDRAWN = (Action.CANCEL, Ground.AWARD_WITHDRAWN, CANCELLED, Reason.AWARD_WITHDRAWN)
+REMOVED = (Action.CANCEL, Ground.INTEGRATION_REMOVED, CANCELLED, Reason.INTEGRATION_REMOVED)
+RESTORED = (Action.RESTORE, Ground.INTEGRATION_REMOVED, ISSUED, None)
+OLD = row(CANCELLED, badge_template_id="u", issuance_id=2)
+
+
+CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = [
+    # no row yet
+    (pair(), Action.ENQUEUE, Ground.AWARDED, PENDING, None),
+    (pair(OLD), Action.ENQUEUE, Ground.AWARDED, PENDING, None),
+    (pair(**UNCONNECTED), Action.ENQUEUE, Ground.AWARDED, BLOCKED, NOT_CONNECTED),
+    (pair(awards=[TO_COME]), Action.ENQUEUE, Ground.AWARDED_IN_FUTURE, PENDING, FUTURE),
+    (pair(awards=[TO_COME], connected=()), Action.ENQUEUE, Ground.AWARDED_IN_FUTURE, BLOCKED, NOT_CONNECTED),
+    (pair(**BOTH), Action.ENQUEUE, Ground.AWARDED, PENDING, None),
+    (pair(awards=[award(before=9 * DAY)]), Action.ENQUEUE, Ground.AWARDED, PENDING, None),
+    (pair(awards=[award(before=9 * DAY + HOUR)]), Action.NOTHING, Ground.BEFORE_COVERAGE, None, None),
+    (pair(awards=[]), Action.NOTHING, Ground.NO_AWARD, None, None),
+    (pair(**GONE), Action.NOTHING, Ground.AWARD_WITHDRAWN, None, None),
+    (pair(**DISABLED), Action.NOTHING, Ground.NOT_ENABLED, None, None),
+    # pending
+    (pair(row()), *WAITS),
+    (pair(row(), **UNCONNECTED), Action.BLOCK, Ground.NOT_CONNECTED, BLOCKED, NOT_CONNECTED),
+    (pair(row(), **GONE), *WITHDRAWN),
+    (pair(row(**BY_HAND), **GONE), *WAITS),
+    (pair(row(), **BOTH), *WAITS),
+    (pair(row(award_id="lost"), **GONE), *WITHDRAWN),
+    (pair(row(award_id="lost", awarded_at=NOW), **GONE), *WAITS),
+    (pair(row(award_id=None, awarded_at=NOW), **GONE), *WITHDRAWN),
+    (pair(row(), awards=[]), *WAITS),
+    (pair(row(), awards=[], deletions_count={"p"}), *WITHDRAWN),
+    (pair(row(), awards=[], deletions_count={"q"}), *WAITS),
+    (pair(row(), **DISABLED), *REMOVED),
+    (pair(row(), coverage=OTHER), *REMOVED),
+    # blocked
+    (pair(row(BLOCKED, reason=NOT_CONNECTED)), Action.UNBLOCK, Ground.CONNECTED, PENDING, None),
+    (pair(row(BLOCKED, reason=NOT_CONNECTED, awarded_at=NOW + DAY)), Action.UNBLOCK, Ground.CONNECTED, PENDING, FUTURE),
+    (pair(row(BLOCKED, reason=NOT_CONNECTED), **UNCONNECTED), *WAITS),
+    (pair(row(BLOCKED, reason=Reason.TOKEN_REFUSED)), *WAITS),
+    (pair(row(BLOCKED, reason=NOT_CONNECTED), **DISABLED), *REMOVED),
+    # failed
+    (pair(row(FAILED)), *AS_IT_IS),
+    (pair(row(FAILED), **DISABLED), *AS_IT_IS),
+    (pair(row(FAILED), **GONE), *WITHDRAWN),
+    # a run holds it
+    (pair(row(ISSUING), **GONE, coverage=None, connected=()), *AS_IT_IS),
+    # issued
+    (pair(row(ISSUED)), *AS_IT_IS),
+    (pair(row(ISSUED), **GONE), *AS_IT_IS),
+    (pair(row(ISSUED), **AGAIN), *AS_IT_IS),
+    (pair(row(ISSUED), coverage=REPLACING), *AS_IT_IS),
+    (pair(row(ISSUED), **AGAIN, coverage=REPLACING), Action.REPLACE, Ground.AWARDED_AGAIN, PENDING, None),
+    (pair(row(ISSUED), awards=[award(), award("b", before=-HOUR)], coverage=REPLACING), *AS_IT_IS),
+    (pair(row(ISSUED, badge_template_id="u"), **AGAIN, coverage=REPLACING), *AS_IT_IS),
+    # to be replaced
+    (pair(row(replaces_badge_id="b"), coverage=REPLACING), *WAITS),
+    (pair(row(replaces_badge_id="b"), **DISABLED), *RESTORED),
+    (pair(row(FAILED, replaces_badge_id="b"), **DISABLED), *RESTORED),
+    (pair(row(replaces_badge_id="b"), **GONE), Action.RESTORE, Ground.AWARD_WITHDRAWN, ISSUED, None),
+    (pair(row(CANCELLED, replaces_badge_id="b")), Action.RESTORE, Ground.AS_IT_IS, ISSUED, None),
+    # cancelled
+    (pair(row(CANCELLED)), Action.REVIVE, Ground.AWARDED_AGAIN, PENDING, None),
+    (pair(row(CANCELLED), **UNCONNECTED), Action.REVIVE, Ground.AWARDED_AGAIN, BLOCKED, NOT_CONNECTED),
+    (pair(row(CANCELLED), awards=[TO_COME]), Action.REVIVE, Ground.AWARDED_IN_FUTURE, PENDING, FUTURE),
+    (pair(row(CANCELLED), **GONE), Action.NOTHING, Ground.AWARD_WITHDRAWN, None, None),
+    (pair(row(CANCELLED), **DISABLED), Action.NOTHING, Ground.NOT_ENABLED, None, None),
+    (
+        pair(row(CANCELLED), row(FAILED, badge_template_id="u", issuance_id=2)),
+        Action.NOTHING,
+        Ground.ANOTHER_ROW,
+        None,
+        None,
+    ),
+    (
+        pair(row(CANCELLED), row(ISSUED, badge_template_id="u", issuance_id=2)),
+        Action.NOTHING,
+        Ground.ANOTHER_ROW,
+        None,
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "action", "ground", "state", "reason"), CASES)
+def test_each_case_has_its_decision(
+    given: Pair, action: Action, ground: Ground, state: IssuanceState | None, reason: Reason | None
+) -> None:
+    decided = decide(given, now=NOW)
+    asked = given.rows[0] if given.rows and given.rows[0] is not OLD else None
+    (found,) = [each for each in decided if each.row is asked]
+
+    assert (found.action, found.ground, found.state, found.reason) == (action, ground, state, reason)
+
+
+def test_every_action_and_ground_has_its_case() -> None:
+    assert {case[1] for case in CASES} == set(Action)
+    assert {case[2] for case in CASES} == set(Ground) - {Ground.ASKED_FOR}
+
+
+@pytest.mark.parametrize("state", [ISSUING, ISSUED, FAILED])
+def test_no_row_is_entered_beside_one_that_stands(state: IssuanceState) -> None:
+    given = pair(row(state, badge_template_id="u"))
+
+    assert Action.ENQUEUE not in {each.action for each in decide(given, now=NOW)}
+
+
+@pytest.mark.parametrize("state", [PENDING, BLOCKED])
+def test_what_waited_with_an_earlier_template_is_cancelled_and_a_new_row_entered_at_once(state: IssuanceState) -> None:
+    decided = decide(pair(row(state), coverage=OTHER), now=NOW)
+
+    assert [each.action for each in decided] == [Action.CANCEL, Action.ENQUEUE]
+
+
+def test_beside_a_badge_that_stands_as_it_was_nothing_is_entered() -> None:
+    decided = decide(pair(row(CANCELLED, replaces_badge_id="b"), coverage=OTHER), now=NOW)
+
+    assert [each.action for each in decided] == [Action.RESTORE]
+
+
+def test_of_two_rows_the_cancelled_one_is_revived_where_the_other_is_cancelled() -> None:
+    decided = decide(pair(row(CANCELLED), row(badge_template_id="u", issuance_id=2)), now=NOW)
+
+    assert [each.action for each in decided] == [Action.REVIVE, Action.CANCEL]
+
+
+def test_where_the_template_has_changed_a_cancelled_row_of_the_earlier_one_stays_cancelled() -> None:
+    decided = decide(pair(row(CANCELLED), coverage=OTHER), now=NOW)
+
+    assert [each.action for each in decided] == [Action.NOTHING, Action.ENQUEUE]
+
+
+def test_a_new_row_is_for_the_first_covered_award_and_a_replacement_for_the_latest() -> None:
+    early = [award("early", before=20 * DAY), *AGAIN["awards"]]
+    (entered,) = decide(pair(awards=early), now=NOW)
+    (replaced,) = decide(pair(row(ISSUED), awards=early, coverage=REPLACING), now=NOW)
+
+    assert (entered.award, replaced.award) == (award("a"), award("c", before=HOUR))
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (pair(awards=[]), True),
+        (pair(), False),
+        (pair(**GONE), False),
+        (pair(awards=[award("b", withdrawn=True, before=HOUR)]), True),
+    ],
+)
+def test_an_award_is_missing_where_the_platform_has_neither_it_nor_another(given: Pair, missing: bool) -> None:
+    assert is_missing(given, row(ISSUED)) is missing
+    assert not is_missing(given, row(ISSUED, **BY_HAND))
