@@ -226,9 +226,11 @@ async def test_of_two_who_write_down_the_same_badge_at_once_one_has_it(database:
         recorded(database, ids[1], outcome.issued(BADGE, adopted=adopted), calls=[a_call(ids[1])]),
     )
 
-    other = PENDING if adopted else FAILED
-    assert sorted(row.state for row in await ledger(database)) == sorted([other, ISSUED])
-    assert sorted(each.state for each in written if each) == sorted([other, ISSUED])
+    # Who has only found the badge looks for his own again; for who was told that it was made it exists elsewhere.
+    found_late = PENDING if adopted else FAILED
+    states = [row.state for row in await ledger(database)]
+    assert states in ([ISSUED, found_late], [FAILED, ISSUED])
+    assert [each.state for each in written if each] == states
     assert len(await rows_of(database, IssuanceAttempt)) == 2
 
 
