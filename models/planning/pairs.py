@@ -90,15 +90,16 @@ def setup_of(connection: Connection, achievement_ids: Iterable[str] | None = Non
 def active_among(connection: Connection, keys: Collection[Key]) -> dict[Key, datetime | None]:
     """Return those pairs that have a row that is not cancelled, each with the moment of its issued badge's award."""
     issued = func.max(issuances.c.awarded_at).filter(issuances.c.state == IssuanceState.ISSUED).label("awarded_at")
-    query = (
-        select(issuances.c.achievement_id, issuances.c.user_id, issued)
-        .where(issuances.c.state != IssuanceState.CANCELLED)
-        .group_by(issuances.c.achievement_id, issuances.c.user_id)
-    )
-    return {
-        (achievement_id, user_id): awarded_at
-        for achievement_id, user_id, awarded_at in _of_keys(connection, query, keys)
-    }
+    query = _ACTIVE.add_columns(issued).group_by(issuances.c.achievement_id, issuances.c.user_id)
+    return {(achievement_id, user_id): moment for achievement_id, user_id, moment in _of_keys(connection, query, keys)}
+
+
+def have_active(connection: Connection, keys: Collection[Key]) -> dict[Key, datetime | None]:
+    """Return those pairs as `active_among` does, without the moment: where nothing is replaced, in half the time."""
+    return dict.fromkeys(_of_keys(connection, _ACTIVE, keys))
+
+
+_ACTIVE = select(issuances.c.achievement_id, issuances.c.user_id).where(issuances.c.state != IssuanceState.CANCELLED)
 
 
 def ended_among(connection: Connection, keys: Collection[Key], *, badge_template_id: str) -> set[Key]:

@@ -25,6 +25,7 @@ from models.planning.pairs import (
     Setup,
     active_among,
     ended_among,
+    have_active,
     issuances_behind,
     open_behind,
     rows_of,
@@ -155,7 +156,8 @@ async def _without_issuance(planning: Planning, awards: Iterable[Row[str, str, d
             latest[achievement_id, user_id] = awarded_at  # the last one whose moment has come, if one's has
     if not latest:
         return ()
-    active = await planning.database.read(active_among, latest)
+    replaces = any(planning.setup.coverages[achievement_id].replaces for achievement_id, _ in latest)
+    active = await planning.database.read(active_among if replaces else have_active, latest)
     return [
         key for key, moment in latest.items() if key not in active or _is_replaced(planning, key, active[key], moment)
     ]
