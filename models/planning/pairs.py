@@ -1,10 +1,10 @@
 """What the ledger has of users and achievements: what is set up, and the rows of each pair."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, bindparam, func, not_, select, type_coerce
 
 from models.by_key import portions
 from models.integrations import CredlyConnection, CredlyIntegration
@@ -146,12 +146,29 @@ def _with_key(row: Row) -> tuple[Key, Issuance]:  # type: ignore[type-arg]
 
 def open_behind(
     connection: Connection, after_id: int, *, size: int, portal_id: str | None = None
-) -> list[tuple[Key, Issuance]]:
-    """Return the next open issuances in the order of their ids, with the pair of each."""
-    query = select(*_COLUMNS).where(issuances.c.id > after_id, OPEN).order_by(issuances.c.id).limit(size)
+) -> Sequence[Row[int, str, str, str, str, str, str | None, bool]]:
+    """Return the next open issuances in the order of their ids: what settings are held against, as it is stored.
+
+    That is id, achievement, user, portal, template, state, reason, and whether a badge is to be replaced.
+    """
+    query = (
+        select(
+            issuances.c.id,
+            issuances.c.achievement_id,
+            issuances.c.user_id,
+            issuances.c.portal_id,
+            issuances.c.badge_template_id,
+            type_coerce(issuances.c.state, String),
+            type_coerce(issuances.c.reason, String),
+            issuances.c.replaces_badge_id.is_not(None),
+        )
+        .where(issuances.c.id > after_id, OPEN)
+        .order_by(issuances.c.id)
+        .limit(size)
+    )
     if portal_id is not None:
         query = query.where(issuances.c.portal_id == portal_id)
-    return _with_keys(connection, query.with_hint(issuances, _BY_ID, "sqlite"))
+    return connection.execute(query.with_hint(issuances, _BY_ID, "sqlite")).all()
 
 
 def issuances_behind(

@@ -33,9 +33,18 @@ from models.planning.pairs import (
 )
 from models.planning.progress import Cursor, Round, cursor_of, put_cursor
 from models.planning.writing import OfPlatform, PlanCounts, apply_decisions, pairs_of
-from models.platform.awards import Key, Page, awarded_between, awards_of, page_behind, portals_of, start_of_newest
+from models.platform.awards import (
+    Key,
+    Page,
+    awarded_between,
+    awards_of,
+    page_behind,
+    portals_of,
+    start_of_newest,
+    valid_among,
+)
 from models.tables import table
-from rules.ledger.eligibility import Issuance, Pair, decide
+from rules.ledger.eligibility import Issuance, Pair, decide, settings_contradict
 from rules.reasons import Reason
 from rules.rounds import rows_for_run
 from rules.states import IssuanceState
@@ -259,8 +268,20 @@ _Step = tuple[Mapping[Key, Sequence[Issuance]], int, dict[str, Any] | None]
 
 async def _next_open(planning: Planning, cursor: Cursor) -> _Step:
     rows = await planning.database.read(open_behind, cursor.after_id, size=AT_A_TIME, portal_id=planning.portal_id)
-    more = len(rows) == AT_A_TIME
-    return _by_key(rows), len(rows), {"after_id": rows[-1][1].issuance_id} if more else None
+    contradicted, others, setup = set[Key](), set[Key](), planning.setup
+    for _, achievement_id, user_id, portal_id, template, state, reason, to_be_replaced in rows:
+        changes = settings_contradict(
+            setup.coverages.get(achievement_id),
+            badge_template_id=template,
+            state=state,
+            reason=reason,
+            connected=portal_id in setup.connected,
+            to_be_replaced=to_be_replaced,
+        )
+        (contradicted if changes else others).add((achievement_id, user_id))
+    contradicted |= others - await planning.database.platform.read(valid_among, others, now=planning.now)
+    found = await planning.database.read(rows_of, contradicted) if contradicted else {}
+    return found, len(rows), {"after_id": rows[-1].id} if len(rows) == AT_A_TIME else None
 
 
 async def _next_covered(planning: Planning, cursor: Cursor) -> _Step:

@@ -127,6 +127,15 @@ def _kept(
     return connection.execute(query.where(part, not_withdrawn(now), awards.c.awarded_at >= since)).all()
 
 
+def valid_among(connection: Connection, keys: Collection[Key], *, now: datetime) -> set[Key]:
+    """Return those pairs that have an award which is not withdrawn at `now` (UTC)."""
+    found: set[Key] = set()
+    for achievement_id, users in by_achievement(keys):
+        part = and_(awards.c.achievement_id == achievement_id, awards.c.user_id.in_(users), not_withdrawn(now))
+        found.update((row[0], row[1]) for row in connection.execute(select(*_KEY).where(part)).all())
+    return found
+
+
 def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -> dict[Key, list[Award]]:
     """Return the awards of each user and achievement, the oldest first; at `now` (UTC) withdrawn or not."""
     own = (awards.c.id, awards.c.achievement_id, awards.c.user_id)

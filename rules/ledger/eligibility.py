@@ -247,6 +247,27 @@ def _of_open(pair: Pair, row: Issuance, now: datetime) -> Decision:
     return Decision(action=Action.WAIT, ground=Ground.AS_IT_IS, row=row)
 
 
+def settings_contradict(
+    coverage: Coverage | None,
+    *,
+    badge_template_id: str,
+    state: str,
+    reason: str | None,
+    connected: bool,
+    to_be_replaced: bool,
+) -> bool:
+    """Say whether settings alone change an open row, whatever its awards: what `decide` says without reading those.
+
+    A sweep asks it of 50 000 rows, and reads whole only those of which this is so or whose users hold no valid award.
+    """
+    present = coverage is not None and coverage.badge_template_id == badge_template_id
+    if state == IssuanceState.FAILED:
+        return to_be_replaced and not present
+    if not present:
+        return True
+    return not connected if state == IssuanceState.PENDING else connected and reason == Reason.PORTAL_NOT_CONNECTED
+
+
 def _restore(row: Issuance, ground: Ground) -> Decision:
     return Decision(action=Action.RESTORE, ground=ground, row=row, state=IssuanceState.ISSUED)
 

@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from rules.ledger.eligibility import Action, Award, Coverage, Ground, Issuance, Pair, decide, is_missing
+from rules.ledger.eligibility import (
+    OPEN,
+    Action,
+    Award,
+    Coverage,
+    Ground,
+    Issuance,
+    Pair,
+    decide,
+    is_missing,
+    settings_contradict,
+)
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
 from tests.support.facts import NOW
@@ -142,6 +153,23 @@ def test_each_case_has_its_decision(
     (found,) = [each for each in decided if each.row is asked]
 
     assert (found.action, found.ground, found.state, found.reason) == (action, ground, state, reason)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if any(row.state in OPEN for row in case[0].rows)])
+def test_of_open_rows_settings_alone_or_the_lack_of_an_award_change_what_is_changed(case: Any) -> None:
+    given: Pair = case[0]
+    for each in decide(given, now=NOW):
+        if each.row is None or each.row.state not in OPEN:
+            continue
+        contradicted = settings_contradict(
+            given.coverage,
+            badge_template_id=each.row.badge_template_id,
+            state=each.row.state,
+            reason=each.row.reason,
+            connected=each.row.portal_id in given.connected,
+            to_be_replaced=each.row.replaces_badge_id is not None,
+        )
+        assert each.changes == contradicted or not given.valid_awards
 
 
 def test_every_action_and_ground_has_its_case() -> None:
