@@ -171,8 +171,8 @@ def _new_row(request: Request, *, now: datetime) -> dict[str, Any]:
 async def facts_of_request(database: Database, request: Request, *, now: datetime) -> IssuanceFacts:
     """Return what is known of a badge that a person asks for, as issuing it now would find it: for a preview."""
     pair = await pair_of(database, request.key, now=now)
-    row = await database.read(issuance_of, request)
     known = row_for(pair, request.badge_template_id)
+    row = await database.read(_stored, known.issuance_id) if known is not None else None
     award = award_for(pair, known)
     kept = known.awarded_at if known is not None and keeps_its_moment(pair, known) else None
     subject = Subject(

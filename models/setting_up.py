@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from models.directory import integration_of
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.tables import table
@@ -47,9 +48,7 @@ def enable(
 
     Returns the settings before, how many badges go out with a new template, and whether this has held it.
     """
-    mine = integrations.c.achievement_id == achievement_id
-    row = connection.execute(select(integrations).where(mine)).one_or_none()
-    before, since = None if row is None else CredlyIntegration(**row._mapping), values["issue_since"]
+    before, since = integration_of(connection, achievement_id), values["issue_since"]
     reaches_further = since is not None and (before is None or covers_from(before) > since)
     held = reaches_further and (before is None or before.held_at is None)
     new = {"enabled_at": now} if before is None else {}

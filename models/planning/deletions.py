@@ -1,14 +1,14 @@
 """Awards whose rows are gone from the platform: in which portals that counts as a withdrawal."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, or_
 
 from models.database import Database
 from models.ledger import BadgeIssuance
-from models.planning.pairs import Setup, issuances_behind
+from models.planning.pairs import Setup, by_key, walk
 from models.platform.awards import Key, awards_of
 from models.tables import table
 from rules.ledger.eligibility import Award, Issuance, Pair, is_missing
@@ -74,20 +74,12 @@ async def losses_of(database: Database, *, portal_ids: Collection[str] | None, n
     """Count the awards behind the portals' issuances, and those of them that the platform has not, in one pass."""
     of_portals = [] if portal_ids is None else [issuances.c.portal_id.in_(portal_ids)]
     missing, counted = Counter[str](), Counter[str]()
-    after, full = 0, True
-    while full:
-        rows = await database.read(issuances_behind, after, _COUNTED, *of_portals, size=_AT_A_TIME, whole=True)
-        awards = await database.platform.read(awards_of, _keys(rows), now=now)
+    async for rows in walk(database, _COUNTED, *of_portals, size=_AT_A_TIME, whole=True):
+        awards = await database.platform.read(awards_of, by_key(rows), now=now)
         missing.update(row.portal_id for key, row in rows if _misses(row, awards[key]))
         counted.update(row.portal_id for _, row in rows)
-        full = len(rows) == _AT_A_TIME
-        after = rows[-1][1].issuance_id if rows else after
     portals = counted.keys() | set(portal_ids or ())
     return {each: Loss(portal_id=each, missing=missing[each], awards=counted[each]) for each in portals}
-
-
-def _keys(rows: Iterable[tuple[Key, Issuance]]) -> Collection[Key]:
-    return dict.fromkeys(key for key, _ in rows)
 
 
 def _misses(row: Issuance, awards: Sequence[Award]) -> bool:

@@ -1,12 +1,13 @@
 """What the ledger has of users and achievements: what is set up, and the rows of each pair."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, bindparam, func, not_, select, type_coerce
 
 from models.by_key import portions
+from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
 from models.platform.awards import Key, by_achievement
@@ -96,7 +97,7 @@ def active_among(connection: Connection, keys: Collection[Key]) -> dict[Key, dat
 
 def have_active(connection: Connection, keys: Collection[Key]) -> dict[Key, datetime | None]:
     """Return those pairs as `active_among` does, without the moment: where nothing is replaced, in half the time."""
-    return dict.fromkeys(_of_keys(connection, _ACTIVE, keys))
+    return dict.fromkeys(_keys_among(connection, _ACTIVE, keys))
 
 
 _ACTIVE = select(issuances.c.achievement_id, issuances.c.user_id).where(issuances.c.state != IssuanceState.CANCELLED)
@@ -105,9 +106,11 @@ _ACTIVE = select(issuances.c.achievement_id, issuances.c.user_id).where(issuance
 def ended_among(connection: Connection, keys: Collection[Key], *, badge_template_id: str) -> set[Key]:
     """Return those pairs that have a row which does not become due by itself, and is not cancelled."""
     waits = and_(issuances.c.badge_template_id == badge_template_id, issuances.c.state.in_(_WAITING))
-    query = select(issuances.c.achievement_id, issuances.c.user_id)
-    query = query.where(issuances.c.state != IssuanceState.CANCELLED, not_(waits))
-    return {(row.achievement_id, row.user_id) for row in _of_keys(connection, query, keys)}
+    return _keys_among(connection, _ACTIVE.where(not_(waits)), keys)
+
+
+def _keys_among(connection: Connection, query: Select[str, str], keys: Collection[Key]) -> set[Key]:
+    return {(achievement_id, user_id) for achievement_id, user_id in _of_keys(connection, query, keys)}
 
 
 def rows_of(connection: Connection, keys: Collection[Key], *, held: bool = False) -> dict[Key, list[Issuance]]:
@@ -180,6 +183,26 @@ def issuances_behind(
     """
     query = select(*_COLUMNS).where(issuances.c.id > after_id, *among).order_by(issuances.c.id).limit(size)
     return _with_keys(connection, query.with_hint(issuances, _WHOLE, "sqlite") if whole else query)
+
+
+async def walk(
+    database: Database, *among: ColumnElement[bool], size: int, whole: bool = False
+) -> AsyncIterator[list[tuple[Key, Issuance]]]:
+    """Yield all issuances of these in the order of their ids, so many at a time, each time in a transaction."""
+    after, full = 0, True
+    while full:
+        rows = await database.read(issuances_behind, after, *among, size=size, whole=whole)
+        yield rows
+        full = len(rows) == size
+        after = rows[-1][1].issuance_id if rows else after
+
+
+def by_key(rows: Iterable[tuple[Key, Issuance]]) -> dict[Key, list[Issuance]]:
+    """Return the rows by their pairs."""
+    found: dict[Key, list[Issuance]] = {}
+    for key, row in rows:
+        found.setdefault(key, []).append(row)
+    return found
 
 
 def rows_among(

@@ -24,12 +24,13 @@ from models.planning.pairs import (
     OPEN,
     Setup,
     active_among,
+    by_key,
     ended_among,
     have_active,
-    issuances_behind,
     open_behind,
     rows_of,
     setup_of,
+    walk,
 )
 from models.planning.progress import Cursor, Round, cursor_of, put_cursor
 from models.planning.writing import OfPlatform, PlanCounts, apply_decisions, pairs_of
@@ -213,22 +214,12 @@ async def _unblock(planning: Planning, portal_id: str) -> PlanCounts:
 
 async def _update_rows(planning: Planning, *among: ColumnElement[bool]) -> PlanCounts:
     """Let rows of the ledger follow, page by page."""
-    counts, after, full = PlanCounts(), 0, True
+    counts = PlanCounts()
     if planning.portal_id is not None:
         among = (*among, issuances.c.portal_id == planning.portal_id)
-    while full:
-        rows = await planning.database.read(issuances_behind, after, *among, size=AT_A_TIME)
-        counts += await _follow(planning, _by_key(rows))
-        full = len(rows) == AT_A_TIME
-        after = rows[-1][1].issuance_id if rows else after
+    async for rows in walk(planning.database, *among, size=AT_A_TIME):
+        counts += await _follow(planning, by_key(rows))
     return counts
-
-
-def _by_key(rows: Iterable[tuple[Key, Issuance]]) -> dict[Key, list[Issuance]]:
-    found: dict[Key, list[Issuance]] = {}
-    for key, row in rows:
-        found.setdefault(key, []).append(row)
-    return found
 
 
 async def _sweep_integration(planning: Planning, before: Row[Any]) -> PlanCounts:

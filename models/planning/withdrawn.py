@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement
 from models.database import Database
 from models.ledger import BadgeIssuance
 from models.planning.deletions import Deletions
-from models.planning.pairs import issuances_behind, rows_among, setup_of
+from models.planning.pairs import by_key, rows_among, setup_of, walk
 from models.platform.awards import Key, awards_of, withdrawn_behind
 from models.tables import table
 from rules.ledger.eligibility import Issuance, Pair, is_withdrawn
@@ -44,11 +44,9 @@ async def withdrawn_among(
     deletions = Deletions(database, setup, now=now)
     found: dict[int, tuple[Key, Issuance]] = {}
     async for rows in _candidates(database, among, portal_ids, setup.deletions_may_count, now):
-        by_key: dict[Key, list[Issuance]] = {}
-        for key, row in rows:
-            by_key.setdefault(key, []).append(row)
-        awards = await database.platform.read(awards_of, by_key, now=now)
-        counting = await deletions.counting(by_key, awards)
+        pairs = by_key(rows)
+        awards = await database.platform.read(awards_of, pairs, now=now)
+        counting = await deletions.counting(pairs, awards)
         for key, row in rows:
             if is_withdrawn(Pair(awards=awards[key], deletions_count=counting), row):
                 found[row.issuance_id] = (key, row)
@@ -66,10 +64,6 @@ async def _candidates(
     while following is not None:
         keys, following = await database.platform.read(withdrawn_behind, following, size=_AT_A_TIME, now=now)
         yield await database.read(rows_among, keys, issuances.c.portal_id.in_(portal_ids), *among)
-    of_portals = issuances.c.portal_id.in_(sorted(set(portal_ids) & set(deletions_may_count)))
-    after, full = 0, not deletions_may_count.isdisjoint(portal_ids)
-    while full:
-        rows = await database.read(issuances_behind, after, of_portals, *among, size=_AT_A_TIME, whole=True)
-        yield rows
-        full = len(rows) == _AT_A_TIME
-        after = rows[-1][1].issuance_id if rows else after
+    if may_count := sorted(deletions_may_count.intersection(portal_ids)):
+        async for rows in walk(database, issuances.c.portal_id.in_(may_count), *among, size=_AT_A_TIME, whole=True):
+            yield rows
