@@ -9,7 +9,7 @@ from sqlalchemy import Connection, create_engine, event, insert, select, text
 from bench.rows import make_tables
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.tables import Achievement, AchievementAward, Portal
 from models.tables import table
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from bench.spent import peak_megabytes
-from models import claiming
+from models.ledger import claiming
 from tasks import plan
 from tasks.runtime.run import Run, run_context
 

@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, Row, func, select
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import AchievementAward
 from models.tables import table
 from rules.reasons import Reason

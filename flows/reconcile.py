@@ -6,7 +6,7 @@ from typing import Any
 from prefect import State, flow, tags
 
 from flows.issue_organization import issue_organization
-from models.claiming import DueOrganization
+from models.ledger.claiming import DueOrganization
 from rules.told import counted
 from settings import Dispatch
 from tasks.dispatch import issue_elsewhere, organizations_with_work, shares

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, update
 
-from models.claiming import DueOrganization
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.claiming import DueOrganization
+from models.ledger.recording import Attempt, RunIds, keep_calls
+from models.ledger.tables import BadgeIssuance
 from models.planning.deletions import VALID_AT_CREDLY
-from models.recording import Attempt, RunIds, keep_calls
 from models.tables import table
 from rules.reasons import Reason
 from rules.states import IssuanceState

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from models.database import Database
 from models.facts import Subject, facts_of_subjects
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.planning.deletions import Deletions
 from models.planning.pairs import rows_of, setup_of
 from models.planning.writing import new_row, to_be_replaced

@@ -1,6 +1,6 @@
 """Calls to Credly that belong to no issuance: the organization, its templates and tokens, pages of the audit.
 
-Calls for an issuance are in `issuance_attempts` (models/ledger.py).
+Calls for an issuance are in `issuance_attempts` (models/ledger/tables.py).
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from sqlmodel import Field
 
 from models.base import LaurelTable
 from models.columns import UtcDateTime, enum_by_value, own_id
-from models.ledger import AttemptOutcome
+from models.ledger.tables import AttemptOutcome
 from models.tables import table
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, and_, bindparam, select
 
-from models import claiming
 from models.by_key import rows_by_key
 from models.columns import as_python_can
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger import claiming
+from models.ledger.tables import BadgeIssuance
 from models.platform.badge_data import complete, latest_award
 from models.tables import table
 from rules.evidence import EvidenceKind, EvidenceSetting
@@ -81,7 +81,7 @@ def claim_and_read(
     lease: timedelta,
     ignore_wait: bool = False,
 ) -> list[IssuanceFacts]:
-    """Claim those of the issuances that are due, as `models.claiming.claim` does, and return what the ledger knows.
+    """Claim those of the issuances that are due (`models.ledger.claiming.claim`); return what the ledger knows of them.
 
     What the platform knows is still to come, see `models.platform.badge_data.complete`.
     """

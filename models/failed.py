@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, literal, select, update
 
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.tables import table
 from rules.states import IssuanceState
 

@@ -12,7 +12,7 @@ from models.by_hand import Request, facts_of_request
 from models.database import Database
 from models.facts import facts_of
 from models.integrations import CredlyIntegration
-from models.ledger import BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.planning.deletions import Deletions
 from models.planning.pairs import setup_of
 from models.platform.awards import awards_of

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, delete, select
 
 from models.database import Database
-from models.ledger import BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.tables import table
 from rules.states import IssuanceState
 

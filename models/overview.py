@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.names import NamedAchievement, achievements_of, portal_names
 from models.tables import table
 from rules.states import IssuanceState

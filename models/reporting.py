@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from models import views
 from models.database import Database
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.names import names_of
 from models.platform.people import Person, persons
 from models.platform.tables import Achievement, Portal

@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, select, update
 
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.tables import table
 from rules.reasons import Reason
 from rules.states import IssuanceState

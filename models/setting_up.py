@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from models.directory import integration_of
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.tables import table
 from rules.reasons import REFUSED_REASONS, TEMPLATE_REASONS, Reason
 from rules.states import IssuanceState

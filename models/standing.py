@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, case, func, literal, select
 
 from models.integrations import CredlyIntegration
-from models.ledger import AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
 from rules.reasons import Reason
 from rules.run_page import Pending

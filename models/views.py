@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from models.base import laurel_metadata
 from models.columns import UtcDateTime, enum_by_value
-from models.ledger import AttemptKind, AttemptOutcome
+from models.ledger.tables import AttemptKind, AttemptOutcome
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from models.ledger import AttemptKind, AttemptOutcome
+from models.ledger.tables import AttemptKind, AttemptOutcome
 from rules.datasets import Dataset, Group
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin

@@ -1,4 +1,4 @@
-"""The states of an issuance. The diagram is in docs/architecture.md, the moves in models/ledger.py."""
+"""The states of an issuance. The diagram is in docs/architecture.md, the moves in models/ledger/tables.py."""
 
 from enum import StrEnum
 

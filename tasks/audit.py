@@ -11,7 +11,7 @@ from credly.errors import NotConnected, NotFound
 from credly.wire import Badge
 from models import audit
 from models.audit import KnownBadge
-from models.claiming import DueOrganization
+from models.ledger.claiming import DueOrganization
 from models.planning.withdrawn import withdrawn_among
 from rules.markup import code, plain, table
 from rules.told import Told, counted

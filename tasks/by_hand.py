@@ -8,7 +8,7 @@ from models import by_hand
 from models.by_hand import Request
 from models.directory import Place
 from models.integrations import CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.names import exists
 from models.platform.people import user_exists
 from models.platform.tables import Company, Project

@@ -7,7 +7,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent
-from models import claiming
+from models.ledger import claiming
 from rules.reasons import CONNECTION_REASONS, Reason
 from tasks.one_badge import fault_of_template
 from tasks.runtime.organization import Organization, current_organization

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from prefect.blocks.system import Secret
 
 from models import setting_up
-from models.claiming import DueOrganization
+from models.ledger.claiming import DueOrganization
 from rules.choices import BASE_URLS, Environment, Mistake
 from rules.markup import code, plain, table
 from rules.text import tidy

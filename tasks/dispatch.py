@@ -13,8 +13,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Failed
 from pydantic import ValidationError
 
-from models import claiming, parts
-from models.claiming import DueOrganization
+from models import parts
+from models.ledger import claiming
+from models.ledger.claiming import DueOrganization
 from rules.portable import packed, unpacked
 from rules.tally import Tally
 from tasks.runtime.run import Run, current_run, run_ids

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from functools import cache
 from math import ceil
 
-from models import claiming
-from models.claiming import DueOrganization
+from models.ledger import claiming
+from models.ledger.claiming import DueOrganization
 from rules.reasons import CONNECTION_REASONS, Reason
 from settings import Settings
 from tasks.issue import is_defect, run_issue_batch

@@ -11,10 +11,10 @@ from prefect import State, Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
-from models import claiming
 from models.facts import claim_and_read
+from models.ledger import claiming
+from models.ledger.recording import Result, RunIds, Sent
 from models.platform.badge_data import complete
-from models.recording import Result, RunIds, Sent
 from rules import outcome
 from rules.badge_request import Prepared, prepare_request
 from rules.facts import IssuanceFacts

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from credly.errors import AlreadyIssued, CredlyError, NotConnected, NotFound, NotSent, Refused, Unclear
 from credly.wire import Badge, BadgeRequest, is_id
-from models.ledger import AttemptOutcome
-from models.recording import Attempt, owned_by_others
+from models.ledger.recording import Attempt, owned_by_others
+from models.ledger.tables import AttemptOutcome
 from rules import outcome
 from rules.adoption import has_another_address, leaves_open, names_another, own_badges
 from rules.badge_request import can_be_looked_up

@@ -11,9 +11,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled
-from models.claiming import DueOrganization
 from models.directory import Place, place_of
 from models.integrations import CredlyConnection
+from models.ledger.claiming import DueOrganization
 from models.platform.names import achievement_names, portal_names
 from rules.choices import Mistake
 from rules.markup import code, plain

@@ -6,8 +6,8 @@ from prefect import task
 from prefect.artifacts import acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from models import claiming
 from models.facts import Subject, facts_of, facts_of_subjects
+from models.ledger import claiming
 from models.planning.planner import begin, new_pairs
 from models.platform.awards import Key
 from rules.ledger.eligibility import Action, Decision, Pair, decide

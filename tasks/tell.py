@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from models.claiming import DueOrganization
+from models.ledger.claiming import DueOrganization
 from models.planning.writing import PlanCounts
 from models.standing import standing, waiting
 from rules.markup import plain

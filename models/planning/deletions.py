@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, or_
 
 from models.database import Database
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.planning.pairs import Setup, by_key, walk
 from models.platform.awards import Key, awards_of
 from models.tables import table

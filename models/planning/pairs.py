@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, bin
 from models.by_key import portions
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.awards import Key, by_achievement
 from models.tables import table
 from rules.choices import EarnedAgain

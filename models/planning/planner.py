@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Row, select, update
 from models.by_key import portions
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.planning.deletions import Deletions
 from models.planning.pairs import (
     OPEN,

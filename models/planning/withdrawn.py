@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement
 
 from models.database import Database
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.planning.deletions import Deletions
 from models.planning.pairs import by_key, rows_among, setup_of, walk
 from models.platform.awards import Key, awards_of, withdrawn_behind

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.by_key import portions
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.planning.pairs import Setup, rows_of, setup_of
 from models.platform.awards import Key
 from models.tables import table

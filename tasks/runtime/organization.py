@@ -15,7 +15,7 @@ from credly.errors import CredlyError, NotConnected, NotFound
 from credly.session import Timeouts
 from credly.wire import AuthorizationToken
 from models import calls, pace
-from models.claiming import DueOrganization
+from models.ledger.claiming import DueOrganization
 from rules.details import Details
 from rules.facts import IssuanceFacts
 from rules.monitoring.brake import Brake

@@ -17,8 +17,8 @@ from credly.client import HAS_NO_END, CredlyClient
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Refused, Throttled, Unclear
 from credly.replies import Call, Reply
 from credly.wire import Badge, BadgeRequest
-from models.ledger import AttemptKind, AttemptOutcome
-from models.recording import Attempt
+from models.ledger.recording import Attempt
+from models.ledger.tables import AttemptKind, AttemptOutcome
 from rules.monitoring.brake import TOKEN_REFUSED, Brake
 from tasks.pacing import Pace
 

@@ -14,8 +14,8 @@ from functools import partial
 from prefect.runtime import flow_run, task_run
 
 from models.database import Database, NotUsable, Platform, open_at
-from models.recorder import Recorder
-from models.recording import Result, RunIds
+from models.ledger.recorder import Recorder
+from models.ledger.recording import Result, RunIds
 from rules.outcome import Outcome, WaitPolicy
 from settings import NotConfigured, Settings, settings
 from tasks.runtime.heartbeat import Steps, heartbeats

@@ -8,7 +8,7 @@ from sqlalchemy import text, update
 
 from flows.audit import audit
 from flows.revoke_withdrawn import revoke_withdrawn
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.tables import Achievement, AchievementAward, Portal
 from models.tables import table
 from tests.support.running import run_reconcile

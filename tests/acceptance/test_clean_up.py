@@ -11,7 +11,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterExpectedS
 from prefect.exceptions import ObjectNotFound
 
 from flows.clean_up import clean_up
-from models.ledger import IssuanceAttempt
+from models.ledger.tables import IssuanceAttempt
 from tests.support.light_run import Clock
 from tests.support.running import run_reconcile
 from tests.support.seen import see

@@ -11,7 +11,7 @@ from flows.connect_portal import connect_portal
 from flows.disconnect_portal import disconnect_portal
 from flows.reconcile import reconcile
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from rules.choices import Environment, Mistake
 from tasks.connecting import address_of
 from tests.support.factories import a_portal, change, rows_of, the_row_of

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import Connection, text
 
 from models.database import BUSY_TIMEOUT_SECONDS
-from models.ledger import IssuanceAttempt
+from models.ledger.tables import IssuanceAttempt
 from tests.support.databases import holding, restart_postgresql
 from tests.support.prefect_server import free_port, running_prefect_server
 from tests.support.processes import FlowProcess, reconcile_process

@@ -13,7 +13,7 @@ from flows.reconcile import reconcile
 from flows.release_credly import release_credly
 from flows.resume_credly import resume_credly
 from models.integrations import CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.tables import Achievement, Company, UserEmail
 from models.setting_up import put_integration
 from rules.choices import EvidenceChoice, EvidenceChoices

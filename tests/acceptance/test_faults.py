@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import event, text, update
 from sqlalchemy.pool import Pool
 
-from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.platform.tables import User, UserEmail
 from models.tables import table
 from tasks.pacing import Pace

@@ -14,7 +14,7 @@ from flows.issue_badge import issue_badge
 from flows.reconcile import reconcile
 from models.by_hand import Request, enter
 from models.integrations import CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.tables import AchievementAward, UserEmail
 from rules.choices import EarnedAgain
 from rules.markup import plain

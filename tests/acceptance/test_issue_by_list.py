@@ -7,7 +7,7 @@ import pytest
 from prefect.exceptions import ParameterTypeError
 
 from flows.issue_badges import issue_badges
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.tables import UserEmail
 from tasks.by_list import lines_of
 from tests.support.factories import an_achievement, rows_of

@@ -10,7 +10,7 @@ import pytest
 from flows.issue_badge import issue_badge
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.calls import CredlyCall
-from models.ledger import AttemptKind, AttemptOutcome, IssuanceAttempt
+from models.ledger.tables import AttemptKind, AttemptOutcome, IssuanceAttempt
 from rules.choices import IfBadgeExists
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin

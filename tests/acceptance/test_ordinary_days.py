@@ -8,7 +8,7 @@ from sqlalchemy import update
 
 from flows.issue_badge import issue_badge
 from flows.issue_badges import issue_badges
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.tables import AchievementAward, User
 from models.tables import table
 from rules.choices import IfBadgeExists

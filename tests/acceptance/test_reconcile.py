@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from models.ledger import BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import AchievementAward, User, UserEmail
 from models.tables import table
 from tests.support.running import run_reconcile as run

@@ -12,7 +12,7 @@ from flows.pause_credly import pause_credly
 from flows.reconcile import reconcile
 from flows.resume_credly import resume_credly
 from flows.retry_failed import retry_failed
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.tables import Portal
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin

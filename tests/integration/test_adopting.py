@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
-from models.claiming import due_issuances
 from models.database import Database
 from models.examine import lacks_of
 from models.facts import facts_of
 from models.integrations import CredlyConnection
+from models.ledger.claiming import due_issuances
 from models.migrate import create_platform_tables, migrate
 from models.setting_up import put_integration
 from rules.badge_request import Prepared, prepare_request

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from models import by_hand, claiming
+from models import by_hand
 from models.by_hand import Request
 from models.database import Database
-from models.ledger import BadgeIssuance
+from models.ledger import claiming
+from models.ledger.tables import BadgeIssuance
 from rules.ledger.eligibility import Award, Issuance
 from rules.ledger.manual import award_for
 from rules.reasons import Reason

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from models import claiming
-from models.claiming import DueOrganization
 from models.database import Database
-from models.ledger import BadgeIssuance
+from models.ledger import claiming
+from models.ledger.claiming import DueOrganization
+from models.ledger.tables import BadgeIssuance
 from rules.reasons import Reason
 from rules.states import IssuanceState
 from tests.support.databases import holding

@@ -11,7 +11,7 @@ from models import failed
 from models.database import Database
 from models.facts import facts_of
 from models.integrations import CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.tables import AchievementAward, User, UserEmail
 from rules.badge_request import Prepared, prepare_request
 from rules.reasons import Reason

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from models.database import Database
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from rules.choices import EarnedAgain
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin

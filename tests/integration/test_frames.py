@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from models.database import Database
-from models.ledger import AttemptKind, AttemptOutcome
+from models.ledger.tables import AttemptKind, AttemptOutcome
 from models.reporting import Chosen
 from reports import frames
 from reports.dictionary import PERSONAL, Field, fields

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import UNIQUE_ISSUANCE, AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import UNIQUE_ISSUANCE, AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.platform.tables import Portal, User, UserEmail
 from rules.choices import EarnedAgain
 from rules.facts import Expiry

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event
 
 from models.database import Database
 from models.integrations import CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.planning import planner
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.progress import PlanningProgress, Round

@@ -12,9 +12,9 @@ from sqlalchemy.exc import IntegrityError
 
 from credly.wire import Badge
 from models.database import Answer, Database, Given
-from models.ledger import AttemptKind, AttemptOutcome, IssuanceAttempt
-from models.recorder import Recorder
-from models.recording import Attempt, Result, RunIds, Sent, record
+from models.ledger.recorder import Recorder
+from models.ledger.recording import Attempt, Result, RunIds, Sent, record
+from models.ledger.tables import AttemptKind, AttemptOutcome, IssuanceAttempt
 from rules import outcome
 from rules.outcome import Outcome
 from rules.reasons import Reason

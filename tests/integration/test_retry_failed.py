@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from models import retry_failed
 from models.database import Database
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.retry_failed import Matching, Retryable, Selection
 from models.tables import table
 from rules.reasons import Reason

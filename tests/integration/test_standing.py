@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from models.database import Database
-from models.ledger import AttemptKind, AttemptOutcome
+from models.ledger.tables import AttemptKind, AttemptOutcome
 from models.standing import last_issued, waiting
 from rules.reasons import Reason
 from rules.run_page import Pending

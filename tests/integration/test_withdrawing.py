@@ -12,7 +12,7 @@ from models.database import Database
 from models.facts import facts_of, facts_of_latest_award
 from models.history import history_of
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.planning.planner import count_due_at_once
 from models.planning.withdrawn import withdrawn_among
 from models.planning.writing import PlanCounts

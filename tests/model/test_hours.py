@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from tests.support.databases import sqlite_database
 from tests.support.machine import LaurelMachine, Surroundings, save_tokens
 from tests.support.standin import Standin

@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 from models.tables import table
 from rules.reasons import Reason

@@ -19,7 +19,7 @@ from prefect.blocks.system import Secret
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.tables import AchievementAward, User, UserEmail
 from rules.choices import EarnedAgain as Again
 from rules.choices import EvidenceChoices, IfBadgeExists, Locale, Mistake

@@ -14,10 +14,10 @@ from sqlalchemy import update
 from models import audit, retry_failed
 from models.audit import ToBeRevoked
 from models.calls import CredlyCall
-from models.claiming import DueOrganization
 from models.database import Database
 from models.integrations import CredlyConnection
-from models.ledger import BadgeIssuance, IssuanceAttempt
+from models.ledger.claiming import DueOrganization
+from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import AchievementAward
 from models.retry_failed import Selection
 from models.tables import table

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from models.database import Database
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
 from rules.states import IssuanceState

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from models.database import Database
-from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
 from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, Reason
 from rules.states import IssuanceState, Origin

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.database import Database
-from models.ledger import IssuanceAttempt
+from models.ledger.tables import IssuanceAttempt
 from tests.support.databases import (
     migrated_postgresql,
     migrated_postgresql_database,

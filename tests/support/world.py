@@ -15,7 +15,7 @@ from credly.client import CredlyClient
 from credly.wire import BadgeRequest
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.platform.tables import (
     Achievement,
     AchievementAward,

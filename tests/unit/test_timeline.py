@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models.ledger import AttemptKind, AttemptOutcome
+from models.ledger.tables import AttemptKind, AttemptOutcome
 from rules.history import History, Integration
 from rules.ledger.eligibility import Award
 from rules.reasons import Reason

@@ -1,6 +1,6 @@
 """How one run takes issuances and gives them back: a lease on each row, under the token of the one who took it.
 
-Short transactions: claim · (call Credly, no transaction open) · record, which is in models/recording.py.
+Short transactions: claim · (call Credly, no transaction open) · record, which is in models/ledger/recording.py.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger import BadgeIssuance
+from models.ledger.tables import BadgeIssuance
 from models.tables import table
 from rules.reasons import BLOCKED_REASONS, TEMPLATE_REASONS, Reason
 from rules.states import IssuanceState

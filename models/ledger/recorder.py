@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from models import recording
 from models.database import Database
-from models.recording import Result
+from models.ledger import recording
+from models.ledger.recording import Result
 from rules.outcome import Outcome
 
 
@@ -30,7 +30,7 @@ class Recorder:
         self._turn = asyncio.Lock()
 
     async def record(self, database: Database, result: Result) -> Outcome | None:
-        """Write a result down, as `models.recording.record` does, and return once it is committed.
+        """Write a result down, as `models.ledger.recording.record` does, and return once it is committed.
 
         Raises:
             SQLAlchemyError, ValueError: this result could not be written; the others are not affected.

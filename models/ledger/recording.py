@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, and_, bindparam, case, func, insert, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from models.ledger import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
 from rules.outcome import Outcome, failed
 from rules.reasons import Reason

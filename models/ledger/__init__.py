@@ -1,0 +1,1 @@
+"""The ledger: its tables, the transitions of its rows, and their history."""
