@@ -1,16 +1,18 @@
 """What the ledger has of users and achievements: what is set up, and the rows of each pair."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, bindparam, func, not_, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, not_, select
 
 from models.by_key import portions
+from models.columns import as_stored
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform.awards import Key, by_achievement
+from models.platform.awards import Key, by_achievement, of_keys
 from models.tables import table
 from rules.choices import EarnedAgain
 from rules.ledger.eligibility import Coverage, Issuance
@@ -20,6 +22,7 @@ issuances = table(BadgeIssuance)
 integrations = table(CredlyIntegration)
 connections = table(CredlyConnection)
 
+_KEY = (issuances.c.achievement_id, issuances.c.user_id)
 _WAITING = [IssuanceState.PENDING, IssuanceState.BLOCKED]
 _ENDED = [IssuanceState.ISSUED, IssuanceState.ISSUING, IssuanceState.CANCELLED]
 # Written out, so that both engines see which partial index it means.
@@ -100,7 +103,7 @@ def have_active(connection: Connection, keys: Collection[Key]) -> dict[Key, date
     return dict.fromkeys(_keys_among(connection, _ACTIVE, keys))
 
 
-_ACTIVE = select(issuances.c.achievement_id, issuances.c.user_id).where(issuances.c.state != IssuanceState.CANCELLED)
+_ACTIVE = select(*_KEY).where(issuances.c.state != IssuanceState.CANCELLED)
 
 
 def ended_among(connection: Connection, keys: Collection[Key], *, badge_template_id: str) -> set[Key]:
@@ -110,7 +113,8 @@ def ended_among(connection: Connection, keys: Collection[Key], *, badge_template
 
 
 def _keys_among(connection: Connection, query: Select[str, str], keys: Collection[Key]) -> set[Key]:
-    return {(achievement_id, user_id) for achievement_id, user_id in _of_keys(connection, query, keys)}
+    query = query.where(of_keys(connection, *_KEY))
+    return {row for part in by_achievement(keys) for row in as_stored(connection, query, part)}
 
 
 def rows_of(connection: Connection, keys: Collection[Key], *, held: bool = False) -> dict[Key, list[Issuance]]:
@@ -125,9 +129,9 @@ def rows_of(connection: Connection, keys: Collection[Key], *, held: bool = False
 
 
 def _of_keys(connection: Connection, query: Select, keys: Collection[Key]) -> Iterable[Row]:  # type: ignore[type-arg]
-    for achievement_id, users in by_achievement(keys):
-        mine = and_(issuances.c.achievement_id == achievement_id, issuances.c.user_id.in_(users))
-        yield from connection.execute(query.where(mine)).all()
+    query = query.where(of_keys(connection, *_KEY))
+    for part in by_achievement(keys):
+        yield from connection.execute(query, part).all()
 
 
 def _with_key(row: Row) -> tuple[Key, Issuance]:  # type: ignore[type-arg]
@@ -149,20 +153,20 @@ def _with_key(row: Row) -> tuple[Key, Issuance]:  # type: ignore[type-arg]
 
 def open_behind(
     connection: Connection, after_id: int, *, size: int, portal_id: str | None = None
-) -> Sequence[Row[int, str, str, str, str, str, str | None, bool]]:
-    """Return the next open issuances in the order of their ids: what settings are held against, as it is stored.
+) -> list[tuple[Any, ...]]:
+    """Return the next open issuances in the order of their ids, as they are stored: id, user, and what settings decide.
 
-    That is id, achievement, user, portal, template, state, reason, and whether a badge is to be replaced.
+    That is achievement, portal, template, state, reason, and whether a badge is to be replaced.
     """
     query = (
         select(
             issuances.c.id,
-            issuances.c.achievement_id,
             issuances.c.user_id,
+            issuances.c.achievement_id,
             issuances.c.portal_id,
             issuances.c.badge_template_id,
-            type_coerce(issuances.c.state, String),
-            type_coerce(issuances.c.reason, String),
+            issuances.c.state,
+            issuances.c.reason,
             issuances.c.replaces_badge_id.is_not(None),
         )
         .where(issuances.c.id > after_id, OPEN)
@@ -171,7 +175,7 @@ def open_behind(
     )
     if portal_id is not None:
         query = query.where(issuances.c.portal_id == portal_id)
-    return connection.execute(query.with_hint(issuances, _BY_ID, "sqlite")).all()
+    return as_stored(connection, query.with_hint(issuances, _BY_ID, "sqlite"))
 
 
 def issuances_behind(

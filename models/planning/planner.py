@@ -11,11 +11,13 @@ awards, rows and settings of each pair, on which rules/ledger/eligibility.py dec
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from models.by_key import portions
+from models.columns import moment_of
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
@@ -35,6 +37,7 @@ from models.planning.pairs import (
 from models.planning.progress import Cursor, Round, cursor_of, put_cursor
 from models.planning.writing import OfPlatform, PlanCounts, apply_decisions, pairs_of
 from models.platform.awards import (
+    Awarded,
     Key,
     Page,
     awarded_between,
@@ -45,7 +48,7 @@ from models.platform.awards import (
     valid_among,
 )
 from models.tables import table
-from rules.ledger.eligibility import Issuance, Pair, decide, settings_contradict
+from rules.ledger.eligibility import Coverage, Issuance, Pair, decide, settings_contradict
 from rules.reasons import Reason
 from rules.rounds import rows_for_run
 from rules.states import IssuanceState
@@ -82,11 +85,11 @@ class Planning:
     deletions: Deletions
     portal_id: str | None = None
 
-    def concerns(self, achievement_id: str) -> bool:
-        """Say whether awards of an achievement are looked at."""
-        if achievement_id not in self.setup.coverages:
-            return False
-        return self.portal_id is None or self.portals.get(achievement_id) == self.portal_id
+    @cached_property
+    def covered(self) -> dict[str, Coverage]:
+        """What the integrations cover of the achievements whose awards are looked at."""
+        every, portal_id = self.setup.coverages, self.portal_id
+        return {key: each for key, each in every.items() if portal_id in (None, self.portals.get(key))}
 
 
 async def begin(database: Database, *, now: datetime, portal_id: str | None = None) -> Planning:
@@ -133,7 +136,7 @@ async def sweep(database: Database, wanted: Sweep, *, now: datetime, portal_id: 
     planning = await begin(database, now=now, portal_id=portal_id)
     counts = PlanCounts()
     for integration in changed:
-        if planning.concerns(integration.achievement_id):
+        if integration.achievement_id in planning.covered:
             counts += await _sweep_integration(planning, integration)
     counts += await _continue_round(planning, Round.OPEN, wanted)
     start = await database.platform.read(start_of_newest, now - wanted.recent, now, count=wanted.at_least)
@@ -154,12 +157,12 @@ async def _awarded(planning: Planning, *, after: datetime, until: datetime) -> A
             return
 
 
-async def _without_issuance(planning: Planning, awards: Iterable[Row[str, str, datetime]]) -> Collection[Key]:
+async def _without_issuance(planning: Planning, awards: Iterable[Awarded]) -> Collection[Key]:
     """Return the pairs that an integration covers and that have no active issuance, or one that is replaced."""
     latest: dict[Key, datetime] = {}
-    for achievement_id, user_id, awarded_at in awards:
-        coverage = planning.setup.coverages.get(achievement_id)
-        if coverage is None or awarded_at < coverage.covers_from or not planning.concerns(achievement_id):
+    for achievement_id, user_id, stored in awards:
+        coverage = planning.covered.get(achievement_id)
+        if coverage is None or (awarded_at := moment_of(stored)) < coverage.covers_from:
             continue
         known = latest.get((achievement_id, user_id))
         if known is None or (awarded_at <= planning.now and not awarded_at <= known <= planning.now):
@@ -259,8 +262,11 @@ _Step = tuple[Mapping[Key, Sequence[Issuance]], int, dict[str, Any] | None]
 
 async def _next_open(planning: Planning, cursor: Cursor) -> _Step:
     rows = await planning.database.read(open_behind, cursor.after_id, size=AT_A_TIME, portal_id=planning.portal_id)
-    contradicted, others, setup = set[Key](), set[Key](), planning.setup
-    for _, achievement_id, user_id, portal_id, template, state, reason, to_be_replaced in rows:
+    by_settings: dict[tuple[Any, ...], list[str]] = {}  # a few different ones, of thousands of rows
+    for row in rows:
+        by_settings.setdefault(row[2:], []).append(row[1])
+    changing, others, setup = set[Key](), set[Key](), planning.setup
+    for (achievement_id, portal_id, template, state, reason, to_be_replaced), users in by_settings.items():
         changes = settings_contradict(
             setup.coverages.get(achievement_id),
             badge_template_id=template,
@@ -269,10 +275,10 @@ async def _next_open(planning: Planning, cursor: Cursor) -> _Step:
             connected=portal_id in setup.connected,
             to_be_replaced=to_be_replaced,
         )
-        (contradicted if changes else others).add((achievement_id, user_id))
-    contradicted |= others - await planning.database.platform.read(valid_among, others, now=planning.now)
-    found = await planning.database.read(rows_of, contradicted) if contradicted else {}
-    return found, len(rows), {"after_id": rows[-1].id} if len(rows) == AT_A_TIME else None
+        (changing if changes else others).update((achievement_id, user_id) for user_id in users)
+    changing |= others - await planning.database.platform.read(valid_among, others, now=planning.now)
+    found = await planning.database.read(rows_of, changing) if changing else {}
+    return found, len(rows), {"after_id": rows[-1][0]} if len(rows) == AT_A_TIME else None
 
 
 async def _next_covered(planning: Planning, cursor: Cursor) -> _Step:
@@ -317,14 +323,14 @@ async def count_due_at_once(database: Database, achievement_id: str, *, now: dat
     A badge of an earlier template counts, as it does in planning.
     """
     planning = await begin(database, now=now)
-    due, cursor = 0, (achievement_id, "") if planning.concerns(achievement_id) else None
+    due, cursor = 0, (achievement_id, "") if achievement_id in planning.covered else None
     while cursor is not None:
         page = await _next_awards(planning, cursor, within=achievement_id)
         coverage = planning.setup.coverages[achievement_id]
         keys = {
-            (row.achievement_id, row.user_id)
-            for row in page.awards
-            if coverage.covers_from <= row.awarded_at <= now and row.achievement_id == achievement_id
+            (of_award, user_id)
+            for of_award, user_id, stored in page.awards
+            if coverage.covers_from <= moment_of(stored) <= now and of_award == achievement_id
         }
         due += len(keys - await database.read(ended_among, keys, badge_template_id=coverage.badge_template_id))
         cursor = page.following
