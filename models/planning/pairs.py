@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, literal, not_, select
 
 from models.by_key import portions
 from models.columns import as_stored
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger import BadgeIssuance
-from models.platform.awards import Key, by_achievement, of_keys
+from models.platform.awards import Key, behind, by_achievement, of_keys
 from models.tables import table
 from rules.choices import EarnedAgain
 from rules.ledger.eligibility import Coverage, Issuance
@@ -28,6 +28,7 @@ _ENDED = [IssuanceState.ISSUED, IssuanceState.ISSUING, IssuanceState.CANCELLED]
 # Written out, so that both engines see which partial index it means.
 OPEN: ColumnElement[bool] = issuances.c.state.not_in(bindparam("ended", _ENDED, expanding=True, literal_execute=True))
 _BY_ID = "INDEXED BY ix_badge_issuances_open"  # else SQLite takes the index by state, and sorts all that is open
+_CANCELLED = "INDEXED BY ix_badge_issuances_cancelled"  # else SQLite takes the index by state
 _WHOLE = "NOT INDEXED"  # else SQLite sorts all of one state for each page
 _COLUMNS = tuple(
     issuances.c[name]
@@ -103,7 +104,24 @@ def have_active(connection: Connection, keys: Collection[Key]) -> dict[Key, date
     return dict.fromkeys(_keys_among(connection, _ACTIVE, keys))
 
 
+def active_between(connection: Connection, after: Key, until: Key, *, at_most: int) -> set[Key]:
+    """Return pairs behind a key up to another that have a row which is not cancelled, read from two indexes alone.
+
+    Some may be missing: those that have a cancelled row as well, and those that the platform sorts otherwise than the
+    ledger. None are returned where the ledger has `at_most` rows or more between the keys.
+    """
+    part = and_(behind(_KEY, after), ~behind(_KEY, until))
+    found = as_stored(connection, select(*_KEY).where(part).limit(at_most))
+    if len(found) == at_most:
+        return set()
+    cancelled = select(*_KEY).where(part, _IS_CANCELLED).with_hint(issuances, _CANCELLED, "sqlite")
+    return set(found).difference(as_stored(connection, cancelled))
+
+
 _ACTIVE = select(*_KEY).where(issuances.c.state != IssuanceState.CANCELLED)
+_IS_CANCELLED = issuances.c.state == literal(
+    IssuanceState.CANCELLED, type_=issuances.c.state.type, literal_execute=True
+)
 
 
 def ended_among(connection: Connection, keys: Collection[Key], *, badge_template_id: str) -> set[Key]:

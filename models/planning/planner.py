@@ -26,6 +26,7 @@ from models.planning.pairs import (
     OPEN,
     Setup,
     active_among,
+    active_between,
     by_key,
     ended_among,
     have_active,
@@ -157,12 +158,17 @@ async def _awarded(planning: Planning, *, after: datetime, until: datetime) -> A
             return
 
 
-async def _without_issuance(planning: Planning, awards: Iterable[Awarded]) -> Collection[Key]:
+async def _without_issuance(
+    planning: Planning, awards: Iterable[Awarded], known_active: Collection[Key] = ()
+) -> Collection[Key]:
     """Return the pairs that an integration covers and that have no active issuance, or one that is replaced."""
     latest: dict[Key, datetime] = {}
     for achievement_id, user_id, stored in awards:
         coverage = planning.covered.get(achievement_id)
-        if coverage is None or (awarded_at := moment_of(stored)) < coverage.covers_from:
+        if coverage is None or (not coverage.replaces and (achievement_id, user_id) in known_active):
+            continue
+        awarded_at = moment_of(stored)  # of the others only: most are active
+        if awarded_at < coverage.covers_from:
             continue
         known = latest.get((achievement_id, user_id))
         if known is None or (awarded_at <= planning.now and not awarded_at <= known <= planning.now):
@@ -174,6 +180,14 @@ async def _without_issuance(planning: Planning, awards: Iterable[Awarded]) -> Co
     return [
         key for key, moment in latest.items() if key not in active or _is_replaced(planning, key, active[key], moment)
     ]
+
+
+async def _of_page(planning: Planning, page: Page) -> Collection[Key]:
+    """Return those pairs of a page. Most have an active issuance, so the ledger is read in the order of the page."""
+    active: Collection[Key] = ()
+    if page.following is not None:
+        active = await planning.database.read(active_between, page.after, page.following, at_most=2 * AT_A_TIME)
+    return await _without_issuance(planning, page.awards, active)
 
 
 def _is_replaced(planning: Planning, key: Key, issued: datetime | None, latest: datetime) -> bool:
@@ -232,7 +246,7 @@ async def _sweep_integration(planning: Planning, before: Row[Any]) -> PlanCounts
     cursor: Key | None = (achievement_id, "")
     while cursor is not None:
         page = await _next_awards(planning, cursor, within=achievement_id)
-        counts += await _update(planning, await _without_issuance(planning, page.awards))
+        counts += await _update(planning, await _of_page(planning, page))
         cursor = page.following
     await planning.database.write(_note_integration, before, planning.now)
     return counts
@@ -286,7 +300,7 @@ async def _next_covered(planning: Planning, cursor: Cursor) -> _Step:
     following = None
     if page.following is not None:
         following = dict(zip(("after_achievement", "after_user"), page.following, strict=True))
-    keys = await _without_issuance(planning, page.awards)
+    keys = await _of_page(planning, page)
     return await planning.database.read(rows_of, keys) if keys else {}, page.rows, following
 
 
@@ -308,7 +322,7 @@ async def new_pairs(planning: Planning, *, within: str | None = None) -> AsyncIt
     cursor: Key | None = (within or "", "")
     while cursor is not None:
         page = await _next_awards(planning, cursor, within=within)
-        keys = await _without_issuance(planning, page.awards)
+        keys = await _of_page(planning, page)
         rows = await planning.database.read(rows_of, keys)
         awards = await planning.database.platform.read(awards_of, keys, now=planning.now)
         of_platform = OfPlatform(awards=awards, portals=planning.portals)

@@ -38,11 +38,12 @@ _BY_MOMENT = (awards.c.awarded_at, *_KEY)
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Awards that are not withdrawn. `rows` is how many awards were gone through.
+    """Awards behind a key that are not withdrawn. `rows` is how many awards were gone through.
 
     `following` is where the next page begins, None where this is the last one.
     """
 
+    after: Key
     awards: Sequence[Awarded]
     rows: int
     following: Key | None = None
@@ -71,8 +72,9 @@ def page_behind(
     reached = _end_of_page(connection, _KEY, part, size)
     if reached is None:
         rows = connection.scalar(select(func.count()).select_from(awards).where(part)) or 0
-        return Page(awards=_kept(connection, part, now, since), rows=rows)
+        return Page(after=after, awards=_kept(connection, part, now, since), rows=rows)
     return Page(
+        after=after,
         awards=_kept(connection, and_(part, ~behind(_KEY, reached)), now, since),
         rows=size,
         following=(reached.achievement_id, reached.user_id),
