@@ -145,7 +145,7 @@ class Settings(BaseSettings):
         default=90,
         ge=0,
         description="For how many days Prefect keeps Laurel's runs with their logs, and Laurel those calls to Credly "
-        "that belong to no badge. 0: for good.",
+        "that belong to no badge and what it noted of runs. 0: for good.",
     )
 
     alert_failed_share: float = Field(

@@ -27,6 +27,7 @@ HAS_NO_END = frozenset({"too_many_pages", "paging_stuck"})
 """Codes of lists whose pages were all answered, and which told nothing."""
 
 _ISSUED = frozenset({200, 201})
+_DELETED = frozenset({200, 204})
 ReceivedT = TypeVar("ReceivedT", bound=Received)
 
 
@@ -90,6 +91,20 @@ class CredlyClient(Session):
             body["suppress_revoke_notification_email"] = True
         call = self._call("revoke_badge", personal=(reason,))
         return await self._send("PUT", path, call=call, read=partial(_same, badge_id), body=body)
+
+    async def delete_badge(self, badge_id: str) -> None:
+        """The badge is deleted for good, as Credly provides for the erasure of personal data.
+
+        Credly API notes, section 4.11.
+
+        Raises:
+            NotFound: there is no such badge any more, or it is another organization's.
+            NotConnected: among others because the token may not delete.
+            Refused, Throttled, NotSent, Unclear: as for `issue_badge`.
+        """
+        path = f"{self._organization}/badges/{path_segment(badge_id, name='badge_id')}"
+        call = self._call("delete_badge")
+        await self._send("DELETE", path, call=call, read=lambda _reply: None, hoped=_DELETED)
 
     async def badge(self, badge_id: str) -> Badge:
         """One badge as it is now, also right after it was issued, when the list may not show it yet.

@@ -5,9 +5,9 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import Environment, PlatformId
+from rules.choices import Environment, OperatorId, PlatformId
 from tasks.connecting import connect
-from tasks.people import tell
+from tasks.people import tell_form
 from tasks.runtime.run import run_context
 
 
@@ -21,6 +21,7 @@ async def connect_portal(
     calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 3.0,
     missing_name: Annotated[str, Field(max_length=100)] = "",
     deletion_withdraws: bool = False,
+    operator: OperatorId = "",
 ) -> State[None]:
     """Connect a portal to its organization at Credly, or change how it is connected.
 
@@ -36,9 +37,12 @@ async def connect_portal(
         calls_per_second: How fast Credly may be called for this organization.
         missing_name: Sent in place of a blank first or last name, such as "-". Leave empty to have such users fail.
         deletion_withdraws: Count an award whose row was deleted as withdrawn. Otherwise only withdrawn_at counts.
+        operator: Your own id, kept in the history. No e-mail address.
     """
     async with run_context() as run:
-        return await tell(
+        return await tell_form(
+            run,
+            operator,
             connect(
                 run,
                 portal,

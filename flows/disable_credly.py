@@ -2,20 +2,21 @@
 
 from prefect import State, flow
 
-from rules.choices import PlatformId
+from rules.choices import OperatorId, PlatformId
 from tasks.enabling import disable
-from tasks.people import tell
+from tasks.people import tell_form
 from tasks.runtime.run import run_context
 
 
 @flow(name="disable-credly", flow_run_name="disable {achievement}", persist_result=False)
-async def disable_credly(achievement: PlatformId) -> State[None]:
+async def disable_credly(achievement: PlatformId, operator: OperatorId = "") -> State[None]:
     """Disable Credly on an achievement.
 
     Its settings are deleted and what waits is cancelled. Badges that were issued stay, at Credly and in the ledger.
 
     Args:
         achievement: The achievement's id on the platform.
+        operator: Your own id, kept in the history. No e-mail address.
     """
     async with run_context() as run:
-        return await tell(disable(run, achievement), key="disable-credly")
+        return await tell_form(run, operator, disable(run, achievement), key="disable-credly")

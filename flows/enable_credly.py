@@ -6,10 +6,10 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import EarnedAgain, EvidenceChoices, Locale, PlatformId, WithoutAddress
+from rules.choices import EarnedAgain, EvidenceChoices, Locale, OperatorId, PlatformId, WithoutAddress
 from rules.facts import Expiry
 from tasks.enabling import Wish, enable
-from tasks.people import tell
+from tasks.people import tell_form
 from tasks.runtime.run import run_context
 
 
@@ -27,6 +27,7 @@ async def enable_credly(
     revoke_when_withdrawn: bool = False,
     revoke_reason: Annotated[WithoutAddress, Field(max_length=255)] = "",
     hold_above: Annotated[int, Field(ge=0)] = 100,
+    operator: OperatorId = "",
 ) -> State[None]:
     """Issue a Credly badge for an achievement from now on, or change how that is done.
 
@@ -46,6 +47,7 @@ async def enable_credly(
         revoke_when_withdrawn: Revoke the badge at Credly when its award is withdrawn. There is no way back.
         revoke_reason: What Credly tells the earner then. Leave empty for "The achievement was withdrawn."
         hold_above: If issue_since makes more badges due at once than this, they wait until release-credly is run.
+        operator: Your own id, kept in the history. No e-mail address.
     """
     wish = Wish(
         badge_template_id=badge_template_id,
@@ -61,4 +63,4 @@ async def enable_credly(
         cap=hold_above,
     )
     async with run_context() as run:
-        return await tell(enable(run, achievement, wish), key="enable-credly")
+        return await tell_form(run, operator, enable(run, achievement, wish), key="enable-credly")

@@ -5,9 +5,9 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import IfBadgeExists, PlatformId, UserId, WithoutAddress
+from rules.choices import IfBadgeExists, OperatorId, PlatformId, UserId, WithoutAddress
 from tasks.by_hand import Asked, issue_by_hand, preview_by_hand
-from tasks.people import tell
+from tasks.people import tell, tell_form
 from tasks.runtime.run import run_context
 
 
@@ -20,6 +20,7 @@ async def issue_badge(
     reason: Annotated[WithoutAddress, Field(max_length=500)] = "",
     if_badge_exists: IfBadgeExists = IfBadgeExists.LEAVE,
     preview: bool = False,
+    operator: OperatorId = "",
 ) -> State[None]:
     """Issue one badge to one user by hand, also before the award or after a failure.
 
@@ -34,6 +35,7 @@ async def issue_badge(
         reason: Why it is issued by hand; kept with the badge. Do not name people here.
         if_badge_exists: Leave the badge that the user has, or replace it by one with the present data.
         preview: Show what would be sent (masked), and do nothing.
+        operator: Your own id, kept in the history. No e-mail address.
     """
     asked = Asked(
         user=user,
@@ -44,4 +46,6 @@ async def issue_badge(
         if_badge_exists=if_badge_exists,
     )
     async with run_context() as run:
-        return await tell(preview_by_hand(run, asked) if preview else issue_by_hand(run, asked), key="issue-badge")
+        if preview:
+            return await tell(preview_by_hand(run, asked), key="issue-badge")
+        return await tell_form(run, operator, issue_by_hand(run, asked), key="issue-badge")

@@ -5,9 +5,9 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import WithoutAddress
+from rules.choices import OperatorId, WithoutAddress
 from tasks.by_list import issue_list
-from tasks.people import tell
+from tasks.people import tell, tell_form
 from tasks.runtime.run import run_context
 
 
@@ -17,6 +17,7 @@ async def issue_badges(
     path: str = "",
     reason: Annotated[WithoutAddress, Field(max_length=500)] = "",
     preview: bool = False,
+    operator: OperatorId = "",
 ) -> State[None]:
     """Issue badges to a list of users, row by row. Bad rows are reported and skipped, the good ones are issued.
 
@@ -28,6 +29,10 @@ async def issue_badges(
         path: In place of rows: a CSV file with the columns user and achievement, on the machine of the worker.
         reason: Why these are issued by hand; kept with each badge. Do not name people here.
         preview: Check the list and tell what would be issued, and do nothing.
+        operator: Your own id, kept in the history. No e-mail address.
     """
     async with run_context() as run:
-        return await tell(issue_list(run, rows=rows, path=path, reason=reason, preview=preview), key="issue-badges")
+        work = issue_list(run, rows=rows, path=path, reason=reason, preview=preview)
+        if preview:
+            return await tell(work, key="issue-badges")
+        return await tell_form(run, operator, work, key="issue-badges")

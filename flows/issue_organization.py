@@ -1,21 +1,23 @@
 """What one Credly organization has due. Started by reconcile, once for each organization."""
 
 from prefect import State, flow, get_run_logger
-from prefect.runtime import flow_run
 
+from models.ledger.claiming import DueOrganization
 from rules.reasons import Reason
-from rules.tally import Tally
 from tasks.check import check_organization
-from tasks.dispatch import leave_for_the_caller, organizations_with_work
+from tasks.dispatch import organizations_with_work
 from tasks.drain import block_everything, block_rest, drain
 from tasks.progress import shown_progress
+from tasks.run_log import RunEntry, run_entry, summary_of_this_run
 from tasks.runtime.organization import TokenNotUsable, open_organization
-from tasks.runtime.run import run_context
-from tasks.tell import final_state, name_run, tag_run, what_is_open
+from tasks.runtime.run import Run, run_context
+from tasks.tell import final_state, name_run, tag_run
 
 
 @flow(name="issue-organization", persist_result=False)
-async def issue_organization(portals: list[str], limit: int = 0, together: int = 0) -> State[Tally]:
+async def issue_organization(
+    portals: list[str], limit: int = 0, together: int = 0, organization: str = ""
+) -> State[None]:
     """Issue what the portals of one Credly organization have due.
 
     Started by reconcile. The rate limit belongs to an organization's token, so each organization is a run of its
@@ -25,25 +27,30 @@ async def issue_organization(portals: list[str], limit: int = 0, together: int =
         portals: Ids of the portals that are connected to this organization with the same token.
         limit: Issue at most this many badges; 0 is all.
         together: How many badges the run that started this one has due in all. The more, the more share a task run.
+        organization: Only this Credly organization's (its id). Calls may be outstanding at one that a portal was
+            connected to before; those are settled there. Leave empty for all.
     """
     async with run_context() as run:
-        work = await organizations_with_work(portals)
+        found = await organizations_with_work(portals)
+        work = [each for each in found if organization in ("", each.organization_id)]
         await name_run(f"issue · {', '.join(portals)} · {sum(each.due for each in work)} due")
-        total = Tally()
         for due in work:
-            try:
-                async with open_organization(run, due) as organization:
-                    await check_organization()
-                    async with shown_progress(run, organization, min(due.due, limit or due.due)):
-                        await drain(run, organization, limit=limit or None, together=together)
-                    await block_rest(run, organization)
-                    total += organization.tally
-            except TokenNotUsable as unusable:
-                get_run_logger().error("%s", unusable)
-                await block_everything(run, due, Reason.TOKEN_MISSING)
-                total += Tally(stopped=Reason.TOKEN_MISSING)
-        await tag_run(f"achievement:{achievement}" for _, achievement, _ in total.details.cells)
-        total += await what_is_open(run, portals)
-        if run.begun_by == flow_run.id:  # not within reconcile
-            await leave_for_the_caller(run, total)
-        return final_state(total)
+            async with run_entry(run, due) as entry:
+                await _issue(run, due, entry, limit=limit, together=together)
+        done = await summary_of_this_run(run, portals)
+        await tag_run(f"achievement:{achievement}" for _, achievement, _ in done.by_achievement)
+        return final_state(done)
+
+
+async def _issue(run: Run, due: DueOrganization, entry: RunEntry, *, limit: int, together: int) -> None:
+    try:
+        async with open_organization(run, due) as opened:
+            entry.organization = opened
+            await check_organization()
+            async with shown_progress(run, opened, min(due.due, limit or due.due)):
+                await drain(run, opened, limit=limit or None, together=together)
+            await block_rest(run, opened)
+    except TokenNotUsable as unusable:
+        get_run_logger().error("%s", unusable)
+        await block_everything(run, due, Reason.TOKEN_MISSING)
+        entry.stopped = Reason.TOKEN_MISSING

@@ -14,7 +14,7 @@ from tasks.operations.dead_runs import mark_dead_runs
 from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
 from tasks.preview import preview_run
 from tasks.runtime.run import Run, run_context
-from tasks.tell import name_run, say, tell_run
+from tasks.tell import finish_run, name_run, say
 
 
 @flow(name="reconcile", persist_result=False)
@@ -44,22 +44,29 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False, ful
         room = asyncio.Semaphore(run.settings.organizations_at_once)
         together = sum(each.due for each in organizations)
         allotted = shares(organizations, limit=limit)
-        parts = await asyncio.gather(*(_issue(run, each, share, limit or together, room) for each, share in allotted))
-        return await tell_run(run, plan, organizations, parts, portal=portal, limit=limit)
+        states = await asyncio.gather(*(_issue(run, each, share, limit or together, room) for each, share in allotted))
+        parts = [(each, state) for (each, _), state in zip(allotted, states, strict=True)]
+        return await finish_run(run, plan, parts, portal=portal, limit=limit)
 
 
 async def _issue(
     run: Run, organization: DueOrganization, limit: int, together: int, room: asyncio.Semaphore
 ) -> State[Any]:
-    found_by = [f"portal:{portal}" for portal in organization.portal_ids]
+    portals = list(organization.all_portals)
+    found_by = [f"portal:{portal}" for portal in portals]
     async with room:
         if run.settings.dispatch is Dispatch.WORKERS:
             return await issue_elsewhere(run, organization, limit=limit, together=together, tags=found_by)
         with tags("credly", *found_by):  # as a deployment's runs have: automations/dead_runs.py looks for it
-            portals = list(organization.portal_ids)
-            return await issue_organization(portals, limit=limit, together=together, return_state=True)
+            return await issue_organization(
+                portals,
+                limit=limit,
+                together=together,
+                organization=organization.organization_id,
+                return_state=True,
+            )
 
 
 def _title(organizations: list[DueOrganization]) -> str:
-    portals = sum(len(each.portal_ids) for each in organizations)
+    portals = len({portal for each in organizations for portal in each.all_portals})
     return f"reconcile · {counted(portals, 'portal')} · {sum(each.due for each in organizations)} due"

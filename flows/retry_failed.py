@@ -6,9 +6,9 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import FailedReason, PlatformId
+from rules.choices import FailedReason, OperatorId, PlatformId
 from tasks.forms.retry_failed import AT_MOST, Chosen, preview_retry, retry
-from tasks.people import tell
+from tasks.people import tell, tell_form
 from tasks.runtime.run import run_context
 
 
@@ -21,6 +21,7 @@ async def retry_failed(
     until: date | None = None,
     at_most: Annotated[int, Field(ge=1, le=AT_MOST)] = 200,
     preview: bool = True,
+    operator: OperatorId = "",
 ) -> State[None]:
     """Make failed badges due again whose cause is gone, many at once; the next run of reconcile issues them.
 
@@ -36,7 +37,10 @@ async def retry_failed(
         until: Only badges that failed on this day or before, in UTC.
         at_most: Make at most so many due. If more match, the result says how many are left; run it again for these.
         preview: Show what would be made due, and change nothing. Switch it off to make them due.
+        operator: Your own id, kept in the history. No e-mail address.
     """
     chosen = Chosen(achievement=achievement, portal=portal, reason=reason, days=(since, until), at_most=at_most)
     async with run_context() as run:
-        return await tell(preview_retry(run, chosen) if preview else retry(run, chosen), key="retry-failed")
+        if preview:
+            return await tell(preview_retry(run, chosen), key="retry-failed")
+        return await tell_form(run, operator, retry(run, chosen), key="retry-failed")

@@ -13,7 +13,7 @@ import models  # noqa: F401 - fills the MetaData
 from models.base import laurel_metadata
 from models.columns import UtcDateTime
 from models.database import open_configured
-from models.migrate import VERSION_TABLE
+from models.revision import VERSION_TABLE
 from rules.choices import Mistake
 
 

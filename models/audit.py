@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, update
 
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger.claiming import DueOrganization
+from models.ledger.erasure import NOT_ERASED
 from models.ledger.recording import Attempt, RunIds, keep_calls
 from models.ledger.tables import BadgeIssuance
+from models.ledger.transitions import move
 from models.planning.deletions import VALID_AT_CREDLY
 from models.tables import table
+from rules.ledger.transitions import Transition
 from rules.reasons import Reason
 from rules.states import IssuanceState
 
@@ -20,7 +24,7 @@ integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
 _LONGEST_STATE = 20  # what the ledger has room for
 _ISSUED = issuances.c.state == IssuanceState.ISSUED
-ISSUED_AND_VALID = and_(_ISSUED, VALID_AT_CREDLY)  # as far as the ledger has it
+ISSUED_AND_VALID = and_(_ISSUED, VALID_AT_CREDLY, NOT_ERASED)  # as far as the ledger has it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,7 @@ def not_seen(
     old = and_(_ISSUED, issuances.c.portal_id.in_(portal_ids), issuances.c.recorded_at < recorded_before)
     query = (
         select(issuances.c.id, issuances.c.credly_badge_id, issuances.c.credly_state)
-        .where(old, unseen)
+        .where(old, unseen, NOT_ERASED)
         .order_by(issuances.c.id)
         .limit(limit)
     )
@@ -168,13 +172,5 @@ def keep_revoking(
 def put_revoked(connection: Connection, badge: ToBeRevoked, *, now: datetime) -> None:
     """Take an issued badge back into the ledger as cancelled: a new award makes it due again."""
     same = and_(issuances.c.id == badge.issuance_id, issuances.c.credly_badge_id == badge.credly_badge_id)
-    values = {
-        "state": IssuanceState.CANCELLED,
-        "reason": Reason.AWARD_WITHDRAWN,
-        "credly_badge_id": None,
-        "recorded_at": None,
-        "revoked_badge_id": badge.credly_badge_id,
-        "credly_state": "revoked",
-        "updated_at": now,
-    }
-    connection.execute(update(issuances).where(same).values(**values))
+    values: dict[str, Any] = {"revoked_badge_id": badge.credly_badge_id, "credly_state": "revoked"}
+    move(connection, Transition.REVOKE, same, now=now, reason=Reason.AWARD_WITHDRAWN, **values)

@@ -1,24 +1,26 @@
 """Requests by hand: they enter the same ledger row that an award would, before the award or after a failure."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, select, update
+from sqlalchemy import Connection, and_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from models.database import Database
 from models.facts import Subject, facts_of_subjects
+from models.ledger.erasure import refuse_erased
 from models.ledger.tables import BadgeIssuance
+from models.ledger.transitions import move, new_row
 from models.planning.deletions import Deletions
-from models.planning.pairs import rows_of, setup_of
-from models.planning.writing import new_row, to_be_replaced
+from models.planning.moved import moved_to
+from models.planning.pairs import held_again, rows_of, set_aside, setup_of
 from models.platform.awards import Key, awards_of
 from models.tables import table
 from rules.facts import IssuanceFacts
-from rules.ledger.eligibility import Action, Award, Decision, Issuance, Pair
+from rules.ledger.eligibility import Action, Award, Decision, Pair
 from rules.ledger.manual import award_for, decide_manual, keeps_its_moment, row_for
+from rules.ledger.transitions import Transition
 from rules.states import IssuanceState, Origin
 
 issuances = table(BadgeIssuance)
@@ -49,7 +51,9 @@ async def pair_of(database: Database, key: Key, *, now: datetime) -> Pair:
     awards = await database.platform.read(awards_of, [key], now=now)
     rows = await database.read(rows_of, [key])
     deletions = Deletions(database, await database.read(setup_of), now=now)
-    return Pair(awards=awards[key], rows=rows[key], deletions_count=await deletions.counting(rows, awards))
+    pair = Pair(awards=awards[key], rows=rows[key], deleted=await deletions.deleted(rows, awards))
+    moved = await moved_to(database, awards, [key], now=now)
+    return replace(pair, moved=moved.get(key))
 
 
 def issuance_of(connection: Connection, request: Request, *, held: bool = False) -> BadgeIssuance | None:
@@ -57,8 +61,7 @@ def issuance_of(connection: Connection, request: Request, *, held: bool = False)
 
     With `held`, in a write transaction, it is the row as others leave it who are changing it at this moment.
     """
-    rows = rows_of(connection, [request.key], held=held)[request.key]
-    row = row_for(Pair(rows=rows), request.badge_template_id)
+    row = row_for(Pair(rows=rows_of(connection, [request.key], held=held)[request.key]))
     return None if row is None else _stored(connection, row.issuance_id)
 
 
@@ -67,103 +70,78 @@ def _stored(connection: Connection, issuance_id: int) -> BadgeIssuance:
     return BadgeIssuance(**found._mapping)
 
 
-async def enter(database: Database, request: Request, *, now: datetime) -> BadgeIssuance:
+async def enter(database: Database, request: Request, *, now: datetime) -> BadgeIssuance | None:
     """Make the badge due at once, and return its row as it is then.
 
     A new row, or the one that is there: pending, blocked, failed and cancelled ones become due. An issued one stays
     unless it is to be replaced; one that is being issued stays. `issued_at` will be the award's moment if there is
-    an award, else `now` (UTC), which is kept as the row's `awarded_at`.
+    an award, else `now` (UTC), which is kept as the row's `awarded_at`. None: the user's award was another user's, for
+    whom a call is outstanding.
+
+    Raises:
+        UserErased: the user was erased.
     """
     pair = await pair_of(database, request.key, now=now)
-    return await database.write(_enter, request, pair.awards, pair.deletions_count, now=now)
+    return await database.write(_enter, request, pair, now=now)
 
 
-def _enter(
-    connection: Connection,
-    request: Request,
-    awards: Collection[Award],
-    deletions_count: Collection[str],
-    *,
-    now: datetime,
-) -> BadgeIssuance:
+def _enter(connection: Connection, request: Request, pair: Pair, *, now: datetime) -> BadgeIssuance | None:
     rows = rows_of(connection, [request.key], held=True)[request.key]
-    pair = Pair(awards=list(awards), rows=rows, deletions_count=deletions_count)
+    refuse_erased(connection, request.user_id)  # after the rows are held, as in planning
+    moved = held_again(connection, {} if pair.moved is None else {request.key: pair.moved})
+    pair = replace(pair, rows=rows, moved=moved.get(request.key))
     decision = decide_manual(pair, request.badge_template_id, replace=request.replace)
-    asked = _asked(request, decision.award, now)
-    if decision.row is None:
+    asked = _asked(request, decision.award)
+    if decision.action is Action.ENQUEUE:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(issuances).values(**_new_row(request, now=now) | asked)
+        new = dialect.insert(issuances).values(**_new_row(connection, request, now=now) | asked)
         connection.execute(new.on_conflict_do_nothing())  # somebody else asks for it at the same moment
-    elif decision.changes:
-        _change(connection, decision.row, request, _values_for(pair, decision, now=now) | asked)
-    row = issuance_of(connection, request)
-    if row is None:
-        raise AssertionError
-    return row
+    elif decision.row is not None and decision.changes:
+        _change(connection, pair, decision, request, asked, now=now)
+    return issuance_of(connection, request)
 
 
-def _asked(request: Request, award: Award | None, now: datetime) -> dict[str, Any]:
-    asked = {"requested_by": request.requested_by, "request_reason": request.reason, "updated_at": now}
+def _asked(request: Request, award: Award | None) -> dict[str, Any]:
+    asked: dict[str, Any] = {"requested_by": request.requested_by, "request_reason": request.reason}
     if award is not None:
         asked |= {"award_id": award.award_id, "awarded_at": award.awarded_at}
     given = {"project_id": request.project_id, "company_id": request.company_id}
     return asked | {name: value for name, value in given.items() if value is not None}
 
 
-def _change(connection: Connection, found: Issuance, request: Request, values: dict[str, Any]) -> None:
-    """Change the row, if it is still as it was found, and give it the template that is asked for.
-
-    Another row of the user with that template takes the earlier one in exchange; it never became a badge.
-    """
-    wanted, earlier = request.badge_template_id, found.badge_template_id
-    of_user = and_(issuances.c.achievement_id == request.achievement_id, issuances.c.user_id == request.user_id)
-    if wanted != earlier:
-        _rename(connection, of_user, wanted, _ASIDE)
-    unchanged = and_(issuances.c.id == found.issuance_id, issuances.c.state == found.state)
-    changed = update(issuances).where(unchanged).values(**values, badge_template_id=wanted)
-    done = connection.execute(changed).rowcount == 1
-    if wanted != earlier:
-        _rename(connection, of_user, _ASIDE, earlier if done else wanted)
-
-
-def _rename(connection: Connection, of_user: ColumnElement[bool], template: str, other: str) -> None:
-    rows = and_(of_user, issuances.c.badge_template_id == template)
-    connection.execute(update(issuances).where(rows).values(badge_template_id=other))
-
-
-_ASIDE = ""  # no template's id: where a row stands while two exchange theirs
-
-
-def _values_for(pair: Pair, decision: Decision, *, now: datetime) -> dict[str, Any]:
+def _change(
+    connection: Connection, pair: Pair, decision: Decision, request: Request, asked: dict[str, Any], *, now: datetime
+) -> None:
+    """Change the row, if it is still as it was found."""
     row = decision.row
     if row is None:
         raise AssertionError
-    values: dict[str, Any] = to_be_replaced(row, now=now)
-    if decision.action is not Action.REPLACE:
-        values = {
-            "state": IssuanceState.PENDING,
-            "origin": Origin.BY_HAND,
-            "reason": None,
-            "credly_message": None,
-            "attempts": 0,
-            "not_before": now,
-        }
+    unchanged = and_(issuances.c.id == row.issuance_id, issuances.c.state == row.state)
+    set_aside(connection, [(pair, decision)])
+    if decision.action is Action.TRANSFER:
+        move(connection, Transition.TRANSFER, unchanged, now=now, user_id=request.user_id)
+        return
+    if decision.action is Action.RETRY:
+        move(connection, Transition.RETRY, unchanged, now=now, not_before=now)
+        return
+    values = asked | {"not_before": now, "badge_template_id": decision.badge_template_id}
+    if decision.action is Action.REVIVE:
+        values["origin"] = Origin.BY_HAND
     if decision.award is None and not keeps_its_moment(pair, row):
         values |= {"award_id": None, "awarded_at": now, "origin": Origin.BY_HAND}
-    return values
+    transition = Transition.REPLACE if decision.action is Action.REPLACE else Transition.REQUEST
+    move(connection, transition, unchanged, now=now, **values)
 
 
-def _new_row(request: Request, *, now: datetime) -> dict[str, Any]:
+def _new_row(connection: Connection, request: Request, *, now: datetime) -> dict[str, Any]:
     return {
-        **new_row(
-            request.key,
-            badge_template_id=request.badge_template_id,
-            portal_id=request.portal_id,
-            origin=Origin.BY_HAND,
-            now=now,
-        ),
+        **new_row(connection, Transition.REQUEST, state=IssuanceState.PENDING, now=now),
+        "achievement_id": request.achievement_id,
+        "user_id": request.user_id,
+        "badge_template_id": request.badge_template_id,
+        "portal_id": request.portal_id,
+        "origin": Origin.BY_HAND,
         "awarded_at": now,
-        "state": IssuanceState.PENDING,
         "not_before": now,
     }
 
@@ -171,7 +149,7 @@ def _new_row(request: Request, *, now: datetime) -> dict[str, Any]:
 async def facts_of_request(database: Database, request: Request, *, now: datetime) -> IssuanceFacts:
     """Return what is known of a badge that a person asks for, as issuing it now would find it: for a preview."""
     pair = await pair_of(database, request.key, now=now)
-    known = row_for(pair, request.badge_template_id)
+    known = row_for(pair)
     row = await database.read(_stored, known.issuance_id) if known is not None else None
     award = award_for(pair, known)
     kept = known.awarded_at if known is not None and keeps_its_moment(pair, known) else None

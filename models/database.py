@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg import RawCursor, RawServerCursor
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, FromClause, create_engine, event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -39,6 +40,7 @@ class Database:
         one_moment = {} if on_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._for_reading = self.engine.execution_options(**one_moment)
         self._for_writing = self.engine.execution_options(laurel_writing=True)
+        self.flow_run: Callable[[], str | None] = _nobody  # the id of the run that writes, for the history
         self._reading = ThreadPoolExecutor(_READERS if on_sqlite else _CONNECTIONS, "laurel-reading")
         # Writers of this process queue here, not in SQLite, where each would hold a connection and poll for its turn.
         self._writing = ThreadPoolExecutor(1, "laurel-writing") if on_sqlite else self._reading
@@ -91,9 +93,12 @@ class Database:
         """
 
         def transact() -> Answer:
-            with self._connected(self._for_writing) as connection, connection.begin():
-                return work(connection, *args, **kwargs)
+            with self._connected(self._for_writing) as connection:
+                connection.execution_options(laurel_flow_run=flow_run_id)
+                with connection.begin():
+                    return work(connection, *args, **kwargs)
 
+        flow_run_id = self.flow_run()
         return await self._in_thread(self._writing, transact)
 
     async def _in_thread(self, threads: ThreadPoolExecutor, work: Callable[[], Answer]) -> Answer:
@@ -120,6 +125,10 @@ class Database:
         """How many connections are in use now."""
         pool: Any = self.engine.pool
         return int(pool.checkedout())
+
+
+def _nobody() -> None:
+    """No flow run: a command, or a test."""
 
 
 def _nothing() -> None:
@@ -266,9 +275,18 @@ def _sqlite_engine(url: str) -> Engine:
         raise ValueError("A SQLite database needs a file: one in memory would be another one for each connection.")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, **_POOL)
+    engine.dialect.statement_compiler = _WithHints
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+class _WithHints(SQLiteCompiler):
+    """Writes which index to take (`with_hint`), which SQLAlchemy leaves out on SQLite."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
+        del table
+        return text
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from models.by_key import rows_by_key
 from models.columns import as_python_can
@@ -80,12 +80,21 @@ def claim_and_read(
     now: datetime,
     lease: timedelta,
     ignore_wait: bool = False,
+    organization: int | None = None,
 ) -> list[IssuanceFacts]:
     """Claim those of the issuances that are due (`models.ledger.claiming.claim`); return what the ledger knows of them.
 
     What the platform knows is still to come, see `models.platform.badge_data.complete`.
     """
-    claimed = claiming.claim(connection, issuance_ids, token=token, now=now, lease=lease, ignore_wait=ignore_wait)
+    claimed = claiming.claim(
+        connection,
+        issuance_ids,
+        token=token,
+        now=now,
+        lease=lease,
+        ignore_wait=ignore_wait,
+        organization=organization,
+    )
     return of_issuances(connection, claimed) if claimed else []
 
 
@@ -94,7 +103,7 @@ def of_issuances(connection: Connection, issuance_ids: Sequence[int]) -> list[Is
     return [
         _facts(
             {name: getattr(row, name) for name in _OWN},
-            integration=row if row.integration_id is not None else None,
+            integration=row if row.integration_id is not None and not row.former else None,
             connected=row if row.connection_id is not None else None,
         )
         for row in rows_by_key(connection, _OF_ISSUANCES, issuance_ids).values()
@@ -124,6 +133,8 @@ def _facts(own: dict[str, Any], *, integration: Any, connected: Any) -> Issuance
     return IssuanceFacts(
         **own,
         connected=connected is not None,
+        connected_to=(connected.base_url, connected.organization_id) if connected is not None else None,
+        present_template_id=integration.present_template_id if integration is not None else None,
         integration_exists=integration is not None,
         held=integration is not None and integration.held_at is not None,
         paused=integration is not None and integration.paused_at is not None,
@@ -170,6 +181,7 @@ _ISSUANCE = [
 _OWN = [column.name for column in _ISSUANCE]
 _INTEGRATION = [
     integrations.c.id.label("integration_id"),
+    integrations.c.badge_template_id.label("present_template_id"),
     integrations.c.held_at,
     integrations.c.paused_at,
     integrations.c.suppress_notification,
@@ -178,22 +190,17 @@ _INTEGRATION = [
     integrations.c.expires_after_days,
     *(integrations.c[f"{kind}_evidence{part}"] for kind in EvidenceKind for part in ("", "_name", "_description")),
 ]
+_CONNECTION = [connections.c.missing_name, connections.c.base_url, connections.c.organization_id]
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 _OF_ISSUANCES = (
-    select(*_ISSUANCE, connections.c.id.label("connection_id"), connections.c.missing_name, *_INTEGRATION)
+    select(*_ISSUANCE, issuances.c.former, connections.c.id.label("connection_id"), *_CONNECTION, *_INTEGRATION)
     .select_from(issuances)
     .outerjoin(connections, connections.c.portal_id == issuances.c.portal_id)
-    .outerjoin(
-        integrations,
-        and_(
-            integrations.c.achievement_id == issuances.c.achievement_id,
-            integrations.c.badge_template_id == issuances.c.badge_template_id,
-        ),
-    )
+    .outerjoin(integrations, integrations.c.achievement_id == issuances.c.achievement_id)
     .where(issuances.c.id.in_(_KEYS))
     .order_by(issuances.c.id)
 )
 _OF_ACHIEVEMENTS = select(integrations.c.achievement_id, integrations.c.badge_template_id, *_INTEGRATION).where(
     integrations.c.achievement_id.in_(_KEYS)
 )
-_OF_PORTALS = select(connections.c.portal_id, connections.c.missing_name).where(connections.c.portal_id.in_(_KEYS))
+_OF_PORTALS = select(connections.c.portal_id, *_CONNECTION).where(connections.c.portal_id.in_(_KEYS))

@@ -6,7 +6,9 @@ from datetime import datetime
 from sqlalchemy import Connection, literal, select, update
 
 from models.ledger.tables import BadgeIssuance
+from models.ledger.transitions import move
 from models.tables import table
+from rules.ledger.transitions import Transition
 from rules.states import IssuanceState
 
 issuances = table(BadgeIssuance)
@@ -26,7 +28,4 @@ def look_again(connection: Connection, *, looked_at: Sequence[int], changed: Seq
     """Make due those whose request would now differ, and note that all were looked at; return how many are due."""
     failed = issuances.c.state == IssuanceState.FAILED
     connection.execute(update(issuances).where(issuances.c.id.in_(looked_at), failed).values(looked_again_at=now))
-    due_again = update(issuances).where(issuances.c.id.in_(changed), failed)
-    values = {"state": IssuanceState.PENDING, "reason": None, "credly_message": None, "attempts": 0}
-    result = connection.execute(due_again.values(**values, not_before=now, updated_at=now))
-    return result.rowcount
+    return move(connection, Transition.RETRY, issuances.c.id.in_(changed), now=now, not_before=now)

@@ -1,30 +1,40 @@
 """Reading everything known of one user and one achievement."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, or_, select
 
 from models import directory
 from models.by_hand import Request, facts_of_request
 from models.database import Database
 from models.facts import facts_of
 from models.integrations import CredlyIntegration
+from models.ledger.history import IssuanceTransition
+from models.ledger.outstanding import is_outstanding
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
+from models.operator_runs import OperatorRun
 from models.planning.deletions import Deletions
+from models.planning.moved import moved_to
 from models.planning.pairs import setup_of
 from models.platform.awards import awards_of
 from models.platform.people import user_exists
+from models.settings_history import SettingsChange
 from models.tables import table
 from rules.badge_request import Prepared, prepare_request
 from rules.choices import EarnedAgain
 from rules.facts import IssuanceFacts
-from rules.history import Call, History, Integration, LedgerRow
+from rules.history import Call, History, Integration, LedgerRow, Operator, SettingsEntry, TransitionEntry
+from rules.settings_changes import SettingsOf
 
 issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
+history = table(IssuanceTransition)
+settings = table(SettingsChange)
+runs = table(OperatorRun)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +61,12 @@ async def history_of(database: Database, *, user_id: str, achievement_id: str, n
         integration=_integration(place.integration) if place and place.integration else None,
         awards=tuple(awards),
         rows=rows,
+        settings_changes=await database.read(
+            _settings_changes, achievement_id, {row.portal_id for row in rows} | ({place.portal_id} if place else set())
+        ),
         connected_portals=setup.connected,
-        deletions_count=await deletions.counting({key: rows}, {key: awards}),
+        deleted=await deletions.deleted({key: rows}, {key: awards}),
+        moved=(await moved_to(database, {key: awards}, [key], now=now)).get(key),
     )
     facts = await _facts(database, history, now)
     prepared = prepare_request(facts, now=now) if facts else None
@@ -80,18 +94,63 @@ async def _facts(database: Database, history: History, now: datetime) -> Issuanc
 def _rows(connection: Connection, user_id: str, achievement_id: str) -> tuple[LedgerRow, ...]:
     own = [issuances.c[name] for name in _OF_ROW]
     query = (
-        select(issuances.c.id, *own)
+        select(issuances.c.id, is_outstanding().label("outstanding"), *own)
         .where(issuances.c.achievement_id == achievement_id, issuances.c.user_id == user_id)
         .order_by(issuances.c.id)
     )
     found = list(connection.execute(query))
-    calls = _calls(connection, [row.id for row in found])
-    return tuple(_row(row, calls.get(row.id, [])) for row in found)
+    ids = [row.id for row in found]
+    calls, changes = _calls(connection, ids), _transitions(connection, ids)
+    return tuple(
+        LedgerRow(
+            issuance_id=row.id,
+            transitions=tuple(changes.get(row.id, [])),
+            calls=tuple(calls.get(row.id, [])),
+            **{name: getattr(row, name) for name in (*_OF_ROW, "outstanding")},
+        )
+        for row in found
+    )
 
 
-def _row(row: Any, calls: Sequence[Call]) -> LedgerRow:
-    values = {name: getattr(row, name) for name in _OF_ROW}
-    return LedgerRow(issuance_id=row.id, calls=tuple(calls), **values)
+def _transitions(connection: Connection, issuance_ids: Sequence[int]) -> dict[int, list[TransitionEntry]]:
+    own = [history.c[name] for name in _OF_TRANSITION]
+    query = (
+        select(history.c.issuance_id, *_OPERATOR, *own)
+        .outerjoin(runs, runs.c.flow_run_id == history.c.flow_run_id)
+        .where(history.c.issuance_id.in_(issuance_ids))
+        .order_by(history.c.id)
+    )
+    found: dict[int, list[TransitionEntry]] = {}
+    for row in connection.execute(query):
+        values = {name: getattr(row, name) for name in _OF_TRANSITION}
+        found.setdefault(row.issuance_id, []).append(TransitionEntry(operator=_operator(row), **values))
+    return found
+
+
+def _settings_changes(
+    connection: Connection, achievement_id: str, portal_ids: Collection[str]
+) -> tuple[SettingsEntry, ...]:
+    own = [settings.c[name] for name in (*_OF_SETTINGS, "changes")]
+    of_integration = and_(settings.c.settings_of == SettingsOf.INTEGRATION, settings.c.subject_id == achievement_id)
+    of_connection = and_(settings.c.settings_of == SettingsOf.CONNECTION, settings.c.subject_id.in_(portal_ids))
+    query = (
+        select(*_OPERATOR, *own)
+        .outerjoin(runs, runs.c.flow_run_id == settings.c.flow_run_id)
+        .where(or_(of_integration, of_connection))
+        .order_by(settings.c.id)
+    )
+    return tuple(
+        SettingsEntry(
+            operator=_operator(row),
+            changes={name: tuple(pair) for name, pair in json.loads(row.changes).items()},
+            **{name: getattr(row, name) for name in _OF_SETTINGS},
+        )
+        for row in connection.execute(query)
+    )
+
+
+def _operator(row: Any) -> Operator | None:
+    return None if row.creator is None else Operator(creator=row.creator, operator_id=row.operator_id)
 
 
 def _calls(connection: Connection, issuance_ids: Sequence[int]) -> dict[int, list[Call]]:
@@ -119,5 +178,9 @@ def _integration(stored: CredlyIntegration) -> Integration:
     )
 
 
-_OF_ROW = tuple(name for name in LedgerRow.__dataclass_fields__ if name not in ("issuance_id", "calls"))
+_OPERATOR = [runs.c.creator, runs.c.operator_id]
+_READ_APART = ("issuance_id", "calls", "transitions", "changes", "operator", "outstanding")
+_OF_ROW = tuple(name for name in LedgerRow.__dataclass_fields__ if name not in _READ_APART)
+_OF_TRANSITION = tuple(name for name in TransitionEntry.__dataclass_fields__ if name not in _READ_APART)
+_OF_SETTINGS = tuple(name for name in SettingsEntry.__dataclass_fields__ if name not in _READ_APART)
 _OF_CALL = tuple(name for name in Call.__dataclass_fields__ if name != "duration")

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from models.database import Database
 from models.platform.tables import platform_metadata
+from models.revision import VERSION_TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
-VERSION_TABLE = "laurel_alembic_version"
 
 
 async def migrate(database: Database) -> None:

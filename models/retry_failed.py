@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, literal, select, true
 
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger.tables import BadgeIssuance
+from models.ledger.transitions import move
 from models.tables import table
+from rules.ledger.transitions import Transition
 from rules.reasons import Reason
 from rules.states import IssuanceState
 
@@ -104,9 +106,7 @@ def make_due(connection: Connection, ids: Sequence[int], *, now: datetime) -> in
 
     So Credly is asked first where an earlier answer was unclear.
     """
-    values = {"state": IssuanceState.PENDING, "reason": None, "credly_message": None, "attempts": 0}
-    due = update(issuances).where(issuances.c.id.in_(ids), _FAILED)
-    return connection.execute(due.values(**values, not_before=now, updated_at=now)).rowcount
+    return move(connection, Transition.RETRY, issuances.c.id.in_(ids), now=now, not_before=now)
 
 
 def _matches(selection: Selection) -> ColumnElement[bool]:
@@ -122,8 +122,7 @@ def _matches(selection: Selection) -> ColumnElement[bool]:
 
 
 def _is_enabled() -> ColumnElement[bool]:
-    """With its own template: planning cancels what waits for another one, though Credly may have that badge."""
-    return _integration_is(integrations.c.badge_template_id == issuances.c.badge_template_id)
+    return _integration_is(true())
 
 
 def _integration_is(condition: ColumnElement[bool]) -> ColumnElement[bool]:

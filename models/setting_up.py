@@ -4,41 +4,43 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, delete, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, and_, func, select, update
 
+from models import organizations
 from models.directory import integration_of
 from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger.outstanding import is_outstanding
 from models.ledger.tables import BadgeIssuance
+from models.ledger.transitions import move
+from models.settings_history import change_settings, put_settings, remove_settings
 from models.tables import table
-from rules.reasons import REFUSED_REASONS, TEMPLATE_REASONS, Reason
+from rules.ledger.transitions import Transition
+from rules.reasons import Reason
+from rules.settings_changes import SettingsOf
 from rules.states import IssuanceState
 
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
-_CHANGED = {"planned_at": None}  # the next run looks at all that belongs to it
+_WAITING = (IssuanceState.PENDING, IssuanceState.BLOCKED)
 
 
-def put_connection(connection: Connection, portal_id: str, values: Mapping[str, Any]) -> bool:
+def put_connection(connection: Connection, portal_id: str, values: Mapping[str, Any], *, now: datetime) -> bool:
     """Connect a portal, or change its connection, and say whether it had one. It has exactly this one afterwards."""
-    return _put(connection, connections.c.portal_id, portal_id, dict(values) | _CHANGED)
+    reach = {name: values[name] for name in ("base_url", "organization_id", "token_block", "calls_per_second")}
+    organizations.put(connection, **reach)
+    return put_settings(connection, SettingsOf.CONNECTION, portal_id, values, now=now)
 
 
 def remove_connection(connection: Connection, portal_id: str, *, now: datetime) -> int | None:
-    """Disconnect a portal and block what waits for it; return how many that are, None where it was not connected."""
-    if not connection.execute(delete(connections).where(connections.c.portal_id == portal_id)).rowcount:
+    """Disconnect a portal and block what waits for it; return how many that are, None where it was not connected.
+
+    Calls that are outstanding are settled at the organization that they went to.
+    """
+    if not remove_settings(connection, SettingsOf.CONNECTION, portal_id, now=now):
         return None
-    waiting = (issuances.c.portal_id == portal_id) & issuances.c.state.in_(
-        [IssuanceState.PENDING, IssuanceState.BLOCKED]
-    )
-    values = {"state": IssuanceState.BLOCKED, "reason": Reason.PORTAL_NOT_CONNECTED, "updated_at": now}
-    return connection.execute(update(issuances).where(waiting).values(**values)).rowcount
-
-
-def put_integration(connection: Connection, achievement_id: str, values: Mapping[str, Any]) -> None:
-    """Enable an achievement, or change its integration. It has exactly this integration afterwards."""
-    _put(connection, integrations.c.achievement_id, achievement_id, dict(values) | _CHANGED)
+    waiting = and_(issuances.c.portal_id == portal_id, issuances.c.state.in_(_WAITING), ~is_outstanding())
+    return move(connection, Transition.BLOCK, waiting, now=now, reason=Reason.PORTAL_NOT_CONNECTED)
 
 
 def enable(
@@ -52,17 +54,19 @@ def enable(
     reaches_further = since is not None and (before is None or covers_from(before) > since)
     held = reaches_further and (before is None or before.held_at is None)
     new = {"enabled_at": now} if before is None else {}
-    put_integration(connection, achievement_id, {**values, **new, **({"held_at": now} if held else {})})
+    put_settings(connection, SettingsOf.INTEGRATION, achievement_id, {**values, **new}, now=now)
+    if held:
+        change_settings(connection, SettingsOf.INTEGRATION, achievement_id, {"held_at": now}, now=now)
     return before, take_along(connection, achievement_id, values["badge_template_id"], now=now), held
 
 
 def release_own_hold(
-    connection: Connection, achievement_id: str, values: Mapping[str, Any], *, held_at: datetime
+    connection: Connection, achievement_id: str, values: Mapping[str, Any], *, held_at: datetime, now: datetime
 ) -> None:
     """Let go what `enable` has held, unless somebody has changed the settings meanwhile."""
     same = [integrations.c[name].is_not_distinct_from(values[name]) for name in ("issue_since", "badge_template_id")]
-    mine = integrations.c.achievement_id == achievement_id, integrations.c.held_at == held_at
-    connection.execute(update(integrations).where(*mine, *same).values(held_at=None, **_CHANGED))
+    mine = integrations.c.held_at == held_at, *same
+    change_settings(connection, SettingsOf.INTEGRATION, achievement_id, {"held_at": None}, *mine, now=now)
 
 
 def covers_from(integration: CredlyIntegration) -> datetime:
@@ -73,21 +77,19 @@ def covers_from(integration: CredlyIntegration) -> datetime:
 def remove_integration(connection: Connection, achievement_id: str, *, now: datetime) -> int:
     """Delete an achievement's integration and cancel what waits for it; return how many that are.
 
-    What is being issued at this moment is not touched: its run cancels or finishes it.
+    What is being issued at this moment is not touched: its run cancels or finishes it; nor what has a call outstanding,
+    which is settled first.
     """
-    connection.execute(delete(integrations).where(integrations.c.achievement_id == achievement_id))
-    waiting = (issuances.c.achievement_id == achievement_id) & issuances.c.state.in_(
-        [IssuanceState.PENDING, IssuanceState.BLOCKED]
-    )
-    values = {"state": IssuanceState.CANCELLED, "reason": Reason.INTEGRATION_REMOVED, "updated_at": now}
-    return connection.execute(update(issuances).where(waiting).values(**values)).rowcount
+    remove_settings(connection, SettingsOf.INTEGRATION, achievement_id, now=now)
+    of_achievement = issuances.c.achievement_id == achievement_id
+    waiting = and_(of_achievement, issuances.c.state.in_(_WAITING), ~is_outstanding())
+    return move(connection, Transition.CANCEL, waiting, now=now, reason=Reason.INTEGRATION_REMOVED)
 
 
 def take_along(connection: Connection, achievement_id: str, badge_template_id: str, *, now: datetime) -> int:
     """Give what waits for an achievement its new template, so that it goes out with that; return how many.
 
-    Not what Credly may have already (unclear), nor what replaces a badge of the old template. What was refused was
-    looked up after the refusal, and a refused template is the usual reason for another one.
+    Not what Credly may have already, nor what replaces a badge of the old template.
     """
     other = table(BadgeIssuance).alias()
     has_row = (
@@ -103,12 +105,12 @@ def take_along(connection: Connection, achievement_id: str, badge_template_id: s
         (issuances.c.achievement_id == achievement_id)
         & (issuances.c.badge_template_id != badge_template_id)
         & issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
-        & or_(issuances.c.unclear_at.is_(None), issuances.c.reason.in_([*REFUSED_REASONS, *TEMPLATE_REASONS]))
+        & ~is_outstanding()
+        & ~issuances.c.former
         & issuances.c.replaces_badge_id.is_(None)
         & ~has_row
     )
-    values = {"badge_template_id": badge_template_id, "updated_at": now}
-    return connection.execute(update(issuances).where(waiting).values(**values)).rowcount
+    return move(connection, Transition.CHANGE_TEMPLATE, waiting, now=now, badge_template_id=badge_template_id)
 
 
 def counts_by_state(connection: Connection, achievement_id: str) -> dict[IssuanceState, int]:
@@ -135,17 +137,3 @@ def put_token_end(connection: Connection, portal_ids: Sequence[str], ends_at: da
     """Keep when the token of these portals ends."""
     of_portals = connections.c.portal_id.in_(portal_ids)
     connection.execute(update(connections).where(of_portals).values(token_ends_at=ends_at))
-
-
-def _put(connection: Connection, key: Column[Any], value: str, values: Mapping[str, Any]) -> bool:
-    """Change the row with this key, or make it; of two who make it at the same moment, the second changes it.
-
-    Return whether it was there.
-    """
-    changed = connection.execute(update(key.table).where(key == value).values(**values))
-    if changed.rowcount:
-        return True
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    made = dialect.insert(key.table).values(**{key.name: value}, **values)
-    connection.execute(made.on_conflict_do_update(index_elements=[key], set_=dict(values)))
-    return False

@@ -21,7 +21,9 @@ from sqlalchemy import (
 from models.base import laurel_metadata
 from models.columns import UtcDateTime, enum_by_value
 from models.ledger.tables import AttemptKind, AttemptOutcome
+from rules.ledger.transitions import Transition
 from rules.reasons import Reason
+from rules.settings_changes import SettingsAction, SettingsOf
 from rules.states import IssuanceState, Origin
 
 views_metadata = MetaData()
@@ -97,6 +99,39 @@ runs = Table(
     Column("slowest_ms", Integer),
 )
 
+history = Table(
+    "laurel_history",
+    views_metadata,
+    Column("history_id", BigInteger, primary_key=True),
+    Column("issuance_id", BigInteger),
+    Column("portal_id", String),
+    Column("achievement_id", String),
+    Column("user_id", String),
+    Column("badge_template_id", String),
+    Column("at", UtcDateTime),
+    Column("transition", enum_by_value(Transition, name="transition")),
+    Column("from_state", enum_by_value(IssuanceState, name="from_state")),
+    Column("to_state", enum_by_value(IssuanceState, name="to_state")),
+    Column("reason", enum_by_value(Reason, name="reason")),
+    Column("flow_run_id", String),
+    Column("operator_id", String),
+    Column("reconstructed", Boolean),
+)
+
+settings_history = Table(
+    "laurel_settings_history",
+    views_metadata,
+    Column("settings_history_id", BigInteger, primary_key=True),
+    Column("settings_of", enum_by_value(SettingsOf, name="settings_of")),
+    Column("subject_id", String),
+    Column("at", UtcDateTime),
+    Column("action", enum_by_value(SettingsAction, name="action")),
+    Column("changes", String),
+    Column("flow_run_id", String),
+    Column("operator_id", String),
+    Column("reconstructed", Boolean),
+)
+
 _SECONDS = {
     "sqlite": "CAST(strftime('%s', substr({0}, 1, 19)) AS INTEGER)",  # whole: strftime rounds
     "postgresql": "CAST(floor(extract(epoch FROM {0})) AS BIGINT)",
@@ -145,6 +180,23 @@ FROM issuance_attempts AS a
 JOIN badge_issuances AS i ON i.id = a.issuance_id
 GROUP BY a.flow_run_id, i.portal_id"""
 
+_HISTORY = """\
+CREATE VIEW laurel_history AS
+SELECT
+    h.id AS history_id, h.issuance_id, i.portal_id, i.achievement_id, i.user_id, h.badge_template_id,
+    h.at, h.transition, h.from_state, h.to_state, h.reason, h.flow_run_id, o.operator_id, h.reconstructed
+FROM issuance_history AS h
+JOIN badge_issuances AS i ON i.id = h.issuance_id
+LEFT JOIN operator_runs AS o ON o.flow_run_id = h.flow_run_id"""
+
+_SETTINGS_HISTORY = """\
+CREATE VIEW laurel_settings_history AS
+SELECT
+    h.id AS settings_history_id, h.settings_of, h.subject_id, h.at, h.action, h.changes,
+    h.flow_run_id, o.operator_id, h.reconstructed
+FROM settings_history AS h
+LEFT JOIN operator_runs AS o ON o.flow_run_id = h.flow_run_id"""
+
 
 def view_statements(dialect: str) -> Mapping[str, str]:
     """Return, by the view's name, the statement that creates it on this database."""
@@ -154,6 +206,8 @@ def view_statements(dialect: str) -> Mapping[str, str]:
         "laurel_issuances": _ISSUANCES.format(**moments),
         "laurel_attempts": _ATTEMPTS,
         "laurel_runs": _RUNS,
+        "laurel_history": _HISTORY,
+        "laurel_settings_history": _SETTINGS_HISTORY,
     }
 
 

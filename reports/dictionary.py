@@ -6,6 +6,7 @@ from enum import StrEnum
 from models.ledger.tables import AttemptKind, AttemptOutcome
 from rules.datasets import Dataset, Group
 from rules.reasons import Reason
+from rules.settings_changes import SettingsAction, SettingsOf
 from rules.states import IssuanceState, Origin
 
 TEXT, KEY, WHOLE, YES_NO, MOMENT = "string", "category", "Int64", "boolean", "datetime64[us, UTC]"
@@ -43,7 +44,7 @@ _ACHIEVEMENT = (
     _always("achievement_id", KEY, "The achievement's key on the platform."),
     _maybe("achievement_name", KEY, "The achievement's present name; empty if the platform has it no more."),
     _always("badge_template_id", KEY, "The badge template's id at Credly."),
-    _always("user_id", TEXT, "The user's key on the platform. No name, no address."),
+    _always("user_id", TEXT, "The user's key on the platform. No name, no address. `erased::…` for an erased user."),
 )
 _RUN = (
     _maybe("flow_run_id", TEXT, "The Prefect flow run (issue-organization, issue-badge, …); empty outside a run."),
@@ -67,7 +68,7 @@ _ISSUANCES = (
     _maybe("recorded_at", MOMENT, "When Laurel wrote down that Credly has the badge. Only of issued ones."),
     _maybe("issued_at", MOMENT, "The date on the badge: as a rule the moment of the award."),
     _maybe("seconds_to_badge", WHOLE, "Whole seconds from awarded_at to recorded_at; empty if it was issued before."),
-    _maybe("credly_badge_id", TEXT, "The badge's id at Credly. Only of issued ones."),
+    _maybe("credly_badge_id", TEXT, "The badge's id at Credly. Only of issued ones. `erased::…` for an erased user."),
     _always("adopted", YES_NO, "Whether the badge was found at Credly, made by an earlier call whose answer got lost."),
     _maybe("credly_state", KEY, "What Credly said of the badge in the last audit: pending, accepted, rejected, …"),
     _maybe("audited_at", MOMENT, "When the audit asked last."),
@@ -147,6 +148,35 @@ _FUNNEL = (
     _always("waiting", WHOLE, "How many wait now (pending, issuing, blocked)."),
     _always("failed", WHOLE, "How many are failed now."),
     _always("cancelled", WHOLE, "How many are cancelled now."),
+)
+_OPERATOR = _maybe("operator_id", TEXT, "The operator's id given in the form; empty if no form started the run.")
+_RECONSTRUCTED = _always("reconstructed", YES_NO, "Whether it is from before the history was kept, made from the row.")
+HISTORY = (
+    _always("history_id", WHOLE, "The key; in the order of what happened to an issuance."),
+    _always("issuance_id", WHOLE, "The issuance."),
+    _PORTAL[0],
+    _ACHIEVEMENT[0],
+    _always("user_id", TEXT, "The user's key on the platform. No name, no address."),
+    _always("badge_template_id", KEY, "The badge template that the issuance had afterwards."),
+    _always("at", MOMENT, "When."),
+    _always("transition", KEY, "What happened: see below."),
+    _maybe("from_state", KEY, "The state before; empty for a new issuance, or if not known."),
+    _always("to_state", KEY, "The state afterwards."),
+    _maybe("reason", KEY, "Why; docs/reasons.md explains each."),
+    _maybe("flow_run_id", TEXT, "The Prefect flow run; empty outside a run."),
+    _OPERATOR,
+    _RECONSTRUCTED,
+)
+SETTINGS_HISTORY = (
+    _always("settings_history_id", WHOLE, "The key; in the order of the changes."),
+    _one_of("settings_of", SettingsOf, "Whether a portal's connection or an achievement's integration was changed."),
+    _always("subject_id", KEY, "The key of the portal or the achievement."),
+    _always("at", MOMENT, "When."),
+    _one_of("action", SettingsAction, "What was done."),
+    _always("changes", TEXT, "JSON: by setting, the value before and the value afterwards."),
+    _maybe("flow_run_id", TEXT, "The Prefect flow run; empty outside a run."),
+    _OPERATOR,
+    _RECONSTRUCTED,
 )
 
 FIELDS: dict[Dataset, tuple[Field, ...]] = {

@@ -10,6 +10,8 @@ from rules.evidence import EvidenceKind, EvidenceSetting
 from rules.reasons import Reason
 from rules.text import tidy
 
+LONGEST_OPERATOR_ID = 64  # what the history has room for
+
 
 def _as_text(value: object) -> object:
     """Keys typed on a command line arrive as numbers where they look like numbers, pasted ones with blanks around."""
@@ -29,6 +31,10 @@ UserId = Annotated[str, Field(pattern=r"^\s*[^@\s]+\s*$", max_length=64), Before
 
 WithoutAddress = Annotated[str, Field(pattern=r"^[^@]*$")]
 """Text in which an e-mail address is refused before a run exists, as what is typed is kept in the run history."""
+
+
+OperatorId = Annotated[str, Field(pattern=r"^[^@]*$"), BeforeValidator(_as_text)]
+"""The id of who fills in a form; an e-mail address is refused before a run exists."""
 
 
 class Environment(StrEnum):
@@ -134,6 +140,20 @@ class Locale(StrEnum):
 
 class Mistake(Exception):
     """What was asked for cannot be done; the message says which field, why, and what to do."""
+
+
+def operator_id(typed: str) -> str:
+    """Return an operator's id; empty where none is given.
+
+    Raises:
+        Mistake: it is longer than 64 characters, an e-mail address, or has characters that cannot be printed.
+    """
+    if len(typed) > LONGEST_OPERATOR_ID or "@" in typed or not typed.isprintable():
+        raise Mistake(
+            f"operator: give an id of at most {LONGEST_OPERATOR_ID} printable characters and no e-mail address, or "
+            "leave it empty."
+        )
+    return typed
 
 
 def in_the_past(moment: datetime | None, *, field: str, now: datetime) -> datetime | None:

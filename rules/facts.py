@@ -30,7 +30,11 @@ class BadgeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class IssuanceFacts:
-    """One issuance with the user, award and integration behind it. Personal data stays out of `repr`."""
+    """One issuance with the user, award and integration behind it. Personal data stays out of `repr`.
+
+    `connected_to` is the address and the id of the organization that its portal is connected to now, and
+    `present_template_id` the template of its integration now.
+    """
 
     issuance_id: int
     achievement_id: str
@@ -39,6 +43,8 @@ class IssuanceFacts:
     badge_template_id: str
     award_id: str | None = None
     connected: bool = True
+    connected_to: tuple[str, str] | None = None
+    present_template_id: str | None = None
     attempts: int = 0
     request_fingerprint: str | None = None
     replaces_badge_id: str | None = None

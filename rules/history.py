@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rules.ledger.eligibility import Award, Coverage, Issuance, Pair
+from rules.ledger.transitions import Transition
 from rules.reasons import Reason
+from rules.settings_changes import Changes, SettingsAction, SettingsOf
 from rules.states import IssuanceState
 
 
@@ -26,8 +28,49 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Operator:
+    """Who started the run of a form: what Prefect has of its creator, and the id given in the form."""
+
+    creator: str = ""
+    operator_id: str = ""
+
+    def __str__(self) -> str:
+        given = [self.creator, f"operator {self.operator_id}" if self.operator_id else ""]
+        return ", ".join(filter(None, given)) or "an unknown operator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransitionEntry:
+    """A transition of an issuance. `operator` is None where no form started the run."""
+
+    at: datetime
+    transition: Transition
+    from_state: IssuanceState | None
+    to_state: IssuanceState
+    badge_template_id: str
+    reason: Reason | None = None
+    reconstructed: bool = False
+    flow_run_id: str | None = None
+    operator: Operator | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsEntry:
+    """A change of the achievement's integration, or of the connection of a portal that its badges belong to."""
+
+    at: datetime
+    settings_of: SettingsOf
+    subject_id: str
+    action: SettingsAction
+    changes: Changes
+    reconstructed: bool = False
+    flow_run_id: str | None = None
+    operator: Operator | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LedgerRow(Issuance):
-    """An issuance as the ledger holds it, with the calls made for it, the oldest first."""
+    """An issuance as the ledger holds it, with its transitions and the calls made for it, the oldest first."""
 
     not_before: datetime
     planned_at: datetime
@@ -49,6 +92,7 @@ class LedgerRow(Issuance):
     requested_by: str = ""
     request_reason: str = ""
     flow_run_id: str | None = None
+    transitions: tuple[TransitionEntry, ...] = ()
     calls: tuple[Call, ...] = ()
 
     @property
@@ -59,7 +103,7 @@ class LedgerRow(Issuance):
 
 @dataclass(frozen=True, kw_only=True)
 class Integration:
-    """How Credly is enabled on the achievement now. Earlier settings are not kept."""
+    """How Credly is enabled on the achievement now."""
 
     badge_template_id: str
     enabled_at: datetime
@@ -94,10 +138,12 @@ class History:
     integration: Integration | None = None
     awards: tuple[Award, ...] = ()
     rows: tuple[LedgerRow, ...] = ()
+    settings_changes: tuple[SettingsEntry, ...] = ()
     cannot_be_sent: Reason | None = None
     present_fingerprint: str | None = None
     connected_portals: frozenset[str] = frozenset()
-    deletions_count: frozenset[str] = frozenset()
+    deleted: frozenset[int] = frozenset()
+    moved: Issuance | None = None
 
     @property
     def pair(self) -> Pair:
@@ -108,7 +154,8 @@ class History:
             portal_id=self.portal_id or None,
             coverage=self.integration.coverage if self.integration else None,
             connected=self.connected_portals,
-            deletions_count=self.deletions_count,
+            deleted=self.deleted,
+            moved=self.moved,
         )
 
     @property
@@ -119,13 +166,12 @@ class History:
 
     @property
     def row(self) -> LedgerRow | None:
-        """The row that answers for the user: one with a badge, else of the present template, else the latest."""
+        """The row that answers for the user: one with a badge, else the pair's own."""
         return max(self.rows, key=self._weight, default=None)
 
     def _weight(self, row: LedgerRow) -> tuple[bool, bool, bool, int]:
         made = row.state is IssuanceState.ISSUED or row.replaces_badge_id is not None
-        present = self.pair.is_of_present_template(row)
-        return (made, row.state is IssuanceState.ISSUING, present, row.issuance_id)
+        return (made, row.state is IssuanceState.ISSUING, not row.former, row.issuance_id)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from credly.errors import CredlyError, NotSent, Throttled
 from credly.wire import Badge
-from rules.reasons import CANCELLED_REASONS, Reason
+from rules.reasons import CANCELLED_REASONS, REFUSED_REASONS, TEMPLATE_REASONS, Reason
 from rules.states import IssuanceState
 
 LIVE_STATES = ("pending", "accepted")
@@ -18,6 +18,7 @@ class Outcome:
     """Where an issuance goes next, with the reason.
 
     `unclear`: a badge may have been made, so that Credly is asked before anything is sent again.
+    `settled`: an earlier call whose outcome was not known has made no badge.
     `former_address`: the badge replaces one with another address, and was sent to that one.
     """
 
@@ -30,6 +31,17 @@ class Outcome:
     unclear: bool = False
     uses_attempt: bool = True
     former_address: bool = False
+    settled: bool = False
+
+    @property
+    def keeps_call_open(self) -> bool | None:
+        """Whether a call stays outstanding that may have made a badge; None: as it was before.
+
+        What was refused was looked up after the refusal.
+        """
+        if self.badge is not None or self.reason in (*REFUSED_REASONS, *TEMPLATE_REASONS):
+            return False
+        return True if self.unclear else False if self.settled else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +63,11 @@ def issued(badge: Badge, *, adopted: bool = False, former_address: bool = False)
 def failed(reason: Reason, *, credly_message: str | None = None, unclear: bool = False) -> Outcome:
     """Nothing is tried again before somebody has removed the cause."""
     return Outcome(state=IssuanceState.FAILED, reason=reason, credly_message=credly_message, unclear=unclear)
+
+
+def to_be_planned(*, settled: bool = False) -> Outcome:
+    """Return to pending: the settings have changed since it was planned, and the next planning sees to it."""
+    return Outcome(state=IssuanceState.PENDING, uses_attempt=False, settled=settled)
 
 
 def not_sendable(reason: Reason) -> Outcome:

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     # cancelled
     INTEGRATION_REMOVED = "integration_removed"
     AWARD_WITHDRAWN = "award_withdrawn"
+    USER_ERASED = "user_erased"
 
     @property
     def sentence(self) -> str:
@@ -140,6 +141,10 @@ _WORDS = {
         "The award was withdrawn before the badge was issued.",
         "Nothing; a new award makes it due again.",
     ),
+    Reason.USER_ERASED: _Words(
+        "The user was erased from the ledger on request; no badge is issued to this user any more.",
+        "Nothing.",
+    ),
 }
 
 BLOCKED_REASONS = frozenset(
@@ -166,4 +171,4 @@ CONNECTION_REASONS = (Reason.TOKEN_MISSING, Reason.TOKEN_REFUSED, Reason.ORGANIZ
 REFUSED_REASONS = (Reason.REFUSED_BY_CREDLY, Reason.NOT_PERMITTED)
 TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)
 FAILED_REASONS = DATA_REASONS | {*REFUSED_REASONS, Reason.DUPLICATE_ELSEWHERE, Reason.ATTEMPTS_USED_UP}
-CANCELLED_REASONS = frozenset({Reason.INTEGRATION_REMOVED, Reason.AWARD_WITHDRAWN})
+CANCELLED_REASONS = frozenset({Reason.INTEGRATION_REMOVED, Reason.AWARD_WITHDRAWN, Reason.USER_ERASED})

@@ -1,16 +1,16 @@
 """The page of a run: what it did, what was not issued and why, what still waits and until when. Ids only."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from rules.details import NAMED, Details, Named
 from rules.markup import code, plain, table
 from rules.reasons import Reason
+from rules.run_summary import NAMED, Named, RunSummary
 from rules.states import IssuanceState
-from rules.tally import Tally
 from rules.timeline import ANSWERS, CALLS
 from rules.told import counted, moment
 
@@ -37,10 +37,10 @@ class Pending:
 
 
 def run_page(
-    total: Tally,
+    total: RunSummary,
     *,
     planned: str,
-    organizations: Mapping[str, Tally],
+    organizations: Mapping[str, RunSummary],
     pending: Sequence[Pending],
     warning: str = "",
     now: datetime,
@@ -52,27 +52,27 @@ def run_page(
             f"**{plain(warning, longest=500)}**: afterwards nothing is issued. How: docs/how-to.md#replace-a-token"
         )
     parts.append(planned)
-    if total.details.cells:
-        parts += ["## By portal and achievement", table(_HEADS, _achievements(total.details))]
-    if total.details.named:
+    if total.results:
+        parts += ["## By portal and achievement", table(_HEADS, _achievements(total))]
+    if total.named:
         parts += ["## Not issued in this run, and what to do", *_not_issued(total)]
     if total.open:
         parts += ["## What stands open now, from this run and earlier ones", "\n".join(_reasons(total))]
     if pending:
         parts += ["## What waits, and when it is tried next", "\n".join(_waits(each, now) for each in pending)]
-    if total.details.slowest:
-        parts += ["## Slowest calls", table(_CALLS, _slowest(total.details))]
+    if total.slowest:
+        parts += ["## Slowest calls", table(_CALLS, _slowest(total))]
     if organizations:
-        rows = [(code(each), plain(tally.sentence, longest=500)) for each, tally in organizations.items()]
+        rows = [(code(each), plain(done.sentence, longest=500)) for each, done in organizations.items()]
         parts += ["## By organization", table(("organization", "what happened"), rows)]
     return "\n\n".join(parts)
 
 
-def run_table(details: Details) -> list[dict[str, str | int]]:
+def run_table(total: RunSummary) -> list[dict[str, str | int]]:
     """Return the rows by portal and achievement, for a table that can be sorted."""
     return [
         dict(zip(_HEADS, (portal, achievement, *(counts.get(state, 0) for state in _SHOWN)), strict=True))
-        for portal, achievement, counts in details.by_achievement()
+        for portal, achievement, counts in total.by_achievement
     ]
 
 
@@ -84,32 +84,35 @@ def series_key(name: str, subject: str) -> str:
     return f"{name}-{slug}"
 
 
-def by_portal(details: Details) -> dict[str, dict[str, int]]:
-    """Return for each portal what one run did there, under the heads of the table."""
-    found: dict[str, dict[str, int]] = {}
-    for portal, _, counts in details.by_achievement():
-        sums = found.setdefault(portal, dict.fromkeys(_HEADS[2:], 0))
-        for state, head in zip(_SHOWN, _HEADS[2:], strict=True):
-            sums[head] += counts.get(state, 0)
+def by_portal(total: RunSummary) -> dict[str, Counter[IssuanceState]]:
+    """Return for each portal how many issuances were left in which state."""
+    found: dict[str, Counter[IssuanceState]] = {}
+    for portal, _, counts in total.by_achievement:
+        found.setdefault(portal, Counter()).update(counts)
     return found
 
 
-def in_portal(portal: str, sums: Mapping[str, int]) -> str:
+def under_heads(counts: Mapping[IssuanceState, int]) -> dict[str, int]:
+    """Return counts by state under the heads of the table."""
+    return {head: counts.get(state, 0) for state, head in zip(_SHOWN, _HEADS[2:], strict=True)}
+
+
+def in_portal(portal: str, counts: Mapping[IssuanceState, int]) -> str:
     """Return in words what one run did in a portal: `northwind: 4 issued · 1 failed`."""
-    return f"{portal}: {' · '.join(f'{count} {head}' for head, count in sums.items() if count)}"
+    return f"{portal}: {' · '.join(f'{count} {head}' for head, count in under_heads(counts).items() if count)}"
 
 
-def _achievements(details: Details) -> list[tuple[str, ...]]:
+def _achievements(total: RunSummary) -> list[tuple[str, ...]]:
     return [
         (code(portal), code(achievement), *(str(counts.get(state, 0)) for state in _SHOWN))
-        for portal, achievement, counts in details.by_achievement()
+        for portal, achievement, counts in total.by_achievement
     ]
 
 
-def _not_issued(total: Tally) -> list[str]:
-    parts = []
-    for (state, reason), names in sorted(total.details.named.items()):
-        count = total.done[state, reason]
+def _not_issued(total: RunSummary) -> list[str]:
+    parts, done = [], total.done
+    for (state, reason), names in sorted(total.named.items()):
+        count = done[state, reason]
         more = f" and {count - NAMED} more" if count > NAMED else ""
         shown = ", ".join(_name(each) for each in names)
         parts += [
@@ -124,7 +127,7 @@ def _name(each: Named) -> str:
     return f"{each.issuance_id} ({code(each.achievement_id)} to {code(each.user_id)})"
 
 
-def _reasons(total: Tally) -> Iterator[str]:
+def _reasons(total: RunSummary) -> Iterator[str]:
     """As a list: Prefect's pages cut off what is wide in a table."""
     for (state, reason), count in total.open.most_common():
         name = f" {code(reason)}" if reason else ""
@@ -143,7 +146,7 @@ def _waits(each: Pending, now: datetime) -> str:
     return f"- {code(each.portal_id)}: **{each.count}**, tried {plain(when)}. {plain(why, longest=400)}"
 
 
-def _slowest(details: Details) -> list[tuple[str, ...]]:
+def _slowest(total: RunSummary) -> list[tuple[str, ...]]:
     return [
         (
             f"{each.duration.total_seconds():.1f} s",
@@ -151,7 +154,7 @@ def _slowest(details: Details) -> list[tuple[str, ...]]:
             CALLS.get(each.kind, each.kind),
             ANSWERS.get(each.outcome, each.outcome),
         )
-        for each in details.slowest
+        for each in total.slowest
     ]
 
 

@@ -1,4 +1,4 @@
-"""The states of an issuance. The diagram is in docs/architecture.md, the moves in models/ledger/tables.py."""
+"""The states of an issuance; rules/ledger/transitions.py has what leads from one to another."""
 
 from enum import StrEnum
 

@@ -26,6 +26,8 @@ class Cause(StrEnum):
     FUTURE = "future"
     WAITS = "waits"
     DUE = "due"
+    OUTSTANDING = "outstanding"
+    AWARD_MOVED = "award_moved"
     BLOCKED = "blocked"
     FAILED = "failed"
     CORRECTED = "corrected"
@@ -48,12 +50,17 @@ def answer(history: History, *, now: datetime) -> Answer:
     if row is None:
         return _not_in_the_ledger(history, decisions[-1], now)
     (decision,) = (each for each in decisions if each.row is row)
-    enters = next((each for each in decisions if each.action is Action.ENQUEUE), None)
+    if decision.ground is Ground.OUTSTANDING and IssuanceState.PENDING in (row.state, decision.state):
+        return _outstanding(row, now)
+    return _in_the_ledger(history, row, decision, now)
+
+
+def _in_the_ledger(history: History, row: LedgerRow, decision: Decision, now: datetime) -> Answer:
     match decision.action, row.state:
         case ((Action.CANCEL | Action.RESTORE), _):
-            return _to_be_cancelled(decision, enters=enters is not None)
-        case (Action.REVIVE, _) | (_, IssuanceState.CANCELLED) if enters or decision.action is Action.REVIVE:
-            return _stopped(history) or _revived(row, enters or decision, now)
+            return _to_be_cancelled(decision)
+        case Action.REVIVE, _:
+            return _stopped(history) or _revived(row, decision, now)
         case _, IssuanceState.CANCELLED:
             return _cancelled(history, row)
         case Action.REPLACE, _:
@@ -97,6 +104,16 @@ def _issued(history: History, row: LedgerRow) -> Answer:
     )
 
 
+def _outstanding(row: LedgerRow, now: datetime) -> Answer:
+    when = max(row.not_before, now)
+    return Answer(
+        cause=Cause.OUTSTANDING,
+        sentence=f"{Reason.ANSWER_UNCLEAR.sentence} It was sent with template {row.badge_template_id}.",
+        next=f"The first run of reconcile after {moment(when)} asks Credly, and then what is set up now counts.",
+        when=when,
+    )
+
+
 def _issuing(row: LedgerRow, now: datetime) -> Answer:
     if row.lease_until is not None and row.lease_until <= now:
         return Answer(
@@ -112,11 +129,9 @@ def _issuing(row: LedgerRow, now: datetime) -> Answer:
     )
 
 
-def _to_be_cancelled(decision: Decision, *, enters: bool) -> Answer:
+def _to_be_cancelled(decision: Decision) -> Answer:
     """What waits although it is not eligible any more: the next run sees that."""
     then = "lets the badge that was to be replaced stand" if decision.action is Action.RESTORE else "cancels it"
-    if enters:
-        then += ", and issues a badge of the achievement's present template"
     gone = decision.ground is Ground.AWARD_WITHDRAWN
     reason = Reason.AWARD_WITHDRAWN if gone else Reason.INTEGRATION_REMOVED
     return Answer(
@@ -255,6 +270,14 @@ def _cancelled(history: History, row: LedgerRow) -> Answer:
 def _not_in_the_ledger(history: History, decision: Decision, now: datetime) -> Answer:
     if decision.action is Action.ENQUEUE:
         return _stopped(history) or _not_entered(history, decision, now)
+    if history.moved is not None and decision.action in (Action.TRANSFER, Action.WAIT, Action.RETRY):
+        waits = " settles the call that is outstanding for it, and the one after that"
+        waits = "" if decision.action is Action.TRANSFER else waits
+        return Answer(
+            cause=Cause.AWARD_MOVED,
+            sentence=f"The award was another user's before: issuance {history.moved.issuance_id} was entered for it.",
+            next=f"{NEXT_RUN}{waits} makes that issuance {history.user_id}'s.",
+        )
     if not history.pair.valid_awards:
         return _not_awarded(history)
     if history.integration is None:

@@ -1,11 +1,14 @@
 """What happened with one user and one achievement, in order and in words. Ids only, no person."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from rules.history import Call, History, LedgerRow
-from rules.states import IssuanceState, Origin
+from rules.history import Call, History, LedgerRow, Operator, TransitionEntry
+from rules.ledger.transitions import Transition
+from rules.settings_changes import SettingsAction
+from rules.settings_changes import in_words as change_in_words
+from rules.states import IssuanceState
 from rules.story import STANDING
 from rules.told import moment
 
@@ -61,18 +64,17 @@ def in_words(call: Call) -> str:
 
 
 def _set_up(history: History) -> Iterator[Event]:
-    if history.connected_at:
+    for entry in history.settings_changes:
+        done = change_in_words(entry.settings_of, entry.subject_id, entry.action, entry.changes)
+        what = [done, _by(entry.operator), _FOUND_THEN if entry.reconstructed else ""]
+        yield Event(at=entry.at, what=" ".join(filter(None, what)), flow_run_id=entry.flow_run_id)
+    # Settings that were written in SQL have no history.
+    made = {entry.action for entry in history.settings_changes}
+    if history.connected_at and SettingsAction.CONNECTED not in made:
         yield Event(at=history.connected_at, what=f"Portal {history.portal_id} was connected to Credly, as it is now.")
-    integration = history.integration
-    if integration is None:
-        return
-    template = integration.badge_template_id
-    since = f", for awards from {moment(integration.issue_since)} on" if integration.issue_since else ""
-    yield Event(at=integration.enabled_at, what=f"Credly was enabled; the template is {template} now{since}.")
-    if integration.paused_at:
-        yield Event(at=integration.paused_at, what="Credly was paused on the achievement.")
-    if integration.held_at:
-        yield Event(at=integration.held_at, what="The achievement's badges were held back, because they are many.")
+    if history.integration and SettingsAction.ENABLED not in made:
+        template = history.integration.badge_template_id
+        yield Event(at=history.integration.enabled_at, what=f"Credly was enabled; the template is {template} now.")
 
 
 def _awarded(history: History) -> Iterator[Event]:
@@ -85,24 +87,62 @@ def _awarded(history: History) -> Iterator[Event]:
 
 
 def _ledger(row: LedgerRow) -> Iterator[Event]:
-    name, template = f"Issuance {row.issuance_id}", row.badge_template_id
-    by_hand = row.origin is Origin.BY_HAND
-    who = f" by hand ({row.requested_by or 'not known by whom'})" if by_hand else ""
-    why = f" Reason given: {row.request_reason}." if row.request_reason else ""
-    yield Event(at=row.planned_at, what=f"{name} was entered into the ledger{who}, template {template}.{why}")
-    if row.recorded_at and row.state is IssuanceState.ISSUED:
-        how = "found at Credly and taken over" if row.adopted else "recorded as issued"
-        left_out = f" Left out: {row.evidence_left_out.replace(',', ', ')}." if row.evidence_left_out else ""
-        evidence = f" Evidence: {row.evidence_sent.replace(',', ', ') or 'none'}.{left_out}"
-        yield Event(
-            at=row.recorded_at,
-            what=f"{name} was {how}: badge {row.credly_badge_id}, dated {moment(row.issued_at)}.{evidence}",
-            flow_run_id=row.flow_run_id,
-        )
-    elif row.updated_at > row.planned_at:
-        why = f": {row.reason.sentence}" if row.reason else "."
-        yield Event(at=row.updated_at, what=f"{name} was put to {row.state}{why}", flow_run_id=row.flow_run_id)
+    """The row has the facts of the latest request and badge alone; they stand beside the transitions they belong to."""
+    request = _last(row, lambda entry: entry.transition is Transition.REQUEST or _is_replaced_by_hand(entry))
+    issue = _last(row, lambda entry: entry.transition in _ISSUED and entry.to_state is IssuanceState.ISSUED)
+    requested_by = Operator(creator=row.requested_by)
+    template = None
+    for entry in row.transitions:
+        facts = [] if entry.badge_template_id == template else [f"template {entry.badge_template_id}"]
+        what = [f"Issuance {row.issuance_id}: {_transition(entry, facts)}"]
+        if entry.transition is Transition.REQUEST:
+            what.append(_by(entry.operator or (requested_by if entry is request else Operator())))
+        elif entry.from_state is not IssuanceState.ISSUING:  # that comes of a call, whoever started its run
+            what.append(_by(entry.operator))
+        if request is None and template is None and row.requested_by:
+            what.append(f"It was requested by {row.requested_by}, at an unknown moment.")
+        if entry is request and row.request_reason:
+            what.append(f"Reason given: {row.request_reason}.")
+        if entry is issue and row.state is IssuanceState.ISSUED:
+            what.append(_badge(row))
+        if entry.reconstructed:
+            what.append(_FOUND_THEN)
+        yield Event(at=entry.at, what=" ".join(filter(None, what)), flow_run_id=entry.flow_run_id)
+        template = entry.badge_template_id
     if row.audited_at:
         told = row.credly_state or "not known"
         ended = "" if row.credly_state in STANDING else " That is no standing badge."
         yield Event(at=row.audited_at, what=f"The audit asked Credly: the badge is {told}.{ended}")
+
+
+def _last(row: LedgerRow, condition: Callable[[TransitionEntry], bool]) -> TransitionEntry | None:
+    return next(filter(condition, reversed(row.transitions)), None)
+
+
+def _is_replaced_by_hand(entry: TransitionEntry) -> bool:
+    return entry.transition is Transition.REPLACE and entry.operator is not None
+
+
+def _transition(entry: TransitionEntry, facts: list[str]) -> str:
+    """Return a transition in words: `Refused, or the data cannot be sent (issuing → failed): Credly …`"""
+    before = f"{entry.from_state} → " if entry.from_state not in (None, entry.to_state) else ""
+    sentence = entry.transition.rule.sentence
+    if entry.transition is Transition.UNKNOWN:
+        sentence = "As it stood then" if entry.reconstructed else "Written by an earlier version of Laurel, or in SQL"
+    why = f": {entry.reason.sentence}" if entry.reason else "."
+    return f"{sentence.removesuffix('.')} ({', '.join([f'{before}{entry.to_state}', *facts])}){why}"
+
+
+def _badge(row: LedgerRow) -> str:
+    found = " Found at Credly and taken over." if row.adopted else ""
+    left_out = f" Left out: {row.evidence_left_out.replace(',', ', ')}." if row.evidence_left_out else ""
+    evidence = row.evidence_sent.replace(",", ", ") or "none"
+    return f"Badge {row.credly_badge_id}, dated {moment(row.issued_at)}.{found} Evidence: {evidence}.{left_out}"
+
+
+def _by(operator: Operator | None) -> str:
+    return f"By {operator}." if operator else ""
+
+
+_ISSUED = (Transition.ISSUE, Transition.UNKNOWN)
+_FOUND_THEN = "(from before the history was kept)"

@@ -4,18 +4,18 @@ from collections.abc import Iterable
 from itertools import chain
 
 from models.views import views_metadata
-from reports.dictionary import FIELDS, PERSONAL, Field
+from reports.dictionary import FIELDS, HISTORY, PERSONAL, SETTINGS_HISTORY, Field
 from rules.datasets import Dataset, Group, Moment
+from rules.ledger.transitions import RULES
 
 _INTRO = """\
 What Laurel keeps of its work, as analysts read it: as SQL views in the platform's database, as pandas frames, as
 exported files and as a report. All of them show the same rows under the same names. Every moment is in UTC, and a day
 is a day in UTC: it begins at midnight UTC wherever you are, and has 24 hours on every date.
 
-The ledger keeps the **latest state** of each issuance, and every call made to Credly (for good, unless
-`LAUREL_KEEP_ATTEMPTS` says otherwise). It does not keep each change of
-state: "failed on Monday" counts what failed on Monday *and is still failed*; what was mended since then counts as
-issued on the day on which it was."""
+The ledger keeps the **latest state** of each issuance, its history, and every call made to Credly (for good, unless
+`LAUREL_KEEP_ATTEMPTS` says otherwise). Frames, exports and reports count the latest state: "failed on Monday" is what
+failed on Monday *and is still failed*. What failed on Monday, whatever became of it, is in `laurel_history`."""
 
 _SQL = """\
 `alembic upgrade head` creates the views, on SQLite and PostgreSQL alike. They hold ids and no names: join them with the
@@ -28,6 +28,8 @@ work for several portals and has one row for each; the columns can be added up o
 | `laurel_issuances` | one badge owed to one user, as it stands now | `issuance_id` |
 | `laurel_attempts` | one call made to Credly | `attempt_id`; `issuance_id` leads to the issuance |
 | `laurel_runs` | the calls of one flow run for one portal | `flow_run_id`, `portal_id` |
+| `laurel_history` | one transition of an issuance | `history_id`; `issuance_id` leads to the issuance |
+| `laurel_settings_history` | one change of a connection or an integration | `settings_history_id` |
 
     -- yesterday's refusals with Credly's own words, on PostgreSQL
     SELECT issuance_id, user_id, achievement_id, credly_message
@@ -105,6 +107,15 @@ def data_dictionary_page() -> str:
         "## As files",
         _EXPORTS.format(moments=moments, choices=choices),
         *chain.from_iterable(_section(dataset) for dataset in Dataset),
+        "## history",
+        "View `laurel_history`. One row is one transition of an issuance; claims and what was given back unsent have "
+        "none. Queries: [run-history.md](run-history.md#the-history-of-a-badge).",
+        _table(HISTORY),
+        _transitions(),
+        "## settings_history",
+        "View `laurel_settings_history`. One row is one change of a portal's connection, or of an achievement's "
+        "integration.",
+        _table(SETTINGS_HISTORY),
         "## Personal data",
         "Only where it is asked for, and only of issuances.",
         _table(PERSONAL),
@@ -116,6 +127,11 @@ def _section(dataset: Dataset) -> list[str]:
     view = f"laurel_{dataset}"
     where = f"`frames.{dataset}`" + (f", view `{view}`" if view in views_metadata.tables else "")
     return [f"## {dataset}", f"{where}. {_ONE_ROW[dataset]}", _table(FIELDS[dataset])]
+
+
+def _transitions() -> str:
+    kept = [f"| `{name}` | {rule.sentence} |" for name, rule in RULES.items() if rule.in_history]
+    return "\n".join(["| transition | what happened |", "|---|---|", *kept])
 
 
 def _quoted(words: str) -> str:

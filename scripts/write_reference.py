@@ -1,15 +1,18 @@
-"""Writes the generated pages of docs/ from the code: `python -m scripts.write_reference`."""
+"""Writes the generated pages and parts of the documents from the code: `python -m scripts.write_reference`."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
 from rules.evidence import LeftOut
+from rules.ledger.transitions import RULES, Transition, legal_moves
 from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, FAILED_REASONS, Reason
 from rules.states import IssuanceState, Origin
 from scripts.data_dictionary import data_dictionary_page
 from settings import Settings
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 _GENERATED = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
 
 
@@ -57,9 +60,56 @@ def _default(name: str, value: object) -> str:
     return f"`{value}`"
 
 
+def states_table() -> str:
+    """Return the states, with the transitions that lead out of each."""
+    rows = []
+    for state in IssuanceState:
+        leaving = [f"`{name}`" for name, rule in RULES.items() if any(_leaves(state, move) for move in rule.moves())]
+        rows.append(f"| `{state}` | {state.sentence} | {', '.join(leaving)} |")
+    return "\n".join(["| state | what it means | leaves it by |", "|---|---|---|", *rows])
+
+
+def _leaves(state: IssuanceState, move: tuple[IssuanceState | None, IssuanceState]) -> bool:
+    return move[0] is state and move[1] is not state
+
+
+def transitions_part() -> str:
+    """Return the diagram of the transitions, and the table that says when each happens."""
+    lines = [
+        f"    {source or '[*]'} --> {target}: {', '.join(name for name in RULES if name in transitions)}"
+        for (source, target), transitions in legal_moves().items()
+        if source is not target
+    ]
+    diagram = "\n".join(["```mermaid", "stateDiagram-v2", *lines, "```"])
+    rows = [
+        f"| `{name}` | {_states(('new',) * rule.enters + rule.sources)} | {_states(rule.targets) or 'the same'} "
+        f"| {rule.sentence} |"
+        for name, rule in RULES.items()
+        if name is not Transition.UNKNOWN
+    ]
+    rows.append(f"| `{Transition.UNKNOWN}` | any | any | {Transition.UNKNOWN.rule.sentence} |")
+    return "\n".join([diagram, "", "| transition | from | to | when |", "|---|---|---|---|", *rows])
+
+
+def _states(states: Iterable[str]) -> str:
+    return ", ".join(states)
+
+
+def with_part(text: str, name: str, part: str) -> str:
+    """Return the text with what is between the part's marks replaced."""
+    begin, end = f"<!-- {name}: written by `python -m scripts.write_reference` -->\n", f"\n<!-- end of {name} -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}{part}{end}{after}"
+
+
+PARTS = {"README.md": ("states", states_table), "docs/architecture.md": ("transitions", transitions_part)}
 PAGES = {"reasons.md": reasons_page, "settings.md": settings_page, "data-dictionary.md": data_dictionary_page}
 
 
 if __name__ == "__main__":
     for name, page in PAGES.items():
         (DOCS / name).write_text(page(), encoding="utf-8")
+    for name, (title, part) in PARTS.items():
+        file = ROOT / name
+        file.write_text(with_part(file.read_text(encoding="utf-8"), title, part()), encoding="utf-8")

@@ -12,6 +12,7 @@ from credly.wire import Badge
 from models import audit
 from models.audit import KnownBadge
 from models.ledger.claiming import DueOrganization
+from models.ledger.erasure import erased_badges
 from models.planning.withdrawn import withdrawn_among
 from rules.markup import code, plain, table
 from rules.told import Told, counted
@@ -98,7 +99,9 @@ async def _badges(current: Organization) -> AsyncIterator[Badge]:
 async def _note(run: Run, result: Audited, states: dict[str, str], *, moment: datetime) -> None:
     known = await run.database.read(audit.known, list(states))
     await run.database.write(audit.note_states, {key: states[key] for key in known}, now=moment)
-    result.unknown += [key for key in states if key not in known]
+    if unknown := [key for key in states if key not in known]:
+        erased = await run.database.read(erased_badges, unknown)
+        result.unknown += [key for key in unknown if key not in erased]
     result.ended += [each.issuance_id for key, each in known.items() if _has_ended(each, states[key])]
 
 

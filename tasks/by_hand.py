@@ -8,6 +8,7 @@ from models import by_hand
 from models.by_hand import Request
 from models.directory import Place
 from models.integrations import CredlyIntegration
+from models.ledger.erasure import refuse_erased
 from models.ledger.tables import BadgeIssuance
 from models.platform.names import exists
 from models.platform.people import user_exists
@@ -25,6 +26,8 @@ from tasks.enabling import PUBLIC, integration_of, sent_page
 from tasks.issue import run_issue_batch
 from tasks.people import asking, connection_of, known_place, reach_of, started_by
 from tasks.runtime.run import Run
+
+_TIMES = 2  # once more where an earlier call with another template has made no badge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,17 +97,35 @@ async def issue_by_hand(run: Run, asked: Asked) -> Told:
     request = await _request(run, asked, requested_by=await started_by())
     place = await known_place(run, asked.achievement)
     async with asking(run, reach_of(connection_of(place))):
-        entered = await by_hand.enter(run.database, request, now=run.now())
-        if entered.state is IssuanceState.PENDING and entered.id is not None:
+        entered = await _enter(run, request)
+        stood_before = entered.state is IssuanceState.ISSUED
+        for _ in range(_TIMES):
+            if entered.state is not IssuanceState.PENDING or entered.id is None:
+                break
             await run_issue_batch(run, [entered.id], f"{asked.achievement} · {entered.id} by hand", by_hand=True)
+            settled = await run.database.read(by_hand.issuance_of, request)
+            if settled is None or settled.unclear_at or settled.badge_template_id == request.badge_template_id:
+                break
+            entered = await _enter(run, request)
     # Held: what another run is claiming at this moment is shown as claimed, and not as pending.
     row = await run.database.write(by_hand.issuance_of, request, held=True)
     if row is None:
         raise AssertionError
-    return _told(row, stood_before=entered.state is IssuanceState.ISSUED)
+    return _told(row, stood_before=stood_before)
+
+
+async def _enter(run: Run, request: Request) -> BadgeIssuance:
+    entered = await by_hand.enter(run.database, request, now=run.now())
+    if entered is None:
+        raise Mistake(
+            f"user: {code(request.user_id)} has an award that was another user's, and what Credly made of that badge "
+            "is not known yet. Run reconcile first: then the badge is this user's."
+        )
+    return entered
 
 
 async def _request(run: Run, asked: Asked, *, requested_by: str) -> Request:
+    await run.database.read(refuse_erased, asked.user)
     place = await known_place(run, asked.achievement)
     integration = _running(place)
     connection_of(place)

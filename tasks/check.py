@@ -29,14 +29,14 @@ async def check_organization() -> None:
         return
     if fault is not None:
         return
-    await run.database.write(claiming.unblock, CONNECTION_REASONS, portal_ids=current.due.portal_ids, now=run.now())
+    await run.database.write(claiming.unblock, CONNECTION_REASONS, now=run.now(), **current.due.scope)
     await learn_token_end(run, current)
     await _check_templates(run, current)
 
 
 async def _check_templates(run: Run, current: Organization) -> None:
-    portals = current.due.portal_ids
-    templates = await run.database.read(claiming.templates_with_work, portal_ids=portals, now=run.now())
+    scope = current.due.scope
+    templates = await run.database.read(claiming.templates_with_work, now=run.now(), **scope)
     for template_id in templates:
         try:
             fault = await fault_of_template(current, template_id)
@@ -44,5 +44,5 @@ async def _check_templates(run: Run, current: Organization) -> None:
             get_run_logger().warning("Template %s could not be checked: %s", template_id, error)
             continue
         await run.database.write(
-            claiming.set_template, fault, portal_ids=portals, now=run.now(), badge_template_id=template_id
+            claiming.set_template, fault, scope=scope, now=run.now(), badge_template_id=template_id
         )

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from prefect.blocks.system import Secret
 
 from models import setting_up
+from models.directory import connection_of
+from models.ledger import outstanding
 from models.ledger.claiming import DueOrganization
 from rules.choices import BASE_URLS, Environment, Mistake
 from rules.markup import code, plain, table
@@ -44,6 +46,7 @@ async def connect(
         portal_ids=(portal,),
         due=0,
     )
+    await _refuse_block_in_use(run, portal, reach)
     async with asking(run, reach) as organization:
         at_credly = await organization.client.organization()
         ends_at = await end_of_token(organization)
@@ -58,9 +61,23 @@ async def connect(
         "token_ends_at": ends_at,
         "connected_at": moment,
     }
-    changed = await run.database.write(setting_up.put_connection, portal, values)
+    changed = await run.database.write(setting_up.put_connection, portal, values, now=moment)
     facts = _facts(portal, name, at_credly.name or "", reach, deletion_withdraws=deletion_withdraws)
     return _connected(portal, at_credly.name or reach.organization_id, facts, ends_at, moment, changed=changed)
+
+
+async def _refuse_block_in_use(run: Run, portal: str, reach: DueOrganization) -> None:
+    """Keep the token of an organization that the portal leaves, while calls to it are outstanding."""
+    before = await run.database.read(connection_of, portal)
+    if before is None or before.token_block != reach.token_block or before.organization_id == reach.organization_id:
+        return
+    count = await run.database.read(outstanding.count_at, portal, before.organization_id)
+    if count:
+        raise Mistake(
+            f"token_block: {counted(count, 'badge')} of this portal may have been made in organization "
+            f"{code(before.organization_id)}, which is asked with the token in {code(reach.token_block)}. Put that "
+            "token back, and the new organization's token into another Secret block."
+        )
 
 
 def _facts(

@@ -1,24 +1,19 @@
 """Dispatching: which organizations have work, how many badges each may issue, and where that is done."""
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
-from prefect import State, get_run_logger, task
+from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Failed
-from pydantic import ValidationError
 
-from models import parts
 from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
-from rules.portable import packed, unpacked
-from rules.tally import Tally
-from tasks.runtime.run import Run, current_run, run_ids
+from tasks.runtime.run import Run, current_run
 
 DEPLOYMENT = "issue-organization/issue-organization"
 _LOOK_EVERY_SECONDS = 2
@@ -52,8 +47,10 @@ def shares(organizations: list[DueOrganization], *, limit: int) -> list[tuple[Du
 
 
 async def issue_elsewhere(run: Run, due: DueOrganization, *, limit: int, together: int, tags: list[str]) -> State[Any]:
-    """Let whichever worker is free issue an organization's badges, and return the end of that run with its tally."""
-    parameters = {"portals": list(due.portal_ids), "limit": limit, "together": together}
+    """Let whichever worker is free issue an organization's badges, and return the state in which that run ended."""
+    parameters = {"portals": list(due.all_portals), "limit": limit, "together": together}
+    if due.settles:  # a worker of an earlier version refuses a parameter that it does not have
+        parameters["organization"] = due.organization_id
     try:
         other = await arun_deployment(DEPLOYMENT, parameters=parameters, tags=tags, timeout=0)
     except ObjectNotFound:
@@ -61,13 +58,7 @@ async def issue_elsewhere(run: Run, due: DueOrganization, *, limit: int, togethe
     other = await _end_of(run, other)
     if other.state is None:
         raise AssertionError
-    told = await run.database.write(parts.take, str(other.id))
-    tally = None
-    with suppress(ValidationError):
-        tally = unpacked(told) if told else None
-    if tally is None:
-        get_run_logger().warning("The run %s left no counts: they are missing from this run's page.", other.name)
-    return State(type=other.state.type, name=other.state.name, message=other.state.message, data=tally or Tally())
+    return other.state
 
 
 async def _end_of(run: Run, other: FlowRun) -> FlowRun:
@@ -78,8 +69,3 @@ async def _end_of(run: Run, other: FlowRun) -> FlowRun:
             run.made_progress()
             other = await client.read_flow_run(other.id)
     return other
-
-
-async def leave_for_the_caller(run: Run, tally: Tally) -> None:
-    """Leave what this run did where the run that started it finds it, on whatever machine that is."""
-    await run.database.write(parts.leave, run_ids().flow_run_id or "", packed(tally), now=run.now())

@@ -22,7 +22,7 @@ Batch = list[tuple[int, str]]
 
 
 async def drain(run: Run, organization: Organization, *, limit: int | None, together: int = 0) -> None:
-    """Issue what the organization has due, at most `limit` badges; what became of them is in its tally.
+    """Issue what the organization has due, at most `limit` badges.
 
     `together`: how many badges the whole run has due, this organization's and others'.
 
@@ -80,7 +80,7 @@ async def block_rest(run: Run, organization: Organization) -> None:
 
 async def block_everything(run: Run, due: DueOrganization, reason: Reason) -> None:
     """Block all that an organization has pending, in one statement."""
-    await run.database.write(claiming.block_due, reason, portal_ids=due.portal_ids, now=run.now())
+    await run.database.write(claiming.block_due, reason, now=run.now(), **due.scope)
 
 
 async def _batches(run: Run, organization: Organization, *, size: int, limit: int | None) -> AsyncIterator[Batch]:
@@ -89,7 +89,7 @@ async def _batches(run: Run, organization: Organization, *, size: int, limit: in
     while not organization.stopped and (left is None or left > 0):
         portion = await run.database.read(
             claiming.due_issuances,
-            portal_ids=organization.due.portal_ids,
+            **organization.due.scope,
             now=run.now(),
             after_id=after_id,
             limit=_PORTION if left is None else min(left, _PORTION),

@@ -11,6 +11,7 @@ from models.directory import Place
 from models.facts import facts_of_latest_award
 from models.integrations import CredlyIntegration
 from models.planning.planner import count_due_at_once
+from models.settings_history import change_settings
 from rules.badge_request import Prepared, prepare_request
 from rules.choices import EarnedAgain, EvidenceChoices, Locale, Mistake, in_the_past
 from rules.evidence import EvidenceKind
@@ -19,6 +20,7 @@ from rules.markup import code, plain, table
 from rules.near import did_you_mean
 from rules.reasons import Reason
 from rules.sent import fields_of
+from rules.settings_changes import SettingsOf
 from rules.states import IssuanceState
 from rules.text import tidy
 from rules.told import Told, counted
@@ -92,7 +94,7 @@ async def _store(run: Run, place: Place, values: dict[str, Any], *, cap: int, mo
     before, moved, held = await run.database.write(setting_up.enable, achievement, values, now=moment)
     due = await count_due_at_once(run.database, achievement, now=moment)
     if held and due <= cap:
-        await run.database.write(setting_up.release_own_hold, achievement, values, held_at=moment)
+        await run.database.write(setting_up.release_own_hold, achievement, values, held_at=moment, now=moment)
     after = await run.database.read(directory.integration_of, achievement)
     if after is None:
         raise AssertionError
@@ -185,7 +187,9 @@ async def pause(run: Run, achievement: str, *, paused: bool) -> Told:
     integration = integration_of(place)
     if (integration.paused_at is not None) == paused:
         raise Mistake(f"achievement: {code(achievement)} is {'paused already' if paused else 'not paused'}.")
-    await run.database.write(setting_up.put_integration, achievement, {"paused_at": run.now() if paused else None})
+    moment = run.now()
+    values = {"paused_at": moment if paused else None}
+    await run.database.write(change_settings, SettingsOf.INTEGRATION, achievement, values, now=moment)
     counts = await run.database.read(setting_up.counts_by_state, achievement)
     waiting = counts.get(IssuanceState.PENDING, 0)
     if paused:
@@ -204,8 +208,9 @@ async def release(run: Run, achievement: str) -> Told:
     place = await known_place(run, achievement)
     if integration_of(place).held_at is None:
         raise Mistake(f"achievement: {code(achievement)} is not held, so there is nothing to release.")
-    await run.database.write(setting_up.put_integration, achievement, {"held_at": None})
-    due = await count_due_at_once(run.database, achievement, now=run.now())
+    moment = run.now()
+    await run.database.write(change_settings, SettingsOf.INTEGRATION, achievement, {"held_at": None}, now=moment)
+    due = await count_due_at_once(run.database, achievement, now=moment)
     sentence = f"{achievement} released; {counted(due, 'badge')} due with the next run of reconcile"
     return Told(sentence=sentence, page=f"# Released\n\n{plain(sentence)}.")
 

@@ -1,14 +1,14 @@
-"""Telling in events what is wrong and what is well again; automations turn them into messages. Ids only."""
+"""Events of what is wrong and what is well again; automations turn them into messages. Ids only."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
+from prefect.artifacts import acreate_table_artifact
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.utilities.urls import url_for
 
-from models import setting_up
+from models import run_log, setting_up
 from models.standing import last_issued
 from rules.alarms import (
     BADGE_REFUSED,
@@ -24,16 +24,14 @@ from rules.alarms import (
     over,
     slept,
 )
-from rules.details import Named
 from rules.markup import plain
 from rules.reasons import Reason
 from rules.run_page import Pending
+from rules.run_summary import Named, RunSummary
 from rules.states import IssuanceState
-from rules.tally import Tally
 from rules.told import counted
 from settings import Settings
 from tasks.runtime.run import Run
-from tasks.series import Row, extend_series, rows_of_series
 from tasks.token_end import WARN_BEFORE
 
 KEY = "health"
@@ -41,26 +39,24 @@ _LEDGER = "laurel.ledger"
 _RESOURCES = {Alarm.ORGANIZATION_STOPPED: "laurel.organization", Alarm.TOKEN_ENDS: "laurel.portal"}
 
 
-async def tell_events(
-    run: Run, total: Tally, organizations: Mapping[str, Tally], pending: Sequence[Pending], *, whole: bool
+async def emit_events(
+    run: Run, total: RunSummary, stopped: Mapping[str, Reason], pending: Sequence[Pending], *, whole: bool
 ) -> None:
     """Emit events of refused badges, of what is wrong, and of what is well again since the run before.
 
     Args:
         total: what the run did and left.
-        organizations: what it did by organization.
+        stopped: the organizations that got no further calls, and why.
         pending: what is pending after it.
         whole: whether it worked on everything; only then it is compared with earlier runs.
     """
-    _tell_refused(total)
+    _emit_refused(total)
     worth = limits(run.settings)
-    stopped = {key: tally.stopped for key, tally in organizations.items() if tally.stopped is not None}
     if not whole:
         for raised in alarms(Found(now=run.now(), issued=0, failed=0, backlog=0, stopped=stopped), (), limits=worth):
             _emit(raised.alarm.event, raised)
         return
-    rows = await rows_of_series(KEY)
-    earlier = [_health(row) for row in rows]
+    earlier = await run.database.read(run_log.earlier_findings)
     found = await _found(run, total, stopped, pending)
     raised_now = alarms(found, earlier, limits=worth)
     for raised in raised_now:
@@ -70,10 +66,10 @@ async def tell_events(
     if (silence := slept(found, earlier, limits=worth)) is not None:
         minutes = counted(round(silence.total_seconds() / 60), "minute")
         _send(RUNS_RESUMED, _LEDGER, f"reconcile runs again, after {minutes} without a run.")
-    await _keep(found, raised_now, rows)
+    await _keep(run, found, raised_now, earlier)
 
 
-def tell_completed(sentence: str) -> None:
+def emit_completed(sentence: str) -> None:
     """Emit the event that a run of reconcile has done its work: silence is measured from one to the next."""
     _send(RECONCILED, _LEDGER, sentence)
 
@@ -94,7 +90,7 @@ def limits(configured: Settings) -> Limits:
     )
 
 
-async def _found(run: Run, total: Tally, stopped: Mapping[str, Reason], pending: Sequence[Pending]) -> Found:
+async def _found(run: Run, total: RunSummary, stopped: Mapping[str, Reason], pending: Sequence[Pending]) -> Found:
     moment = run.now()
     issued_at = await run.database.read(last_issued)
     ending = await run.database.read(setting_up.tokens_ending, before=moment + WARN_BEFORE)
@@ -111,15 +107,15 @@ async def _found(run: Run, total: Tally, stopped: Mapping[str, Reason], pending:
     )
 
 
-def _tell_refused(total: Tally) -> None:
+def _emit_refused(total: RunSummary) -> None:
     """One event for each refused badge, up to the number that the run keeps by their ids."""
-    for (state, reason), names in total.details.named.items():
+    for (state, reason), names in total.named.items():
         if state is IssuanceState.FAILED:
             for each in names:
-                _tell_badge(each, reason)
+                _emit_badge(each, reason)
 
 
-def _tell_badge(each: Named, reason: Reason) -> None:
+def _emit_badge(each: Named, reason: Reason) -> None:
     sentence = f"Issuance {each.issuance_id} ({each.achievement_id} to {each.user_id}) was refused: {reason.sentence}"
     ids = {"issuance": each.issuance_id, "achievement": each.achievement_id, "user": each.user_id}
     _send(
@@ -157,23 +153,20 @@ def _address() -> str:
     return url_for("flow-run", obj_id=str(flow_run.id)) or str(flow_run.id)
 
 
-async def _keep(found: Found, raised: Sequence[Raised], earlier: Sequence[Row]) -> None:
-    row = {
-        "at": found.now.isoformat(timespec="seconds"),
-        "issued": found.issued,
-        "failed": found.failed,
-        "backlog": found.backlog,
-        "alarms": ", ".join(each.key for each in raised),
-    }
+async def _keep(run: Run, found: Found, raised: Sequence[Raised], earlier: Sequence[Health]) -> None:
+    alarms_now = tuple(each.key for each in raised)
+    health = Health(at=found.now, issued=found.issued, failed=found.failed, backlog=found.backlog, alarms=alarms_now)
+    await run.database.write(run_log.keep_finding, health, flow_run_id=flow_run.id)
+    rows = [_row(each) for each in (health, *earlier[: run_log.LATEST - 1])]
     words = "; ".join(each.sentence for each in raised) or "Nothing is wrong."
-    await extend_series(KEY, row, earlier, description=plain(words, longest=2000))
+    await acreate_table_artifact(key=KEY, table=rows, description=plain(words, longest=2000))
 
 
-def _health(row: Row) -> Health:
-    return Health(
-        at=datetime.fromisoformat(row["at"]),
-        issued=row["issued"],
-        failed=row["failed"],
-        backlog=row["backlog"],
-        alarms=tuple(filter(None, str(row["alarms"]).split(", "))),
-    )
+def _row(each: Health) -> dict[str, str | int]:
+    return {
+        "at": each.at.isoformat(timespec="seconds"),
+        "issued": each.issued,
+        "failed": each.failed,
+        "backlog": each.backlog,
+        "alarms": ", ".join(each.alarms),
+    }

@@ -20,9 +20,8 @@ from rules.badge_request import Prepared, prepare_request
 from rules.facts import IssuanceFacts
 from rules.outcome import Outcome
 from rules.reasons import Reason
-from rules.states import IssuanceState
 from settings import Settings
-from tasks.one_badge import LONGEST_CALL, Calls, issue_one, slow_call
+from tasks.one_badge import LONGEST_CALL, Calls, issue_one
 from tasks.retrying import JITTER, TryAgain, may_pass
 from tasks.runtime.organization import Organization, current_organization
 from tasks.runtime.run import Run, current_run, run_ids
@@ -32,7 +31,7 @@ _MAY_PASS = (Reason.NOT_REACHABLE, Reason.ANSWER_UNCLEAR, Reason.LOOK_UP_FAILED)
 
 @task(name="issue badges", task_run_name="issue {title}", cache_policy=NO_CACHE, persist_result=False)
 async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = False) -> None:
-    """Issue those of these issuances that are still due, one after the other, and count what became of them.
+    """Issue those of these issuances that are still due, one after the other.
 
     Each result is in the ledger before the next badge is begun. Safe to run again, at any time and by anybody:
     the claim decides, and nothing is sent again before Credly has been asked.
@@ -47,7 +46,6 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
     """
     run, organization = current_run.get(), current_organization.get()
     del title
-    last_try = (task_run.run_count or 1) > run.settings.retries
     batch = await _claim(run, organization, issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
     left_over = 0
     for place, facts in enumerate(batch.facts):
@@ -56,13 +54,11 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
             await _give_back(run, batch.facts[place:], token=batch.token)
             break
         result = await run.record(known)
-        if result is None:  # another run has taken it over, and tells what became of it
+        if result is None:  # another run has taken it over, and records what becomes of it
             get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)
             continue
-        may_pass = result.reason in _MAY_PASS
-        left_over += may_pass
-        if last_try or not may_pass or organization.stopped:
-            organization.count(facts, result)
+        left_over += result.reason in _MAY_PASS
+        organization.note(facts, result)
         await _put_back_refused(run, organization)
     if left_over and not organization.stopped:
         raise TryAgain(f"{left_over} of {len(batch.facts)} met what may pass")
@@ -108,7 +104,13 @@ async def _claim(run: Run, organization: Organization, issuance_ids: Sequence[in
     token, claimed_at, lease = str(uuid4()), run.now(), run.settings.lease
     async with organization.claiming:  # one at a time, so that results need not wait behind many
         known = await run.database.write(
-            claim_and_read, issuance_ids, now=claimed_at, token=token, lease=lease, ignore_wait=ignore_wait
+            claim_and_read,
+            issuance_ids,
+            now=claimed_at,
+            token=token,
+            lease=lease,
+            ignore_wait=ignore_wait,
+            organization=await organization.id_in_ledger(),
         )
     facts = await _completed(run, known, token=token, claimed_at=claimed_at)
     return _Batch(token=token, runs=run_ids(), facts=facts, send_by=claimed_at + lease - LONGEST_CALL)
@@ -129,8 +131,9 @@ async def _issue(run: Run, organization: Organization, facts: IssuanceFacts, bat
     """Issue a claimed badge when a call may be made, and return what is to be recorded; None: too late to begin."""
     result = partial(Result, issuance_id=facts.issuance_id, token=batch.token, runs=batch.runs)
     prepared = prepare_request(facts, now=run.now())
-    if isinstance(prepared, Reason):
-        return result(outcome=outcome.not_sendable(prepared), now=run.now())
+    hindrance = _hindrance(organization, facts, prepared)
+    if hindrance is not None and facts.unclear_at is None:
+        return result(outcome=hindrance, now=run.now())
     async with organization.calls_at_once:
         if organization.stopped or run.now() >= batch.send_by:
             return None
@@ -138,13 +141,26 @@ async def _issue(run: Run, organization: Organization, facts: IssuanceFacts, bat
             run=run,
             organization=organization,
             facts=facts,
-            request=prepared.request,
+            request=prepared.request if isinstance(prepared, Prepared) else None,
             send_by=batch.send_by,
         )
-        issued = await issue_one(calls)
-    made = calls.attempts()
-    organization.details.note_calls(slow_call(call) for call in made)
-    return result(outcome=issued, now=run.now(), calls=made, sent=_sent(prepared))
+        issued = await issue_one(calls, hindrance)
+    sent = _sent(prepared) if isinstance(prepared, Prepared) else None
+    return result(outcome=issued, now=run.now(), calls=calls.attempts(), sent=sent)
+
+
+def _hindrance(organization: Organization, facts: IssuanceFacts, prepared: Prepared | Reason) -> Outcome | None:
+    """Return what becomes of an issuance for which nothing may be sent, or None.
+
+    What has changed since it was planned counts: its integration, its award, and where its portal is connected to.
+    """
+    if isinstance(prepared, Reason):
+        return outcome.not_sendable(prepared)
+    if not facts.connected:
+        return outcome.blocked(Reason.PORTAL_NOT_CONNECTED)
+    due = organization.due
+    here = facts.connected_to == (due.base_url, due.organization_id)
+    return None if here and facts.present_template_id == facts.badge_template_id else outcome.to_be_planned()
 
 
 async def _put_back_refused(run: Run, organization: Organization) -> None:
@@ -160,7 +176,9 @@ async def _put_back_refused(run: Run, organization: Organization) -> None:
     not_before = run.now() + wait
     ids = [facts.issuance_id for facts, _ in refused]
     await run.database.write(claiming.put_back, ids, reason, not_before=not_before, now=run.now())
-    organization.put_back(refused, Outcome(state=IssuanceState.PENDING, reason=reason, not_before=not_before))
+    organization.refused = [each for each in organization.refused if each not in refused]
+    if reason is not None:
+        organization.stop(reason)
 
 
 async def _give_back(run: Run, unsent: Sequence[IssuanceFacts], *, token: str) -> None:

@@ -16,13 +16,14 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import TERMINAL_STATES
 
 from models import calls as calls_log
+from models import parts, run_log
 from models.keeping import forget_attempts
 from rules.told import Told, counted
 from tasks.runtime.run import Run
 
 RUNS_AT_MOST = 5_000
 _PAGE = 200
-_TAG, _PART = "credly", "issue-organization"
+TAG, _PART = "credly", "issue-organization"
 
 
 async def remove_what_is_old(run: Run) -> Told:
@@ -35,7 +36,9 @@ async def remove_what_is_old(run: Run) -> Told:
         kept_for = timedelta(days=configured.keep_runs)
         # those that belong to no issuance
         calls += await run.database.write(calls_log.forget, before=run.now() - kept_for)
+        await run.database.write(run_log.forget, before=run.now() - kept_for)
         runs = await _remove_runs(run, kept_for)
+    await run.database.write(parts.forget, now=run.now())
     more = "; more are left for the next run" if runs >= RUNS_AT_MOST else ""
     kept = f"Calls are kept {_so_long(configured.keep_attempts)}, runs {_so_long(configured.keep_runs)}."
     return Told(sentence=f"{counted(calls, 'call')} and {counted(runs, 'run')} removed{more}. {kept}")
@@ -48,7 +51,7 @@ async def _remove_runs(run: Run, kept_for: timedelta) -> int:
     """
     ended = FlowRunFilterEndTime(before_=run.now() - kept_for)
     over = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TERMINAL_STATES)))
-    tagged = FlowRunFilter(end_time=ended, state=over, tags=FlowRunFilterTags(all_=[_TAG]))
+    tagged = FlowRunFilter(end_time=ended, state=over, tags=FlowRunFilterTags(all_=[TAG]))
     parts = FlowFilter(name=FlowFilterName(any_=[_PART]))
     removed = await _remove(flow_run_filter=tagged)
     return removed + await _remove(flow_filter=parts, flow_run_filter=FlowRunFilter(end_time=ended, state=over))

@@ -12,9 +12,8 @@ from credly.wire import Badge, BadgeRequest, is_id
 from models.ledger.recording import Attempt, owned_by_others
 from models.ledger.tables import AttemptOutcome
 from rules import outcome
-from rules.adoption import has_another_address, leaves_open, names_another, own_badges
+from rules.adoption import Expected, has_another_address, leaves_open, names_another, own_badges
 from rules.badge_request import can_be_looked_up
-from rules.details import SlowCall
 from rules.facts import IssuanceFacts
 from rules.monitoring.brake import TOKEN_REFUSED
 from rules.outcome import LIVE_STATES, Outcome
@@ -33,40 +32,43 @@ LONGEST_CALL = timedelta(minutes=2, seconds=10)  # the client gives a call two m
 class Calls:
     """The calls for one issuance; none is begun after `send_by` (UTC).
 
+    `request` is what would be sent, None where nothing can be: then an earlier call is looked up, and nothing is sent.
     `unclear_at`: since when (UTC) an answer is outstanding that may have made the badge.
     """
 
     run: Run
     organization: Organization
     facts: IssuanceFacts
-    request: BadgeRequest
+    request: BadgeRequest | None
     send_by: datetime
+    expected: BadgeRequest | Expected = field(init=False, repr=False)
     unclear_at: datetime | None = field(init=False)
     replaces: str | None = field(init=False)
     log: CallLog = field(init=False)
     client: RecordedClient = field(init=False)
 
     def __post_init__(self) -> None:
+        self.expected = self.request or _expected(self.facts)
         self.unclear_at = self.facts.unclear_at
         self.replaces = self.facts.replaces_badge_id
         self.log = CallLog(send_by=self.send_by)
         self.client = self.organization.client.recording(self.log)
 
-    async def send(self) -> Outcome:
+    async def send(self, request: BadgeRequest) -> Outcome:
         """Issue the badge, as a new one or in place of the one that it replaces.
 
         Raises:
             CredlyError: the badge may have been made, unless it is a NotSent.
         """
         if self.replaces is None:
-            badge = await self.client.issue_badge(self.request)
+            badge = await self.client.issue_badge(request)
         else:
-            badge = await self.client.replace_badge(self.replaces, request=self.request)
-        if names_another(badge, self.request) or badge.id == self.replaces:
+            badge = await self.client.replace_badge(self.replaces, request=request)
+        if names_another(badge, request) or badge.id == self.replaces:
             error = Unclear(code="another_badge", operation="issue_badge")
             correct(self.log, AttemptOutcome.UNCLEAR, code=error.code)
             raise error
-        former_address = self.replaces is not None and has_another_address(badge, self.request)
+        former_address = self.replaces is not None and has_another_address(badge, request)
         return outcome.issued(badge, former_address=former_address)
 
     async def look_up(self) -> Badge | None:
@@ -79,9 +81,9 @@ class Calls:
             successor = await self._successor(self.replaces)
             if self.replaces is not None:
                 return successor
-        found = await self._find(issuer_earner_id=self.request.issuer_earner_id)
-        if found is None and can_be_looked_up(self.request.recipient_email):
-            found = await self._find(recipient_email=self.request.recipient_email)
+        found, email = await self._find(issuer_earner_id=self.expected.issuer_earner_id), self.expected.recipient_email
+        if found is None and email and can_be_looked_up(email):
+            found = await self._find(recipient_email=email)
         return found
 
     async def _successor(self, badge_id: str) -> Badge | None:
@@ -101,7 +103,8 @@ class Calls:
                 self.replaces = None
                 return None
             following = badge.replacement_badge_id
-            if names_another(badge, self.request) or badge.state is None:
+            # The first one is known by its id: it may be of another earner, whose award has moved.
+            if badge.state is None or (badge.id != badge_id and names_another(badge, self.expected)):
                 break
             if following is None:
                 return None if badge.id == badge_id else badge
@@ -112,14 +115,14 @@ class Calls:
 
     async def _find(self, *, issuer_earner_id: str | None = None, recipient_email: str | None = None) -> Badge | None:
         found = await self.client.find_badges(
-            badge_template_id=self.request.badge_template_id,
+            badge_template_id=self.expected.badge_template_id,
             issuer_earner_id=issuer_earner_id,
             recipient_email=recipient_email,
             states=LIVE_STATES,
         )
-        if leaves_open(found, request=self.request):
+        if leaves_open(found, request=self.expected):
             raise Unclear(code="incomplete_rows", operation="find_badges")
-        own = own_badges(found, request=self.request, sent_at=self.facts.sent_at or self.unclear_at or self.run.now())
+        own = own_badges(found, request=self.expected, sent_at=self.facts.sent_at or self.unclear_at or self.run.now())
         if any(badge.id == self.facts.replaces_badge_id for badge in own):
             # Erased by one answer, and standing by this one: the list may lag.
             raise Unclear(code="successor_unclear", operation="find_badges")
@@ -141,28 +144,37 @@ class Calls:
         return attempts_of(self.log, issuance_id=self.facts.issuance_id, request=self.request)
 
 
-def slow_call(attempt: Attempt) -> SlowCall:
-    """Return a call as it is shown among the slowest ones."""
-    return SlowCall(attempt.duration, attempt.issuance_id, attempt.kind.value, attempt.outcome.value)
+def _expected(facts: IssuanceFacts) -> Expected:
+    return Expected(
+        badge_template_id=facts.badge_template_id,
+        issuer_earner_id=facts.user_id,
+        recipient_email=(facts.email or "").strip() or None,
+        issued_at=facts.awarded_at,
+    )
 
 
-async def issue_one(calls: Calls) -> Outcome:
-    """Return what became of this badge. Never sends while an earlier answer is unclear and may still show up."""
-    times_sent = 0
+async def issue_one(calls: Calls, hindrance: Outcome | None = None) -> Outcome:
+    """Return what became of this badge. Never sends while an earlier answer is unclear and may still show up.
+
+    `hindrance` is what becomes of it where an earlier call has made no badge, as none may be sent any more.
+    """
+    times_sent, settled = 0, calls.unclear_at is not None
     while True:
         try:
-            settled = await _settle(calls)
+            found = await _settle(calls)
         except CredlyError as error:
             return replace(await _after_look_up(calls, error), unclear=times_sent > 0)
-        if settled is not None:
-            return replace(settled, unclear=settled.badge is None and times_sent > 0)
+        if found is not None:
+            return replace(found, unclear=found.badge is None and times_sent > 0)
+        if hindrance is not None or calls.request is None:
+            return replace(hindrance or outcome.to_be_planned(), settled=settled)
         times_sent += 1
         try:
-            return await calls.send()
+            return await calls.send(calls.request)
         except CredlyError as error:
             ended = await _after_sending(calls, error, last=times_sent == _SENT_AT_MOST)
         if ended is not None:
-            return ended
+            return replace(ended, settled=settled)
 
 
 async def _settle(calls: Calls) -> Outcome | None:
@@ -222,7 +234,7 @@ async def _after_refusal(calls: Calls, refused: CredlyError) -> Outcome | None:
         if isinstance(refused, AlreadyIssued):
             said = refused.credly_message
             return outcome.failed(Reason.DUPLICATE_ELSEWHERE, credly_message=said, unclear=True)
-        template_fault = await fault_of_template(calls.organization, calls.request.badge_template_id)
+        template_fault = await fault_of_template(calls.organization, calls.expected.badge_template_id)
     except CredlyError as error:
         return replace(await _after_look_up(calls, error), unclear=True)
     # The list may lag: whoever tries again begins with a look-up, which costs little where badges are refused.

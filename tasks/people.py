@@ -1,7 +1,8 @@
 """What people's flows share: finding what they name, talking to its organization, telling what came of it."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 from prefect import State, get_run_logger
@@ -14,8 +15,9 @@ from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttle
 from models.directory import Place, place_of
 from models.integrations import CredlyConnection
 from models.ledger.claiming import DueOrganization
+from models.operator_runs import put_operator
 from models.platform.names import achievement_names, portal_names
-from rules.choices import Mistake
+from rules.choices import Mistake, operator_id
 from rules.markup import code, plain
 from rules.near import did_you_mean
 from rules.told import Told
@@ -24,6 +26,20 @@ from tasks.runtime.run import Run
 from tasks.tell import NEEDS_A_PERSON
 
 _LONGEST_STARTER = 255
+
+
+async def tell_form(run: Run, operator: str, work: Coroutine[Any, Any, Told], *, key: str) -> State[None]:
+    """Do the work of a form that changes something, as `tell`, and keep who started its run."""
+    return await tell(_started(run, operator, work), key=key)
+
+
+async def _started(run: Run, operator: str, work: Coroutine[Any, Any, Told]) -> Told:
+    try:
+        given = operator_id(operator)
+        await run.database.write(put_operator, creator=await started_by(), operator_id=given, now=run.now())
+        return await work
+    finally:
+        work.close()  # where it was not begun
 
 
 async def tell(work: Awaitable[Told], *, key: str) -> State[None]:

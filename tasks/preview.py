@@ -37,7 +37,7 @@ async def _would_do(run: Run, portal_id: str | None, *, limit: int) -> list[Prev
     moment, ledger = run.now(), run.database
     portals = None if portal_id is None else [portal_id]
     organizations = await ledger.read(claiming.due_organizations, now=moment, portal_ids=portals)
-    reached = [portal for organization in organizations for portal in organization.portal_ids]
+    reached = [portal for organization in organizations for portal in organization.all_portals]
     due = await ledger.read(claiming.due_issuances, portal_ids=reached, now=moment, limit=limit)
     back = await ledger.read(claiming.kept_back, portal_id=portal_id, now=moment, limit=limit - len(due))
     facts = await facts_of(ledger, [*(issuance_id for issuance_id, _ in due), *back], now=moment)

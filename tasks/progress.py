@@ -42,7 +42,7 @@ class _Shown:
             await self._show()
 
     async def _show(self) -> None:
-        done = sum(self.organization.done.done.values())
+        done = len(self.organization.tried)
         sentence = progress_sentence(done, self.total, elapsed=self.run.now() - self.began)
         if self.artifact_id is None:
             key = series_key("progress", self.organization.due.organization_id)

@@ -7,6 +7,7 @@ from prefect.utilities.urls import url_for
 from models import directory
 from models.directory import Place
 from models.history import Found, history_of
+from models.ledger.erasure import refuse_erased
 from models.platform.people import near_user_ids
 from rules.badge_request import Prepared
 from rules.choices import Mistake
@@ -22,10 +23,6 @@ from tasks.people import known_place
 from tasks.runtime.run import Run
 
 _NEEDS_A_PERSON = (Cause.FAILED, Cause.BLOCKED, Cause.BADGE_ENDED)
-_NOT_KEPT = (
-    "The ledger keeps the present settings only. Runs named “enable …” of the deployment enable-credly show what was "
-    "changed and when; the evidence that a badge carries is with the badge above."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +44,10 @@ async def story_of(run: Run, user: str, achievement: str) -> Story:
     """Return the story of a user and an achievement, either of which may have left the platform since.
 
     Raises:
-        Mistake: neither the platform nor the ledger knows the user or the achievement; names near ids.
+        Mistake: neither the platform nor the ledger knows the user or the achievement; names near ids. Or the user
+            was erased.
     """
+    await run.database.read(refuse_erased, user)
     moment = run.now()
     found = await history_of(run.database, user_id=user, achievement_id=achievement, now=moment)
     place = await directory.place_of(run.database, achievement)
@@ -99,7 +98,6 @@ def page(story: Story) -> str:
         _sent(story.found.would_send, history),
         "## The achievement's settings now",
         _settings(story.place),
-        _NOT_KEPT,
     ]
     return "\n\n".join(parts)
 

@@ -1,9 +1,6 @@
-"""Telling people what a run did: the final state's words, and a page in the run's artifacts. Ids only."""
+"""The final state of a run, and its pages in Prefect. Ids only."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
 
 from prefect import State
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
@@ -11,16 +8,16 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from models.ledger.claiming import DueOrganization
+from models import run_log
 from models.planning.writing import PlanCounts
-from models.standing import standing, waiting
+from models.standing import waiting
 from rules.markup import plain
 from rules.reasons import Reason
-from rules.run_page import by_portal, in_portal, run_page, run_table, series_key
-from rules.tally import Counts, Tally
-from tasks.health import tell_completed, tell_events
+from rules.run_page import by_portal, in_portal, run_page, run_table, series_key, under_heads
+from rules.run_summary import RunSummary
+from tasks.health import emit_completed, emit_events
+from tasks.run_log import Part, summary_of_parts
 from tasks.runtime.run import Run
-from tasks.series import extend_series, rows_of_series
 from tasks.token_end import tokens_that_end_soon
 
 NEEDS_A_PERSON = "Needs a person"
@@ -47,74 +44,55 @@ def say(sentence: str) -> State[None]:
     return Completed(message=sentence)
 
 
-def final_state(tally: Tally) -> State[Tally]:
-    """Return a state whose message says what happened, and whose name shows if a person is needed.
+def final_state(done: RunSummary) -> State[None]:
+    """Return a state whose message says what happened, and whose name shows if an operator has to act.
 
     Failed only where the work could not be done: Credly was not reachable. Refused badges do not fail a run.
     """
-    sentence = tally.sentence
-    if tally.stopped is not None:
-        sentence = f"{sentence}. Stopped: {tally.stopped.sentence}"
-    if tally.stopped is Reason.NOT_REACHABLE:
-        return Failed(message=sentence, data=tally)
-    name = NEEDS_A_PERSON if tally.needs_a_person else "Completed"
-    return Completed(name=name, message=sentence, data=tally)
+    sentence = done.sentence
+    if done.stopped:
+        sentence = f"{sentence}. Stopped: {done.stopped[0].sentence}"
+    if Reason.NOT_REACHABLE in done.stopped:
+        return Failed(message=sentence)
+    return Completed(name=NEEDS_A_PERSON if done.needs_action else "Completed", message=sentence)
 
 
-async def what_is_open(run: Run, portals: Sequence[str] | None = None) -> Tally:
-    """Count what stands open in the ledger, of these portals or of all."""
-    found = await run.database.read(standing, portal_ids=portals)
-    counts: Counts = Counter()
-    for each in found:
-        counts[each.state, each.reason] += each.count
-    return Tally(open=counts)
-
-
-async def tell_run(
-    run: Run,
-    plan: PlanCounts,
-    organizations: Sequence[DueOrganization],
-    parts: Sequence[State[Any]],
-    *,
-    portal: str = "",
-    limit: int = 0,
+async def finish_run(
+    run: Run, plan: PlanCounts, parts: Sequence[Part], *, portal: str = "", limit: int = 0
 ) -> State[None]:
-    """Write the run's pages, tell what is wrong or well again, and return the run's final state.
+    """Write the run's pages, emit events of what is wrong or well again, and return the run's final state.
 
-    Failed if an organization's part could not do its work. A run of one portal or with a limit says nothing about the
+    Failed if an organization's part could not do its work. A run of one portal or with a limit does not describe the
     whole: it leaves no finding for later runs to compare with.
     """
-    tallies = {each.organization_id: await _tally(part) for each, part in zip(organizations, parts, strict=False)}
-    done = sum(tallies.values(), start=Tally())
-    total = replace(done, open=(await what_is_open(run, [portal] if portal else None)).open)
-    failures = [part for part in parts if not part.is_completed()]
-    ending = await tokens_that_end_soon(run, [portal] if portal else None)
+    portals = [portal] if portal else None
+    total, organizations, stopped = await summary_of_parts(run, parts, portals)
+    failures = [state for _, state in parts if not state.is_completed()]
+    ending = await tokens_that_end_soon(run, portals)
     sentence = f"{total.sentence}. {ending}" if ending else total.sentence
-    pending, moment = await run.database.read(waiting, portal_ids=[portal] if portal else None), run.now()
-    page = run_page(total, planned=_planned(plan), organizations=tallies, pending=pending, warning=ending, now=moment)
+    pending, moment = await run.database.read(waiting, portal_ids=portals), run.now()
+    page = run_page(
+        total, planned=_planned(plan), organizations=organizations, pending=pending, warning=ending, now=moment
+    )
     await _write_pages(run, page, total, sentence=sentence)
-    await tell_events(run, total, tallies, pending, whole=not portal and not limit)
+    await emit_events(run, total, stopped, pending, whole=not portal and not limit)
     if failures:
         return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
-    tell_completed(sentence)
-    return Completed(name=NEEDS_A_PERSON if total.needs_a_person or ending else "Completed", message=sentence)
+    emit_completed(sentence)
+    return Completed(name=NEEDS_A_PERSON if total.needs_action or ending else "Completed", message=sentence)
 
 
-async def _tally(part: State[Any]) -> Tally:
-    result = await part.aresult(raise_on_failure=False)
-    return result if isinstance(result, Tally) else Tally()
-
-
-async def _write_pages(run: Run, page: str, total: Tally, *, sentence: str) -> None:
-    told = plain(sentence, longest=2000)  # Prefect's pages read it as Markdown
-    await acreate_markdown_artifact(key="reconcile", markdown=page, description=told)
-    if total.details.cells:
-        await acreate_table_artifact(key="reconcile-table", table=run_table(total.details), description=told)
-    for portal_id, sums in by_portal(total.details).items():
-        key = series_key("issued", portal_id)
-        row = {"at": run.now().isoformat(timespec="seconds"), **sums}
-        words = in_portal(portal_id, sums)
-        await extend_series(key, row, await rows_of_series(key), description=plain(words))
+async def _write_pages(run: Run, page: str, total: RunSummary, *, sentence: str) -> None:
+    described = plain(sentence, longest=2000)  # Prefect's pages read it as Markdown
+    await acreate_markdown_artifact(key="reconcile", markdown=page, description=described)
+    if total.results:
+        await acreate_table_artifact(key="reconcile-table", table=run_table(total), description=described)
+    counts = by_portal(total)
+    series = await run.database.write(run_log.keep_portals, counts, flow_run_id=flow_run.id, now=run.now())
+    for portal_id, latest in series.items():
+        rows = [{"at": at.isoformat(timespec="seconds"), **under_heads(by_state)} for at, by_state in latest]
+        words = plain(in_portal(portal_id, counts[portal_id]))
+        await acreate_table_artifact(key=series_key("issued", portal_id), table=rows, description=words)
 
 
 def _planned(plan: PlanCounts) -> str:

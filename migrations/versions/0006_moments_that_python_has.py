@@ -19,7 +19,7 @@ def upgrade() -> None:
         return
     for column in ("awarded_at", "not_before"):
         for wrong, right in ((f"> '{LAST}'", LAST), (f"< '{FIRST}'", FIRST)):
-            op.execute(f"UPDATE badge_issuances SET {column} = '{right}' WHERE {column} {wrong}")  # noqa: S608
+            op.execute(f"UPDATE badge_issuances SET {column} = '{right}' WHERE {column} {wrong}")
 
 
 def downgrade() -> None:

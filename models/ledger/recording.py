@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, case, func, insert, null, or_, select, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, case, func, insert, null, or_, select
 from sqlalchemy.exc import IntegrityError
 
+from models.ledger import transitions
 from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
 from rules.outcome import Outcome, failed
@@ -20,6 +21,7 @@ from rules.states import IssuanceState
 issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
 
+_AS_BEFORE = 2
 LONGEST_URL = 500  # what the ledger has room for
 
 
@@ -139,26 +141,27 @@ def _write() -> Any:
     """One statement for every outcome: a value that an outcome does not give leaves the column as it is."""
     columns = issuances.c
     has_badge = _new("credly_badge_id").is_not(None)
-    given = ("state", "reason", "credly_message", "updated_at", "flow_run_id", "task_run_id")
+    given = ("reason", "credly_message", "updated_at", "flow_run_id", "task_run_id")
     left_or_given = ("not_before", "request_fingerprint", "evidence_sent", "evidence_left_out")
     with_badge = ("credly_badge_id", "issued_at", "recorded_at")
-    held = and_(
-        columns.id == bindparam("issuance"),
-        columns.state == IssuanceState.ISSUING,
-        columns.claim == bindparam("token"),
-    )
+    keeps_open: BindParameter[int] = bindparam("keeps_open", type_=columns.moves.type)
+    is_unclear = columns.unclear_at.is_not(None)
+    held = and_(columns.id == bindparam("issuance"), columns.claim == bindparam("token"))
     return (
-        update(issuances)
+        transitions.recording()
         .where(held)
         .values(
             {name: _new(name) for name in given}
             | {name: func.coalesce(_new(name), columns[name]) for name in (*left_or_given, *with_badge)}
             | {name: case((has_badge, _new(name)), else_=columns[name]) for name in _OF_BADGE}
             | {
-                "claim": None,
-                "lease_until": None,
                 "attempts": columns.attempts + bindparam("used", type_=columns.attempts.type),
-                "unclear_at": case((has_badge, null()), else_=func.coalesce(_new("unclear_at"), columns.unclear_at)),
+                "unclear_at": case(
+                    (has_badge, null()),
+                    (bindparam("settled", type_=columns.former.type), _new("unclear_at")),
+                    else_=func.coalesce(_new("unclear_at"), columns.unclear_at),
+                ),
+                "sent_to": case((or_(keeps_open == 1, and_(keeps_open == _AS_BEFORE, is_unclear)), columns.sent_to)),
                 "replaces_badge_id": case((has_badge, null()), else_=columns.replaces_badge_id),
                 "sent_at": case((has_badge, null()), else_=columns.sent_at),
             }
@@ -173,7 +176,7 @@ def _values_of(outcome: Outcome, result: Result) -> dict[str, Any]:
         "issuance": result.issuance_id,
         "token": result.token,
         "used": int(outcome.uses_attempt),
-        "new_state": outcome.state,
+        **transitions.recorded(outcome.state),
         "new_reason": outcome.reason,
         "new_credly_message": outcome.credly_message,
         "new_updated_at": now,
@@ -181,6 +184,8 @@ def _values_of(outcome: Outcome, result: Result) -> dict[str, Any]:
         "new_task_run_id": result.runs.task_run_id,
         "new_not_before": outcome.not_before,
         "new_unclear_at": now if outcome.unclear else None,
+        "settled": outcome.settled,
+        "keeps_open": _AS_BEFORE if outcome.keeps_call_open is None else int(outcome.keeps_call_open),
         "new_request_fingerprint": sent.fingerprint if sent else None,
         "new_evidence_sent": sent.evidence_sent if sent else None,
         "new_evidence_left_out": sent.evidence_left_out if sent else None,

@@ -1,6 +1,6 @@
 """The ledger: one row for each badge owed to a user, and one for each call made for it.
 
-What may be stored is held here by constraints; how rows move is in claiming.py, recording.py and planning/.
+What may be stored is held here by constraints; how a row's state changes is in transitions.py.
 """
 
 from datetime import datetime
@@ -11,6 +11,7 @@ from sqlmodel import Field
 
 from models.base import LaurelTable
 from models.columns import UtcDateTime, enum_by_value, own_id
+from rules.ledger.transitions import Transition
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
 
@@ -41,7 +42,11 @@ class AttemptOutcome(StrEnum):
 
 
 class BadgeIssuance(LaurelTable, table=True):
-    """One badge owed to one user. Its state and reason are explained in rules/states.py and rules/reasons.py."""
+    """One badge for one user. Its state and reason are explained in rules/states.py and rules/reasons.py.
+
+    `transition` is the last one, `moves` how many there were. `sent_to` is the organization that a call went to whose
+    outcome is not known yet. `former`: a row of an earlier template, from before a pair had one row for all templates.
+    """
 
     __tablename__ = "badge_issuances"
     __table_args__ = (
@@ -101,6 +106,15 @@ class BadgeIssuance(LaurelTable, table=True):
             sqlite_where=text("replaces_badge_id IS NOT NULL"),
             postgresql_where=text("replaces_badge_id IS NOT NULL"),
         ),
+        Index(
+            "ix_badge_issuances_pair",
+            "achievement_id",
+            "user_id",
+            unique=True,
+            sqlite_where=text("former = false"),
+            postgresql_where=text("former = false"),
+        ),
+        Index("ix_badge_issuances_award", "award_id"),
         Index("ix_badge_issuances_state", "state", "reason", "portal_id"),
         Index("ix_badge_issuances_user", "user_id"),
     )
@@ -115,6 +129,11 @@ class BadgeIssuance(LaurelTable, table=True):
     project_id: str | None = Field(default=None, max_length=64)
     origin: Origin = Field(sa_type=enum_by_value(Origin, name="origin"))
     state: IssuanceState = Field(sa_type=enum_by_value(IssuanceState, name="state"))
+    transition: str = Field(
+        default=Transition.UNKNOWN, max_length=40, sa_column_kwargs={"server_default": Transition.UNKNOWN}
+    )
+    moves: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    former: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     reason: Reason | None = Field(
         default=None,
         sa_type=enum_by_value(Reason, name="reason"),
@@ -125,6 +144,7 @@ class BadgeIssuance(LaurelTable, table=True):
     lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     unclear_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    sent_to: int | None = Field(default=None, sa_type=own_id())
     looked_again_at: datetime = Field(sa_type=UtcDateTime)
     attempts: int = 0
     credly_badge_id: str | None = Field(default=None, unique=True, max_length=64)

@@ -7,11 +7,12 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, or_
 
 from models.database import Database
+from models.ledger.erasure import NOT_ERASED
 from models.ledger.tables import BadgeIssuance
 from models.planning.pairs import Setup, by_key, walk
-from models.platform.awards import Key, awards_of
+from models.platform.awards import Key, awards_of, present_among
 from models.tables import table
-from rules.ledger.eligibility import Award, Issuance, Pair, is_missing
+from rules.ledger.eligibility import Award, Issuance, Pair, is_missing, lacks_its_award
 from rules.states import IssuanceState, Origin
 from rules.withdrawal import Loss
 
@@ -24,6 +25,7 @@ _COUNTED = and_(
     issuances.c.origin == Origin.AWARD,
     issuances.c.state != IssuanceState.CANCELLED,
     or_(issuances.c.state != IssuanceState.ISSUED, VALID_AT_CREDLY),
+    NOT_ERASED,
 )
 
 
@@ -44,16 +46,23 @@ class Deletions:
         """The portals of whose awards too many are missing, so that none counts as withdrawn by that."""
         return tuple(loss for _, loss in sorted(self._losses.items()) if loss.is_large)
 
-    async def counting(
+    async def deleted(
         self, rows: Mapping[Key, Sequence[Issuance]], awards: Mapping[Key, Sequence[Award]]
-    ) -> frozenset[str]:
-        """Return the portals of these rows in which a missing award counts as withdrawn."""
-        missing = Counter(
-            row.portal_id
+    ) -> frozenset[int]:
+        """Return the ids of these rows whose awards are missing, where that counts as a withdrawal."""
+        may_count = self._setup.deletions_may_count
+        found = [
+            row
             for key, of_key in rows.items()
             for row in of_key
-            if row.portal_id in self._setup.deletions_may_count and _misses(row, awards.get(key, ()))
-        )
+            if row.portal_id in may_count and lacks_its_award(Pair(awards=awards.get(key, ())), row)
+        ]
+        if not found:
+            return frozenset()
+        # An award that another user holds now was moved, as where two accounts are merged.
+        moved = await self._database.platform.read(present_among, [row.award_id for row in found if row.award_id])
+        found = [row for row in found if row.award_id not in moved]
+        missing = Counter(row.portal_id for row in found if row.origin is Origin.AWARD)
         self._seen += missing
         doubtful = [
             each for each in missing if each not in self._losses or self._seen[each] > self._losses[each].missing
@@ -61,7 +70,10 @@ class Deletions:
         if doubtful:
             self._losses |= await losses_of(self._database, portal_ids=doubtful, now=self._now)
             self._seen = Counter({key: count for key, count in self._seen.items() if key not in doubtful})
-        return frozenset(portal for portal in missing if not self._losses[portal].is_large)
+        return frozenset(row.issuance_id for row in found if not self._is_large(row.portal_id))
+
+    def _is_large(self, portal_id: str) -> bool:
+        return portal_id in self._losses and self._losses[portal_id].is_large
 
 
 async def large_losses(database: Database, *, portal_ids: Collection[str] | None = None, now: datetime) -> list[Loss]:

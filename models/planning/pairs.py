@@ -1,47 +1,69 @@
 """What the ledger has of users and achievements: what is set up, and the rows of each pair."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, bindparam, func, not_, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    String,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from models.by_key import portions
+from models.columns import as_stored
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger.outstanding import is_outstanding
 from models.ledger.tables import BadgeIssuance
-from models.platform.awards import Key, by_achievement
+from models.platform.awards import Key, behind, by_achievement, of_keys
 from models.tables import table
 from rules.choices import EarnedAgain
-from rules.ledger.eligibility import Coverage, Issuance
+from rules.ledger.eligibility import Coverage, Decision, Issuance, Pair
 from rules.states import IssuanceState
 
 issuances = table(BadgeIssuance)
 integrations = table(CredlyIntegration)
 connections = table(CredlyConnection)
 
+_KEY = (issuances.c.achievement_id, issuances.c.user_id)
 _WAITING = [IssuanceState.PENDING, IssuanceState.BLOCKED]
 _ENDED = [IssuanceState.ISSUED, IssuanceState.ISSUING, IssuanceState.CANCELLED]
 # Written out, so that both engines see which partial index it means.
 OPEN: ColumnElement[bool] = issuances.c.state.not_in(bindparam("ended", _ENDED, expanding=True, literal_execute=True))
 _BY_ID = "INDEXED BY ix_badge_issuances_open"  # else SQLite takes the index by state, and sorts all that is open
+_CANCELLED = "INDEXED BY ix_badge_issuances_cancelled"  # else SQLite takes the index by state
 _WHOLE = "NOT INDEXED"  # else SQLite sorts all of one state for each page
-_COLUMNS = tuple(
-    issuances.c[name]
-    for name in (
-        "id",
-        "achievement_id",
-        "user_id",
-        "badge_template_id",
-        "portal_id",
-        "state",
-        "origin",
-        "reason",
-        "award_id",
-        "awarded_at",
-        "credly_badge_id",
-        "replaces_badge_id",
-    )
+_COLUMNS = (
+    *(
+        issuances.c[name]
+        for name in (
+            "id",
+            "achievement_id",
+            "user_id",
+            "badge_template_id",
+            "portal_id",
+            "state",
+            "origin",
+            "reason",
+            "award_id",
+            "awarded_at",
+            "credly_badge_id",
+            "replaces_badge_id",
+            "former",
+        )
+    ),
+    is_outstanding().label("outstanding"),
 )  # in the order in which `_with_key` unpacks them
 
 
@@ -100,17 +122,68 @@ def have_active(connection: Connection, keys: Collection[Key]) -> dict[Key, date
     return dict.fromkeys(_keys_among(connection, _ACTIVE, keys))
 
 
-_ACTIVE = select(issuances.c.achievement_id, issuances.c.user_id).where(issuances.c.state != IssuanceState.CANCELLED)
+def active_between(connection: Connection, after: Key, until: Key, *, at_most: int) -> set[Key]:
+    """Return pairs behind a key up to another that have a row which is not cancelled, read from two indexes alone.
+
+    Some may be missing: those that have a cancelled row as well, and those that the platform sorts otherwise than the
+    ledger. None are returned where the ledger has `at_most` rows or more between the keys.
+    """
+    part = and_(behind(_KEY, after), ~behind(_KEY, until))
+    found = as_stored(connection, select(*_KEY).where(part).limit(at_most))
+    if len(found) == at_most:
+        return set()
+    cancelled = select(*_KEY).where(part, _IS_CANCELLED).with_hint(issuances, _CANCELLED, "sqlite")
+    return set(found).difference(as_stored(connection, cancelled))
 
 
-def ended_among(connection: Connection, keys: Collection[Key], *, badge_template_id: str) -> set[Key]:
+_ACTIVE = select(*_KEY).where(issuances.c.state != IssuanceState.CANCELLED)
+_IS_CANCELLED = issuances.c.state == literal(
+    IssuanceState.CANCELLED, type_=issuances.c.state.type, literal_execute=True
+)
+
+
+def ended_among(connection: Connection, keys: Collection[Key]) -> set[Key]:
     """Return those pairs that have a row which does not become due by itself, and is not cancelled."""
-    waits = and_(issuances.c.badge_template_id == badge_template_id, issuances.c.state.in_(_WAITING))
-    return _keys_among(connection, _ACTIVE.where(not_(waits)), keys)
+    return _keys_among(connection, _ACTIVE.where(issuances.c.state.not_in(_WAITING)), keys)
+
+
+def rows_of_awards(connection: Connection, award_ids: Collection[str]) -> dict[str, tuple[Key, Issuance]]:
+    """Return, by the award's id, the row that was entered for it, with its pair, whoever holds the award now."""
+    query = select(*_COLUMNS).where(~issuances.c.former).order_by(issuances.c.id.desc())
+    found: dict[str, tuple[Key, Issuance]] = {}
+    for part in portions(award_ids):
+        rows = _with_keys(connection, query.where(issuances.c.award_id.in_(part)))
+        found |= {row.award_id: (key, row) for key, row in rows if row.award_id is not None}
+    return found
+
+
+def held_again(connection: Connection, rows: Mapping[Key, Issuance]) -> dict[Key, Issuance]:
+    """Return these rows as they are now, held until the transaction ends."""
+    query = select(*_COLUMNS).order_by(issuances.c.id).with_for_update(key_share=True)
+    now = {
+        row.issuance_id: row
+        for part in portions(row.issuance_id for row in rows.values())
+        for _, row in _with_keys(connection, query.where(issuances.c.id.in_(part)))
+    }
+    return {key: now[row.issuance_id] for key, row in rows.items() if row.issuance_id in now}
+
+
+def set_aside(connection: Connection, changing: Iterable[tuple[Pair, Decision]]) -> None:
+    """Let rows of earlier templates, which were never sent, give way where the pair's row is to have their template."""
+    ids = [
+        row.issuance_id
+        for pair, decision in changing
+        for row in pair.rows
+        if row is not decision.row and row.badge_template_id == decision.badge_template_id and not row.is_made
+    ]
+    if ids:
+        given_up = "former-" + cast(issuances.c.id, String)
+        connection.execute(update(issuances).where(issuances.c.id.in_(ids)).values(badge_template_id=given_up))
 
 
 def _keys_among(connection: Connection, query: Select[str, str], keys: Collection[Key]) -> set[Key]:
-    return {(achievement_id, user_id) for achievement_id, user_id in _of_keys(connection, query, keys)}
+    query = query.where(of_keys(connection, *_KEY))
+    return {row for part in by_achievement(keys) for row in as_stored(connection, query, part)}
 
 
 def rows_of(connection: Connection, keys: Collection[Key], *, held: bool = False) -> dict[Key, list[Issuance]]:
@@ -125,14 +198,15 @@ def rows_of(connection: Connection, keys: Collection[Key], *, held: bool = False
 
 
 def _of_keys(connection: Connection, query: Select, keys: Collection[Key]) -> Iterable[Row]:  # type: ignore[type-arg]
-    for achievement_id, users in by_achievement(keys):
-        mine = and_(issuances.c.achievement_id == achievement_id, issuances.c.user_id.in_(users))
-        yield from connection.execute(query.where(mine)).all()
+    query = query.where(of_keys(connection, *_KEY))
+    for part in by_achievement(keys):
+        yield from connection.execute(query, part).all()
 
 
 def _with_key(row: Row) -> tuple[Key, Issuance]:  # type: ignore[type-arg]
     """Return what decides of a row that has `_COLUMNS`, with its pair. Unpacked: a sweep makes 50 000 of them."""
-    issuance_id, achievement_id, user_id, template, portal, state, origin, reason, award, moment, badge, replaces = row
+    issuance_id, achievement_id, user_id, template, portal, state, origin, reason, award, moment, *badge = row
+    badge_id, replaces, former, outstanding = badge
     return (achievement_id, user_id), Issuance(
         issuance_id=issuance_id,
         badge_template_id=template,
@@ -142,28 +216,33 @@ def _with_key(row: Row) -> tuple[Key, Issuance]:  # type: ignore[type-arg]
         reason=reason,
         award_id=award,
         awarded_at=moment,
-        credly_badge_id=badge,
+        credly_badge_id=badge_id,
         replaces_badge_id=replaces,
+        former=former,
+        outstanding=outstanding,
     )
 
 
 def open_behind(
     connection: Connection, after_id: int, *, size: int, portal_id: str | None = None
-) -> Sequence[Row[int, str, str, str, str, str, str | None, bool]]:
-    """Return the next open issuances in the order of their ids: what settings are held against, as it is stored.
+) -> list[tuple[Any, ...]]:
+    """Return the next open issuances in the order of their ids, as they are stored: id, user, and what settings decide.
 
-    That is id, achievement, user, portal, template, state, reason, and whether a badge is to be replaced.
+    That is achievement, portal, template, state, reason, whether a badge is to be replaced, whether a call is
+    outstanding, and whether it is a row of an earlier template.
     """
     query = (
         select(
             issuances.c.id,
-            issuances.c.achievement_id,
             issuances.c.user_id,
+            issuances.c.achievement_id,
             issuances.c.portal_id,
             issuances.c.badge_template_id,
-            type_coerce(issuances.c.state, String),
-            type_coerce(issuances.c.reason, String),
+            issuances.c.state,
+            issuances.c.reason,
             issuances.c.replaces_badge_id.is_not(None),
+            is_outstanding(),
+            issuances.c.former,
         )
         .where(issuances.c.id > after_id, OPEN)
         .order_by(issuances.c.id)
@@ -171,7 +250,7 @@ def open_behind(
     )
     if portal_id is not None:
         query = query.where(issuances.c.portal_id == portal_id)
-    return connection.execute(query.with_hint(issuances, _BY_ID, "sqlite")).all()
+    return as_stored(connection, query.with_hint(issuances, _BY_ID, "sqlite"))
 
 
 def issuances_behind(

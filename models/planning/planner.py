@@ -9,21 +9,26 @@ awards, rows and settings of each pair, on which rules/ledger/eligibility.py dec
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from models.by_key import portions
+from models.columns import moment_of
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger.erasure import erased_digests
 from models.ledger.tables import BadgeIssuance
 from models.planning.deletions import Deletions
+from models.planning.moved import moved_to
 from models.planning.pairs import (
     OPEN,
     Setup,
     active_among,
+    active_between,
     by_key,
     ended_among,
     have_active,
@@ -35,6 +40,7 @@ from models.planning.pairs import (
 from models.planning.progress import Cursor, Round, cursor_of, put_cursor
 from models.planning.writing import OfPlatform, PlanCounts, apply_decisions, pairs_of
 from models.platform.awards import (
+    Awarded,
     Key,
     Page,
     awarded_between,
@@ -45,7 +51,8 @@ from models.platform.awards import (
     valid_among,
 )
 from models.tables import table
-from rules.ledger.eligibility import Issuance, Pair, decide, settings_contradict
+from rules.erasure import is_erased
+from rules.ledger.eligibility import BEGINNING, Coverage, Issuance, Pair, decide, settings_contradict
 from rules.reasons import Reason
 from rules.rounds import rows_for_run
 from rules.states import IssuanceState
@@ -80,13 +87,14 @@ class Planning:
     setup: Setup
     portals: dict[str, str]
     deletions: Deletions
+    erased: frozenset[str] = frozenset()  # digests of erased users
     portal_id: str | None = None
 
-    def concerns(self, achievement_id: str) -> bool:
-        """Say whether awards of an achievement are looked at."""
-        if achievement_id not in self.setup.coverages:
-            return False
-        return self.portal_id is None or self.portals.get(achievement_id) == self.portal_id
+    @cached_property
+    def covered(self) -> dict[str, Coverage]:
+        """What the integrations cover of the achievements whose awards are looked at."""
+        every, portal_id = self.setup.coverages, self.portal_id
+        return {key: each for key, each in every.items() if portal_id in (None, self.portals.get(key))}
 
 
 async def begin(database: Database, *, now: datetime, portal_id: str | None = None) -> Planning:
@@ -98,6 +106,7 @@ async def begin(database: Database, *, now: datetime, portal_id: str | None = No
         setup=setup,
         portals=await database.platform.read(portals_of, setup.coverages),
         deletions=Deletions(database, setup, now=now),
+        erased=await database.read(erased_digests),
         portal_id=portal_id,
     )
 
@@ -133,7 +142,7 @@ async def sweep(database: Database, wanted: Sweep, *, now: datetime, portal_id: 
     planning = await begin(database, now=now, portal_id=portal_id)
     counts = PlanCounts()
     for integration in changed:
-        if planning.concerns(integration.achievement_id):
+        if integration.achievement_id in planning.covered:
             counts += await _sweep_integration(planning, integration)
     counts += await _continue_round(planning, Round.OPEN, wanted)
     start = await database.platform.read(start_of_newest, now - wanted.recent, now, count=wanted.at_least)
@@ -154,12 +163,17 @@ async def _awarded(planning: Planning, *, after: datetime, until: datetime) -> A
             return
 
 
-async def _without_issuance(planning: Planning, awards: Iterable[Row[str, str, datetime]]) -> Collection[Key]:
+async def _without_issuance(
+    planning: Planning, awards: Iterable[Awarded], known_active: Collection[Key] = ()
+) -> Collection[Key]:
     """Return the pairs that an integration covers and that have no active issuance, or one that is replaced."""
     latest: dict[Key, datetime] = {}
-    for achievement_id, user_id, awarded_at in awards:
-        coverage = planning.setup.coverages.get(achievement_id)
-        if coverage is None or awarded_at < coverage.covers_from or not planning.concerns(achievement_id):
+    for achievement_id, user_id, stored in awards:
+        coverage = planning.covered.get(achievement_id)
+        if coverage is None or (not coverage.replaces and (achievement_id, user_id) in known_active):
+            continue
+        awarded_at = moment_of(stored)  # of the others only: most are active
+        if awarded_at < coverage.covers_from:
             continue
         known = latest.get((achievement_id, user_id))
         if known is None or (awarded_at <= planning.now and not awarded_at <= known <= planning.now):
@@ -169,8 +183,19 @@ async def _without_issuance(planning: Planning, awards: Iterable[Row[str, str, d
     replaces = any(planning.setup.coverages[achievement_id].replaces for achievement_id, _ in latest)
     active = await planning.database.read(active_among if replaces else have_active, latest)
     return [
-        key for key, moment in latest.items() if key not in active or _is_replaced(planning, key, active[key], moment)
+        key
+        for key, moment in latest.items()
+        if (key not in active or _is_replaced(planning, key, active[key], moment))
+        and not is_erased(key[1], planning.erased)
     ]
+
+
+async def _of_page(planning: Planning, page: Page) -> Collection[Key]:
+    """Return those pairs of a page. Most have an active issuance, so the ledger is read in the order of the page."""
+    active: Collection[Key] = ()
+    if page.following is not None:
+        active = await planning.database.read(active_between, page.after, page.following, at_most=2 * AT_A_TIME)
+    return await _without_issuance(planning, page.awards, active)
 
 
 def _is_replaced(planning: Planning, key: Key, issued: datetime | None, latest: datetime) -> bool:
@@ -189,12 +214,15 @@ async def _follow(planning: Planning, rows: Mapping[Key, Sequence[Issuance]]) ->
         mine = {key: rows[key] for key in part}
         awards = await database.platform.read(awards_of, part, now=planning.now)
         of_platform = OfPlatform(awards=awards, portals=planning.portals)
-        counting = await planning.deletions.counting(mine, awards)
-        pairs = pairs_of(mine, of_platform, planning.setup, deletions_count=counting)
-        changing = [key for key, pair in pairs.items() if any(each.changes for each in decide(pair, now=planning.now))]
+        deleted = await planning.deletions.deleted(mine, awards)
+        pairs = pairs_of(mine, of_platform, planning.setup, deleted=deleted)
+        decided = {key: decide(pair, now=planning.now) for key, pair in pairs.items()}
+        changing = [key for key, of_key in decided.items() if any(each.changes for each in of_key)]
+        begun = [key for key in changing if any(each.action in BEGINNING for each in decided[key])]
+        moved = await moved_to(database, awards, begun, now=planning.now) if begun else {}
         if changing:
             counts += await database.write(
-                apply_decisions, changing, of_platform, deletions_count=counting, now=planning.now
+                apply_decisions, changing, of_platform, deleted=deleted, moved=moved, now=planning.now
             )
     return counts
 
@@ -229,7 +257,7 @@ async def _sweep_integration(planning: Planning, before: Row[Any]) -> PlanCounts
     cursor: Key | None = (achievement_id, "")
     while cursor is not None:
         page = await _next_awards(planning, cursor, within=achievement_id)
-        counts += await _update(planning, await _without_issuance(planning, page.awards))
+        counts += await _update(planning, await _of_page(planning, page))
         cursor = page.following
     await planning.database.write(_note_integration, before, planning.now)
     return counts
@@ -259,8 +287,12 @@ _Step = tuple[Mapping[Key, Sequence[Issuance]], int, dict[str, Any] | None]
 
 async def _next_open(planning: Planning, cursor: Cursor) -> _Step:
     rows = await planning.database.read(open_behind, cursor.after_id, size=AT_A_TIME, portal_id=planning.portal_id)
-    contradicted, others, setup = set[Key](), set[Key](), planning.setup
-    for _, achievement_id, user_id, portal_id, template, state, reason, to_be_replaced in rows:
+    by_settings: dict[tuple[Any, ...], list[str]] = {}  # a few different ones, of thousands of rows
+    for row in rows:
+        by_settings.setdefault(row[2:], []).append(row[1])
+    changing, others, setup = set[Key](), set[Key](), planning.setup
+    for settings, users in by_settings.items():
+        achievement_id, portal_id, template, state, reason, to_be_replaced, outstanding, former = settings
         changes = settings_contradict(
             setup.coverages.get(achievement_id),
             badge_template_id=template,
@@ -268,11 +300,13 @@ async def _next_open(planning: Planning, cursor: Cursor) -> _Step:
             reason=reason,
             connected=portal_id in setup.connected,
             to_be_replaced=to_be_replaced,
+            outstanding=outstanding,
+            former=former,
         )
-        (contradicted if changes else others).add((achievement_id, user_id))
-    contradicted |= others - await planning.database.platform.read(valid_among, others, now=planning.now)
-    found = await planning.database.read(rows_of, contradicted) if contradicted else {}
-    return found, len(rows), {"after_id": rows[-1].id} if len(rows) == AT_A_TIME else None
+        (changing if changes else others).update((achievement_id, user_id) for user_id in users)
+    changing |= others - await planning.database.platform.read(valid_among, others, now=planning.now)
+    found = await planning.database.read(rows_of, changing) if changing else {}
+    return found, len(rows), {"after_id": rows[-1][0]} if len(rows) == AT_A_TIME else None
 
 
 async def _next_covered(planning: Planning, cursor: Cursor) -> _Step:
@@ -280,7 +314,7 @@ async def _next_covered(planning: Planning, cursor: Cursor) -> _Step:
     following = None
     if page.following is not None:
         following = dict(zip(("after_achievement", "after_user"), page.following, strict=True))
-    keys = await _without_issuance(planning, page.awards)
+    keys = await _of_page(planning, page)
     return await planning.database.read(rows_of, keys) if keys else {}, page.rows, following
 
 
@@ -302,12 +336,13 @@ async def new_pairs(planning: Planning, *, within: str | None = None) -> AsyncIt
     cursor: Key | None = (within or "", "")
     while cursor is not None:
         page = await _next_awards(planning, cursor, within=within)
-        keys = await _without_issuance(planning, page.awards)
+        keys = await _of_page(planning, page)
         rows = await planning.database.read(rows_of, keys)
         awards = await planning.database.platform.read(awards_of, keys, now=planning.now)
         of_platform = OfPlatform(awards=awards, portals=planning.portals)
-        for found in pairs_of(rows, of_platform, planning.setup, deletions_count=()).items():
-            yield found
+        moved = await moved_to(planning.database, awards, keys, now=planning.now)
+        for key, pair in pairs_of(rows, of_platform, planning.setup, deleted=()).items():
+            yield key, replace(pair, moved=moved.get(key))
         cursor = page.following
 
 
@@ -317,16 +352,18 @@ async def count_due_at_once(database: Database, achievement_id: str, *, now: dat
     A badge of an earlier template counts, as it does in planning.
     """
     planning = await begin(database, now=now)
-    due, cursor = 0, (achievement_id, "") if planning.concerns(achievement_id) else None
+    due, cursor = 0, (achievement_id, "") if achievement_id in planning.covered else None
     while cursor is not None:
         page = await _next_awards(planning, cursor, within=achievement_id)
         coverage = planning.setup.coverages[achievement_id]
         keys = {
-            (row.achievement_id, row.user_id)
-            for row in page.awards
-            if coverage.covers_from <= row.awarded_at <= now and row.achievement_id == achievement_id
+            (of_award, user_id)
+            for of_award, user_id, stored in page.awards
+            if coverage.covers_from <= moment_of(stored) <= now
+            and of_award == achievement_id
+            and not is_erased(user_id, planning.erased)
         }
-        due += len(keys - await database.read(ended_among, keys, badge_template_id=coverage.badge_template_id))
+        due += len(keys - await database.read(ended_among, keys))
         cursor = page.following
     return due
 

@@ -46,9 +46,9 @@ async def withdrawn_among(
     async for rows in _candidates(database, among, portal_ids, setup.deletions_may_count, now):
         pairs = by_key(rows)
         awards = await database.platform.read(awards_of, pairs, now=now)
-        counting = await deletions.counting(pairs, awards)
+        deleted = await deletions.deleted(pairs, awards)
         for key, row in rows:
-            if is_withdrawn(Pair(awards=awards[key], deletions_count=counting), row):
+            if is_withdrawn(Pair(awards=awards[key], deleted=deleted), row):
                 found[row.issuance_id] = (key, row)
     return Withdrawn(rows=[found[each] for each in sorted(found)], lost=deletions.lost)
 

@@ -1,23 +1,28 @@
 """Writing what was decided on pairs: new rows, and rows that change. The decisions are made on what is stored then."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
-from models.by_key import portions
+from models.ledger.erasure import erased_digests
 from models.ledger.tables import BadgeIssuance
-from models.planning.pairs import Setup, rows_of, setup_of
+from models.ledger.transitions import move_each, new_row
+from models.planning.pairs import Setup, held_again, rows_of, set_aside, setup_of
 from models.platform.awards import Key
 from models.tables import table
+from rules.erasure import is_erased
 from rules.ledger.eligibility import Action, Award, Decision, Issuance, Pair, decide
+from rules.ledger.transitions import Transition
 from rules.states import IssuanceState, Origin
 
 issuances = table(BadgeIssuance)
 _ROWS_AT_ONCE = 500
+_BEGINS = (IssuanceState.PENDING, IssuanceState.BLOCKED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +47,7 @@ class OfPlatform:
 
 
 def pairs_of(
-    rows: Mapping[Key, Sequence[Issuance]], of_platform: OfPlatform, setup: Setup, *, deletions_count: Collection[str]
+    rows: Mapping[Key, Sequence[Issuance]], of_platform: OfPlatform, setup: Setup, *, deleted: Collection[int]
 ) -> dict[Key, Pair]:
     """Put together what platform and ledger have of each pair."""
     return {
@@ -52,7 +57,7 @@ def pairs_of(
             portal_id=of_platform.portals.get(key[0]),
             coverage=setup.coverages.get(key[0]),
             connected=setup.connected,
-            deletions_count=deletions_count,
+            deleted=deleted,
         )
         for key, of_key in rows.items()
     }
@@ -63,68 +68,82 @@ def apply_decisions(
     keys: Collection[Key],
     of_platform: OfPlatform,
     *,
-    deletions_count: Collection[str],
+    deleted: Collection[int],
+    moved: Mapping[Key, Issuance],
     now: datetime,
 ) -> PlanCounts:
     """Decide on these pairs by what the ledger has in this transaction, and write it; return what changed."""
     setup = setup_of(connection, {achievement_id for achievement_id, _ in keys})
     rows = rows_of(connection, sorted(keys), held=True)
-    pairs = pairs_of(rows, of_platform, setup, deletions_count=deletions_count)
-    decided = [(key, each) for key, pair in pairs.items() for each in decide(pair, now=now) if each.changes]
-    by_action: dict[Action, list[tuple[Key, Decision]]] = {}
+    erased = erased_digests(connection)  # read after the rows are held: an erasure waits for that, or is seen here
+    rows = {key: of_key for key, of_key in rows.items() if not is_erased(key[1], erased)}
+    pairs = pairs_of(rows, of_platform, setup, deleted=deleted)
+    pairs |= {key: replace(pairs[key], moved=row) for key, row in held_again(connection, moved).items() if key in pairs}
+    decided = _decisions(pairs, now)
+    set_aside(connection, [(pairs[key], each) for key, each in decided if each.badge_template_id is not None])
+    entered = _enter(connection, [(key, each) for key, each in decided if each.action is Action.ENQUEUE], pairs, now)
+    alike: dict[tuple[Transition, IssuanceState | None, bool], list[tuple[int, dict[str, Any]]]] = {}
     for key, each in decided:
-        by_action.setdefault(each.action, []).append((key, each))
-    entered = _enter(connection, by_action.pop(Action.ENQUEUE, []), pairs, now)
-    for of_action in by_action.values():
-        _change(connection, [(each.row.issuance_id, _values(each, now)) for _, each in of_action if each.row])
-    count = {action: len(of_action) for action, of_action in by_action.items()}
+        if each.row is not None:
+            state = None if each.action in _AS_IT_IS else each.state
+            which = _TRANSITIONS[each.action], state, each.badge_template_id is not None
+            alike.setdefault(which, []).append((each.row.issuance_id, _values(key, each, now)))
+    for (transition, state, _), changed in alike.items():
+        move_each(connection, transition, changed, now=now, to=state)
+    count = Counter(each.action for _, each in decided)
     return PlanCounts(
         entered=entered,
-        taken_up_again=count.get(Action.REVIVE, 0) + count.get(Action.REPLACE, 0),
-        cancelled=count.get(Action.CANCEL, 0),
-        unblocked=count.get(Action.UNBLOCK, 0),
+        taken_up_again=count[Action.REVIVE] + count[Action.REPLACE],
+        cancelled=count[Action.CANCEL],
+        unblocked=count[Action.UNBLOCK],
     )
 
 
-def _change(connection: Connection, rows: Sequence[tuple[int, dict[str, Any]]]) -> None:
-    """Change rows, each to its own values; all have values for the same columns."""
-    new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in rows[0][1]}
-    statement = update(issuances).where(issuances.c.id == bindparam("row_id")).values(new)
-    given = [{f"new_{name}": value for name, value in values.items()} for _, values in rows]
-    connection.execute(statement, [each | {"row_id": row_id} for each, (row_id, _) in zip(given, rows, strict=True)])
+_TRANSITIONS = {
+    Action.REVIVE: Transition.REVIVE,
+    Action.REPLACE: Transition.REPLACE,
+    Action.RESTORE: Transition.RESTORE,
+    Action.CANCEL: Transition.CANCEL,
+    Action.BLOCK: Transition.BLOCK,
+    Action.UNBLOCK: Transition.UNBLOCK,
+    Action.RETRY: Transition.RETRY,
+    Action.CHANGE_TEMPLATE: Transition.CHANGE_TEMPLATE,
+    Action.TRANSFER: Transition.TRANSFER,
+}
+_AS_IT_IS = (Action.CHANGE_TEMPLATE, Action.TRANSFER)
 
 
-def _values(decision: Decision, now: datetime) -> dict[str, Any]:
-    """Return what a row has afterwards."""
-    row, award = decision.row, decision.award
-    values: dict[str, Any] = {"state": decision.state, "reason": decision.reason, "updated_at": now}
+def _decisions(pairs: Mapping[Key, Pair], now: datetime) -> list[tuple[Key, Decision]]:
+    return [(key, each) for key, pair in pairs.items() for each in decide(pair, now=now) if each.changes]
+
+
+def _values(key: Key, decision: Decision, now: datetime) -> dict[str, Any]:
+    """Return what a row has afterwards, besides what its transition sets."""
+    award = decision.award
     match decision.action:
-        case Action.RESTORE if row is not None:
-            badge = {"credly_badge_id": row.replaces_badge_id, "replaces_badge_id": None, "recorded_at": now}
-            return values | badge
-        case Action.REPLACE if row is not None and award is not None:
-            return values | _of_award(award) | to_be_replaced(row, now=now)
+        case Action.RESTORE:
+            return {"recorded_at": now}
+        case Action.REPLACE if award is not None:
+            return _of_award(award) | {"not_before": now}
         case Action.REVIVE if award is not None:
-            return values | _of_award(award) | {"origin": Origin.AWARD, "not_before": award.awarded_at}
+            revived = {"origin": Origin.AWARD, "not_before": award.awarded_at, "reason": decision.reason}
+            return _of_award(award) | revived | _template(decision)
+        case Action.CHANGE_TEMPLATE:
+            return _template(decision)
+        case Action.TRANSFER:
+            return {"user_id": key[1]}
+        case Action.RETRY:
+            return {"not_before": now}
         case _:
-            return values
+            return {"reason": decision.reason} | _template(decision)
+
+
+def _template(decision: Decision) -> dict[str, Any]:
+    return {"badge_template_id": decision.badge_template_id} if decision.badge_template_id else {}
 
 
 def _of_award(award: Award) -> dict[str, Any]:
     return {"award_id": award.award_id, "awarded_at": award.awarded_at}
-
-
-def to_be_replaced(row: Issuance, *, now: datetime) -> dict[str, Any]:
-    """Return what makes an issued row due again, to be issued in place of the badge that it has."""
-    return {
-        "state": IssuanceState.PENDING,
-        "replaces_badge_id": row.credly_badge_id,
-        "credly_badge_id": None,
-        "recorded_at": None,
-        "attempts": 0,
-        "not_before": now,
-        "updated_at": now,
-    }
 
 
 def _enter(
@@ -135,10 +154,12 @@ def _enter(
         return 0
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert = dialect.insert(issuances).on_conflict_do_nothing().returning(issuances.c.id)
-    return sum(
-        len(connection.execute(insert, [_new_row(key, each, pairs[key], now) for key, each in part]).all())
-        for part in portions(decided, _ROWS_AT_ONCE)
-    )
+    common: dict[IssuanceState | None, dict[str, Any]] = {
+        state: new_row(connection, Transition.ENQUEUE, state=state, now=now) for state in _BEGINS
+    }
+    rows = [common[each.state] | _new_row(key, each, pairs[key], now) for key, each in decided]
+    parts = (rows[start : start + _ROWS_AT_ONCE] for start in range(0, len(rows), _ROWS_AT_ONCE))
+    return sum(len(connection.execute(insert, part).all()) for part in parts)
 
 
 def _new_row(key: Key, decision: Decision, pair: Pair, now: datetime) -> dict[str, Any]:
@@ -146,29 +167,12 @@ def _new_row(key: Key, decision: Decision, pair: Pair, now: datetime) -> dict[st
     if award is None or coverage is None or pair.portal_id is None or decision.state is None:
         raise AssertionError
     return {
-        **new_row(
-            key, badge_template_id=coverage.badge_template_id, portal_id=pair.portal_id, origin=Origin.AWARD, now=now
-        ),
-        **_of_award(award),
-        "state": decision.state,
-        "reason": decision.reason,
-        "not_before": max(award.awarded_at, now),
-    }
-
-
-def new_row(key: Key, *, badge_template_id: str, portal_id: str, origin: Origin, now: datetime) -> dict[str, Any]:
-    """Return what every new row begins with."""
-    return {
         "achievement_id": key[0],
         "user_id": key[1],
-        "badge_template_id": badge_template_id,
-        "portal_id": portal_id,
-        "origin": origin,
-        "attempts": 0,
-        "adopted": False,
-        "evidence_sent": "",
-        "evidence_left_out": "",
-        "looked_again_at": now,
-        "planned_at": now,
-        "updated_at": now,
+        "badge_template_id": coverage.badge_template_id,
+        "portal_id": pair.portal_id,
+        "origin": Origin.AWARD,
+        **_of_award(award),
+        "reason": decision.reason,
+        "not_before": max(award.awarded_at, now),
     }

@@ -5,7 +5,7 @@ why; tests/unit/test_eligibility.py has the table of cases.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -40,7 +40,11 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True)
 class Issuance:
-    """What of a row of the ledger decides."""
+    """What of a row of the ledger decides.
+
+    `outstanding`: a call for it was made whose outcome is not known. `former`: a row of an earlier template, from when
+    a pair had one for each; it is not sent any more.
+    """
 
     issuance_id: int
     badge_template_id: str
@@ -52,6 +56,8 @@ class Issuance:
     awarded_at: datetime | None = None
     credly_badge_id: str | None = None
     replaces_badge_id: str | None = None
+    outstanding: bool = False
+    former: bool = False
 
     @property
     def is_made(self) -> bool:
@@ -64,8 +70,9 @@ class Issuance:
 class Pair:
     """A user and an achievement: the awards, the oldest first, the ledger's rows, and what is set up.
 
-    `portal_id` is None where the platform has no such achievement. `deletions_count` names the portals in which an
-    award whose row is gone counts as withdrawn.
+    `portal_id` is None where the platform has no such achievement. `deleted` are the ids of the issuances whose award
+    has no row on the platform any more, where that counts as a withdrawal. `moved` is another user's row for the award
+    that this user holds now: the platform has merged two accounts.
     """
 
     awards: Sequence[Award] = ()
@@ -73,7 +80,8 @@ class Pair:
     portal_id: str | None = None
     coverage: Coverage | None = None
     connected: Collection[str] = field(default=frozenset(), repr=False)
-    deletions_count: Collection[str] = field(default=frozenset(), repr=False)
+    deleted: Collection[int] = field(default=frozenset(), repr=False)
+    moved: Issuance | None = None
 
     @property
     def valid_awards(self) -> list[Award]:
@@ -104,6 +112,12 @@ class Action(StrEnum):
     CANCEL = "cancel"
     BLOCK = "block"
     UNBLOCK = "unblock"
+    RETRY = "retry"
+    CHANGE_TEMPLATE = "change_template"
+    TRANSFER = "transfer"  # another user's row becomes this user's
+
+
+BEGINNING = (Action.ENQUEUE, Action.REVIVE)  # unless the award is another user's row
 
 
 class Ground(StrEnum):
@@ -120,6 +134,9 @@ class Ground(StrEnum):
     NOT_CONNECTED = "not_connected"
     CONNECTED = "connected"
     ANOTHER_ROW = "another_row"
+    OUTSTANDING = "outstanding"
+    NEW_TEMPLATE = "new_template"
+    AWARD_MOVED = "award_moved"
     ASKED_FOR = "asked_for"  # by a person
     AS_IT_IS = "as_it_is"
 
@@ -128,7 +145,7 @@ class Ground(StrEnum):
 class Decision:
     """What is to happen, and why; with the row that changes and the award that it is then for.
 
-    `state` and `reason` are those of the row afterwards, where the action gives it some.
+    `state`, `reason` and `badge_template_id` are those of the row afterwards, where the action gives it some.
     """
 
     action: Action
@@ -137,6 +154,7 @@ class Decision:
     award: Award | None = None
     state: IssuanceState | None = None
     reason: Reason | None = None
+    badge_template_id: str | None = None
 
     @property
     def changes(self) -> bool:
@@ -147,38 +165,62 @@ class Decision:
 def decide(pair: Pair, *, now: datetime) -> list[Decision]:
     """Return what is to happen with each row of the pair, and with the pair where it has none. `now` is UTC.
 
-    Nothing is decided on a row that a run holds (`issuing`): what its call makes is settled first. A row of an
-    earlier template counts: nobody gets a second badge for an achievement whose template has changed.
+    Nothing is decided on a row that a run holds (`issuing`), or whose call is outstanding: that is settled first, with
+    the template and the organization that it was made for. A badge of an earlier template stands: nobody gets a second
+    badge for an achievement whose template has changed.
     """
-    decided = {row.issuance_id: _of_row(pair, row, now) for row in pair.rows}
-    active = [row for row in pair.rows if _is_active(decided[row.issuance_id])]
-    if active:
-        return [_beside_another(each, active) for each in decided.values()]
-    of_present_template = any(pair.is_of_present_template(row) for row in pair.rows)
-    return [*decided.values(), *([] if of_present_template else [_of_new(pair, now)])]
+    decided = [_of_former(row) if row.former else _of_row(pair, row, now) for row in pair.rows]
+    formers = [row for row in pair.rows if row.former and (row.is_made or row.outstanding)]
+    if formers:
+        decided = [_beside_another(each) for each in decided]
+    elif not any(not row.former for row in pair.rows):
+        decided.append(_of_new(pair, now))
+    return decided
 
 
-def _is_active(decision: Decision) -> bool:
-    """Whether a row is there afterwards that is not cancelled; one that is only to be revived does not count."""
-    if decision.row is None or decision.action in (Action.CANCEL, Action.REVIVE):
-        return False
-    return decision.row.state is not IssuanceState.CANCELLED or decision.action is Action.RESTORE
+def _of_former(row: Issuance) -> Decision:
+    if row.replaces_badge_id is not None and not row.outstanding and row.state in (*OPEN, IssuanceState.CANCELLED):
+        return _restore(row, Ground.ANOTHER_ROW)
+    if row.state in _PLANNED and not row.outstanding:
+        return _cancel(row, Ground.ANOTHER_ROW, Reason.INTEGRATION_REMOVED)
+    return Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
 
 
-def _beside_another(decision: Decision, active: Sequence[Issuance]) -> Decision:
-    row = decision.row
-    if row is None or row.state is not IssuanceState.CANCELLED or row in active:
+def _beside_another(decision: Decision) -> Decision:
+    if decision.action is not Action.REVIVE:
         return decision
-    return Decision(action=Action.NOTHING, ground=Ground.ANOTHER_ROW, row=row)
+    return Decision(action=Action.NOTHING, ground=Ground.ANOTHER_ROW, row=decision.row)
 
 
 def _of_new(pair: Pair, now: datetime) -> Decision:
     if not pair.covered_awards or pair.portal_id is None:
         return Decision(action=Action.NOTHING, ground=_why_not_covered(pair))
     award = pair.covered_awards[0]
+    if pair.moved is not None and pair.moved.state is not IssuanceState.CANCELLED:
+        return transfer(pair.moved)
     state, reason = _begins(pair, pair.portal_id, award.awarded_at, now)
     ground = Ground.AWARDED_IN_FUTURE if award.awarded_at > now else Ground.AWARDED
-    return Decision(action=Action.ENQUEUE, ground=ground, award=award, state=state, reason=reason)
+    template = pair.coverage.badge_template_id if pair.coverage else None
+    return Decision(
+        action=Action.ENQUEUE, ground=ground, award=award, state=state, reason=reason, badge_template_id=template
+    )
+
+
+def transfer(moved: Issuance) -> Decision:
+    """Return what happens with another user's row whose award this user holds now."""
+    if moved.outstanding and moved.state is IssuanceState.FAILED:
+        pending = IssuanceState.PENDING
+        return Decision(action=Action.RETRY, ground=Ground.OUTSTANDING, row=moved, state=pending)
+    if moved.outstanding or moved.state is IssuanceState.ISSUING:
+        return Decision(action=Action.WAIT, ground=Ground.OUTSTANDING)
+    return Decision(
+        action=Action.TRANSFER,
+        ground=Ground.AWARD_MOVED,
+        row=moved,
+        state=moved.state,
+        reason=moved.reason,
+        badge_template_id=moved.badge_template_id,
+    )
 
 
 def _why_not_covered(pair: Pair) -> Ground:
@@ -206,14 +248,23 @@ def _of_row(pair: Pair, row: Issuance, now: datetime) -> Decision:
 
 
 def _of_cancelled(pair: Pair, row: Issuance, now: datetime) -> Decision:
-    if row.replaces_badge_id is not None:
+    if row.replaces_badge_id is not None and not row.outstanding:
         return _restore(row, Ground.AS_IT_IS)
-    if not pair.is_of_present_template(row) or not pair.covered_awards:
+    if pair.coverage is None or not pair.covered_awards:
         return Decision(action=Action.NOTHING, ground=_why_not_covered(pair), row=row)
+    if pair.moved is not None and pair.moved.state is not IssuanceState.CANCELLED:
+        return Decision(action=Action.NOTHING, ground=Ground.AWARD_MOVED, row=row)
     award = pair.covered_awards[0]
     state, reason = _begins(pair, row.portal_id, award.awarded_at, now)
-    ground = Ground.AWARDED_IN_FUTURE if award.awarded_at > now else Ground.AWARDED_AGAIN
-    return Decision(action=Action.REVIVE, ground=ground, row=row, award=award, state=state, reason=reason)
+    return Decision(
+        action=Action.REVIVE,
+        ground=Ground.AWARDED_IN_FUTURE if award.awarded_at > now else Ground.AWARDED_AGAIN,
+        row=row,
+        award=award,
+        state=state,
+        reason=reason,
+        badge_template_id=row.badge_template_id if row.outstanding else pair.coverage.badge_template_id,
+    )
 
 
 def _of_issued(pair: Pair, row: Issuance, now: datetime) -> Decision:
@@ -228,23 +279,54 @@ def _of_issued(pair: Pair, row: Issuance, now: datetime) -> Decision:
 
 
 def _of_open(pair: Pair, row: Issuance, now: datetime) -> Decision:
-    withdrawn, present = is_withdrawn(pair, row), pair.is_of_present_template(row)
-    if row.replaces_badge_id is not None and (withdrawn or not present):
+    if row.outstanding:
+        return _settled_first(row)
+    withdrawn = is_withdrawn(pair, row)
+    if row.replaces_badge_id is not None and (withdrawn or not pair.is_of_present_template(row)):
         return _restore(row, Ground.AWARD_WITHDRAWN if withdrawn else Ground.INTEGRATION_REMOVED)
     if withdrawn:
         return _cancel(row, Ground.AWARD_WITHDRAWN, Reason.AWARD_WITHDRAWN)
-    if row.state not in _PLANNED:
-        return Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
-    if not present:
+    if row.state in _PLANNED and pair.coverage is None:
         return _cancel(row, Ground.INTEGRATION_REMOVED, Reason.INTEGRATION_REMOVED)
+    if row.state in _PLANNED:
+        decision = _of_waiting(pair, row, now)
+    else:
+        decision = Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
+    return _with_present_template(pair, row, decision)
+
+
+def _with_present_template(pair: Pair, row: Issuance, decision: Decision) -> Decision:
+    if pair.coverage is None or pair.is_of_present_template(row):
+        return decision
+    template = pair.coverage.badge_template_id
+    if decision.changes:
+        return replace(decision, badge_template_id=template)
+    return Decision(
+        action=Action.CHANGE_TEMPLATE,
+        ground=Ground.NEW_TEMPLATE,
+        row=row,
+        state=row.state,
+        reason=row.reason,
+        badge_template_id=template,
+    )
+
+
+def _of_waiting(pair: Pair, row: Issuance, now: datetime) -> Decision:
     state, reason = _begins(pair, row.portal_id, row.awarded_at, now)
-    if row.state is IssuanceState.PENDING:
-        if state is IssuanceState.BLOCKED:
-            return Decision(action=Action.BLOCK, ground=Ground.NOT_CONNECTED, row=row, state=state, reason=reason)
-        return Decision(action=Action.WAIT, ground=Ground.AS_IT_IS, row=row)
+    if row.state is IssuanceState.PENDING and state is IssuanceState.BLOCKED:
+        return Decision(action=Action.BLOCK, ground=Ground.NOT_CONNECTED, row=row, state=state, reason=reason)
     if row.reason is Reason.PORTAL_NOT_CONNECTED and state is IssuanceState.PENDING:
         return Decision(action=Action.UNBLOCK, ground=Ground.CONNECTED, row=row, state=state, reason=reason)
     return Decision(action=Action.WAIT, ground=Ground.AS_IT_IS, row=row)
+
+
+def _settled_first(row: Issuance) -> Decision:
+    """Whatever has changed meanwhile, the call is settled; where the portal is not connected any more, as well."""
+    if row.state is IssuanceState.BLOCKED and row.reason is Reason.PORTAL_NOT_CONNECTED:
+        pending = IssuanceState.PENDING
+        return Decision(action=Action.UNBLOCK, ground=Ground.OUTSTANDING, row=row, state=pending)
+    waits = row.state in _PLANNED
+    return Decision(action=Action.WAIT if waits else Action.NOTHING, ground=Ground.OUTSTANDING, row=row)
 
 
 def settings_contradict(
@@ -255,17 +337,21 @@ def settings_contradict(
     reason: str | None,
     connected: bool,
     to_be_replaced: bool,
+    outstanding: bool,
+    former: bool,
 ) -> bool:
     """Say whether settings alone change an open row, whatever its awards: what `decide` says without reading those.
 
     A sweep asks it of 50 000 rows, and reads whole only those of which this is so or whose users hold no valid award.
     """
-    present = coverage is not None and coverage.badge_template_id == badge_template_id
-    if state == IssuanceState.FAILED:
-        return to_be_replaced and not present
-    if not present:
+    not_connected = state == IssuanceState.BLOCKED and reason == Reason.PORTAL_NOT_CONNECTED
+    if outstanding:
+        return not_connected
+    if coverage is None or former:
+        return state != IssuanceState.FAILED or to_be_replaced
+    if coverage.badge_template_id != badge_template_id:
         return True
-    return not connected if state == IssuanceState.PENDING else connected and reason == Reason.PORTAL_NOT_CONNECTED
+    return not connected if state == IssuanceState.PENDING else connected and not_connected
 
 
 def _restore(row: Issuance, ground: Ground) -> Decision:
@@ -283,12 +369,17 @@ def is_withdrawn(pair: Pair, row: Issuance) -> bool:
 
 def lost_its_award(pair: Pair, row: Issuance) -> bool:
     """Say whether the award that a row names is withdrawn, or gone where that counts, whoever asked for the badge."""
-    return row.portal_id in pair.deletions_count or _own_is_withdrawn(pair, row)
+    return row.issuance_id in pair.deleted or _own_is_withdrawn(pair, row)
 
 
 def is_missing(pair: Pair, row: Issuance) -> bool:
     """Say whether the platform has no row of the award that an issuance was entered for, nor of another one."""
-    return row.origin is Origin.AWARD and not pair.valid_awards and not _own_is_withdrawn(pair, row)
+    return row.origin is Origin.AWARD and lacks_its_award(pair, row)
+
+
+def lacks_its_award(pair: Pair, row: Issuance) -> bool:
+    """Say whether the user holds no award, and the one that an issuance names is not among the withdrawn ones."""
+    return not pair.valid_awards and not _own_is_withdrawn(pair, row)
 
 
 def _own_is_withdrawn(pair: Pair, row: Issuance) -> bool:

@@ -1,22 +1,17 @@
 """What issuing by hand does with a user and an achievement. The same rows as planning's, whatever is covered."""
 
-from rules.ledger.eligibility import Action, Award, Decision, Ground, Issuance, Pair, lost_its_award
+from rules.ledger.eligibility import Action, Award, Decision, Ground, Issuance, Pair, lost_its_award, transfer
 from rules.states import IssuanceState
 
 
-def row_for(pair: Pair, badge_template_id: str) -> Issuance | None:
+def row_for(pair: Pair) -> Issuance | None:
     """Return the row of the badge that is asked for, if there is one.
 
-    Where the achievement's template has changed since, that is the row of the earlier template whose badge was made,
-    even if it is to be replaced, and even beside a row of this template that never became a badge: nobody gets a second
-    badge for the same achievement.
+    That is one whose badge was made, whatever its template, even if it is to be replaced: nobody gets a second badge
+    for the same achievement. Else the pair's own.
     """
-    eligible = [row for row in pair.rows if row.is_made or row.badge_template_id == badge_template_id]
-    return min(
-        eligible,
-        key=lambda row: (not row.is_made, row.badge_template_id != badge_template_id, row.issuance_id),
-        default=None,
-    )
+    eligible = [row for row in pair.rows if row.is_made or not row.former]
+    return min(eligible, key=lambda row: (not row.is_made, row.former, row.issuance_id), default=None)
 
 
 def award_for(pair: Pair, row: Issuance | None) -> Award | None:
@@ -31,13 +26,31 @@ def keeps_its_moment(pair: Pair, row: Issuance) -> bool:
 
 
 def decide_manual(pair: Pair, badge_template_id: str, *, replace: bool) -> Decision:
-    """Return what happens with the row; an issued badge stays unless it is to be replaced."""
-    row, award = row_for(pair, badge_template_id), award_for(pair, None)
-    pending = IssuanceState.PENDING
-    if row is None:
-        return Decision(action=Action.ENQUEUE, ground=Ground.ASKED_FOR, award=award, state=pending)
+    """Return what happens with the row; an issued badge stays unless it is to be replaced.
+
+    A row whose call is outstanding keeps the template of that call until it is settled.
+    """
+    row, pending = row_for(pair), IssuanceState.PENDING
     award = award_for(pair, row)
+    if row is None and pair.moved is not None and pair.moved.state is not IssuanceState.CANCELLED:
+        return transfer(pair.moved)
+    if row is None:
+        return Decision(
+            action=Action.ENQUEUE,
+            ground=Ground.ASKED_FOR,
+            award=award,
+            state=pending,
+            badge_template_id=badge_template_id,
+        )
+    if row.state is IssuanceState.CANCELLED and pair.moved is not None and pair.moved.is_made:
+        return Decision(action=Action.NOTHING, ground=Ground.AWARD_MOVED, row=row, award=award)
     if row.state is IssuanceState.ISSUING or (row.state is IssuanceState.ISSUED and not replace):
         return Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row, award=award)
-    action = Action.REPLACE if row.state is IssuanceState.ISSUED else Action.REVIVE
-    return Decision(action=action, ground=Ground.ASKED_FOR, row=row, award=award, state=pending)
+    return Decision(
+        action=Action.REPLACE if row.state is IssuanceState.ISSUED else Action.REVIVE,
+        ground=Ground.ASKED_FOR,
+        row=row,
+        award=award,
+        state=pending,
+        badge_template_id=row.badge_template_id if row.outstanding else badge_template_id,
+    )

@@ -14,15 +14,13 @@ from pydantic import SecretStr
 from credly.errors import CredlyError, NotConnected, NotFound
 from credly.session import Timeouts
 from credly.wire import AuthorizationToken
-from models import calls, pace
+from models import calls, organizations, pace
 from models.ledger.claiming import DueOrganization
-from rules.details import Details
 from rules.facts import IssuanceFacts
 from rules.monitoring.brake import Brake
 from rules.outcome import Outcome
 from rules.reasons import CONNECTION_REASONS, REFUSED_REASONS, Reason
 from rules.states import IssuanceState
-from rules.tally import Tally
 from tasks.pacing import Pace
 from tasks.runtime.recorded_client import Access, RecordedClient
 from tasks.runtime.run import Run, run_ids
@@ -43,8 +41,7 @@ class Organization:
     due: DueOrganization
     client: RecordedClient
     calls_at_once: asyncio.Semaphore
-    done: Tally = field(default_factory=Tally)
-    details: Details = field(default_factory=Details)
+    tried: set[int] = field(default_factory=set, repr=False)  # ids of issuances, to show how far the run is
     refused: list[Refusal] = field(default_factory=list, repr=False)
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _confirming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -55,20 +52,13 @@ class Organization:
         """Why no further call is made in this run, or None."""
         return self.client.access.brake.stopped
 
-    @property
-    def tally(self) -> Tally:
-        """What this run did for the organization so far."""
-        self._count_refused()
-        return replace(self.done, details=self.details, stopped=self.stopped)
-
-    def count(self, facts: IssuanceFacts, outcome: Outcome) -> None:
-        """Count what became of one issuance in this run."""
-        if outcome.state is IssuanceState.FAILED and outcome.reason in REFUSED_REASONS:
-            self.refused.append((facts, outcome))
-            return
+    def note(self, facts: IssuanceFacts, outcome: Outcome) -> None:
+        """Note what became of one issuance: whether refusals follow one another with no badge issued in between."""
+        self.tried.add(facts.issuance_id)
         if outcome.state is IssuanceState.ISSUED:
-            self._count_refused()
-        self._count(facts, outcome)
+            self.refused.clear()
+        elif outcome.state is IssuanceState.FAILED and outcome.reason in REFUSED_REASONS:
+            self.refused.append((facts, outcome))
 
     def refused_alike(self) -> list[Refusal]:
         """Return the badges that were refused for one reason, where they are many and none was issued meanwhile."""
@@ -78,26 +68,17 @@ class Organization:
                 return [each for each in self.refused if (each[1].reason, each[1].credly_message) == kind]
         return []
 
-    def put_back(self, refused: list[Refusal], outcome: Outcome) -> None:
-        """Stop, and count these badges as pending instead of failed."""
-        if outcome.reason is not None:
-            self.stop(outcome.reason)
-        self.refused = [each for each in self.refused if each not in refused]
-        for facts, _ in refused:
-            self._count(facts, outcome)
-
-    def _count_refused(self) -> None:
-        for facts, outcome in self.refused:
-            self._count(facts, outcome)
-        self.refused.clear()
-
-    def _count(self, facts: IssuanceFacts, outcome: Outcome) -> None:
-        self.done += Tally.of([outcome])
-        self.details.note(facts, outcome)
-
     def stop(self, reason: Reason) -> None:
         """Make no further calls in this run; the first reason stands."""
         self.client.access.brake.stop(reason)
+
+    async def id_in_ledger(self) -> int:
+        """Return the organization's id in the ledger's database, where an outstanding call's organization is kept."""
+        if self.due.id is None:
+            names = ("base_url", "organization_id", "token_block", "calls_per_second")
+            reach = {name: getattr(self.due, name) for name in names}
+            self.due = replace(self.due, id=await self.run.database.write(organizations.put, **reach))
+        return self.due.id or 0
 
     async def confirm(self, *, since: datetime | None = None, sending: bool = False) -> Reason | None:
         """Ask Credly for the organization itself; stop it, and return why, if token or organization are refused.

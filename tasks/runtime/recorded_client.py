@@ -27,6 +27,7 @@ _SENDING = {
     "issue_badge": (AttemptKind.ISSUE, AttemptOutcome.ISSUED),
     "replace_badge": (AttemptKind.REPLACE, AttemptOutcome.ISSUED),
     "revoke_badge": (AttemptKind.REVOKE, AttemptOutcome.REVOKED),
+    "delete_badge": (AttemptKind.REVOKE, AttemptOutcome.REVOKED),
 }
 _LOOK_UP = (AttemptKind.LOOK_UP, AttemptOutcome.FOUND)
 # After these a badge may have been made although Credly's answer was an error: they are never repeated blindly.

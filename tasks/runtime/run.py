@@ -16,6 +16,7 @@ from prefect.runtime import flow_run, task_run
 from models.database import Database, NotUsable, Platform, open_at
 from models.ledger.recorder import Recorder
 from models.ledger.recording import Result, RunIds
+from models.revision import check_revision
 from rules.outcome import Outcome, WaitPolicy
 from settings import NotConfigured, Settings, settings
 from tasks.runtime.heartbeat import Steps, heartbeats
@@ -29,7 +30,6 @@ class Run:
     database: Database
     now: Callable[[], datetime] = field(default=partial(datetime.now, UTC), repr=False)
     steps: Steps = field(default_factory=Steps)
-    begun_by: str | None = None  # the id of the flow run that it began with; flows within that flow share it
     _recorder: Recorder = field(default_factory=Recorder, repr=False)
 
     def made_progress(self) -> None:
@@ -65,7 +65,8 @@ async def run_context() -> AsyncIterator[Run]:
     """Begin a run, and send heartbeats until the flow ends; a flow inside a flow works with the outer one's run.
 
     Raises:
-        NotUsable: the database or a setting cannot be used; the message says what to do.
+        NotUsable: the database or a setting cannot be used, or the ledger is of another revision; the message says what
+            to do.
         RunStalled: the run made no progress.
     """
     if (outer := current_run.get(None)) is not None:
@@ -78,8 +79,10 @@ async def run_context() -> AsyncIterator[Run]:
         raise NotUsable(str(wrong)) from None
     steps = Steps()
     async with heartbeats(configured, steps, watching=True), open_at(configured.database_url) as database:
-        run = Run(configured, database, steps=steps, begun_by=flow_run.id)
+        run = Run(configured, database, steps=steps)
         database.stepped = run.made_progress
+        database.flow_run = lambda: run_ids().flow_run_id
+        await database.read(check_revision)
         token = current_run.set(run)
         try:
             yield run

@@ -11,7 +11,7 @@ from prefect import Flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.events import Event
-from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.flow_engine import run_flow_async
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed
@@ -26,9 +26,9 @@ from rules.alarms import BADGE_REFUSED, REVOKING_HELD, Alarm
 from tests.support.factories import a_user
 from tests.support.prefect_server import running_prefect_server
 from tests.support.receiver import Receiver, running_receiver
-from tests.support.running import drain_workers
+from tests.support.running import drain_workers, run_reconcile
 from tests.support.standin import Standin
-from tests.support.world import ORGANIZATION, TOKEN, World
+from tests.support.world import ORGANIZATION, SECOND_ORGANIZATION, TOKEN, World
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
 
@@ -89,9 +89,10 @@ async def run(deployment: UUID) -> None:
     await run_flow_async(cast("Flow[..., Any]", reconcile), flow_run=flow_run, parameters={}, return_type="state")
 
 
-async def events_of(name: str, *, count: int) -> list[Event]:
-    """Return the events of this name, once the server has as many."""
-    wanted = EventFilter(event=EventNameFilter(name=[name]))
+async def events_of(name: str, *, count: int, resource: str = "") -> list[Event]:
+    """Return the events of this name, and of this resource if one is given, once the server has as many."""
+    of_resource = EventResourceFilter(id=[resource]) if resource else None
+    wanted = EventFilter(event=EventNameFilter(name=[name]), resource=of_resource)
     async with get_client() as client, asyncio.timeout(60):
         while True:
             found = (await client.read_events(wanted, limit=50)).events
@@ -124,6 +125,22 @@ async def test_a_refused_token_is_told_once_with_what_to_do_and_again_when_it_is
     assert receiver.subjects().count(STOPPED) == 1
     assert len(standin.badges()) == 1
     assert [word for word in PERSONAL for message in receiver.messages if word in str(message)] == []
+
+
+async def test_a_run_with_a_limit_names_the_organization_that_was_stopped(
+    world: World, standin: Standin, deployment: UUID
+) -> None:
+    await world.enable(badge_template_id="00000000-0000-4000-8000-00000000dead")
+    await world.award("ada")
+    await run(deployment)  # blocked by its template: its organization is looked at first, and has nothing due
+    await world.put_token("a-token-that-nobody-made", block="second")
+    await world.second_portal(base_url=world.base_url, token_block="second")
+    await world.award("ada", achievement_id="second-achievement")
+
+    await run_reconcile(limit=1)
+
+    name = Alarm.ORGANIZATION_STOPPED.event
+    await events_of(name, count=1, resource=f"laurel.organization.{SECOND_ORGANIZATION}")
 
 
 async def test_refused_badges_beyond_a_share_are_told(

@@ -12,12 +12,15 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.clean_up import clean_up
 from models.ledger.tables import IssuanceAttempt
+from models.parts import RunPart
+from models.run_log import RunFinding, RunOrganization, RunPortal
 from tests.support.light_run import Clock
 from tests.support.running import run_reconcile
 from tests.support.seen import see
 from tests.support.standin import Standin
 from tests.support.world import World
 
+OF_RUNS = (RunOrganization, RunFinding, RunPortal, RunPart)
 TASK_RUNS = 8  # plan, sweep, look again, dispatch; the organization's dispatch and check; two badges
 
 
@@ -64,8 +67,10 @@ async def test_what_is_older_than_it_is_kept_is_removed_and_the_ledger_stays(
         ours = [str(run.id) for run in runs if run.name.startswith(("reconcile", "issue"))]
         (theirs,) = [str(run.id) for run in runs if run.id not in {each.id for each in runs if str(each.id) in ours}]
 
+        await any_world.add(RunPart, flow_run_id="of-an-earlier-version", told="{}", told_at=datetime.now(UTC))
         await until_recorded(client, ours)
         await see(clean_up)
+        assert [len(await any_world.rows(table)) for table in OF_RUNS] == [1, 1, 1, 1]
         assert [await exists(client, each) for each in (*ours, theirs)] == [True] * 3
         assert len(await any_world.rows(IssuanceAttempt)) > 1
 
@@ -76,6 +81,7 @@ async def test_what_is_older_than_it_is_kept_is_removed_and_the_ledger_stays(
 
         assert [await exists(client, each) for each in ours] == [False, False]
         assert await exists(client, theirs)
+    assert [await any_world.rows(table) for table in OF_RUNS] == [[], [], [], []]
     assert seen.message.startswith("3 calls and ")
     assert seen.message.endswith("removed. Calls are kept 30 days, runs 90 days.")
     assert {row.award_id: row.state for row in await any_world.ledger()} == {"award-1": "issued", waits: "pending"}

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.states import Crashed
 
 from models.pace import OrganizationPace
-from models.parts import RunPart
 from models.platform.tables import Achievement, Portal
+from models.run_log import RunOrganization
+from rules.reasons import Reason
 from tests.support.prefect_server import assert_no_errors
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
@@ -64,9 +66,38 @@ async def test_workers_issue_and_the_run_tells_of_all_of_them(
         "portal:northwind",
     ]
     assert len(standin.badges()) == 2
-    assert await any_world.rows(RunPart) == []
+    entries = {row.organization_id: row for row in await any_world.rows(RunOrganization)}
+    assert {row.flow_run_id for row in entries.values()} == {str(run.id) for run in runs}
+    assert {row.started_by for row in entries.values()} == {str(state.state_details.flow_run_id)}
+    assert {key: row.stopped for key, row in entries.items()} == {ORGANIZATION: None, HARBOUR: Reason.TOKEN_REFUSED}
     paces = {row.organization for row in await any_world.rows(OrganizationPace)}
     assert paces == {f"{any_world.base_url} {organization}" for organization in (ORGANIZATION, HARBOUR)}
+
+
+async def test_a_worker_that_is_killed_is_counted_by_what_it_did_before(
+    world: World, standin: Standin, prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.enable()
+    for user in ("ada", "bob"):
+        await world.award(user)
+    standin.fault("hold", method="POST", path="/badges$", body="bob@")
+    world.configure(monkeypatch, DISPATCH="workers", TASK_RUNS_PER_RUN="1")
+    await asyncio.to_thread(deploy, prefect_server, ["issue-organization"])
+    before = {run.id for run in await organization_runs()}
+    with worker(prefect_server, tmp_path / "worker.log"):
+        running = asyncio.create_task(run_reconcile())
+        await asyncio.to_thread(standin.until_held)
+    standin.control("POST", "release", {"drop": True})
+    (part,) = [run for run in await organization_runs() if run.id not in before]
+    async with get_client() as client:  # as the automation does once no heartbeat comes
+        await client.set_flow_run_state(part.id, Crashed(), force=True)
+
+    state = await running
+
+    assert state.message == "1 issued · now 1 waiting. 1 of 1 organizations had trouble, see their runs."
+    (entry,) = await world.rows(RunOrganization)
+    assert (entry.flow_run_id, entry.ended_at) == (str(part.id), None)
+    assert entry.started_by == str(state.state_details.flow_run_id)
 
 
 async def test_without_the_deployment_the_run_says_so_and_nothing_is_lost(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from flows.disable_credly import disable_credly
 from flows.enable_credly import enable_credly
@@ -15,9 +16,10 @@ from flows.resume_credly import resume_credly
 from models.integrations import CredlyIntegration
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import Achievement, Company, UserEmail
-from models.setting_up import put_integration
+from models.settings_history import put_settings
 from rules.choices import EvidenceChoice, EvidenceChoices
 from rules.markup import plain
+from rules.settings_changes import SettingsOf
 from tests.support.factories import a_user, an_achievement, rows_of, the_row_of
 from tests.support.seen import refused, see
 from tests.support.standin import Standin
@@ -318,10 +320,22 @@ async def test_disabling_cancels_what_waits_and_keeps_what_is_issued(world: Worl
     )
 
 
-async def test_two_who_enable_at_the_same_moment_make_one_integration(any_world: World) -> None:
-    values = {"badge_template_id": TEMPLATE, "enabled_at": datetime.now(UTC)}
+async def test_an_operator_who_gives_no_id_changes_nothing(world: World) -> None:
+    await world.enable()
 
-    await asyncio.gather(*(any_world.database.write(put_integration, "forklift", values) for _ in range(8)))
+    assert (await refused(pause_credly, achievement="forklift", operator="x" * 65)).startswith("operator: give an id")
+
+    assert (await the_row_of(world.database, CredlyIntegration)).paused_at is None
+
+
+async def test_two_who_enable_at_the_same_moment_make_one_integration(any_world: World) -> None:
+    moment = datetime.now(UTC)
+    values = {"badge_template_id": TEMPLATE, "enabled_at": moment}
+
+    def put(connection: Connection) -> bool:
+        return put_settings(connection, SettingsOf.INTEGRATION, "forklift", values, now=moment)
+
+    await asyncio.gather(*(any_world.database.write(put) for _ in range(8)))
 
     assert (await the_row_of(any_world.database, CredlyIntegration)).badge_template_id == TEMPLATE
 

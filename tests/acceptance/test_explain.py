@@ -6,7 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from flows.enable_credly import enable_credly
 from flows.explain import explain
+from flows.issue_badge import issue_badge
+from flows.pause_credly import pause_credly
 from models.platform.tables import User
 from rules.markup import plain
 from settings import ROOT
@@ -21,6 +24,10 @@ ECHO = '{"data": {"message": "No, Ada Lovelace", "errors": []}}'
 PERSONAL = ("Ada", "Lovelace", "ada@example.org", "people/ada")
 
 
+def a_day_ago() -> datetime:
+    return datetime.now(UTC) - timedelta(days=1)
+
+
 async def test_a_refused_badge_is_told_from_award_to_advice(any_world: World, standin: Standin) -> None:
     await any_world.enable(user_evidence=True)
     await any_world.award("ada", awarded_at=datetime(2026, 11, 2, 8, 15, 42, tzinfo=UTC))
@@ -32,7 +39,7 @@ async def test_a_refused_badge_is_told_from_award_to_advice(any_world: World, st
     assert (seen.name, seen.title) == ("Needs a person", "explain forklift of ada")
     assert seen.message.startswith("Credly refused this badge; its message is beside this reason. Credly's message: ")
     assert "**What a person can do:** Act on Credly's message, then issue the badge by hand" in seen.page
-    order = ["Credly was enabled", "Awarded", "Issuance 1 was entered", "Sent the badge to Credly", "was put to failed"]
+    order = ["Credly was enabled", "Awarded", "An eligible award", "Sent the badge to Credly", "Refused, or the data"]
     places = [seen.page.index(part) for part in order]
     assert places == sorted(places)
     assert f"refused {plain('(422')}" in seen.page
@@ -47,6 +54,32 @@ async def test_a_refused_badge_is_told_from_award_to_advice(any_world: World, st
     assert f"/runs/flow-run/{row.flow_run_id})" in seen.page
     assert row.flow_run_id != str(run.state_details.flow_run_id)  # it is the organization's run that has the calls
     assert [word for word in PERSONAL if word in seen.page + seen.message] == []
+
+
+async def test_a_later_try_by_hand_and_changed_settings_leave_what_was_before(world: World, standin: Standin) -> None:
+    await see(enable_credly, achievement="forklift", badge_template_id=TEMPLATE, issue_since=a_day_ago())
+    await world.award("ada")
+    standin.fault("answer", method="POST", status=422, content=ECHO)
+    await run_reconcile()
+    by_hand = await see(issue_badge, user="ada", achievement="forklift", reason="By letter", operator=" o-17")
+    paused = await see(pause_credly, achievement="forklift", operator=4711)
+
+    page = (await see(explain, user="ada", achievement="forklift")).page.replace("\\", "")
+
+    order = [
+        f"Achievement forklift was enabled for Credly: badge_template_id {TEMPLATE}; ",
+        "Issuance 1: An eligible award became an issuance (pending, template",
+        "Sent the badge to Credly: refused (422",
+        "Issuance 1: Refused, or the data cannot be sent (issuing → failed): Credly refused this badge",
+        "Issuance 1: Requested by an operator (failed → pending). By operator o-17. Reason given: By letter.",
+        "Sent the badge to Credly: it was issued (201",
+        "Issuance 1: Credly has the badge; its id was recorded (issuing → issued). Badge ",
+        "Achievement forklift was paused. By operator 4711.",
+    ]
+    places = [page.index(part) for part in order]
+    assert places == sorted(places)
+    for seen, at in ((by_hand, order[4]), (paused, order[7])):
+        assert f"/runs/flow-run/{seen.run_id})" in page[page.index(at) :].partition("\n")[0]
 
 
 async def test_a_change_after_sending_is_told_as_such(world: World, standin: Standin) -> None:
@@ -99,7 +132,7 @@ async def test_unknown_ids_are_refused_with_near_ones(world: World) -> None:
 async def test_what_left_the_platform_is_told_from_the_ledger(world: World, counts: bool, said: str) -> None:
     await world.change_connection(deletion_withdraws=counts)
     await world.enable()
-    await world.award("ada", awarded_at=datetime.now(UTC) - timedelta(days=1))
+    await world.award("ada", awarded_at=a_day_ago())
     await run_reconcile()
     await world.forget("forklift")
 

@@ -16,7 +16,9 @@ from flows.connect_portal import connect_portal
 from flows.disable_credly import disable_credly
 from flows.disconnect_portal import disconnect_portal
 from flows.enable_credly import enable_credly
+from flows.erase_user import erase_user
 from flows.explain import explain
+from flows.export_user import export_user
 from flows.issue_badge import issue_badge
 from flows.issue_badges import issue_badges
 from flows.list_integrations import list_integrations
@@ -78,6 +80,8 @@ async def everything(world: World, standin: Standin, list_file: Path) -> list[Se
         await see(issue_badge, **FORM, if_badge_exists="replace", reason="By letter"),
         await see(list_integrations),
         await see(explain, **FORM),
+        await see(export_user, user="u4711", folder=str(list_file.parent)),
+        await see(erase_user, user="u4711", reason="By letter"),
         await see(disable_credly, **one_achievement),
         await see(disconnect_portal, portal="northwind"),
     ]

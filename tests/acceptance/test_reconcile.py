@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from models.ledger.history import IssuanceTransition
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import AchievementAward, User, UserEmail
 from models.tables import table
@@ -225,7 +226,7 @@ async def test_a_badge_that_credly_has_already_is_adopted(world: World, standin:
     await world.enable()
     await world.award("ada")
     await run()
-    for forgotten in (table(IssuanceAttempt), issuances):  # as after a restored backup
+    for forgotten in (table(IssuanceTransition), table(IssuanceAttempt), issuances):  # as after a restored backup
         await world.do(forgotten.delete())
 
     state = await run()

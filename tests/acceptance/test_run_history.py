@@ -19,19 +19,21 @@ from prefect.client.schemas.objects import Artifact, FlowRun
 from sqlalchemy import text
 
 from models.platform.tables import UserEmail
+from models.run_log import RunOrganization
 from rules.markup import plain
 from tests.support.factories import a_portal, a_user, an_achievement
 from tests.support.light_run import Clock
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
-from tests.support.world import World
+from tests.support.world import ORGANIZATION, SECOND_ORGANIZATION, World
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 SLUG = "13846a33"  # of the portal whose id is no artifact key
 SECOND = "7e7e7e7e-0000-4000-8000-000000000002"
 DONE = """
-SELECT portal_id, achievement_id, state, count(*) AS n FROM badge_issuances
-WHERE flow_run_id IS NOT NULL GROUP BY portal_id, achievement_id, state
+SELECT i.portal_id, i.achievement_id, h.to_state AS state, count(DISTINCT i.id) AS n
+FROM issuance_history h JOIN badge_issuances i ON i.id = h.issuance_id
+WHERE h.from_state = 'issuing' GROUP BY i.portal_id, i.achievement_id, h.to_state
 """
 OPEN = """
 SELECT state, reason, count(*) AS n FROM badge_issuances
@@ -229,3 +231,54 @@ async def test_a_tiny_run_shows_no_progress(world: World) -> None:
 
     assert len(await tagged("portal:short")) == 1
     assert await progress_of("short") == []
+
+
+async def test_a_part_that_crashes_is_counted_by_what_it_did_before(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.add_user("eve")
+    for user in ("ada", "bob", "eve"):
+        await world.award(user)
+    await world.do(
+        text(
+            "CREATE TRIGGER defect BEFORE UPDATE ON badge_issuances WHEN NEW.user_id = 'bob' AND NEW.state = 'issued'"
+            " BEGIN SELECT RAISE(ABORT, 'a defect'); END"
+        )
+    )
+
+    state = await run_reconcile()
+
+    assert state.is_failed()
+    told = "2 issued · now 1 waiting"
+    assert state.message == f"{told}. 1 of 1 organizations had trouble, see their runs."
+    artifacts = await artifacts_of(state)
+    assert str(artifacts["reconcile"].data).replace("\\", "").count(told) == 2  # in all, and by organization
+    assert json.loads(str(artifacts["reconcile-table"].data))[0]["issued"] == 2
+    assert json.loads(str(artifacts["issued-northwind"].data))[0]["issued"] == 2
+    assert json.loads(str(artifacts["health"].data))[0]["issued"] == 2
+    assert len(standin.badges()) == 3  # bob's was made; the next run looks it up
+    (entry,) = await world.rows(RunOrganization)
+    assert (entry.organization_id, entry.started_by) == (ORGANIZATION, str(run_id_of(state)))
+    assert (entry.flow_run_id == entry.started_by, entry.stopped, entry.ended_at is None) == (False, None, False)
+
+
+async def test_a_limit_leaves_each_count_with_its_organization(world: World, standin: Standin) -> None:
+    await world.enable(badge_template_id="00000000-0000-4000-8000-00000000dead")
+    await world.award("ada")
+    await run_reconcile()  # what is blocked by its template is looked at in every run, and has nothing due
+    standin.seed(
+        organizations=[{"id": SECOND_ORGANIZATION}],
+        tokens=[{"token": "invented-token-of-second", "organization_id": SECOND_ORGANIZATION}],
+        templates=[{"id": SECOND, "organization_id": SECOND_ORGANIZATION, "state": "active"}],
+    )
+    await world.put_token("invented-token-of-second", block="second")
+    await world.second_portal(base_url=world.base_url, token_block="second")
+    await world.change_template("second-achievement", SECOND)
+    await world.award("ada", achievement_id="second-achievement")
+
+    state = await run_reconcile(limit=1)
+
+    page = str((await artifacts_of(state))["reconcile"].data)
+    assert state.message == "1 issued · now 1 blocked"
+    _, _, by_organization = page.partition("## By organization")
+    assert f"| `{SECOND_ORGANIZATION}` | 1 issued |" in by_organization
+    assert ORGANIZATION not in by_organization

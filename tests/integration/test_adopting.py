@@ -16,8 +16,9 @@ from models.facts import facts_of
 from models.integrations import CredlyConnection
 from models.ledger.claiming import due_issuances
 from models.migrate import create_platform_tables, migrate
-from models.setting_up import put_integration
+from models.settings_history import put_settings
 from rules.badge_request import Prepared, prepare_request
+from rules.settings_changes import SettingsOf
 from settings import ROOT
 from tests.support.databases import empty_postgresql_database, sqlite_database
 from tests.support.factories import a_connection, a_portal, an_award, rows_of
@@ -88,7 +89,7 @@ async def test_badges_are_planned_and_made_from_views(platform: Database, laurel
     await migrate(laurel)
     await a_connection(laurel, portal=str(SITE), missing_name="-")
     values = {"badge_template_id": "t", "company_evidence": True, "enabled_at": NOW - timedelta(days=1)}
-    await laurel.write(put_integration, str(COURSE), values)
+    await laurel.write(put_settings, SettingsOf.INTEGRATION, str(COURSE), values, now=NOW)
 
     await planned(laurel, now=NOW)
 
@@ -155,14 +156,16 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
         (
             "ALTER ROLE laurel SET search_path = public, laurel_in",
             "Laurel's own tables",
-            "badge_issuances, credly_calls, credly_connections, credly_integrations, issuance_attempts, "
-            "organization_pace, planning_progress, run_parts, laurel_attempts, laurel_issuances, laurel_runs are "
-            "missing. Looked for in the schemas public, laurel_in",
+            "badge_issuances, credly_calls, credly_connections, credly_integrations, credly_organizations, "
+            "erased_badges, erased_users, issuance_attempts, issuance_history, operator_runs, organization_pace, "
+            "planning_progress, run_findings, run_organizations, run_parts, run_portals, settings_history, "
+            "laurel_attempts, laurel_history, laurel_issuances, laurel_runs, laurel_settings_history are missing. "
+            "Looked for in the schemas public, laurel_in",
         ),
         (
             "UPDATE laurel.laurel_alembic_version SET version_num = '0002_the_log_tables_as_views'",
             "Laurel's own tables",
-            "They are of revision 0002_the_log_tables_as_views, and this Laurel needs 0006",
+            "They are of revision 0002_the_log_tables_as_views, and this Laurel needs 0007",
         ),
         ("DROP VIEW laurel.laurel_runs", "Laurel's own tables", "laurel_runs are missing"),
         (

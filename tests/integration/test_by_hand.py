@@ -13,7 +13,7 @@ from models.by_hand import Request
 from models.database import Database
 from models.ledger import claiming
 from models.ledger.tables import BadgeIssuance
-from rules.ledger.eligibility import Award, Issuance
+from rules.ledger.eligibility import Award, Issuance, Pair
 from rules.ledger.manual import award_for
 from rules.reasons import Reason
 from rules.states import IssuanceState, Origin
@@ -34,7 +34,9 @@ REPLACING = replace(ASKED, replace=True)
 
 
 async def entered(database: Database, request: Request = ASKED) -> BadgeIssuance:
-    return await by_hand.enter(database, request, now=NOW)
+    row = await by_hand.enter(database, request, now=NOW)
+    assert row is not None
+    return row
 
 
 async def found(database: Database, request: Request = ASKED) -> BadgeIssuance | None:
@@ -217,14 +219,27 @@ async def test_a_badge_of_an_earlier_template_stands(ready: Database, state: Iss
 
 
 @pytest.mark.parametrize("state", [PENDING, BLOCKED, FAILED, CANCELLED])
-async def test_what_never_became_a_badge_of_an_earlier_template_does_not_stand(
+async def test_what_never_became_a_badge_of_an_earlier_template_is_issued_with_this(
     ready: Database, state: IssuanceState
 ) -> None:
-    await an_issuance(ready, badge_template_id=EARLIER, state=state)
+    issuance = await an_issuance(ready, badge_template_id=EARLIER, state=state)
 
-    assert await found(ready) is None
-    assert (await entered(ready)).badge_template_id == TEMPLATE
-    assert [row.state for row in await ledger(ready)] == [state, PENDING]
+    await entered(ready)
+
+    row = await the_issuance(ready)
+    assert (row.id, row.badge_template_id, row.state) == (issuance, TEMPLATE, PENDING)
+
+
+@pytest.mark.parametrize("state", [PENDING, BLOCKED, FAILED, CANCELLED])
+async def test_what_has_a_call_outstanding_is_settled_with_the_template_of_that_call(
+    ready: Database, state: IssuanceState
+) -> None:
+    await an_issuance(ready, badge_template_id=EARLIER, state=state, unclear_at=NOW, sent_to=1)
+
+    await entered(ready)
+
+    row = await the_issuance(ready)
+    assert (row.badge_template_id, row.state, row.sent_to) == (EARLIER, PENDING, 1)
 
 
 async def test_a_badge_of_an_earlier_template_is_replaced_by_one_of_this(ready: Database) -> None:
@@ -247,36 +262,44 @@ async def test_a_badge_that_is_to_be_replaced_already_is_not_joined_by_a_second_
 
 
 async def test_a_badge_of_an_earlier_template_stands_beside_a_row_that_never_became_one(ready: Database) -> None:
-    """As where the template was changed, and changed back."""
+    """As where the template was changed, and changed back, before a pair had one row."""
     await an_issuance(ready, state=CANCELLED)
-    issued = await an_issuance(ready, badge_template_id=EARLIER, state=ISSUED)
+    issued = await an_issuance(ready, badge_template_id=EARLIER, state=ISSUED, former=True)
     before = await ledger(ready)
 
     assert (await entered(ready)).id == issued
     assert await ledger(ready) == before
 
 
-async def test_replacing_it_then_exchanges_the_templates_of_the_two(ready: Database) -> None:
-    cancelled = await an_issuance(ready, state=CANCELLED)
-    issued = await an_issuance(ready, badge_template_id=EARLIER, state=ISSUED, credly_badge_id="badge-1")
-
-    row = await entered(ready, REPLACING)
-
-    assert (row.id, row.state, row.replaces_badge_id) == (issued, PENDING, "badge-1")
-    assert {row.id: row.badge_template_id for row in await ledger(ready)} == {cancelled: EARLIER, issued: TEMPLATE}
-
-
 async def test_of_two_who_replace_it_at_the_same_moment_one_does(ready: Database) -> None:
     cancelled = await an_issuance(ready, state=CANCELLED)
-    issued = await an_issuance(ready, badge_template_id=EARLIER, state=ISSUED, credly_badge_id="badge-1")
+    issued = await an_issuance(ready, badge_template_id=EARLIER, state=ISSUED, credly_badge_id="badge-1", former=True)
 
-    async with holding(ready, lambda connection: by_hand._enter(connection, REPLACING, [], (), now=NOW)):
+    async with holding(ready, lambda connection: by_hand._enter(connection, REPLACING, Pair(), now=NOW)):
         other = asyncio.ensure_future(entered(ready, replace(REPLACING, requested_by="another")))
         await asyncio.wait_for(until_somebody_waits(ready), timeout=60)
 
     assert ((await other).id, (await other).replaces_badge_id) == (issued, "badge-1")
     rows = {row.id: (row.badge_template_id, row.state) for row in await ledger(ready)}
-    assert rows == {cancelled: (EARLIER, CANCELLED), issued: (TEMPLATE, PENDING)}
+    assert rows == {cancelled: (f"former-{cancelled}", CANCELLED), issued: (TEMPLATE, PENDING)}
+
+
+async def test_a_badge_follows_its_award_to_the_user_who_has_it_now(ready: Database) -> None:
+    issuance = await an_issuance(ready, user="the-former", state=ISSUED, award_id="award-1", awarded_at=AWARDED)
+    await an_award(ready, "award-1")
+
+    row = await entered(ready)
+
+    assert (row.id, row.user_id, row.state) == (issuance, USER, ISSUED)
+
+
+async def test_an_award_whose_badge_may_be_another_user_s_waits_until_that_is_known(ready: Database) -> None:
+    await an_issuance(ready, user="the-former", award_id="award-1", awarded_at=AWARDED, unclear_at=NOW, sent_to=1)
+    await an_award(ready, "award-1")
+    before = await ledger(ready)
+
+    assert await by_hand.enter(ready, ASKED, now=NOW) is None
+    assert await ledger(ready) == before
 
 
 # The award that stands

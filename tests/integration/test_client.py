@@ -99,6 +99,21 @@ async def test_replacing_and_revoking_say_what_and_why() -> None:
     assert json.loads(quiet.body) == {"reason": "Wrong person", "suppress_revoke_notification_email": True}
 
 
+async def test_deleting_a_badge_is_answered_with_nothing() -> None:
+    async with (
+        scripted_server(answer(204, b""), answer(404, envelope({"message": "gone"}))) as server,
+        a_client(server.base_url) as client,
+    ):
+        await client.delete_badge("badge-2")
+        again = await error_of(client.delete_badge("badge-2"))
+
+    assert [(sent.method, sent.path) for sent in server.requests] == [
+        ("DELETE", "/v1/organizations/org-1/badges/badge-2")
+    ] * 2
+    assert isinstance(again, NotFound)
+    assert again.in_credly_form
+
+
 async def test_words_beside_the_status_that_are_no_text_hinder_nothing() -> None:
     reply = answer(201, envelope(BADGE_ROW)).replace(b" Status\r\n", b" \xff\xfe\r\n", 1)
     async with scripted_server(reply) as server, a_client(server.base_url) as client:

@@ -38,6 +38,14 @@ async def test_what_is_written_stays(database: Database) -> None:
     assert (await the_row_of(database, Portal)).id == "northwind"
 
 
+async def test_sqlite_is_told_which_index_to_take(database: Database) -> None:
+    hinted = select(users.c.id).with_hint(users, "INDEXED BY ix_users", "sqlite")
+
+    statement = str(hinted.compile(database.engine))
+
+    assert ("FROM users INDEXED BY ix_users" in statement) == (database.engine.dialect.name == "sqlite")
+
+
 async def test_an_error_takes_everything_back(database: Database) -> None:
     async def write_and_fail(connection: Connection) -> None:
         await a_portal(connection, "northwind")

@@ -130,6 +130,8 @@ async def test_everything_that_is_known_of_an_award_comes_with_its_issuance(read
         first_name="Ada",
         last_name="Muster",
         email="ada@example.org",
+        connected_to=("https://credly.example.org/v1", "organization-1"),
+        present_template_id=TEMPLATE,
         sources={
             EvidenceKind.USER: EvidenceSource(name="Ada Muster", link="https://example.org/people/ada"),
             EvidenceKind.COMPANY: EvidenceSource(name="Acme", link="https://acme.example.org"),
@@ -285,17 +287,22 @@ async def test_a_withdrawn_award_is_known_to_be_withdrawn(ready: Database) -> No
     assert (await the_facts(ready, await planned(ready))).award_withdrawn is True
 
 
-@pytest.mark.parametrize("template", ["another-template", None])
-async def test_an_integration_that_is_gone_or_has_another_template_is_not_there(
-    ready: Database, template: str | None
-) -> None:
+async def test_an_integration_that_has_another_template_by_now_is_known_to(ready: Database) -> None:
     await an_award(ready, "award-1")
-    if template is None:
-        await remove(ready, CredlyIntegration)
-    else:
-        await change(ready, CredlyIntegration, 1, badge_template_id=template)
+    await change(ready, CredlyIntegration, 1, badge_template_id="another-template")
 
     facts = await the_facts(ready, await planned(ready))
+
+    assert (facts.badge_template_id, facts.present_template_id) == (TEMPLATE, "another-template")
+
+
+@pytest.mark.parametrize("former", [True, False])
+async def test_an_integration_that_is_gone_is_not_there_nor_any_for_a_former_row(ready: Database, former: bool) -> None:
+    await an_award(ready, "award-1")
+    if not former:
+        await remove(ready, CredlyIntegration)
+
+    facts = await the_facts(ready, await planned(ready, former=former))
 
     assert (facts.integration_exists, facts.options) == (False, BadgeOptions())
 

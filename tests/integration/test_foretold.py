@@ -66,7 +66,7 @@ async def a_pair(database: Database, chance: random.Random, user: str, achieveme
             awarded_at=moment,
             withdrawn_at=chance.choice(WITHDRAWN),
         )
-    for template in chance.choice([(), (), (TEMPLATE,), (TEMPLATE,), (OTHER,), (TEMPLATE, OTHER)]):
+    for place, template in enumerate(chance.choice([(), (), (TEMPLATE,), (TEMPLATE,), (OTHER,), (TEMPLATE, OTHER)])):
         state = chance.choice(list(IssuanceState))
         award, moment = chance.choice([*awards, ("gone", NOW - timedelta(hours=3))])
         can_replace = state not in (IssuanceState.ISSUED, IssuanceState.ISSUING)
@@ -83,6 +83,8 @@ async def a_pair(database: Database, chance: random.Random, user: str, achieveme
             award_id=award,
             awarded_at=moment,
             replaces_badge_id=replaces,
+            former=place > 0,
+            sent_to=1 if can_replace and chance.random() < 0.2 else None,
         )
 
 

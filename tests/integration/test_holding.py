@@ -21,7 +21,7 @@ async def test_who_has_held_an_integration_lets_it_go(ready: Database) -> None:
     before, moved, held = await ready.write(setting_up.enable, ACHIEVEMENT, reaching(1), now=NOW)
     assert (before is not None, moved, held, await held_at(ready)) == (True, 0, True, NOW)
 
-    await ready.write(setting_up.release_own_hold, ACHIEVEMENT, reaching(1), held_at=NOW)
+    await ready.write(setting_up.release_own_hold, ACHIEVEMENT, reaching(1), held_at=NOW, now=NOW + HOUR)
 
     assert await held_at(ready) is None
 
@@ -30,7 +30,7 @@ async def test_who_has_changed_the_settings_meanwhile_keeps_them_held(ready: Dat
     await ready.write(setting_up.enable, ACHIEVEMENT, reaching(1), now=NOW)
     *_, held = await ready.write(setting_up.enable, ACHIEVEMENT, reaching(30), now=NOW + HOUR)
 
-    await ready.write(setting_up.release_own_hold, ACHIEVEMENT, reaching(1), held_at=NOW)
+    await ready.write(setting_up.release_own_hold, ACHIEVEMENT, reaching(1), held_at=NOW, now=NOW + HOUR)
 
     assert (held, await held_at(ready)) == (False, NOW)
 

@@ -69,14 +69,16 @@ async def test_a_portal_has_one_connection_at_most(database: Database) -> None:
         await a_connection(database, organization_id="another-organization")
 
 
-async def test_a_badge_is_owed_once_for_an_achievement_a_user_and_a_template(database: Database) -> None:
+async def test_a_user_has_one_row_for_an_achievement_beside_those_of_earlier_templates(database: Database) -> None:
     await an_issuance(database, user="ada")
     await an_issuance(database, user="bob")
     await an_issuance(database, user="ada", achievement="another")
-    await an_issuance(database, user="ada", badge_template_id="another")
+    await an_issuance(database, user="ada", badge_template_id="earlier", former=True)
 
+    with refused_by("ix_badge_issuances_pair|badge_issuances.achievement_id, badge_issuances.user_id"):
+        await an_issuance(database, user="ada", badge_template_id="another", state=IssuanceState.CANCELLED)
     with refused_by(f"{UNIQUE_ISSUANCE}|badge_issuances.achievement_id, badge_issuances.user_id"):
-        await an_issuance(database, user="ada", state=IssuanceState.CANCELLED)
+        await an_issuance(database, user="ada", badge_template_id="earlier", former=True)
 
 
 async def test_a_credly_badge_stands_in_the_ledger_once(database: Database) -> None:

@@ -1,40 +1,35 @@
-from collections.abc import Sequence
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Boolean, Connection, Integer, String, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 import models
 from models.base import laurel_metadata
+from models.columns import UtcDateTime
 from models.database import Database
-from models.migrate import ROOT, create_platform_tables, migrate
+from models.migrate import create_platform_tables, migrate
 from models.platform.tables import platform_metadata
+from models.settings_history import SettingsChange
+from models.tables import table
 from models.views import view_statements, views_metadata
-from tests.support.factories import an_issuance
+from reports.dictionary import HISTORY, KEY, MOMENT, SETTINGS_HISTORY, TEXT, WHOLE, YES_NO, Field
+from tests.support.migrating import alembic_config, go_to, insert_issuance, rows_of
 
 VERSIONS = "laurel_alembic_version"
 OURS = set(laurel_metadata.tables)
-
-
-def alembic_config(connection: Connection | None = None) -> Config:
-    config = Config(str(ROOT / "alembic.ini"))
-    config.attributes["connection"] = connection
-    return config
+SETTINGS = table(SettingsChange)
 
 
 async def tables_of(database: Database) -> set[str]:
     return set(await database.read(lambda sync: inspect(sync).get_table_names()))
-
-
-async def rows_of(database: Database, query: str) -> Sequence[Any]:
-    return await database.read(lambda connection: connection.execute(text(query)).all())
 
 
 async def views_of(database: Database) -> dict[str, str]:
@@ -68,7 +63,7 @@ def described_constraints(connection: Connection) -> dict[str, Any]:
             sorted(str(check["name"]) for check in found.get_check_constraints(name)),
             sorted((key["referred_table"], *key["constrained_columns"]) for key in found.get_foreign_keys(name)),
         )
-        for name in sorted(OURS)
+        for name in sorted(OURS.intersection(found.get_table_names()))
     }
 
 
@@ -112,6 +107,21 @@ async def test_the_views_have_the_columns_that_python_reads(empty_database: Data
     assert made == read
 
 
+@pytest.mark.parametrize(
+    ("view", "fields"), [("laurel_history", HISTORY), ("laurel_settings_history", SETTINGS_HISTORY)]
+)
+def test_the_dictionary_has_the_columns_of_the_histories(view: str, fields: tuple[Field, ...]) -> None:
+    stored = {WHOLE: Integer, YES_NO: Boolean, MOMENT: UtcDateTime, TEXT: String, KEY: String}
+    columns = views_metadata.tables[view].columns
+
+    assert [field.name for field in fields] == [column.name for column in columns]
+    assert [
+        field.name
+        for field, column in zip(fields, columns, strict=True)
+        if not isinstance(column.type, stored[field.dtype])
+    ] == []
+
+
 async def test_migrating_twice_changes_nothing(empty_database: Database) -> None:
     await migrate(empty_database)
     await migrate(empty_database)
@@ -137,22 +147,9 @@ async def test_going_back_and_forth_ends_where_it_began(empty_database: Database
     assert await differences(empty_database) == []
 
 
-async def go_to(database: Database, revision: str, *, back: bool = False) -> None:
-    go = command.downgrade if back else command.upgrade
-    await database.write(lambda sync: go(alembic_config(sync), revision))
-
-
 async def test_issuances_under_way_are_kept_and_may_have_the_new_reason(empty_database: Database) -> None:
     async def insert(user: str, state: str, reason: str = "", claim: str = "") -> None:
-        moment = "'2026-11-02 08:00:00'"
-        columns = "achievement_id, user_id, badge_template_id, portal_id, origin, state, reason, claim, lease_until, "
-        columns += "not_before, looked_again_at, planned_at, updated_at, attempts, adopted, "
-        columns += "evidence_sent, evidence_left_out"
-        quoted = [f"'{value}'" if value else "NULL" for value in (reason, claim)]
-        values = f"'a', '{user}', 't', 'p', 'award', '{state}', {', '.join(quoted)}, {moment if claim else 'NULL'}, "
-        values += f"{moment}, {moment}, {moment}, {moment}, 0, false, '', ''"
-        statement = f"INSERT INTO badge_issuances ({columns}) VALUES ({values})"
-        await empty_database.write(Connection.execute, text(statement))
+        await insert_issuance(empty_database, user=user, state=state, reason=reason, claim=claim)
 
     async def reasons() -> list[Any]:
         query = "SELECT state, reason, claim FROM badge_issuances ORDER BY id"
@@ -200,17 +197,47 @@ async def test_moments_that_python_has_not_become_the_last_one_it_has(empty_data
     if empty_database.engine.dialect.name != "postgresql":
         pytest.skip("SQLite has no such moments.")
     await go_to(empty_database, "0005")
-    await an_issuance(empty_database)
-    await empty_database.write(
-        lambda connection: connection.execute(
-            text("UPDATE badge_issuances SET awarded_at = '-infinity', not_before = 'infinity'")
-        )
-    )
+    await insert_issuance(empty_database, awarded_at="-infinity", not_before="infinity")
 
     await go_to(empty_database, "0006")
 
     ((awarded_at, not_before),) = await rows_of(empty_database, "SELECT awarded_at, not_before FROM badge_issuances")
     assert (awarded_at.year, not_before.year) == (1, 9999)
+
+
+async def test_the_histories_begin_with_what_is_known(empty_database: Database) -> None:
+    await go_to(empty_database, "0006")
+    for statement in (
+        "INSERT INTO credly_connections (portal_id, organization_id, token_block, base_url, calls_per_second,"
+        " missing_name, connected_at) VALUES ('p', 'o', 'b', 'https://credly.example.org', 3, '', '2026-11-02')",
+        "INSERT INTO credly_integrations (achievement_id, badge_template_id, enabled_at, suppress_notification, locale,"
+        " expiry, user_evidence, user_evidence_name, user_evidence_description, company_evidence,"
+        " company_evidence_name, company_evidence_description, project_evidence, project_evidence_name,"
+        " project_evidence_description, portal_evidence, portal_evidence_name, portal_evidence_description)"
+        " VALUES ('a', 't', '2026-11-02 09:00:00', true, '', 'never', true, '', '', false, '', '', false, '', '',"
+        " false, '', '')",
+    ):
+        await empty_database.write(Connection.execute, text(statement))
+    await insert_issuance(empty_database, user="ada", award_id="award-1")
+    await insert_issuance(empty_database, user="bob", origin="by_hand")
+    await insert_issuance(empty_database, user="cyd", origin="by_hand", award_id="award-2")
+
+    await go_to(empty_database, "0007")
+
+    entries = await rows_of(empty_database, "SELECT user_id, transition, reconstructed FROM laurel_history ORDER BY 1")
+    assert [(row.user_id, row.transition, bool(row.reconstructed)) for row in entries] == [
+        ("ada", "enqueue", True),
+        ("bob", "request", True),
+        ("cyd", "unknown", True),
+    ]
+    connected, enabled = await empty_database.read(lambda sync: sync.execute(select(SETTINGS).order_by("id")).all())
+    assert (connected.action, connected.subject_id, connected.reconstructed) == ("connected", "p", True)
+    assert (enabled.action, enabled.subject_id, enabled.at) == ("enabled", "a", datetime(2026, 11, 2, 9, tzinfo=UTC))
+    assert json.loads(connected.changes)["token_block"] == [None, "b"]
+    assert "connected_at" not in connected.changes
+    settings = json.loads(enabled.changes)
+    assert settings["enabled_at"] == [None, "2026-11-02T09:00:00+00:00"]
+    assert (settings["user_evidence"], settings["company_evidence"]) == ([None, True], [None, False])
 
 
 async def test_the_platforms_tables_are_not_touched(empty_database: Database) -> None:
@@ -243,6 +270,10 @@ def test_each_migration_is_in_a_file_that_begins_with_its_number() -> None:
 
 def test_importing_the_models_package_fills_the_metadata_that_alembic_sees() -> None:
     assert models.__name__ == "models"
-    ledger = {"badge_issuances", "issuance_attempts", "organization_pace", "planning_progress", "run_parts"}
-    assert ledger | {"credly_calls"} | {"credly_connections", "credly_integrations"} == OURS
+    ledger = {"badge_issuances", "issuance_attempts", "organization_pace", "planning_progress"}
+    runs = {"run_organizations", "run_findings", "run_portals", "run_parts"}
+    history = {"issuance_history", "settings_history", "operator_runs"}
+    erased = {"erased_users", "erased_badges"}
+    credly = {"credly_calls", "credly_connections", "credly_integrations", "credly_organizations"}
+    assert ledger | runs | history | erased | credly == OURS
     assert OURS.isdisjoint(platform_metadata.tables)

@@ -38,6 +38,8 @@ from tests.support.plans import (
     the_issuance,
 )
 
+REASONS = {BLOCKED: Reason.TOKEN_REFUSED, FAILED: Reason.ATTEMPTS_USED_UP}
+
 # Integrations that go away and come back
 
 
@@ -65,17 +67,34 @@ async def test_what_does_not_wait_stays_when_its_integration_goes(ready: Databas
     assert await ledger(ready) == before
 
 
-async def test_a_changed_template_cancels_what_waits_for_the_old_one_and_owes_the_new_one(ready: Database) -> None:
+@pytest.mark.parametrize("state", [PENDING, BLOCKED, FAILED])
+async def test_what_was_not_sent_yet_has_the_new_template(ready: Database, state: IssuanceState) -> None:
     await an_award(ready)
-    await planned(ready)
+    issuance = await an_issuance(ready, state=state, reason=REASONS.get(state))
     await change(ready, CredlyIntegration, 1, badge_template_id="template-2")
 
     counts = await planned(ready)
 
-    old, new = await ledger(ready)
-    assert counts == PlanCounts(cancelled=1, entered=1)
-    assert (old.badge_template_id, old.state) == (TEMPLATE, CANCELLED)
-    assert (new.badge_template_id, new.state) == ("template-2", PENDING)
+    row = await the_issuance(ready)
+    assert counts == NOTHING
+    assert (row.id, row.badge_template_id, row.state) == (issuance, "template-2", state)
+
+
+@pytest.mark.parametrize("disabled", [True, False])
+@pytest.mark.parametrize("state", [PENDING, BLOCKED, FAILED])
+async def test_what_has_a_call_outstanding_keeps_its_template_and_waits(
+    ready: Database, state: IssuanceState, disabled: bool
+) -> None:
+    await an_award(ready, withdrawn_at=NOW)
+    await an_issuance(ready, state=state, reason=REASONS.get(state), unclear_at=NOW, sent_to=1)
+    if disabled:
+        await remove(ready, CredlyIntegration)
+    else:
+        await change(ready, CredlyIntegration, 1, badge_template_id="template-2")
+    before = await ledger(ready)
+
+    assert await planned(ready) == NOTHING
+    assert await ledger(ready) == before
 
 
 @pytest.mark.parametrize("state", [ISSUED, ISSUING, FAILED])
@@ -91,7 +110,7 @@ async def test_nobody_gets_a_second_badge_because_the_template_changed(ready: Da
 async def test_nobody_gets_a_second_badge_because_the_template_changed_and_changed_back(ready: Database) -> None:
     await an_award(ready)
     await an_issuance(ready, state=CANCELLED, badge_template_id=TEMPLATE)
-    await an_issuance(ready, state=ISSUED, badge_template_id="template-2")
+    await an_issuance(ready, state=ISSUED, badge_template_id="template-2", former=True)
 
     assert await planned(ready) == NOTHING
     assert [row.state for row in await ledger(ready)] == [CANCELLED, ISSUED]
@@ -126,17 +145,16 @@ async def test_enabled_again_with_a_moment_in_the_past_it_covers_what_was_cancel
     assert await planned(ready) == PlanCounts(taken_up_again=1)
 
 
-async def test_what_was_cancelled_for_another_template_stays_cancelled(ready: Database) -> None:
+async def test_what_was_cancelled_for_another_template_is_revived_with_the_present_one(ready: Database) -> None:
     await an_award(ready)
     await an_issuance(ready, state=CANCELLED, badge_template_id="template-0")
+    await an_issuance(ready, state=CANCELLED, former=True)  # of the present template, from before a pair had one row
 
     counts = await planned(ready)
 
-    assert counts == PlanCounts(entered=1)
-    assert [(row.badge_template_id, row.state) for row in await ledger(ready)] == [
-        ("template-0", CANCELLED),
-        (TEMPLATE, PENDING),
-    ]
+    rows = [(row.badge_template_id, row.state) for row in await ledger(ready)]
+    assert counts == PlanCounts(taken_up_again=1)
+    assert rows == [(TEMPLATE, PENDING), ("former-2", CANCELLED)]
 
 
 async def test_what_was_cancelled_by_hand_without_an_award_stays_cancelled(ready: Database) -> None:

@@ -21,7 +21,7 @@ from tests.support.plans import DAY, FAILED, HOUR, PENDING, ledger
 
 issuances = table(BadgeIssuance)
 EVERY = Selection()
-CHANGED = {"state", "reason", "credly_message", "attempts", "not_before", "updated_at"}
+CHANGED = {"transition", "moves", "state", "reason", "credly_message", "attempts", "not_before", "updated_at"}
 
 
 async def retried(
@@ -61,6 +61,8 @@ async def test_it_is_due_now_and_everything_else_stays_as_it_was(ready: Database
         "attempts": 0,
         "not_before": NOW,
         "updated_at": NOW,
+        "transition": "retry",
+        "moves": before["moves"] + 1,
     }
 
 
@@ -109,14 +111,20 @@ async def test_each_part_of_a_selection_narrows_it(ready: Database, selection: S
     assert {row.user_id for row in await ledger(ready) if row.state is PENDING} == set(users.split())
 
 
+async def test_what_was_sent_with_an_earlier_template_is_due_as_well_and_settled_with_that(ready: Database) -> None:
+    await an_issuance(ready, badge_template_id="template-0", state=FAILED, unclear_at=NOW, sent_to=1)
+
+    assert len(await retried(ready)) == 1
+    (row,) = await ledger(ready)
+    assert (row.state, row.badge_template_id, row.sent_to) == (PENDING, "template-0", 1)
+
+
 async def test_without_an_integration_or_a_connection_it_stays_failed(ready: Database) -> None:
-    """An integration with another template is none for it: planning would cancel it, though Credly may have it."""
     await an_issuance(ready, achievement="crane", state=FAILED)
-    await an_issuance(ready, badge_template_id="template-0", state=FAILED, unclear_at=NOW)
     await an_issuance(ready, portal="second", state=FAILED)
     before = await ledger(ready)
 
-    assert await matching(ready) == Matching(without_integration=2, unconnected=1)
+    assert await matching(ready) == Matching(without_integration=1, unconnected=1)
     assert await retried(ready) == []
     assert await ledger(ready) == before
 
@@ -168,7 +176,9 @@ async def test_what_fails_again_is_the_last_one_then(ready: Database) -> None:
     """So that forms with a cap go through everything, whatever fails again."""
     ids = await failed_at(ready, AWARDED, AWARDED + HOUR)
     await retried(ready, limit=1)
-    again = {"state": FAILED, "reason": Reason.REFUSED_BY_CREDLY}
-    await change(ready, BadgeIssuance, ids[0], **again)
+    held: dict[str, Any] = {"state": IssuanceState.ISSUING, "claim": "run-1", "lease_until": NOW}
+    again = {"state": FAILED, "reason": Reason.REFUSED_BY_CREDLY, "claim": None, "lease_until": None}
+    for changes in (held, again):
+        await change(ready, BadgeIssuance, ids[0], **changes)
 
     assert [row.id for row in await retried(ready, limit=1, now=NOW + HOUR)] == [ids[1]]

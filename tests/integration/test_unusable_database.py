@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from models.database import Database, NotUsable, TableMissing, open_at
+from models.migrate import migrate
 from settings import ROOT, settings
 from tasks.runtime.run import run_context
 
@@ -114,6 +115,7 @@ async def test_a_right_that_is_missing_is_named(postgresql: str) -> None:
 async def test_a_table_that_is_missing_is_named_with_what_to_do(
     empty_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await migrate(empty_database)
     monkeypatch.setenv("LAUREL_DATABASE_URL", empty_database.engine.url.render_as_string(hide_password=False))
 
     async def read(what: str) -> None:

@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger.history import IssuanceTransition
 from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 from models.tables import table
@@ -162,7 +163,9 @@ async def change(where: Where, model: type[SQLModel], key: str | int, **values: 
 
 
 async def remove(where: Where, model: type[SQLModel]) -> None:
-    """Delete every row of a table."""
+    """Delete every row of a table, and what belongs to it."""
+    if model is BadgeIssuance:
+        await do(where, delete(table(IssuanceTransition)))
     await do(where, delete(table(model)))
 
 

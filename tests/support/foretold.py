@@ -25,6 +25,8 @@ AFTERWARDS: dict[str, tuple[IssuanceState | None, ...]] = {
     Cause.FUTURE: (PENDING,),
     Cause.WAITS: (PENDING,),
     Cause.DUE: (PENDING,),
+    Cause.OUTSTANDING: (PENDING,),
+    Cause.AWARD_MOVED: _NO_ROW,
     Cause.BLOCKED: (BLOCKED,),
     Cause.FAILED: (FAILED,),
     Cause.CORRECTED: (FAILED,),
@@ -56,13 +58,13 @@ class Foretold:
         mine = [row for row in rows if (row.user_id, row.achievement_id) == (self.user_id, self.achievement_id)]
         by_id = {row.id: row for row in mine}
         for each in self.decisions:
-            if each.row is not None:
+            if each.row is not None and each.action is not Action.RETRY:  # that one is another user's
                 _compare(each, by_id.pop(each.row.issuance_id))
         entered = [each for each in self.decisions if each.action is Action.ENQUEUE]
         assert len(by_id) == len(entered), (self, by_id)
         for each, row in zip(entered, by_id.values(), strict=True):
             _compare(each, row)
-        new_row = self.row_id is None or (entered and self.cause == Cause.TAKEN_UP)
+        new_row = self.row_id is None
         told = next(iter(by_id.values()), None) if new_row else next(row for row in mine if row.id == self.row_id)
         assert (told.state if told else None) in AFTERWARDS[self.cause], (self, told)
 

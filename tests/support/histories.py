@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from rules.history import Call, LedgerRow
+from rules.history import Call, LedgerRow, TransitionEntry
+from rules.ledger.transitions import Transition
 from rules.states import IssuanceState, Origin
 from tests.support.facts import AWARDED, NOW
 
@@ -33,3 +34,15 @@ def call(**changes: Any) -> Call:
         "duration": timedelta(milliseconds=120),
     }
     return Call(**values | changes)
+
+
+def entry(transition: Transition, to_state: str, from_state: str = "", **changes: Any) -> TransitionEntry:
+    """A transition of a row with the template `t-1`."""
+    values: dict[str, Any] = {
+        "at": NOW,
+        "transition": transition,
+        "from_state": IssuanceState(from_state) if from_state else None,
+        "to_state": IssuanceState(to_state),
+        "badge_template_id": "t-1",
+    }
+    return TransitionEntry(**values | changes)

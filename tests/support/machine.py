@@ -16,17 +16,19 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from prefect.blocks.system import Secret
+from sqlalchemy import delete
 
 from models.database import Database
 from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import AchievementAward, User, UserEmail
+from models.tables import table
 from rules.choices import EarnedAgain as Again
-from rules.choices import EvidenceChoices, IfBadgeExists, Locale, Mistake
+from rules.choices import Environment, EvidenceChoices, IfBadgeExists, Locale, Mistake
 from rules.facts import Expiry
 from settings import settings
 from tasks.by_hand import Asked
-from tasks.connecting import disconnect
+from tasks.connecting import connect, disconnect
 from tasks.enabling import Wish, disable, enable, pause
 from tasks.runtime.run import Run
 from tests.support import factories
@@ -43,19 +45,22 @@ from tests.support.light_run import (
 from tests.support.resent import sent_blindly
 from tests.support.standin import Standin
 
+# By portal: the organization that it is connected to at first, and another one.
 ORGANIZATIONS = {
-    "northwind": "0a0a0a0a-0000-4000-8000-000000000001",
-    "southwind": "0b0b0b0b-0000-4000-8000-000000000002",
+    "northwind": ("0a0a0a0a-0000-4000-8000-000000000001", "0a0a0a0a-0000-4000-8000-000000000003"),
+    "southwind": ("0b0b0b0b-0000-4000-8000-000000000002", "0b0b0b0b-0000-4000-8000-000000000004"),
 }
+# By achievement: two templates of the first organization, and one of the other.
 TEMPLATES = {
-    "forklift": ("7e7e7e7e-0000-4000-8000-000000000001", "7e7e7e7e-0000-4000-8000-000000000002"),
-    "crane": ("7e7e7e7e-0000-4000-8000-000000000003", "7e7e7e7e-0000-4000-8000-000000000004"),
+    "forklift": tuple(f"7e7e7e7e-0000-4000-8000-00000000000{number}" for number in (1, 2, 5)),
+    "crane": tuple(f"7e7e7e7e-0000-4000-8000-00000000000{number}" for number in (3, 4, 6)),
 }
 PORTAL_OF = {"forklift": "northwind", "crane": "southwind"}
 USERS = ("ada", "bob", "cy")
 HTML = "<html><body>Bad Gateway</body></html>"
 FAULTS: tuple[dict[str, Any], ...] = (
     {"action": "drop"},
+    {"action": "drop_after"},
     {"action": "drop_after"},
     {"action": "cut_after"},
     {"action": "answer", "status": 500},
@@ -85,6 +90,7 @@ def a_change(name: str, **values: st.SearchStrategy[Any]) -> st.SearchStrategy[C
 
 platform_changes = st.one_of(
     a_change("award", user=users, achievement=achievements, days_ago=st.sampled_from([0, 2, -1])),
+    a_change("merge_cy_into_bob"),
     a_change("withdraw", which=st.integers(0, 20)),
     a_change("change_a_name", user=users, first_name=st.sampled_from(["", "Ada", "Augusta"])),
     a_change(
@@ -94,20 +100,23 @@ platform_changes = st.one_of(
     ),
 )
 peoples_changes = st.one_of(
-    a_change("enable", achievement=achievements, template=st.integers(0, 1), days=st.sampled_from([0, 3])),
+    a_change(
+        "enable", achievement=achievements, template=st.sampled_from([0, 1, 0, 1, 2]), days=st.sampled_from([0, 3])
+    ),
     a_change("disable", achievement=achievements),
     a_change("pause_or_resume", achievement=achievements, paused=st.booleans()),
-    a_change("connect_or_disconnect", portal=portals, connected=st.booleans()),
+    a_change("connect", portal=portals, organization=st.sampled_from([0, 0, 1])),
+    a_change("disconnect", portal=portals),
     a_change("issue_by_hand", user=users, achievement=achievements, replace=st.booleans()),
     a_change("issue_by_hand", user=users, achievement=achievements, replace=st.just(False)),
 )
 changes_at_credly = st.one_of(
-    a_change("let_the_token_end", portal=portals),
-    a_change("mend_token", portal=portals),
+    a_change("let_the_token_end", portal=portals, organization=st.integers(0, 1)),
+    a_change("mend_token", portal=portals, organization=st.integers(0, 1)),
     a_change(
         "change_a_template",
         achievement=achievements,
-        template=st.integers(0, 1),
+        template=st.integers(0, 2),
         state=st.sampled_from(["active", "archived"]),
     ),
 )
@@ -153,6 +162,7 @@ class LaurelMachine(RuleBasedStateMachine):
         gc.freeze()  # a collection then looks at what the sequence has made, not at all that is imported
         self.standin, self.tried = self.surroundings.standin, self.surroundings.tried
         self.clock, self.allowed = Clock(), set[Pair]()
+        self.is_merged, self.had_both = False, set[str]()
         self._stack, self._runner = ExitStack(), asyncio.Runner()
         self._async_stack = AsyncExitStack()
         self._stack.enter_context(without_prefect())
@@ -181,13 +191,14 @@ class LaurelMachine(RuleBasedStateMachine):
         self.tried_anything = True
         self.tried["sequences"] += 1
         self.standin.control("POST", "reset")
-        for portal, organization in ORGANIZATIONS.items():
-            self.standin.seed(organizations=[{"id": organization, "name": portal}])
-            self.mend_token(portal)
+        for portal, organizations in ORGANIZATIONS.items():
+            for place, organization in enumerate(organizations):
+                self.standin.seed(organizations=[{"id": organization, "name": f"{portal} {place}"}])
+                self.mend_token(portal, place)
         for achievement, templates in TEMPLATES.items():
-            organization = ORGANIZATIONS[PORTAL_OF[achievement]]
-            rows = [{"id": template, "organization_id": organization, "name": achievement} for template in templates]
-            self.standin.seed(templates=[row | {"allow_duplicate_badges": duplicates_allowed} for row in rows])
+            for template in templates:
+                row = {"id": template, "organization_id": _organization_of(template), "name": achievement}
+                self.standin.seed(templates=[row | {"allow_duplicate_badges": duplicates_allowed}])
         self.standin.settings(**assumed)
         self.do(self._begin())
 
@@ -196,7 +207,7 @@ class LaurelMachine(RuleBasedStateMachine):
             await factories.a_user(self.database, user)
         for achievement, portal in PORTAL_OF.items():
             await factories.an_achievement(self.database, achievement, portal=portal)
-            await self._connect(portal)
+            await self._connect(portal, 0)
             await self._enable(achievement, TEMPLATES[achievement][0], days=0)
 
     # What happens on the platform, what people do, and what happens at Credly
@@ -218,8 +229,23 @@ class LaurelMachine(RuleBasedStateMachine):
         getattr(self, name)(**values)
 
     def award(self, user: str, achievement: str, days_ago: int) -> None:
+        if self.is_merged and user == "cy":
+            return
         moment = self.now() - timedelta(days=days_ago)
         self.do(factories.an_award(self.database, user=user, achievement=achievement, awarded_at=moment))
+
+    def merge_cy_into_bob(self) -> None:
+        """As where a platform merges two accounts of one person: the one's awards become the other's."""
+        if self.is_merged:
+            return
+        self.is_merged = True
+        rows = self._rows(BadgeIssuance)
+        self.had_both = {row.achievement_id for row in rows if row.user_id == "bob"}
+        self.had_both |= {row.achievement_id for row in rows if row.user_id == "cy" and row.award_id is None}
+        for award in [row for row in self._rows(AchievementAward) if row.user_id == "cy"]:
+            self.do(factories.change(self.database, AchievementAward, award.id, user_id="bob"))
+        self.do(factories.do(self.database, delete(table(UserEmail)).where(table(UserEmail).c.user_id == "cy")))
+        self.do(factories.do(self.database, delete(table(User)).where(table(User).c.id == "cy")))
 
     def withdraw(self, which: int) -> None:
         standing = [row.id for row in self._rows(AchievementAward) if row.withdrawn_at is None]
@@ -231,8 +257,8 @@ class LaurelMachine(RuleBasedStateMachine):
         self.do(factories.change(self.database, User, user, first_name=first_name))
 
     def change_an_address(self, user: str, address: str) -> None:
-        (row,) = [row for row in self._rows(UserEmail) if row.user_id == user]
-        self.do(factories.change(self.database, UserEmail, row.id, address=address.format(user)))
+        for row in [row for row in self._rows(UserEmail) if row.user_id == user]:
+            self.do(factories.change(self.database, UserEmail, row.id, address=address.format(user)))
 
     def enable(self, achievement: str, template: int, days: int) -> None:
         self.do(self._enable(achievement, TEMPLATES[achievement][template], days=days))
@@ -243,12 +269,11 @@ class LaurelMachine(RuleBasedStateMachine):
     def pause_or_resume(self, achievement: str, paused: bool) -> None:
         self.do(self._ask(lambda: pause(self.laurel, achievement, paused=paused)))
 
-    def connect_or_disconnect(self, portal: str, connected: bool) -> None:
-        there = any(row.portal_id == portal for row in self._rows(CredlyConnection))
-        if connected and not there:
-            self.do(self._connect(portal))
-        elif there and not connected:
-            self.do(self._ask(lambda: disconnect(self.laurel, portal)))
+    def connect(self, portal: str, organization: int) -> None:
+        self.do(self._connect(portal, organization))
+
+    def disconnect(self, portal: str) -> None:
+        self.do(self._ask(lambda: disconnect(self.laurel, portal)))
 
     def issue_by_hand(self, user: str, achievement: str, replace: bool) -> None:
         self._allow()
@@ -256,11 +281,11 @@ class LaurelMachine(RuleBasedStateMachine):
         self.tried["asked for by hand"] += 1
         self.do(self._ask(lambda: light_issue(self.laurel, self._asked(user, achievement, replace=replace))))
 
-    def let_the_token_end(self, portal: str) -> None:
-        self._put_token(portal, expires_at="2020-01-01T00:00:00Z")
+    def let_the_token_end(self, portal: str, organization: int) -> None:
+        self._put_token(portal, organization, expires_at="2020-01-01T00:00:00Z")
 
-    def mend_token(self, portal: str) -> None:
-        self._put_token(portal)
+    def mend_token(self, portal: str, organization: int) -> None:
+        self._put_token(portal, organization)
 
     def change_a_template(self, achievement: str, template: int, state: str) -> None:
         self.standin.template_state(TEMPLATES[achievement][template], state)
@@ -275,7 +300,8 @@ class LaurelMachine(RuleBasedStateMachine):
         self.do(light_run(self.laurel))
 
     def _plan_what_was_foretold(self) -> None:
-        pairs = [(user, achievement) for user in USERS for achievement in PORTAL_OF]
+        known = [user for user in USERS if user != "cy" or not self.is_merged]
+        pairs = [(user, achievement) for user in known for achievement in PORTAL_OF]
         told = [self.do(foretold(self.database, *pair, now=self.now())) for pair in pairs]
         self.do(light_plan(self.laurel))
         rows = self._rows(BadgeIssuance)
@@ -307,15 +333,18 @@ class LaurelMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.tried_anything)
     @invariant()
     def nobody_has_a_badge_twice(self) -> None:
-        live = Counter((badge["issuer_earner_id"], badge["badge_template"]["id"]) for badge in self._live())
+        live = Counter((badge["issuer_earner_id"], _achievement_of(badge)) for badge in self._live())
         assert all(count == 1 for count in live.values()), live
+        for achievement in set(TEMPLATES) - self.had_both if self.is_merged else ():
+            assert live["bob", achievement] + live["cy", achievement] <= 1, live
 
     def _settle(self) -> None:
         """Let everything be well in the end, and check that each award has its badge or a true reason."""
         self.tried.update({f"fault {name}": count for name, count in self.standin.faults()["happened"].items()})
         self.standin.control("DELETE", "faults")
         for portal in ORGANIZATIONS:
-            self.mend_token(portal)
+            self.mend_token(portal, 0)
+            self.mend_token(portal, 1)
         for template in [template for templates in TEMPLATES.values() for template in templates]:
             self.standin.template_state(template, "active")
         for _ in range(4):
@@ -334,7 +363,8 @@ class LaurelMachine(RuleBasedStateMachine):
         for pair in self._owed():
             row_states = [(row.state, row.reason) for row in ledger if (row.user_id, row.achievement_id) == pair]
             if pair[0] in sendable and pair[1] not in waits:
-                assert pair in has_badge, (pair, row_states)
+                known_as = {pair, ("cy", pair[1])} if self.is_merged and pair[0] == "bob" else {pair}
+                assert known_as & has_badge, (pair, row_states)
         made = {(badge["issuer_earner_id"], _achievement_of(badge)) for badge in self.standin.badges()}
         assert made <= self.allowed, made - self.allowed
         issued = {row.credly_badge_id for row in ledger if row.state == "issued"}
@@ -385,12 +415,20 @@ class LaurelMachine(RuleBasedStateMachine):
 
     def _waits(self) -> set[str]:
         """Return the achievements that issue nothing now: paused, held, or of a portal that is not connected."""
-        connected = {row.portal_id for row in self._rows(CredlyConnection)}
-        stopped = {row.achievement_id for row in self._rows(CredlyIntegration) if row.paused_at or row.held_at}
+        connected = {row.portal_id: row.organization_id for row in self._rows(CredlyConnection)}
+        stopped = {
+            row.achievement_id
+            for row in self._rows(CredlyIntegration)
+            if row.paused_at
+            or row.held_at
+            or connected.get(PORTAL_OF[row.achievement_id]) != _organization_of(row.badge_template_id)
+        }
         return stopped | {name for name, portal in PORTAL_OF.items() if portal not in connected}
 
-    def _put_token(self, portal: str, **changes: Any) -> None:
-        self.standin.seed(tokens=[{"token": f"token-of-{portal}", "organization_id": ORGANIZATIONS[portal], **changes}])
+    def _put_token(self, portal: str, place: int, **changes: Any) -> None:
+        organization = ORGANIZATIONS[portal][place]
+        token = {"token": f"token-of-{portal}-{place}", "organization_id": organization, **changes}
+        self.standin.seed(tokens=[token])
 
     def _asked(self, user: str, achievement: str, *, replace: bool = False) -> Asked:
         wanted = IfBadgeExists.REPLACE if replace else IfBadgeExists.LEAVE
@@ -403,14 +441,19 @@ class LaurelMachine(RuleBasedStateMachine):
         except Mistake:
             self.tried["refused with a sentence"] += 1
 
-    async def _connect(self, portal: str) -> None:
-        await factories.a_connection(
-            self.database,
-            portal=portal,
-            organization_id=ORGANIZATIONS[portal],
-            token_block=f"model-{portal}",
-            base_url=self.standin.base_url,
-            calls_per_second=1000,
+    async def _connect(self, portal: str, place: int) -> None:
+        await self._ask(
+            lambda: connect(
+                self.laurel,
+                portal,
+                organization_id=ORGANIZATIONS[portal][place],
+                token_block=f"model-{portal}-{place}",
+                environment=Environment.OTHER,
+                base_url=self.standin.base_url,
+                calls_per_second=1000,
+                missing_name="",
+                deletion_withdraws=False,
+            )
         )
 
     async def _enable(self, achievement: str, template: str, *, days: float) -> None:
@@ -439,11 +482,17 @@ class LaurelMachine(RuleBasedStateMachine):
 async def save_tokens() -> None:
     """Save the tokens that connections of the model name."""
     for portal in ORGANIZATIONS:
-        await Secret(value=f"token-of-{portal}").asave(f"model-{portal}", overwrite=True)
+        for place in (0, 1):
+            await Secret(value=f"token-of-{portal}-{place}").asave(f"model-{portal}-{place}", overwrite=True)
 
 
 async def _together(work: list[Coroutine[Any, Any, Any]]) -> None:
     await asyncio.gather(*work)
+
+
+def _organization_of(template: str) -> str:
+    (achievement,) = [name for name, templates in TEMPLATES.items() if template in templates]
+    return ORGANIZATIONS[PORTAL_OF[achievement]][int(template == TEMPLATES[achievement][2])]
 
 
 def _achievement_of(badge: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ from tasks.runtime.run import Run, current_run
 from tests.support.light_run import Clock
 
 ORGANIZATION = "0a0a0a0a-0000-4000-8000-000000000001"
+SECOND_ORGANIZATION = "0b0b0b0b-0000-4000-8000-000000000002"
 TEMPLATE = "7e7e7e7e-0000-4000-8000-000000000001"
 TOKEN = "invented-token-of-northwind"
 BLOCK = "credly-northwind"
@@ -184,7 +185,7 @@ class World:
         await self.add(Portal, id="second", name="Second")
         await self.add(Achievement, id="second-achievement", portal_id="second", name="Second")
         await self.enable("second-achievement")
-        await self.connect("second", organization_id="0b0b0b0b-0000-4000-8000-000000000002", **connection)
+        await self.connect("second", organization_id=SECOND_ORGANIZATION, **connection)
 
     async def row(self, model: type[SQLModel], key: str) -> Mapping[str, Any]:
         (found,) = await self.read(select(table(model)).where(table(model).c.id == key))

@@ -3,7 +3,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from rules.choices import EvidenceChoice, EvidenceChoices, Mistake, PlatformId, UserId, WithoutAddress, in_the_past
+from rules.choices import (
+    EvidenceChoice,
+    EvidenceChoices,
+    Mistake,
+    OperatorId,
+    PlatformId,
+    UserId,
+    WithoutAddress,
+    in_the_past,
+    operator_id,
+)
 from rules.evidence import EvidenceKind, EvidenceSetting
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -34,6 +44,17 @@ def test_a_reason_names_no_address() -> None:
     assert TypeAdapter(WithoutAddress).validate_python("she asked") == "she asked"
     with pytest.raises(ValidationError):
         TypeAdapter(WithoutAddress).validate_python("ada@example.org asked")
+
+
+@pytest.mark.parametrize("typed", ["", "o-17", "Jo Müller", "x" * 64])
+def test_an_operator_is_named_by_an_id_or_not_at_all(typed: str) -> None:
+    assert operator_id(TypeAdapter(OperatorId).validate_python(typed)) == typed
+
+
+@pytest.mark.parametrize("typed", ["x" * 65, "jo@example.org", "o\t17", "o\u200b17"])
+def test_what_is_no_operators_id_is_a_mistake(typed: str) -> None:
+    with pytest.raises(Mistake, match=r"^operator: give an id of at most 64 printable characters and no"):
+        operator_id(typed)
 
 
 def test_choices_become_settings_without_blanks() -> None:

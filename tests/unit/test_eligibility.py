@@ -65,13 +65,24 @@ WAITS = (Action.WAIT, Ground.AS_IT_IS, None, None)
 WITHDRAWN = (Action.CANCEL, Ground.AWARD_WITHDRAWN, CANCELLED, Reason.AWARD_WITHDRAWN)
 REMOVED = (Action.CANCEL, Ground.INTEGRATION_REMOVED, CANCELLED, Reason.INTEGRATION_REMOVED)
 RESTORED = (Action.RESTORE, Ground.INTEGRATION_REMOVED, ISSUED, None)
-OLD = row(CANCELLED, badge_template_id="u", issuance_id=2)
+FORMER: dict[str, Any] = {"badge_template_id": "u", "issuance_id": 2, "former": True}
+OLD = row(CANCELLED, **FORMER)
+OPEN_CALL: dict[str, Any] = {"outstanding": True}
+SETTLED_FIRST = (Action.WAIT, Ground.OUTSTANDING, None, None)
+LEFT = (Action.NOTHING, Ground.OUTSTANDING, None, None)
 
 
 CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = [
     # no row yet
     (pair(), Action.ENQUEUE, Ground.AWARDED, PENDING, None),
     (pair(OLD), Action.ENQUEUE, Ground.AWARDED, PENDING, None),
+    (pair(moved=row(ISSUED)), Action.TRANSFER, Ground.AWARD_MOVED, ISSUED, None),
+    (pair(moved=row(FAILED)), Action.TRANSFER, Ground.AWARD_MOVED, FAILED, None),
+    (pair(moved=row(ISSUING)), *SETTLED_FIRST),
+    (pair(moved=row(**OPEN_CALL)), *SETTLED_FIRST),
+    (pair(moved=row(FAILED, **OPEN_CALL)), Action.RETRY, Ground.OUTSTANDING, PENDING, None),
+    (pair(row(CANCELLED), moved=row(ISSUED, issuance_id=2)), Action.NOTHING, Ground.AWARD_MOVED, None, None),
+    (pair(moved=row(CANCELLED)), Action.ENQUEUE, Ground.AWARDED, PENDING, None),
     (pair(**UNCONNECTED), Action.ENQUEUE, Ground.AWARDED, BLOCKED, NOT_CONNECTED),
     (pair(awards=[TO_COME]), Action.ENQUEUE, Ground.AWARDED_IN_FUTURE, PENDING, FUTURE),
     (pair(awards=[TO_COME], connected=()), Action.ENQUEUE, Ground.AWARDED_IN_FUTURE, BLOCKED, NOT_CONNECTED),
@@ -91,10 +102,27 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     (pair(row(award_id="lost", awarded_at=NOW), **GONE), *WAITS),
     (pair(row(award_id=None, awarded_at=NOW), **GONE), *WITHDRAWN),
     (pair(row(), awards=[]), *WAITS),
-    (pair(row(), awards=[], deletions_count={"p"}), *WITHDRAWN),
-    (pair(row(), awards=[], deletions_count={"q"}), *WAITS),
+    (pair(row(), awards=[], deleted={1}), *WITHDRAWN),
+    (pair(row(), awards=[], deleted={2}), *WAITS),
     (pair(row(), **DISABLED), *REMOVED),
-    (pair(row(), coverage=OTHER), *REMOVED),
+    (pair(row(), coverage=OTHER), Action.CHANGE_TEMPLATE, Ground.NEW_TEMPLATE, PENDING, None),
+    # a call is outstanding: it is settled first, whatever has changed
+    (pair(row(**OPEN_CALL)), *SETTLED_FIRST),
+    (pair(row(**OPEN_CALL), coverage=OTHER), *SETTLED_FIRST),
+    (pair(row(**OPEN_CALL), **DISABLED), *SETTLED_FIRST),
+    (pair(row(**OPEN_CALL), **GONE), *SETTLED_FIRST),
+    (pair(row(**OPEN_CALL), **UNCONNECTED), *SETTLED_FIRST),
+    (pair(row(**OPEN_CALL, replaces_badge_id="b"), **DISABLED), *SETTLED_FIRST),
+    (pair(row(BLOCKED, reason=Reason.TOKEN_REFUSED, **OPEN_CALL), coverage=OTHER), *SETTLED_FIRST),
+    (
+        pair(row(BLOCKED, reason=NOT_CONNECTED, **OPEN_CALL), **UNCONNECTED),
+        Action.UNBLOCK,
+        Ground.OUTSTANDING,
+        PENDING,
+        None,
+    ),
+    (pair(row(FAILED, **OPEN_CALL), **GONE), *LEFT),
+    (pair(row(FAILED, **OPEN_CALL), coverage=OTHER), *LEFT),
     # blocked
     (pair(row(BLOCKED, reason=NOT_CONNECTED)), Action.UNBLOCK, Ground.CONNECTED, PENDING, None),
     (pair(row(BLOCKED, reason=NOT_CONNECTED, awarded_at=NOW + DAY)), Action.UNBLOCK, Ground.CONNECTED, PENDING, FUTURE),
@@ -105,6 +133,7 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     (pair(row(FAILED)), *AS_IT_IS),
     (pair(row(FAILED), **DISABLED), *AS_IT_IS),
     (pair(row(FAILED), **GONE), *WITHDRAWN),
+    (pair(row(FAILED), coverage=OTHER), Action.CHANGE_TEMPLATE, Ground.NEW_TEMPLATE, FAILED, None),
     # a run holds it
     (pair(row(ISSUING), **GONE, coverage=None, connected=()), *AS_IT_IS),
     # issued
@@ -125,17 +154,18 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     (pair(row(CANCELLED)), Action.REVIVE, Ground.AWARDED_AGAIN, PENDING, None),
     (pair(row(CANCELLED), **UNCONNECTED), Action.REVIVE, Ground.AWARDED_AGAIN, BLOCKED, NOT_CONNECTED),
     (pair(row(CANCELLED), awards=[TO_COME]), Action.REVIVE, Ground.AWARDED_IN_FUTURE, PENDING, FUTURE),
+    (pair(row(CANCELLED), coverage=OTHER), Action.REVIVE, Ground.AWARDED_AGAIN, PENDING, None),
     (pair(row(CANCELLED), **GONE), Action.NOTHING, Ground.AWARD_WITHDRAWN, None, None),
     (pair(row(CANCELLED), **DISABLED), Action.NOTHING, Ground.NOT_ENABLED, None, None),
     (
-        pair(row(CANCELLED), row(FAILED, badge_template_id="u", issuance_id=2)),
-        Action.NOTHING,
-        Ground.ANOTHER_ROW,
-        None,
+        pair(row(CANCELLED), row(FAILED, **FORMER)),
+        Action.REVIVE,
+        Ground.AWARDED_AGAIN,
+        PENDING,
         None,
     ),
     (
-        pair(row(CANCELLED), row(ISSUED, badge_template_id="u", issuance_id=2)),
+        pair(row(CANCELLED), row(ISSUED, **FORMER)),
         Action.NOTHING,
         Ground.ANOTHER_ROW,
         None,
@@ -149,7 +179,8 @@ def test_each_case_has_its_decision(
     given: Pair, action: Action, ground: Ground, state: IssuanceState | None, reason: Reason | None
 ) -> None:
     decided = decide(given, now=NOW)
-    asked = given.rows[0] if given.rows and given.rows[0] is not OLD else None
+    of_moved = action in (Action.TRANSFER, Action.RETRY)
+    asked = given.moved if of_moved else next((row for row in given.rows if row is not OLD), None)
     (found,) = [each for each in decided if each.row is asked]
 
     assert (found.action, found.ground, found.state, found.reason) == (action, ground, state, reason)
@@ -168,6 +199,8 @@ def test_of_open_rows_settings_alone_or_the_lack_of_an_award_change_what_is_chan
             reason=each.row.reason,
             connected=each.row.portal_id in given.connected,
             to_be_replaced=each.row.replaces_badge_id is not None,
+            outstanding=each.row.outstanding,
+            former=each.row.former,
         )
         assert each.changes == contradicted or not given.valid_awards
 
@@ -184,29 +217,34 @@ def test_no_row_is_entered_beside_one_that_stands(state: IssuanceState) -> None:
     assert Action.ENQUEUE not in {each.action for each in decide(given, now=NOW)}
 
 
-@pytest.mark.parametrize("state", [PENDING, BLOCKED])
-def test_what_waited_with_an_earlier_template_is_cancelled_and_a_new_row_entered_at_once(state: IssuanceState) -> None:
-    decided = decide(pair(row(state), coverage=OTHER), now=NOW)
+@pytest.mark.parametrize(("state", "outstanding"), [(PENDING, True), (CANCELLED, True), (CANCELLED, False)])
+def test_what_was_sent_with_an_earlier_template_keeps_it_until_that_is_settled(
+    state: IssuanceState, outstanding: bool
+) -> None:
+    (decided,) = decide(pair(row(state, outstanding=outstanding), coverage=OTHER), now=NOW)
 
-    assert [each.action for each in decided] == [Action.CANCEL, Action.ENQUEUE]
+    assert decided.badge_template_id == {PENDING: None, CANCELLED: "t" if outstanding else "u"}[state]
+
+
+@pytest.mark.parametrize(
+    ("former", "action"),
+    [
+        (row(PENDING, **FORMER), Action.CANCEL),
+        (row(BLOCKED, **FORMER), Action.CANCEL),
+        (row(FAILED, **FORMER), Action.NOTHING),
+        (row(ISSUED, **FORMER), Action.NOTHING),
+        (row(PENDING, **FORMER, outstanding=True), Action.NOTHING),
+        (row(PENDING, **FORMER, replaces_badge_id="b"), Action.RESTORE),
+    ],
+)
+def test_a_row_of_an_earlier_template_is_not_sent_any_more(former: Issuance, action: Action) -> None:
+    assert [each.action for each in decide(pair(row(ISSUED), former), now=NOW)] == [Action.NOTHING, action]
 
 
 def test_beside_a_badge_that_stands_as_it_was_nothing_is_entered() -> None:
     decided = decide(pair(row(CANCELLED, replaces_badge_id="b"), coverage=OTHER), now=NOW)
 
     assert [each.action for each in decided] == [Action.RESTORE]
-
-
-def test_of_two_rows_the_cancelled_one_is_revived_where_the_other_is_cancelled() -> None:
-    decided = decide(pair(row(CANCELLED), row(badge_template_id="u", issuance_id=2)), now=NOW)
-
-    assert [each.action for each in decided] == [Action.REVIVE, Action.CANCEL]
-
-
-def test_where_the_template_has_changed_a_cancelled_row_of_the_earlier_one_stays_cancelled() -> None:
-    decided = decide(pair(row(CANCELLED), coverage=OTHER), now=NOW)
-
-    assert [each.action for each in decided] == [Action.NOTHING, Action.ENQUEUE]
 
 
 def test_a_new_row_is_for_the_first_covered_award_and_a_replacement_for_the_latest() -> None:

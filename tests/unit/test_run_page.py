@@ -2,22 +2,23 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from rules import outcome
-from rules.details import NAMED, Details, SlowCall
 from rules.reasons import Reason
-from rules.run_page import Pending, by_portal, in_portal, run_page, run_table, series_key
+from rules.run_page import Pending, by_portal, in_portal, run_page, run_table, series_key, under_heads
+from rules.run_summary import NAMED, Named, Results, RunSummary, SlowCall
 from rules.states import IssuanceState
-from rules.tally import Tally
-from tests.support.facts import NOW, facts
+from tests.support.facts import NOW
 
 KEY = (IssuanceState.FAILED, Reason.REFUSED_BY_CREDLY)
 
 
-def page(total: Tally, *pending: Pending, warning: str = "", organizations: dict[str, Tally] | None = None) -> str:
+def page(
+    total: RunSummary, *pending: Pending, warning: str = "", organizations: dict[str, RunSummary] | None = None
+) -> str:
     return run_page(
         total, planned="Planned.", organizations=organizations or {}, pending=pending, warning=warning, now=NOW
     )
@@ -28,26 +29,35 @@ def a_pending(**changes: object) -> Pending:
     return Pending(**values | changes)  # type: ignore[arg-type]
 
 
-def refused(count: int) -> Details:
-    details = Details()
-    for number in range(count):
-        details.note(facts(issuance_id=number + 1), outcome.failed(Reason.REFUSED_BY_CREDLY))
-    return details
+def results(state: IssuanceState, count: int, *, achievement: str = "forklift", reason: Reason | None) -> Results:
+    return Results(
+        flow_run_id="run-1",
+        portal_id="northwind",
+        achievement_id=achievement,
+        state=state,
+        reason=reason,
+        count=count,
+    )
+
+
+def refused(count: int) -> RunSummary:
+    named = [Named(number + 1, "forklift", "person-0042", "northwind") for number in range(min(count, NAMED))]
+    return RunSummary(results=[results(KEY[0], count, reason=KEY[1])], named={KEY: named})
 
 
 def test_a_run_that_did_nothing_has_a_short_page() -> None:
-    assert page(Tally()) == "# What this run did\n\n**0 issued**\n\nPlanned."
+    assert page(RunSummary()) == "# What this run did\n\n**0 issued**\n\nPlanned."
 
 
 def test_failures_are_grouped_with_advice_and_ids_and_the_rest_is_counted() -> None:
-    text = page(Tally(done=Counter({KEY: NAMED + 7}), details=refused(NAMED + 7)))
+    text = page(refused(NAMED + 7))
 
     assert f"### {NAMED + 7} badges failed: Credly refused this badge; its message is beside this reason" in text
     assert "**What to do:** Act on Credly's message" in text
     assert "1 (`forklift` to `person-0042`), 2 (" in text
     assert "`person-0042`) and 7 more" in text
     assert f"{NAMED + 1} (" not in text
-    assert "more" not in page(Tally(done=Counter({KEY: 1}), details=refused(1)))
+    assert "more" not in page(refused(1))
 
 
 @pytest.mark.parametrize(
@@ -60,16 +70,15 @@ def test_failures_are_grouped_with_advice_and_ids_and_the_rest_is_counted() -> N
     ],
 )
 def test_what_waits_says_why_and_until_when(pending: Pending, told: str) -> None:
-    assert f"- `northwind`: **3**, tried {told}" in page(Tally(), pending).replace("\\", "")
+    assert f"- `northwind`: **3**, tried {told}" in page(RunSummary(), pending).replace("\\", "")
 
 
 def test_everything_else_has_its_part() -> None:
-    details = refused(1)
-    details.note_calls([SlowCall(timedelta(seconds=2.5), 1, "issue", "unclear")])
+    slow = SlowCall(timedelta(seconds=2.5), 1, "issue", "unclear")
     opened = Counter({(IssuanceState.BLOCKED, Reason.TOKEN_REFUSED): 2, (IssuanceState.PENDING, None): 1})
-    total = Tally(open=opened, details=details)
+    total = replace(refused(1), open=opened, slowest=[slow])
 
-    text = page(total, warning="Replace the token", organizations={"org-1": total})
+    text = page(total, warning="Replace the token", organizations={"org-1": RunSummary(open=opened)})
 
     assert "**Replace the token**: afterwards nothing is issued." in text
     assert "| 2.5 s | 1 | Sent the badge to Credly | the answer got lost, so the badge may exist |" in text
@@ -86,10 +95,10 @@ def test_the_table_and_the_series_have_the_same_numbers() -> None:
 
     assert run_table(refused(2)) == [row]
     sums = {head: count for head, count in row.items() if head not in ("portal", "achievement")}
-    both = refused(2)
-    both.note(facts(achievement_id="crane"), outcome.blocked(Reason.TOKEN_REFUSED))
-    assert by_portal(both) == {"northwind": sums | {"blocked": 1}}
-    assert in_portal("northwind", {"issued": 0, "failed": 2, "blocked": 1}) == "northwind: 2 failed · 1 blocked"
+    blocked = results(IssuanceState.BLOCKED, 1, achievement="crane", reason=Reason.TOKEN_REFUSED)
+    (counts,) = by_portal(RunSummary(results=[*refused(2).results, blocked])).values()
+    assert under_heads(counts) == sums | {"blocked": 1}
+    assert in_portal("northwind", counts) == "northwind: 2 failed · 1 blocked"
 
 
 def test_each_portal_has_a_key_of_its_own_that_prefect_takes() -> None:

@@ -55,7 +55,7 @@ def test_the_groups_are_what_the_documents_say() -> None:
         "user_missing",
         "user_id_not_usable",
     } == DATA_REASONS
-    assert {"integration_removed", "award_withdrawn"} == CANCELLED_REASONS
+    assert {"integration_removed", "award_withdrawn", "user_erased"} == CANCELLED_REASONS
     assert {
         "refused_by_credly",
         "not_permitted",

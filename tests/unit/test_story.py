@@ -69,7 +69,10 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
         ((row(),), {"integration": HELD}, Cause.HELD, "are held"),
         ((row(),), {"awards": (GONE,)}, Cause.TO_BE_CANCELLED, "The award was withdrawn"),
         ((row(),), {"integration": None}, Cause.TO_BE_CANCELLED, "Credly was disabled"),
-        ((row(),), {"integration": OTHER}, Cause.TO_BE_CANCELLED, "Credly was disabled"),
+        ((row(),), {"integration": OTHER}, Cause.DUE, "It is due since "),
+        ((), {"moved": row(ISSUED)}, Cause.AWARD_MOVED, "The award was another user's before"),
+        ((), {"moved": row(outstanding=True)}, Cause.AWARD_MOVED, "The award was another user's before"),
+        ((row(outstanding=True),), {"integration": OTHER}, Cause.OUTSTANDING, "answer got lost"),
         ((row(origin=Origin.BY_HAND),), {"awards": ()}, Cause.DUE, "It is due since "),
         ((row(not_before=LATER, reason=Reason.THROTTLED),), {}, Cause.WAITS, "Credly asked for fewer calls"),
         ((row(not_before=LATER, reason=Reason.AWARDED_IN_FUTURE),), {}, Cause.FUTURE, "dated in the future"),
@@ -93,11 +96,11 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
         ),
         ((row(ISSUED, awarded_at=AWARDED),), {"awards": AGAIN}, Cause.HAS_BADGE, "ada has the badge"),
         ((row(ISSUED),), {"awards": ()}, Cause.HAS_BADGE, "The platform has no row of its award any more"),
-        ((row(ISSUED),), {"awards": (), "deletions_count": {"northwind"}}, Cause.AWARD_GONE, "withdrawn afterwards."),
+        ((row(ISSUED),), {"awards": (), "deleted": {1}}, Cause.AWARD_GONE, "withdrawn afterwards."),
         ((row(ISSUED, award_id="a-2"),), {"awards": (GONE,)}, Cause.HAS_BADGE, "ada has the badge"),
         ((row(ISSUED, award_id="a-1"),), {"awards": (GONE,)}, Cause.AWARD_GONE, "withdrawn afterwards."),
         ((row(ISSUED, award_id="a-2", awarded_at=AWARDED),), {"awards": (GONE,)}, Cause.AWARD_GONE, "withdrawn"),
-        ((row(),), {"awards": (), "deletions_count": {"northwind"}}, Cause.TO_BE_CANCELLED, "The award was withdrawn"),
+        ((row(),), {"awards": (), "deleted": {1}}, Cause.TO_BE_CANCELLED, "The award was withdrawn"),
         # blocked
         ((row(BLOCKED, reason=Reason.TOKEN_REFUSED),), {}, Cause.BLOCKED, "Credly refused the portal's token"),
         ((row(BLOCKED, reason=Reason.PORTAL_NOT_CONNECTED),), {}, Cause.TAKEN_UP, "which is connected since "),
@@ -178,14 +181,14 @@ def test_what_was_cancelled_says_how_it_is_owed_again(integration: Integration |
     assert told(row(CANCELLED, **REMOVED), integration=integration).advice == advice
 
 
-def test_of_several_rows_the_badge_answers_then_the_one_under_way_then_the_present_template() -> None:
+def test_of_several_rows_the_badge_answers_then_the_one_under_way_then_the_pair_s_own() -> None:
     of_old_template = row(ISSUED, issuance_id=1, badge_template_id="t-0")
     waiting, replacing = row(issuance_id=3), row(issuance_id=2, badge_template_id="t-0", replaces_badge_id="b-0")
     under_way = row(ISSUING, issuance_id=1, badge_template_id="t-0", lease_until=LATER)
-    cancelled = row(CANCELLED, issuance_id=4, badge_template_id="t-0", **REMOVED)
+    cancelled = row(CANCELLED, issuance_id=4, badge_template_id="t-0", former=True, **REMOVED)
 
-    def chosen(*rows: LedgerRow, integration: Integration | None = HERE) -> int:
-        found = History(user_id="ada", achievement_id="forklift", integration=integration, rows=rows).row
+    def chosen(*rows: LedgerRow) -> int:
+        found = History(user_id="ada", achievement_id="forklift", integration=HERE, rows=rows).row
         assert found is not None
         return found.issuance_id
 
@@ -193,4 +196,3 @@ def test_of_several_rows_the_badge_answers_then_the_one_under_way_then_the_prese
     assert chosen(replacing, waiting) == 2
     assert chosen(under_way, waiting) == 1
     assert chosen(waiting, cancelled) == 3
-    assert chosen(waiting, cancelled, integration=None) == 4

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +41,23 @@ def test_no_flow_file_hides_a_package_or_a_standard_module() -> None:
     assert [file.name for file in _flow_files() if file.stem in taken] == []
 
 
+def test_the_state_of_an_issuance_is_written_in_one_file() -> None:
+    def writes(node: ast.AST) -> bool:
+        if isinstance(node, ast.Dict):
+            return any(isinstance(key, ast.Constant) and key.value == "state" for key in node.keys)
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "values"):
+            return False
+        return any(word.arg == "state" for word in node.keywords)
+
+    places = {
+        file.relative_to(ROOT).as_posix()
+        for file in (ROOT / "models").rglob("*.py")
+        if any(writes(node) for node in ast.walk(_tree(file)))
+    }
+
+    assert places == {"models/ledger/transitions.py"}
+
+
 def test_no_flow_file_defines_a_class() -> None:
     classes = [
         f"{file.name}:{node.lineno}"
@@ -50,6 +68,33 @@ def test_no_flow_file_defines_a_class() -> None:
 
     # A flow file is loaded under two module names, so its classes would exist twice.
     assert classes == []
+
+
+def test_every_form_that_changes_something_asks_for_the_operator_and_keeps_who_started_it() -> None:
+    reads_only = {"explain.py", "list_integrations.py", "export.py", "export_user.py", "report.py"}
+    forms = {path for path, tags in _deployments() if "people" in tags} | {"flows/revoke_withdrawn.py"}
+    without = []
+    for path in sorted(forms - {f"flows/{name}" for name in reads_only}):
+        text = (ROOT / path).read_text(encoding="utf-8")
+        if 'operator: OperatorId = ""' not in text or not re.search(r"tell_form\(\s*run,\s*operator,", text):
+            without.append(path)
+
+    assert len(forms) > len(reads_only)
+    assert without == []
+
+
+def test_settings_are_written_with_their_history() -> None:
+    kept_by_runs = {"planned_at", "token_ends_at"}
+    found = [
+        f"{file.relative_to(ROOT)}:{line} {written}"
+        for package in ("automations", "flows", "models", "reports", "rules", "tasks")
+        for file in sorted((ROOT / package).rglob("*.py"))
+        if file != ROOT / "models" / "settings_history.py"
+        for line, written, columns in _settings_writes(_tree(file))
+        if written != "update" or not columns or columns - kept_by_runs
+    ]
+
+    assert found == []
 
 
 def test_every_package_is_under_the_import_rules() -> None:
@@ -170,6 +215,41 @@ def _entrypoints() -> list[tuple[str, str]]:
     )
 
 
+def _deployments() -> list[tuple[str, str]]:
+    text = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
+    return re.findall(r"entrypoint:\s*([^\s:]+):\w+.*?tags:\s*\[([^]]*)\]", text, re.DOTALL)
+
+
+def _settings_writes(tree: ast.Module) -> Iterator[tuple[int, str, set[str | None]]]:
+    """Yield each insert, update and delete on the tables of settings, with the columns that it sets."""
+    models = {"CredlyConnection", "CredlyIntegration"}
+    tables = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and _names_of(node.value) & models
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    in_sql = re.compile(r"(insert into|update|delete from)\s+credly_(connections|integrations)", re.IGNORECASE)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    for call in calls:
+        named = _names_of(call.args[0]) if call.args else set()
+        if _called(call) in ("insert", "update", "delete") and named & (tables | models):
+            values = [each for each in calls if _called(each) == "values" and call in ast.walk(each.func)]
+            yield call.lineno, _called(call), {word.arg for each in values for word in each.keywords}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and (written := in_sql.search(str(node.value))):
+            yield node.lineno, written[0], set()
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _names_of(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
 def _flows_of(file: Path) -> set[str]:
     if not file.exists():
         return set()
@@ -212,7 +292,11 @@ def _documents() -> str:
 
 
 def test_reference_pages_are_current() -> None:
-    from scripts.write_reference import PAGES
+    from scripts.write_reference import PAGES, PARTS, with_part
 
     for name, page in PAGES.items():
         assert (ROOT / "docs" / name).read_text(encoding="utf-8") == page(), "run python -m scripts.write_reference"
+    for name, (title, part) in PARTS.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert f"<!-- end of {title} -->" in text
+        assert text == with_part(text, title, part()), "run python -m scripts.write_reference"

@@ -1,0 +1,26 @@
+"""Of which revision the ledger's tables have to be. Apart from migrate.py: Alembic takes long to import."""
+
+from sqlalchemy import Connection, text
+
+from models.database import NotUsable
+
+VERSION_TABLE = "laurel_alembic_version"
+REVISION = "0007"
+
+
+def check_revision(connection: Connection) -> None:
+    """Hold that the ledger's tables are of the revision that this code was written for.
+
+    Raises:
+        NotUsable: they are older, so that they have to be migrated; or newer, so that this process has to be updated.
+    """
+    found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+    if found == REVISION:
+        return
+    if (found or "") < REVISION:
+        todo = "Stop the workers, back the database up, and run `alembic upgrade head`"
+    else:
+        todo = "This process is of an earlier version: update it, as the server and the other workers were"
+    raise NotUsable(
+        f"The ledger's tables are of revision {found}, and this version of Laurel needs {REVISION}. {todo}."
+    )

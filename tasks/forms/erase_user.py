@@ -1,0 +1,186 @@
+"""Erasing one user: in the ledger, in what Prefect keeps, and if asked for the badges at Credly.
+
+The ledger comes last, as the badges and pages are found by what it has: so a run that was cut off is completed by
+another one, which does each step again.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from credly.errors import NotConnected, NotFound, Refused
+from models import audit
+from models.ledger import erasure
+from models.ledger.claiming import DueOrganization
+from models.ledger.erasure import Erasable, OfUser
+from models.platform.people import user_exists
+from rules.choices import Mistake
+from rules.erasure import BadgesAtCredly
+from rules.markup import code, plain, table
+from rules.text import tidy
+from rules.told import Told, counted
+from tasks.operations.runs_of_user import Traces, delete, traces_of, unname_this_run
+from tasks.people import asking, started_by
+from tasks.runtime.organization import Organization
+from tasks.runtime.run import Run
+
+_REASON_AT_CREDLY = "The badge was removed on request."
+_DELETED, _REVOKED, _NOT_FOUND = "deleted", "revoked", "not found"
+_NOT_STANDING = (_DELETED, _REVOKED, "rejected")
+_LEFT = (
+    "What this form does not reach: the platform's own data, files that were exported before, backups, Prefect's "
+    "events (which Prefect removes itself), and badges that are left at Credly. SECURITY.md says more."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erasing:
+    """What an administrator chose in the form."""
+
+    user: str
+    reason: str
+    badges_at_credly: BadgesAtCredly
+
+
+async def preview_erasure(run: Run, chosen: Erasing) -> Told:
+    """Count what would be erased, and change nothing.
+
+    Raises:
+        Mistake: there is no such user, a call for the user is outstanding, or the reason is missing.
+    """
+    found, traces = await _look(run, chosen)
+    sentence = "Preview: nothing was done"
+    return Told(sentence=sentence, page=_page("Preview", f"{sentence}. This would be erased:", found, traces, {}))
+
+
+async def erase_user(run: Run, chosen: Erasing) -> Told:
+    """Erase the user.
+
+    Raises:
+        Mistake: as for the preview; or a badge could not be revoked or deleted, and then nothing else was erased.
+    """
+    found, traces = await _look(run, chosen)
+    at_credly: dict[str, str] = {}
+    if chosen.badges_at_credly is not BadgesAtCredly.LEAVE:
+        at_credly = await _end_badges(run, chosen, found)
+    await delete(traces)
+    await run.database.write(
+        erasure.erase,
+        chosen.user,
+        found=found,
+        at_credly={key: state for key, state in at_credly.items() if state != _NOT_FOUND},
+        reason=tidy(chosen.reason),
+        requested_by=await started_by(),
+        now=run.now(),
+    )
+    await unname_this_run()
+    missing = sum(state == _NOT_FOUND for state in at_credly.values())
+    sentence = "; ".join(
+        [
+            f"Erased: {_counts(found)}; {counted(len(traces.runs), 'run')} and {counted(len(traces.pages), 'page')} "
+            "of Prefect deleted",
+            *([f"{counted(missing, 'badge')} not found at Credly: look there"] if missing else []),
+            *(
+                [f"{counted(traces.under_way, 'run')} with the user's id under way: run it again"]
+                * bool(traces.under_way)
+            ),
+        ]
+    )
+    page = _page("Erased", sentence, found, traces, at_credly)
+    return Told(sentence=sentence, page=page, needs_a_person=bool(missing or traces.under_way))
+
+
+async def _look(run: Run, chosen: Erasing) -> tuple[OfUser, Traces]:
+    if not tidy(chosen.reason):
+        raise Mistake("reason: say why the user is erased, without personal data; it is kept.")
+    if chosen.user in tidy(chosen.reason).split():
+        raise Mistake("reason: it holds the user's id, and is kept. Leave the id out.")
+    found = await run.database.read(erasure.of_user, chosen.user)
+    if not found.issuances and found.erased_at is None and not await run.platform.read(user_exists, chosen.user):
+        raise Mistake("user: neither the platform nor the ledger has a user with this id. Nothing was erased.")
+    if found.outstanding:
+        raise Mistake(
+            "user: an answer of Credly is outstanding for a badge of this user. Wait for the next run of reconcile, "
+            "which settles it (where the badge has failed, run retry-failed first). Nothing was erased."
+        )
+    return found, await traces_of(chosen.user, found.badge_ids)
+
+
+async def _end_badges(run: Run, chosen: Erasing, found: OfUser) -> dict[str, str]:
+    """Revoke or delete the user's badges, and return what has become of each."""
+    by_organization: dict[str, list[Erasable]] = defaultdict(list)
+    organizations = await run.database.read(audit.organizations)
+    reached = {portal_id: due for due in organizations for portal_id in due.portal_ids}
+    for each in found.issuances:
+        if each.badge_ids:
+            if each.portal_id not in reached:
+                raise Mistake(
+                    f"badges_at_credly: portal {code(each.portal_id)} is not connected to Credly, so its badges cannot "
+                    "be reached. Connect it, or choose leave. Nothing was erased."
+                )
+            by_organization[each.portal_id].append(each)
+    ended: dict[str, str] = {}
+    for portal_id, rows in by_organization.items():
+        async with asking(run, reached[portal_id]) as organization:
+            for badge_id in await _badges_of(organization, chosen, rows):
+                ended[badge_id] = await _end(organization, reached[portal_id], chosen.badges_at_credly, badge_id)
+    return ended
+
+
+async def _badges_of(organization: Organization, chosen: Erasing, rows: list[Erasable]) -> list[str]:
+    """Return the badges to end: the standing ones; to delete also those that were revoked or replaced."""
+    if chosen.badges_at_credly is BadgesAtCredly.REVOKE:
+        return [each.standing for each in rows if each.standing is not None]
+    known = {badge_id for each in rows for badge_id in each.badge_ids}
+    for template in sorted({each.badge_template_id for each in rows}):
+        own = await organization.client.find_badges(badge_template_id=template, issuer_earner_id=chosen.user)
+        known |= {badge.id for badge in own}
+    return sorted(known)
+
+
+async def _end(organization: Organization, due: DueOrganization, how: BadgesAtCredly, badge_id: str) -> str:
+    client = organization.client
+    try:
+        if how is BadgesAtCredly.DELETE:
+            await client.delete_badge(badge_id)
+        else:
+            await client.revoke_badge(badge_id, reason=_REASON_AT_CREDLY, suppress_notification=True)
+    except NotFound as error:
+        if not error.in_credly_form:
+            raise
+        return _NOT_FOUND
+    except NotConnected as error:
+        if error.status != 403:
+            raise
+        raise Mistake(
+            f"badges_at_credly: the token in Secret block {code(due.token_block)} may not {how} this user's badge. Use "
+            "a token with that permission, or choose leave. In the ledger nothing was erased; running it again is safe."
+        ) from None
+    except Refused:
+        state = (await client.badge(badge_id)).state
+        if state not in _NOT_STANDING:
+            raise
+        return str(state)
+    return _DELETED if how is BadgesAtCredly.DELETE else _REVOKED
+
+
+def _counts(found: OfUser) -> str:
+    return f"{counted(len(found.issuances), 'issuance')} with {counted(found.attempts, 'call')}"
+
+
+def _page(title: str, sentence: str, found: OfUser, traces: Traces, at_credly: dict[str, str]) -> str:
+    states: dict[str, int] = defaultdict(int)
+    for each in found.issuances:
+        states[each.state] += 1
+    became: dict[str, int] = defaultdict(int)
+    for state in at_credly.values():
+        became[state] += 1
+    rows = [
+        *((f"issuances, {state}", str(count)) for state, count in sorted(states.items())),
+        ("calls kept for them", str(found.attempts)),
+        ("badges at Credly, as far as the ledger has them", str(len(found.badge_ids))),
+        *((f"… of these {plain(state)}", str(count)) for state, count in sorted(became.items())),
+        ("runs of Prefect that were started with the id", str(len(traces.runs))),
+        ("pages of Prefect that show the id or a badge", str(len(traces.pages))),
+    ]
+    again = [f"The user was erased on {found.erased_at:%Y-%m-%d} before."] if found.erased_at else []
+    return "\n\n".join([f"# {title}", plain(sentence, longest=1000), *again, table(("what", "how many"), rows), _LEFT])

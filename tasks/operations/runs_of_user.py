@@ -1,0 +1,130 @@
+"""What Prefect keeps of one user: runs that were started with the user's id, and pages that show it.
+
+A run's final message and log repeat what it was started with, and Prefect's API changes neither: such a run is deleted
+as a whole. Pages outlive their runs in Prefect; they are deleted by what is written in them.
+"""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+
+from rules.text import tidy
+from tasks.keeping import TAG
+
+NAMING_FLOWS = ("issue-badge", "issue-badges", "explain", "erase-user", "export-user")
+# Pages about single users, in whose sentences the id stands bare; the others have it in quotation marks of some kind.
+_ONE_USER = ("issue-badge", "issue-badge-link", "issue-badges", "explain", "explain-link")
+_OTHERS = ("reconcile", "reconcile-preview", "enable-credly", "audit")
+_PAGE = 200
+Found = TypeVar("Found")
+NOBODY = "erased user"  # has a blank, so that no form accepts it as a user's id: a retry of the run does nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traces:
+    """What Prefect has of a user: runs that are over or wait, those under way, and pages."""
+
+    runs: tuple[FlowRun, ...]
+    under_way: int
+    pages: tuple[UUID, ...]
+
+
+async def runs_of_user(user_id: str) -> list[FlowRun]:
+    """Return the runs of Laurel's deployments that were started with the user's id, but for the running one."""
+    async with get_client() as client:
+        return [each async for each in _runs(client) if str(each.id) != flow_run.id and was_started_with(each, user_id)]
+
+
+async def traces_of(user_id: str, badge_ids: Collection[str]) -> Traces:
+    """Return the runs and pages with the user's id, or with one of these badges."""
+    runs = await runs_of_user(user_id)
+    over = [run for run in runs if run.state is None or run.state.is_final() or run.state.is_scheduled()]
+    of_runs, shown = {run.id for run in over}, Shown(user_id, badge_ids)
+    async with get_client() as client:
+        pages = [each.id async for each in _pages(client) if each.flow_run_id in of_runs or shown.on(each)]
+    return Traces(runs=tuple(over), under_way=len(runs) - len(over), pages=tuple(pages))
+
+
+async def delete(traces: Traces) -> None:
+    """Delete the runs, with their logs, and the pages; what is gone already is no mistake."""
+    async with get_client() as client:
+        for page in traces.pages:
+            with suppress(ObjectNotFound):
+                await client.delete_artifact(page)
+        for run in traces.runs:
+            with suppress(ObjectNotFound):
+                await client.delete_flow_run(run.id)
+
+
+async def unname_this_run() -> None:
+    """Take the user's id out of what the running flow was started with."""
+    async with get_client() as client:
+        run = await client.read_flow_run(UUID(flow_run.id))
+        await client.update_flow_run(run.id, parameters=run.parameters | {"user": NOBODY})
+
+
+def was_started_with(run: FlowRun, user_id: str) -> bool:
+    """Say whether a run's parameters or tags have the user's id, by itself or in a list."""
+    rows = re.split(r"[\s,;\"]+", str(run.parameters.get("rows") or ""))
+    return tidy(str(run.parameters.get("user", ""))) == user_id or user_id in rows or user_id in run.tags
+
+
+class Shown:
+    """Whether a page shows the user or one of the badges. As text: Markdown, with or without escapes, or JSON."""
+
+    def __init__(self, user_id: str, badge_ids: Collection[str]) -> None:
+        escaped = re.escape(user_id)
+        self._bare = re.compile(rf"(?<![\w-]){escaped}(?![\w-])")
+        self._quoted = re.compile(rf"[`\"]{escaped}[`\"]")
+        self._badge_ids = badge_ids
+
+    def on(self, page: Artifact) -> bool:
+        """Say whether this page does."""
+        text = f"{page.data} {page.description}".replace("\\", "")
+        named = (self._bare if page.key in _ONE_USER else self._quoted).search(text)
+        return named is not None or any(badge_id in text for badge_id in self._badge_ids)
+
+
+def _runs(client: PrefectClient) -> AsyncIterator[FlowRun]:
+    naming = FlowFilter(name=FlowFilterName(any_=list(NAMING_FLOWS)))
+    ours = FlowRunFilter(tags=FlowRunFilterTags(all_=[TAG]))
+    return _all(
+        lambda offset: client.read_flow_runs(
+            flow_filter=naming, flow_run_filter=ours, sort=FlowRunSort.ID_DESC, limit=_PAGE, offset=offset
+        )
+    )
+
+
+def _pages(client: PrefectClient) -> AsyncIterator[Artifact]:
+    ours = ArtifactFilter(key=ArtifactFilterKey(any_=[*_ONE_USER, *_OTHERS]))
+    return _all(
+        lambda offset: client.read_artifacts(
+            artifact_filter=ours, sort=ArtifactSort.ID_DESC, limit=_PAGE, offset=offset
+        )
+    )
+
+
+async def _all(read: Callable[[int], Awaitable[list[Found]]]) -> AsyncIterator[Found]:
+    offset, found = 0, await read(0)
+    while found:
+        for each in found:
+            yield each
+        offset += len(found)
+        found = await read(offset)
