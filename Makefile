@@ -50,7 +50,7 @@ quick: $(INSTALLED) ## The tests that take seconds: unit and contract
 	$(BIN)/python -m scripts.run_tests tests/unit tests/contract
 
 .PHONY: sandbox
-sandbox: $(INSTALLED) ## Put the open questions to Credly's sandbox; ONLY="limit filters" chooses, see docs/credly-api.md
+sandbox: $(INSTALLED) ## Put the open questions to Credly's sandbox; ONLY="limit filters" chooses, see docs/reference/credly-api.md
 	@$(BIN)/python -m scripts.sandbox $(if $(ONLY),--only $(ONLY))
 
 .PHONY: soak
@@ -62,18 +62,19 @@ audit-dependencies: $(INSTALLED) ## Compare requirements.lock with known vulnera
 	$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 .PHONY: check
-check: $(INSTALLED) ## Lint, types, architecture, size budget
+check: $(INSTALLED) ## Lint, types, architecture, size, words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m scripts.size_budget
+	$(BIN)/python -m scripts.words
 
 .PHONY: lint
 lint: check ## The same as check
 
 .PHONY: fix
-fix: $(INSTALLED) ## Mend what ruff can mend
+fix: $(INSTALLED) ## Fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -1,4 +1,4 @@
-"""What can be configured: environment variables with the prefix LAUREL_, or a .env file beside this one."""
+"""The settings: environment variables with the prefix LAUREL_, or a .env file beside this module."""
 
 import re
 from datetime import timedelta
@@ -12,14 +12,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
 DEFAULT_DATABASE = ROOT / ".laurel" / "laurel.db"
-# The drivers that were used before, with asyncpg's `ssl`, are still in addresses that operators have.
+# Operators still have addresses with the drivers of earlier versions, and with asyncpg's parameter `ssl`.
 _DRIVEN = dict.fromkeys(("sqlite", "sqlite+aiosqlite"), "sqlite") | dict.fromkeys(
     ("postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"), "postgresql+psycopg"
 )
 
 
 def _seconds(value: object) -> object:
-    """The environment gives text; a number is seconds, anything else pydantic's duration forms."""
+    # A number in the environment is seconds; anything else is left to pydantic, such as ISO 8601 durations.
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -30,7 +30,7 @@ Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
 
 
 class NotConfigured(Exception):
-    """A setting is not as it must be."""
+    """A setting is invalid."""
 
 
 class Dispatch(StrEnum):
@@ -41,7 +41,7 @@ class Dispatch(StrEnum):
 
 
 class Settings(BaseSettings):
-    """Everything an operator may set. Durations are seconds in the environment, `timedelta` here."""
+    """All settings. Durations are in seconds in the environment, and `timedelta` here."""
 
     model_config = SettingsConfigDict(
         env_prefix="LAUREL_", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
@@ -52,23 +52,23 @@ class Settings(BaseSettings):
         description="The platform's database, which also holds Laurel's tables. SQLite or PostgreSQL.",
     )
     calls_at_once: int = Field(
-        default=10, ge=1, le=200, description="How many calls to one Credly organization may be under way."
+        default=10, ge=1, le=200, description="How many calls to one Credly organization may run at the same time."
     )
     task_runs_per_run: int = Field(
         default=300,
         ge=1,
-        description="How many Prefect task runs a run may make; beyond, several badges share one.",
+        description="How many Prefect task runs one run may create; with more badges, several share a task run.",
     )
     dispatch: Dispatch = Field(
         default=Dispatch.HERE,
-        description="Where an organization's badges are issued: `here`, in the process of the run, or by `workers`, as "
-        "a run of the deployment issue-organization on the work pool, which any worker on any machine takes.",
+        description="Where an organization's badges are issued: `here`, in the process of the run, or by `workers`, "
+        "as a run of the deployment issue-organization on the work pool, which any worker on any machine takes.",
     )
     organizations_at_once: int = Field(
         default=50, ge=1, description="How many organizations one run issues for at the same time."
     )
     retries: int = Field(
-        default=3, ge=0, le=10, description="How often a task run tries again what may pass within one run."
+        default=3, ge=0, le=10, description="How often a task run is retried after a temporary failure."
     )
     retry_delay: Seconds = Field(
         default=timedelta(seconds=2),
@@ -80,37 +80,38 @@ class Settings(BaseSettings):
     )
     throttle_pause_default: Seconds = Field(
         default=timedelta(seconds=30),
-        description="How long an organization rests after a 429 that does not say how long.",
+        description="How long an organization pauses after a 429 without a Retry-After.",
     )
     lease: Seconds = Field(
         default=timedelta(minutes=10),
-        description="How long a claimed issuance belongs to its run; after that Credly is asked first.",
+        description="How long a claimed issuance belongs to its run. After that, another run may claim it, and looks "
+        "it up at Credly first.",
     )
     lookup_grace: Seconds = Field(
         default=timedelta(seconds=60),
-        description="How long Credly's lists may lag: a badge not found before this has passed "
-        "since an unclear answer may still exist, so nothing is sent again.",
+        description="How long Credly's lists may lag: a badge not found before this has passed since an unclear "
+        "answer may still exist, so nothing is sent again.",
     )
     try_again_after: Seconds = Field(
         default=timedelta(minutes=5),
-        description="First wait before a later run takes up what could not be issued; doubles up to a day.",
+        description="First delay before a later run retries a badge that could not be issued; doubles up to a day.",
     )
     recent_awards: Seconds = Field(
         default=timedelta(days=7),
-        description="How far back a run looks at awards whose moment an earlier run has passed, the newest 5 000 of "
-        "them: what is written down late. Older ones come in with the sweep.",
+        description="How far back a run checks awards again that an earlier run has passed, since some are written "
+        "late. Older ones are found by the sweep.",
     )
     sweep_rows: int = Field(
         default=50_000,
         ge=1_000,
-        description="How many awards, and how many open issuances, a run goes through besides, for what arrived late "
-        "or back-dated. More where all of them would otherwise take longer than a day.",
+        description="How many awards, and how many open issuances, each run also checks for late or back-dated "
+        "changes. More if checking all of them would otherwise take longer than a day.",
     )
     attempts_limit: int = Field(
         default=40,
         ge=1,
-        description="After so many calls without an answer a person is asked; about a day of Credly being away, "
-        "with four calls in each run.",
+        description="After this many calls without an answer an issuance fails, and an operator has to act: about a "
+        "day without Credly, with four calls in each run.",
     )
     read_timeout: Seconds = Field(
         default=timedelta(seconds=30), description="How long Credly may take to answer one call."
@@ -128,7 +129,7 @@ class Settings(BaseSettings):
         description="How long a run may make no progress (no call, no transaction) before it is ended.",
     )
     progress_every: Seconds = Field(
-        default=timedelta(seconds=5), description="How often a long run shows in Prefect how far it is."
+        default=timedelta(seconds=5), description="How often a long run updates its progress in Prefect."
     )
     reports_folder: Path = Field(
         default=Path(".laurel/reports"),
@@ -138,30 +139,28 @@ class Settings(BaseSettings):
     keep_attempts: int = Field(
         default=0,
         ge=0,
-        description="For how many days calls to Credly are kept, of badges that are issued or cancelled. 0: for good. "
-        "The ledger itself is always kept.",
+        description="For how many days calls to Credly are kept, of badges that are issued or cancelled. 0: "
+        "permanently. The ledger itself is always kept.",
     )
     keep_runs: int = Field(
         default=90,
         ge=0,
-        description="For how many days Prefect keeps Laurel's runs with their logs, and Laurel those calls to Credly "
-        "that belong to no badge and what it noted of runs. 0: for good.",
+        description="For how many days Laurel's runs and their logs are kept in Prefect, and in the database the run "
+        "log and calls to Credly that belong to no badge. 0: permanently.",
     )
 
     alert_failed_share: float = Field(
-        default=0.2, ge=0, le=1, description="People are told when more than this share of a run's badges is refused."
+        default=0.2, ge=0, le=1, description="Alert if more than this share of a run's badges is refused."
     )
-    alert_backlog_runs: int = Field(
-        default=4, ge=1, description="People are told when the backlog grew in each of so many runs."
-    )
+    alert_backlog_runs: int = Field(default=4, ge=1, description="Alert if the backlog grew in each of this many runs.")
     alert_quiet_after: Seconds = Field(
         default=timedelta(days=3),
-        description="People are told when no badge was issued for this long, and for twice the longest pause before.",
+        description="Alert if no badge was issued for this long, and for twice the longest pause before.",
     )
     alert_no_run_for: Seconds = Field(
         default=timedelta(minutes=45),
         ge=timedelta(seconds=10),
-        description="How long no run of reconcile may complete or be at work before that is reported as silence: three "
+        description="Alert if no run of reconcile completed or made progress for this long. The default is three "
         "intervals of its schedule (read by `python -m automations`).",
     )
 
@@ -176,10 +175,10 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """Read the settings once; `settings.cache_clear()` reads them anew.
+    """Read the settings once; after `settings.cache_clear()` they are read again.
 
     Raises:
-        NotConfigured: a setting is not as it must be; named without its value, which may hold a password.
+        NotConfigured: a setting is invalid. The message omits its value, which may contain a password.
     """
     try:
         return Settings()

@@ -1,6 +1,6 @@
 """Applies the automations to Prefect's server: `python -m automations [BLOCK]`. Safe to run again.
 
-With the name of a notification block, such as `slack-webhook/operators`, messages about what is wrong go there.
+BLOCK is a notification block, such as `slack-webhook/operators`, that sends the alerts.
 """
 
 import asyncio
@@ -24,24 +24,25 @@ _NEEDED = ("reconcile", "issue-organization", "check")
 
 
 async def apply(automation: Automation) -> None:
-    """Create the automation, or change the one of its name; one that was switched off stays off."""
+    """Create or update the automation of this name. One that an operator switched off stays off."""
     async with get_client() as client:
         there = await client.read_automations_by_name(automation.name)
     if not there:
         await automation.acreate()
-    elif _content(automation) != _content(there[0]):  # an update forgets what the server has seen so far
+    # Only if it changed: an update resets the events that the server has counted for its trigger.
+    elif _content(automation) != _content(there[0]):
         automation.id, automation.enabled = there[0].id, there[0].enabled
         await automation.aupdate()
 
 
 def _content(automation: AutomationCore) -> dict[str, Any]:
-    """Return what an automation does, without what the server adds to it."""
+    # Without the fields that the server adds.
     added: Any = {"id": True, "triggers": {"__all__": {"id"}}}
     return automation.model_dump(include={"name", "description", "trigger", "actions"}, exclude={"trigger": added})
 
 
 async def main(block: str = "") -> int:
-    """Apply all of them, those that only send messages with a notification block; return the exit code."""
+    """Apply all automations, and alerts only with a notification block. Returns the exit code."""
     async with get_client() as client:
         try:
             ids = {name: (await client.read_deployment_by_name(f"{name}/{name}")).id for name in _NEEDED}
@@ -59,7 +60,6 @@ async def main(block: str = "") -> int:
 
 
 def automations(ids: Mapping[str, UUID], block: UUID | None) -> Iterator[Automation]:
-    """Return every automation for these deployments, by name, and this notification block."""
     reconcile, configured = ids["reconcile"], settings()
     yield from DeadRuns(reconcile=reconcile, heartbeat=configured.heartbeat).all()
     yield from Silence(
@@ -73,7 +73,7 @@ def automations(ids: Mapping[str, UUID], block: UUID | None) -> Iterator[Automat
 
 
 async def notification_blocks(client: PrefectClient) -> dict[str, UUID]:
-    """Return all notification blocks as `type/name` with their ids."""
+    """Return the id of each notification block by its `type/name`."""
     documents = await client.read_block_documents(include_secrets=False)
     return {
         f"{each.block_type.slug}/{each.name}": each.id
@@ -83,7 +83,7 @@ async def notification_blocks(client: PrefectClient) -> dict[str, UUID]:
 
 
 def begin_watch(reconcile: UUID) -> None:
-    """Start watching for silence at once, not with the end of the first run."""
+    # Starts the silence timer now. Otherwise it would start with the end of the first run.
     resource = {"prefect.resource.id": f"prefect.deployment.{reconcile}"}
     emit_event(WATCH_BEGAN, resource=resource, related=[resource | {"prefect.resource.role": "deployment"}])
 

@@ -1,4 +1,4 @@
-"""Messages to a person, through any of Prefect's notification blocks, about what is wrong and what is well again."""
+"""Alerts to operators through one of Prefect's notification blocks, and messages when a problem is resolved."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from prefect.automations import Automation
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture, SequenceTrigger
 
-from rules.alarms import RECONCILED, REVOKING_HELD, RUNS_RESUMED, Alarm
+from rules.monitoring.alerts import RECONCILED, REVOKING_HELD, RUNS_RESUMED, Alarm
 
 REMIND_AFTER = timedelta(days=1)
 _FAILURES = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
@@ -21,17 +21,16 @@ _RUN = "\nThe run: {{ event.payload.run }}"
 
 @dataclass(frozen=True, kw_only=True)
 class Alerts:
-    """Where messages go, and after how long one is repeated."""
+    """The notification block for alerts, and after how long one may be repeated."""
 
     block: UUID
     reconcile: UUID
     remind_after: timedelta = REMIND_AFTER
 
     def all(self) -> Iterator[Automation]:
-        """Return every automation that sends a message; each name is there once."""
         for alarm in Alarm:
             yield self._on(alarm.event, alarm.heading, f"{_SENTENCE}{_ADVICE}{_RUN}", again_after=self.remind_after)
-            yield self._on(alarm.over_event, alarm.over_heading, f"{_SENTENCE}{_RUN}")
+            yield self._on(alarm.resolved_event, alarm.resolved_heading, f"{_SENTENCE}{_RUN}")
         yield self._run_failed()
         yield self._run_works_again()
         yield self._on(RUNS_RESUMED, "Runs end again", f"{_SENTENCE}{_RUN}")
@@ -39,7 +38,7 @@ class Alerts:
         yield self._on(REVOKING_HELD, "Revoking badges is held", held, again_after=self.remind_after)
 
     def _on(self, event: str, title: str, body: str, *, again_after: timedelta = timedelta(0)) -> Automation:
-        """A message for each such event; while it is repeated, another one only after a while."""
+        # `within` suppresses further messages while the same event repeats.
         trigger = EventTrigger(
             posture=Posture.Reactive,
             expect={event},

@@ -1,8 +1,7 @@
-"""Runs whose process is gone: they still look alive to Prefect, and keep the one slot of their deployment.
+"""Runs whose process is gone: Prefect still shows them as running, and they occupy the only slot of their deployment.
 
-Three automations, each with one job. Two find such a run and mark it as crashed; Prefect refuses that for a run that
-has ended meanwhile. The third starts `reconcile` once a run *is* crashed, however that was found. So a mistaken alarm
-changes nothing and starts nothing.
+Two automations detect such a run and mark it as crashed; Prefect refuses that for a run that has ended meanwhile. A
+third starts `reconcile` after a run is crashed, however that was detected. So a false alarm has no effect.
 """
 
 from collections.abc import Iterator
@@ -16,39 +15,36 @@ from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import EventTrigger, Posture
 
 from rules.monitoring.liveness import BEATS, PREFECTS_HEARTBEAT, RUN_ENDED, START_WITHIN, silent_for
-from tasks.tell import NEEDS_A_PERSON
+from tasks.issuing.run_report import NEEDS_ATTENTION
 
-RESTART_AT_MOST_EVERY = timedelta(seconds=60)  # one death crashes a run and its sub-flows, one after the other
+# A dead process crashes a run and then each of its sub-flows, which must start only one new run.
+RESTART_AT_MOST_EVERY = timedelta(seconds=60)
 OURS = {"prefect.resource.id": "prefect.tag.credly"}
 _RUN = {"prefect.resource.id": "prefect.flow-run.*"}
 _STARTING = {f"prefect.flow-run.{name}" for name in ("Pending", "Submitting", "Running")}
-# Each state by its name: `prefect.flow-run.*` would match Prefect's own heartbeat as well.
+# Each state by name, because `prefect.flow-run.*` would match Prefect's own heartbeat as well.
 _STATES = _STARTING | {
     f"prefect.flow-run.{name}"
     for name in (
-        *("Completed", NEEDS_A_PERSON, "Failed", "Crashed", "TimedOut", "Cancelled", "Cancelling", "RolledBack"),
+        *("Completed", NEEDS_ATTENTION, "Failed", "Crashed", "TimedOut", "Cancelled", "Cancelling", "RolledBack"),
         *("Scheduled", "Late", "AwaitingRetry", "Retrying", "AwaitingConcurrencySlot", "Resuming", "Paused"),
         *("Suspended", "InfrastructurePending"),
     )
 }
-# Prefect's server evaluates a state only after the one before it, and may put it off for a quarter of an hour: so the
-# end of a run is an event of its own.
+# Prefect's server may delay a state's event by a quarter of an hour to keep their order, so the end of a run has an
+# event of its own.
 _ENDS = {RUN_ENDED, *_STATES}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeadRuns:
-    """The automations that find dead runs. Safe to apply at any time: Laurel asks Credly before it sends again.
-
-    `reconcile` is the id of the deployment to start; `heartbeat` how often a run sends one.
-    """
+    """The automations against dead runs. `reconcile` is the id of its deployment."""
 
     reconcile: UUID
     heartbeat: timedelta
     start_within: timedelta = START_WITHIN
 
     def all(self) -> Iterator[Automation]:
-        """Return each automation; each name is there once."""
         silent = silent_for(self.heartbeat)
         yield self._marking(
             "a run died",

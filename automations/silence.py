@@ -1,4 +1,4 @@
-"""Silence: for too long no run of `reconcile` has completed or been at work, for whatever reason."""
+"""Silence: no run of `reconcile` has completed or made progress for too long, for whatever reason."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,26 +9,24 @@ from prefect.automations import Automation
 from prefect.events.actions import RunDeployment, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from rules.alarms import RECONCILED
+from rules.monitoring.alerts import RECONCILED
 from rules.monitoring.liveness import PROGRESS
 
 WATCH_BEGAN = "laurel.watch.began"
-# Not Prefect's states: its server may evaluate those a quarter of an hour late (docs/decisions/0008).
-_AT_WORK = {RECONCILED, PROGRESS}
+# Not Prefect's states, whose events may be a quarter of an hour late (docs/decisions/0008).
+_SIGNS_OF_LIFE = {RECONCILED, PROGRESS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """The automation that notices silence: Prefect's server keeps it, so it needs no schedule and no worker.
+    """The automation that detects silence. It runs in Prefect's server, so it needs neither schedule nor worker.
 
-    A cancelled slot does not count, nor does a failed run. A long run that makes progress does, for as long as it
-    goes on.
+    A cancelled or failed run does not end the silence; a long run that makes progress does.
 
     Attributes:
         issuing: the ids of the deployments whose events count.
-        check: the id of the deployment that is run: it reports what is wrong. Without a worker its run is shown as
-            *Late*, which is visible where an operator looks.
-        block: a notification block that gets a message as well, if there is one.
+        check: the id of the deployment to run, which reports the cause. Without a worker its run is shown as *Late*.
+        block: a notification block for a message, if any.
     """
 
     issuing: tuple[UUID, ...]
@@ -37,14 +35,13 @@ class Silence:
     block: UUID | None = None
 
     def all(self) -> Iterator[Automation]:
-        """Return the automation."""
         yield Automation(
             name="Laurel: Nothing has run",
-            description="Runs check when no run of reconcile has completed or been at work for too long.",
+            description="Runs check when no run of reconcile has completed or made progress for too long.",
             trigger=EventTrigger(
                 posture=Posture.Proactive,
-                after={*_AT_WORK, WATCH_BEGAN},
-                expect=_AT_WORK,
+                after={*_SIGNS_OF_LIFE, WATCH_BEGAN},
+                expect=_SIGNS_OF_LIFE,
                 match_related={"prefect.resource.id": [f"prefect.deployment.{each}" for each in self.issuing]},
                 threshold=1,
                 within=self.within,
@@ -57,8 +54,8 @@ class Silence:
         if self.block is not None:
             minutes = round(self.within.total_seconds() / 60)
             body = (
-                f"No run of reconcile has completed or been at work for {minutes} minutes, so no badges are issued.\n"
-                "What to do: look whether a worker of the pool “badges” is running, and whether the schedule of "
-                "reconcile is active. `python -m flows.check` says what is planned."
+                f"No run of reconcile has completed or made progress for {minutes} minutes, so no badges are issued.\n"
+                "What to do: check that a worker of the pool “badges” is running and that the schedule of reconcile is "
+                "active. `python -m flows.check` shows the next runs."
             )
             yield SendNotification(block_document_id=self.block, subject="Laurel: Nothing has run", body=body)

@@ -22,7 +22,6 @@ MEASURES: dict[str, Callable[[World], Findings]] = {
 
 
 def main() -> int:
-    """Take the chosen measures one after the other; return the exit code."""
     chosen = words("BENCH", ",".join(MEASURES))
     if unknown := [name for name in chosen if name not in MEASURES]:
         console.print(f"There is no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}.", style="red")

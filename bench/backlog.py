@@ -7,7 +7,6 @@ from bench.world import World
 
 
 def measure(world: World) -> Findings:
-    """Issue more and more in one run, as fast as it goes."""
     sizes = [int(each) for each in words("BACKLOG", "1000,10000,100000")]
     world.start_prefect()
     standin = world.start_standin(latency_ms=number("BACKLOG_LATENCY_MS", 0))

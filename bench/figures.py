@@ -34,8 +34,6 @@ class Figure:
 
 @dataclass(kw_only=True)
 class Findings:
-    """What one measure found, and how it was run."""
-
     measure: str
     how: str
     figures: list[Figure] = field(default_factory=list)
@@ -51,7 +49,6 @@ class Findings:
         at_least: float | None = None,
         at_most: float | None = None,
     ) -> None:
-        """Add the figure that these rounds gave; it meets its goal by its median."""
         middle = statistics.median(values)
         goal, met = "", None
         if at_least is not None:
@@ -64,7 +61,6 @@ class Findings:
 
 
 def show(findings: Findings) -> None:
-    """Print a measure's figures."""
     table = Table(title=f"{findings.measure}: {findings.how}", title_justify="left")
     for name in ("what", "median", "unit", "spread", "goal", "met"):
         table.add_column(name, justify="right" if name in ("median", "spread") else "left")

@@ -21,7 +21,7 @@ _WITHIN_SECONDS = 120
 
 
 def measure(world: World) -> Findings:
-    """Start reconcile as a person does, several times, each with one award that is new."""
+    """Start reconcile like an operator, several times, each with one new award."""
     rounds = number("ROUNDS", 3)
     world.start_prefect()
     standin, address = world.start_standin(latency_ms=100), world.new_database()
@@ -46,7 +46,7 @@ def _prefect(world: World, name: str, command: list[str]) -> None:
 
 
 async def _prepare(address: str, standin: Standin, *, rounds: int) -> None:
-    """People and settings; the awards come one by one."""
+    # Users and settings only: the awards are added one by one.
     database = Database(address)
     await fill(database, due=[rounds], base_url=standin.base_url)
     await database.write(Connection.exec_driver_sql, "DELETE FROM achievement_awards")
@@ -87,7 +87,7 @@ def _one(world: World, standin: Standin, address: str, place: int) -> dict[str, 
 
 
 def _started(port: int, deployment: str) -> str:
-    """Start a run, again where Prefect's database is busy: its own command does so as well."""
+    # Retried while Prefect's database is busy, like Prefect's own command.
     while True:
         with suppress(OSError):
             return str(servers.ask(port, f"/api/deployments/{deployment}/create_flow_run", body={})["id"])

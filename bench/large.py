@@ -8,9 +8,9 @@ from sqlalchemy import Connection, create_engine, event, insert, select, text
 
 from bench.rows import make_tables
 from models.database import Database
-from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import Achievement, AchievementAward, Portal
+from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 
 ACHIEVEMENTS = 200
@@ -63,7 +63,7 @@ async def fill_large(database: Database, *, awards: int) -> None:
 
 
 def _fill_sqlite(url: str, awards: int) -> None:
-    """Fill it fast, without what makes it safe."""
+    # Without syncing: a database that is lost in a crash is filled again.
     engine = create_engine(url)
     event.listen(engine, "connect", _hurry)
     with engine.begin() as connection:
@@ -110,12 +110,12 @@ def _add_stuck(connection: Connection, portal: str, *, state: str, reason: str, 
 
 def _run(connection: Connection, statement: str, values: dict[str, Any], *, ago: str = "", **words: str) -> None:
     engine = connection.dialect.name
-    told = statement.format(series=_SERIES[engine], moment=_AGO[engine].format(ago), **words)
-    connection.execute(text(told), values)
+    query = statement.format(series=_SERIES[engine], moment=_AGO[engine].format(ago), **words)
+    connection.execute(text(query), values)
 
 
 def _now(connection: Connection) -> datetime | str:
-    """The present moment, as the driver takes it."""
+    # In the form of each driver.
     moment = datetime.now(UTC)
     return moment if connection.dialect.name == "postgresql" else f"{moment:%Y-%m-%d %H:%M:%S}"
 

@@ -1,4 +1,4 @@
-"""Manual: how long a person waits for one badge while thousands are being issued for the same organization."""
+"""Manual: how long an operator waits for one badge while thousands are issued for the same organization."""
 
 import asyncio
 import time
@@ -68,7 +68,7 @@ def _by_hand(world: World, address: str, place: int) -> dict[str, Any]:
 
 
 async def _fill(address: str, standin: Standin, *, due: int, rounds: int) -> None:
-    """Awards for the drain, and people of another portal to issue to by hand."""
+    # Awards for the drain, and users of another portal for badges by hand.
     database = Database(address)
     await fill(database, due=[due, rounds], base_url=standin.base_url)
     delete = "DELETE FROM achievement_awards WHERE achievement_id = 'achievement-1'"

@@ -1,4 +1,4 @@
-"""One Prefect task run for each badge by `.map`: `threads`, a plain task; or `async`, as an async client asks for.
+"""One Prefect task run for each badge by `.map`: `threads`, a plain task; or `async`, for an async client.
 
 Prints one line of JSON.
 """
@@ -20,7 +20,6 @@ from bench.spent import cpu_seconds
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def issue(number: int, prefix: str) -> int:
-    """Send one badge, and nothing else."""
     with httpx.Client(auth=(token(0), ""), timeout=30, trust_env=False, verify=False) as client:  # noqa: S501 - plain http
         reply = client.post(_address, content=body(prefix, number), headers={"Content-Type": "application/json"})
     return reply.status_code
@@ -28,7 +27,6 @@ def issue(number: int, prefix: str) -> int:
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 async def issue_async(number: int, prefix: str) -> int:
-    """Send one badge, and nothing else."""
     async with httpx.AsyncClient(auth=(token(0), ""), timeout=30, trust_env=False, verify=False) as client:  # noqa: S501 - plain http
         reply = await client.post(_address, content=body(prefix, number), headers={"Content-Type": "application/json"})
     return reply.status_code
@@ -36,7 +34,6 @@ async def issue_async(number: int, prefix: str) -> int:
 
 @flow(persist_result=False)
 def mapped(prefix: str, calls: int) -> dict[str, float]:
-    """Send so many badges, a task run each."""
     chosen: Any = {"threads": issue, "async": issue_async}[_kind]
     began, before = time.perf_counter(), cpu_seconds()
     statuses = chosen.map(list(range(calls)), unmapped(prefix)).result()

@@ -4,10 +4,8 @@ import os
 
 
 def number(name: str, default: int) -> int:
-    """Return a whole number from the environment."""
     return int(os.environ.get(name) or default)
 
 
 def words(name: str, default: str) -> list[str]:
-    """Return the words of a list with commas from the environment."""
     return [word for word in (os.environ.get(name) or default).split(",") if word]

@@ -63,7 +63,6 @@ def _issue(world: World, *, seconds: int, processes: int) -> Standin:
 
 
 def _calls(requests: list[dict[str, Any]], organization: int) -> list[float]:
-    """Return when calls to an organization came in, in seconds."""
     received = [each["received_at"] for each in _to(requests, organization)]
     return sorted(datetime.fromisoformat(each).timestamp() for each in received)
 

@@ -40,7 +40,6 @@ def body(prefix: str, number: int) -> bytes:
 
 
 async def at_once(address: str, *, calls: int, slots: int, prefix: str, own: bool) -> None:
-    """Make the calls, so many at once."""
     numbers = iter(range(calls))
 
     def client() -> httpx.AsyncClient:
@@ -62,7 +61,6 @@ async def at_once(address: str, *, calls: int, slots: int, prefix: str, own: boo
 
 
 def one_after_another(address: str, *, calls: int, prefix: str) -> None:
-    """Make the calls, each over a connection of its own."""
     parts = urlsplit(address)
     key = base64.b64encode(f"{token(0)}:".encode()).decode()
     headers = {"Content-Type": "application/json", "Authorization": f"Basic {key}"}
@@ -77,7 +75,6 @@ def one_after_another(address: str, *, calls: int, prefix: str) -> None:
 
 
 def main() -> None:
-    """Make the calls and print what they took."""
     parser = argparse.ArgumentParser()
     parser.add_argument("kind", choices=("shared", "own", "fresh"))
     parser.add_argument("base_url")

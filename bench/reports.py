@@ -90,7 +90,7 @@ def _run(connection: Connection, statements: Sequence[str], values: dict[str, An
 
 
 def measure(name: str, command: list[str], environment: dict[str, str]) -> str:
-    """Run one step and say how long it took and how much memory it had at most."""
+    """Run one step, and return a table row with its time and peak memory."""
     started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, *(["-c", FRAME] if command == ["-c"] else ["-m", *command])],
@@ -98,17 +98,16 @@ def measure(name: str, command: list[str], environment: dict[str, str]) -> str:
         stdout=subprocess.PIPE,
         text=True,
     )
-    told = process.stdout.read().splitlines() if process.stdout else []
+    output = process.stdout.read().splitlines() if process.stdout else []
     _pid, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{name} failed")
     seconds, megabytes = time.monotonic() - started, usage.ru_maxrss / 1024
-    return f"| {name} | {seconds:.0f} s | {megabytes:.0f} MB | {told[0].split(':')[0] if told else ''} |"
+    return f"| {name} | {seconds:.0f} s | {megabytes:.0f} MB | {output[0].split(':')[0] if output else ''} |"
 
 
 def main() -> None:
-    """Fill a database, and print a table of what each step costs."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--folder", default="", help="keep database and files here")

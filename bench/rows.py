@@ -1,4 +1,4 @@
-"""An invented platform of any size, and what the stand-in knows of it."""
+"""An invented platform of any size, and the matching seed of the stand-in."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,9 +7,9 @@ from uuid import NAMESPACE_URL, uuid5
 from sqlalchemy import Connection, insert
 
 from models.database import Database
-from models.integrations import CredlyConnection, CredlyIntegration
 from models.migrate import create_platform_tables, migrate
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
+from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 
 FASTEST = 1000.0  # calls a second: as good as no limit
@@ -17,17 +17,14 @@ _PORTION = 5000
 
 
 def invented_id(kind: str, number: int) -> str:
-    """Return the id that Credly would have given."""
     return str(uuid5(NAMESPACE_URL, f"https://laurel.example.org/bench/{kind}/{number}"))
 
 
 def token(number: int) -> str:
-    """Return an organization's invented token."""
     return f"invented-token-{number}"
 
 
 def block(number: int) -> str:
-    """Return the name of the Secret block that holds an organization's token."""
     return f"bench-{number}"
 
 
@@ -45,7 +42,6 @@ def seed(organizations: int) -> dict[str, list[dict[str, Any]]]:
 
 
 async def make_tables(database: Database) -> None:
-    """Make the platform's tables and Laurel's."""
     await create_platform_tables(database)
     await migrate(database)
 

@@ -10,7 +10,6 @@ from flows.issue_badge import issue_badge
 
 
 async def run(user: str, achievement: str) -> dict[str, Any]:
-    """Run the flow and return how long it took, and in what it ended."""
     began = time.perf_counter()
     state = await issue_badge(user, achievement, return_state=True)
     return {"seconds": time.perf_counter() - began, "state": state.message, "completed": state.is_completed()}

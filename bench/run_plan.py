@@ -10,19 +10,17 @@ from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
 from bench.rows import block, token
-from tasks.plan import plan_issuances, sweep_everything
+from tasks.issuing.plan import plan_issuances, sweep_everything
 from tasks.runtime.run import run_context
 
 
 @flow(persist_result=False)
 async def plan() -> str:
-    """Plan as reconcile does."""
     async with run_context():
         return str(await plan_issuances(portal="") + await sweep_everything(portal="", full=False))
 
 
 async def run(organizations: int) -> dict[str, object]:
-    """Save the tokens, plan, and return what came of it."""
     for number in range(organizations):
         await Secret(value=SecretStr(token(number))).asave(block(number), overwrite=True)
     began = time.perf_counter()

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.spent import peak_megabytes
 from models.ledger import claiming
-from tasks import plan
+from tasks.issuing import plan
 from tasks.runtime.run import Run, run_context
 
 
@@ -25,13 +25,12 @@ async def _dispatch(run: Run) -> None:
 
 
 async def run(rounds: int, *, full: bool) -> dict[str, Any]:
-    """Do it several times and return the seconds of each step, and the most memory."""
     steps: dict[str, list[float]] = {"plan": [], "sweep": [], "failed": [], "dispatch": []}
     async with run_context() as begun:
         for _ in range(rounds):
             steps["plan"].append(await _timed(plan.plan_issuances.fn(portal="")))
             steps["sweep"].append(await _timed(plan.sweep_everything.fn(portal="", full=full)))
-            steps["failed"].append(await _timed(plan.look_again_at_failed.fn()))
+            steps["failed"].append(await _timed(plan.requeue_corrected.fn()))
             steps["dispatch"].append(await _timed(_dispatch(begun)))
     return {"steps": steps, "peak_megabytes": peak_megabytes()}
 

@@ -21,14 +21,13 @@ import flows.issue_organization
 from bench.rows import block, token
 from bench.spent import cpu_seconds, peak_megabytes
 from flows.reconcile import reconcile
-from tasks import drain as drain_module
+from tasks.issuing import drain as drain_module
 
 statements: Counter[str] = Counter()
 spent: dict[str, float] = {"seconds": 0.0, "cpu": 0.0}
 
 
 def count_statement(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-    """Count a statement by its verb and table."""
     verb, *_ = statement.split(maxsplit=1)
     place = re.search(r"(?:INSERT INTO|UPDATE|FROM) (\w+)", statement)
     statements[f"{verb} {place[1]}" if place else verb] += 1
@@ -72,7 +71,6 @@ async def run(organizations: int, only: list[int], together: int) -> dict[str, A
 
 
 def main() -> None:
-    """Run and print what it took."""
     parser = argparse.ArgumentParser()
     parser.add_argument("organizations", type=int)
     parser.add_argument("--only", type=int, nargs="*", default=[], help="these organizations' parts, without planning")

@@ -46,7 +46,7 @@ def measure(world: World) -> Findings:
 
 @contextmanager
 def _with_a_fifth_of_a_core(running: list[Running]) -> Iterator[None]:
-    """Stop each process for four fifths of the time, one after the other."""
+    """Stop each process for four fifths of the time, in turns."""
     over = threading.Event()
 
     def hold() -> None:

@@ -38,7 +38,6 @@ class World:
     environment: dict[str, str] = field(default_factory=dict)
 
     def start_prefect(self) -> None:
-        """Start Prefect's server with a home of its own."""
         self.prefect_port = servers.free_port(0)
         home = FOLDER / "prefect"
         shutil.rmtree(home, ignore_errors=True)
@@ -72,7 +71,6 @@ class World:
         return self.begin(module, *arguments, database=database, **settings).result()
 
     def begin(self, module: str, *arguments: object, database: str = "", **settings: object) -> "Running":
-        """Start a module in a process of its own."""
         chosen = {f"LAUREL_{name.upper()}": str(value) for name, value in settings.items()}
         environment = (
             (self.environment or dict(os.environ)) | chosen | ({"LAUREL_DATABASE_URL": database} if database else {})
@@ -84,22 +82,17 @@ class World:
 
 @dataclass(frozen=True, kw_only=True)
 class Standin:
-    """A running stand-in."""
-
     port: int
     server: Server
 
     @property
     def base_url(self) -> str:
-        """Return where its API is."""
         return f"http://{HOST}:{self.port}/v1"
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return what was asked so far, the oldest first."""
         return list(servers.ask(self.port, "/_standin/requests", timeout=60)["requests"])
 
     def badges_made(self) -> int:
-        """Return how many badges there are."""
         return sum(1 for each in self.requests() if each["method"] == "POST" and each["status"] == 201)
 
     def always(self, path: str, **answer: object) -> None:
@@ -109,7 +102,6 @@ class Standin:
 
     @property
     def cpu_seconds(self) -> float:
-        """Return how much CPU it has used so far."""
         return cpu_of(self.server.process.pid)
 
 
@@ -131,7 +123,7 @@ class Running:
         )
 
     def result(self) -> dict[str, Any]:
-        """Wait for its end and return that JSON; raise with the end of what it said otherwise."""
+        """Wait for its end and return that JSON. After a failure, raise with the end of its output."""
         code = self.process.wait()
         for file in (self._said, self._complained):
             file.seek(0)
@@ -143,14 +135,12 @@ class Running:
         return found
 
     def stop(self) -> None:
-        """End it where it still runs."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
 
 
 def remove_sqlite(file: Path) -> None:
-    """Remove a database with what SQLite keeps beside it."""
     for each in file.parent.glob(f"{file.name}*"):
         each.unlink()
 
@@ -165,7 +155,6 @@ def running_postgresql() -> Iterator[str]:
 
 
 def create_database(server: str, name: str) -> str:
-    """Make a database on the server and return its address."""
     engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))

@@ -1,4 +1,4 @@
-"""Checks of what a client is made with; the messages do not repeat what may be a secret."""
+"""Checks of a client's arguments; the messages do not repeat what may be a secret."""
 
 from ipaddress import ip_address
 
@@ -13,6 +13,7 @@ def checked_token(token: SecretStr) -> str:
         ValueError: it cannot be a token.
     """
     value = token.get_secret_value()
+    # A colon would end the user name of the Basic credentials, and with it the token.
     if not value or not value.isascii() or not value.isprintable() or " " in value or ":" in value:
         raise ValueError("the Credly token is empty or holds a blank, a line end or a colon: copy it once more")
     return value
@@ -22,7 +23,7 @@ def checked_base_url(base_url: str) -> str:
     """Return the address without a slash at its end.
 
     Raises:
-        ValueError: it is no address of an API, or would send the token unencrypted.
+        ValueError: it is not the address of an API, or would send the token unencrypted.
     """
     try:
         url = httpx.URL(base_url)

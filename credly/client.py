@@ -8,9 +8,9 @@ from credly.errors import Unclear
 from credly.queries import (
     Query,
     filter_expression,
-    is_asked_for,
     is_last_page,
-    may_be_asked_for,
+    matches_look_up,
+    may_match_look_up,
     next_query,
     path_segment,
 )
@@ -24,7 +24,7 @@ _MOST_LOOK_UP_PAGES = 40  # two thousand badges of one earner and template
 _MOST_BULK_PAGES = 20_000
 
 HAS_NO_END = frozenset({"too_many_pages", "paging_stuck"})
-"""Codes of lists whose pages were all answered, and which told nothing."""
+"""Error codes of lists that never end although each page was answered: the result is not known."""
 
 _ISSUED = frozenset({200, 201})
 _DELETED = frozenset({200, 204})
@@ -60,7 +60,7 @@ class CredlyClient(Session):
         """
         path = f"{self._organization}/badges"
         call = self._call("issue_badge", personal=request.personal_texts())
-        return await self._send("POST", path, call=call, read=_badge, body=request.body, hoped=_ISSUED)
+        return await self._send("POST", path, call=call, read=_badge, body=request.body, accepted=_ISSUED)
 
     async def replace_badge(self, badge_id: str, *, request: BadgeRequest) -> Badge:
         """The badge has a successor with a new id, made from the request without its e-mail address.
@@ -74,7 +74,7 @@ class CredlyClient(Session):
         path = f"{self._organization}/badges/{path_segment(badge_id, name='badge_id')}/replace"
         call = self._call("replace_badge", personal=request.personal_texts())
         body = request.as_replacement_json()
-        return await self._send("POST", path, call=call, read=_badge, body=body, hoped=_ISSUED)
+        return await self._send("POST", path, call=call, read=_badge, body=body, accepted=_ISSUED)
 
     async def revoke_badge(self, badge_id: str, *, reason: str, suppress_notification: bool = False) -> Badge:
         """The badge is revoked; there is no way back. Credly requires a reason and may mail it to the earner.
@@ -93,7 +93,7 @@ class CredlyClient(Session):
         return await self._send("PUT", path, call=call, read=partial(_same, badge_id), body=body)
 
     async def delete_badge(self, badge_id: str) -> None:
-        """The badge is deleted for good, as Credly provides for the erasure of personal data.
+        """The badge is deleted permanently, as Credly provides for the erasure of personal data.
 
         Credly API notes, section 4.11.
 
@@ -104,7 +104,7 @@ class CredlyClient(Session):
         """
         path = f"{self._organization}/badges/{path_segment(badge_id, name='badge_id')}"
         call = self._call("delete_badge")
-        await self._send("DELETE", path, call=call, read=lambda _reply: None, hoped=_DELETED)
+        await self._send("DELETE", path, call=call, read=lambda _reply: None, accepted=_DELETED)
 
     async def badge(self, badge_id: str) -> Badge:
         """One badge as it is now, also right after it was issued, when the list may not show it yet.
@@ -113,7 +113,7 @@ class CredlyClient(Session):
 
         Raises:
             NotFound: there is no such badge, or it is another organization's.
-            Refused, Throttled, NotSent, Unclear, NotConnected: nothing was learnt.
+            Refused, Throttled, NotSent, Unclear, NotConnected: the result is not known.
         """
         path = f"{self._organization}/badges/{path_segment(badge_id, name='badge_id')}"
         return await self._send("GET", path, call=self._call("badge"), read=partial(_same, badge_id))
@@ -127,40 +127,44 @@ class CredlyClient(Session):
         recipient_email_all: str | None = None,
         states: tuple[str, ...] = (),
     ) -> list[Badge]:
-        """The earner's badges of a template, the oldest first, each checked against what was asked for.
+        """The earner's badges of a template, the oldest first, each checked against the filters of the call.
 
         A row of another template, state, earner id or address (compared in lower case) is dropped: Credly may
         ignore a filter, and then returns strangers. A row found by `recipient_email_all` may carry any address
-        of the account and cannot be checked for the earner: show it to a person, never adopt it.
+        of the account and cannot be checked for the earner: show it to an operator, never adopt it.
 
         Credly API notes, sections 4.5, 2 and 10.
 
         Raises:
             UnsafeFilterValue: a value would be read as something else by the filter's syntax.
-            ValueError: no earner was asked for.
+            ValueError: no earner is given.
             Unclear: also when the list has no end, or a row that may be the earner's does not say what it is; either
                 could be taken for "no badge".
-            Refused, Throttled, NotSent, NotConnected, NotFound: nothing was learnt.
+            Refused, Throttled, NotSent, NotConnected, NotFound: the result is not known.
         """
         if not (issuer_earner_id or recipient_email or recipient_email_all):
-            raise ValueError("find_badges needs an earner: without one it would find other people's badges")
+            raise ValueError("find_badges needs an earner: without one it would find badges of other earners")
         terms = {
             "issuer_earner_id": issuer_earner_id,
             "recipient_email": recipient_email,
             "recipient_email_all": recipient_email_all,
             "badge_template_id": badge_template_id,
         }
-        asked = {key: value for key, value in terms.items() if value}
-        params = {"filter": filter_expression(asked, states=states), "sort": "created_at"}
-        call_texts = tuple(value for key, value in asked.items() if key != "badge_template_id")
+        filters = {key: value for key, value in terms.items() if value}
+        # In the order of creation: a badge that is issued while the pages are read lands on the last page, and moves
+        # none to a page that was read already.
+        params = {"filter": filter_expression(filters, states=states), "sort": "created_at"}
+        personal = tuple(value for key, value in filters.items() if key != "badge_template_id")
         path = f"{self._organization}/badges"
         pages = self._pages(
-            Badge, path, operation="find_badges", params=params, personal=call_texts, most=_MOST_LOOK_UP_PAGES
+            Badge, path, operation="find_badges", params=params, personal=personal, most=_MOST_LOOK_UP_PAGES
         )
-        found = [badge async for page in pages for badge in page]
-        if any(may_be_asked_for(badge, asked=asked, states=states) for badge in found):
+        badges = [badge async for page in pages for badge in page]
+        # A row without template, state or earner may be the earner's: dropped, it would read as "no badge", and a
+        # second one would be issued.
+        if any(may_match_look_up(badge, filters=filters, states=states) for badge in badges):
             raise Unclear(code="incomplete_rows", operation="find_badges")
-        return [badge for badge in found if is_asked_for(badge, asked=asked, states=states)]
+        return [badge for badge in badges if matches_look_up(badge, filters=filters, states=states)]
 
     async def badges(self, *, states: tuple[str, ...] = ()) -> AsyncIterator[Badge]:
         """Every badge of the organization, the oldest first, 50 to a call: for where the bulk read is not allowed.
@@ -177,14 +181,11 @@ class CredlyClient(Session):
         path = f"{self._organization}/badges"
         async for page in self._pages(Badge, path, operation="badges", params=params, most=_MOST_BULK_PAGES):
             for badge in page:
-                if not states or badge.state in states:
+                if not states or badge.state in states:  # Credly may ignore the filter
                     yield badge
 
     async def high_volume_badges(self, *, states: tuple[str, ...] = ()) -> AsyncIterator[Badge]:
         """Every badge of the organization in Credly's minimal form: no claim link, no replacement ids.
-
-        Of `next_page_url` only the query is used, against our own host: the token goes nowhere else. Credly may ask
-        there for full badges, so what the first call asked for stands in each one.
 
         Credly API notes, section 4.7.
 
@@ -203,6 +204,8 @@ class CredlyClient(Session):
             for badge in badges:
                 if not states or badge.state in states:
                     yield badge
+            # Only the query of `next_page_url` is used, against our own host: the token goes nowhere else. That URL may
+            # have `badge_format=default`, so `_bulk_page` writes the parameters of the first call over it.
             if query is None:
                 return
             if query in seen:
@@ -215,7 +218,7 @@ class CredlyClient(Session):
 
         Raises:
             NotFound: there is no such template in this organization.
-            Refused, Throttled, NotSent, Unclear, NotConnected: nothing was learnt.
+            Refused, Throttled, NotSent, Unclear, NotConnected: the result is not known.
         """
         path = f"{self._organization}/badge_templates/{path_segment(template_id, name='template_id')}"
         return await self._send("GET", path, call=self._call("template"), read=partial(one, BadgeTemplate))
@@ -227,22 +230,22 @@ class CredlyClient(Session):
 
         Raises:
             UnsafeFilterValue: the query would be read as something else by the filter's syntax.
-            Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: nothing was learnt.
+            Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: the result is not known.
         """
         states = (state,) if state else ()
         terms = filter_expression({"query": query} if query else {}, states=states)
         params = {"sort": "name"} | ({"filter": terms} if terms else {})
         path = f"{self._organization}/badge_templates"
         pages = self._pages(BadgeTemplate, path, operation="templates", params=params)
-        found = [template async for page in pages for template in page]
-        return [template for template in found if not states or template.state in states]
+        received = [template async for page in pages for template in page]
+        return [template for template in received if not states or template.state in states]
 
     async def organization(self) -> Organization:
         """The organization itself: the cheapest check of the token (Credly API notes, section 7).
 
         Raises:
             NotConnected, NotFound: the token or the organization id is wrong.
-            Refused, Throttled, NotSent, Unclear: nothing was learnt.
+            Refused, Throttled, NotSent, Unclear: the result is not known.
         """
         return await self._send(
             "GET", self._organization, call=self._call("organization"), read=partial(one, Organization)
@@ -252,7 +255,7 @@ class CredlyClient(Session):
         """The organizations that the token may act for (Credly API notes, section 7).
 
         Raises:
-            Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: nothing was learnt.
+            Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: the result is not known.
         """
         pages = self._pages(Organization, "/organizations", operation="organizations")
         return [organization async for page in pages for organization in page]
@@ -261,7 +264,7 @@ class CredlyClient(Session):
         """The organization's tokens that this one may see, for when they end (Credly API notes, section 3).
 
         Raises:
-            Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: nothing was learnt.
+            Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: the result is not known.
         """
         path = f"{self._organization}/authorization_tokens"
         pages = self._pages(AuthorizationToken, path, operation="authorization_tokens")
@@ -277,19 +280,20 @@ class CredlyClient(Session):
         personal: tuple[str, ...] = (),
         most: int | None = None,
     ) -> AsyncIterator[list[ReceivedT]]:
-        """The pages of a numbered list, each row once; we count the pages ourselves and follow no URL."""
+        # Pages are counted here and no URL of a reply is followed, since the token would go to its host. A row may come
+        # twice, when another one is added between two pages.
         seen: set[str] = set()
         for page in range(1, (most or _MOST_PAGES) + 1):
             call = self._call(operation, personal=personal, continues=page > 1)
-            asked = {**(params or {}), "page": str(page)}
-            reply, read = await self._send("GET", path, call=call, read=partial(_page, model), params=asked)
-            rows = {row.id: row for row in read}
+            query = {**(params or {}), "page": str(page)}
+            reply, received = await self._send("GET", path, call=call, read=partial(_page, model), params=query)
+            rows = {row.id: row for row in received}
             is_last = is_last_page(reply.payload().get("metadata"))
             new = [row for key, row in rows.items() if key not in seen]
             yield new
             if is_last or (is_last is None and not new):
                 return
-            if not new:
+            if not new:  # the same page again: `page` is ignored, so the rest of the list cannot be read
                 raise reply.unclear("paging_stuck")
             seen |= rows.keys()
         raise reply.unclear("too_many_pages")
@@ -299,9 +303,8 @@ _badge = partial(one, Badge)
 
 
 def _same(badge_id: str, reply: Reply) -> Badge:
-    """Return the badge that was asked for; a cache may answer with another one."""
     badge = one(Badge, reply)
-    if badge.id != badge_id:
+    if badge.id != badge_id:  # a cache between us and Credly may answer with another badge
         raise reply.unclear("another_badge")
     return badge
 

@@ -11,9 +11,9 @@
       NotFound           the organization, template or badge does not exist
 
 Of these only NotSent proves that a call to issue made nothing. Whether NotConnected and NotFound are about the one
-call or about the whole organization, a call for the organization itself shows.
+call or about the whole organization is decided by a call for the organization itself.
 
-    UnsafeFilterValue    not Credly's answer: a look-up that could not be asked for safely (a ValueError)
+    UnsafeFilterValue    nothing was sent: a value that Credly's filter syntax cannot express (a ValueError)
 
 The text of an error is its class's first docstring line and facts of our own. It never holds a name, an
 e-mail address, a token or a reply's body: what Credly wrote is in `credly_message`, masked by `masked`.
@@ -32,7 +32,7 @@ _SHORTEST_ANYWHERE = 4  # "Al" is not to be cut out of "Already"
 
 
 class Facts(TypedDict, total=False):
-    """What every error can tell; `CredlyError` says what each is."""
+    """The attributes of every error; `CredlyError` describes each."""
 
     status: int | None
     code: str | None
@@ -57,7 +57,7 @@ class CredlyError(Exception):
             Otherwise a firewall or gateway may have answered in Credly's place. The form of a 401 is not known: any
             that is no HTML counts.
         retry_after: how long Credly asked to wait; only `Throttled` has one.
-        retryable: whether the same call may succeed later without anybody changing anything.
+        retryable: whether the same call may succeed later without any change.
     """
 
     retryable: ClassVar[bool] = False
@@ -112,7 +112,7 @@ class Unclear(CredlyError):
 class Throttled(CredlyError):
     """Credly has had too many requests: wait, look up what may have been made, then send again.
 
-    `retry_after` is what Credly asked for (never negative, never over a day), None when it did not say.
+    `retry_after` is what Credly asked for (never negative, never over a day), None when it gave none.
     """
 
     retryable = True
@@ -150,7 +150,7 @@ class NotConnected(CredlyError):
 
 
 class NotFound(CredlyError):
-    """Credly does not know this organization, template or badge, or answered with a redirect: correct the id.
+    """Credly has no such organization, template or badge, or answered with a redirect: correct the id.
 
     A redirect (code `redirected`) is never followed, because that would take the token to another host. A 303 is
     `Unclear`: it can follow a processed request.
@@ -170,6 +170,7 @@ def masked(text: str, *, personal: Iterable[str]) -> str | None:
     words = _plain(text[:_LONGEST_READ])
     if len(text) > _LONGEST_READ:
         words = words.rpartition(" ")[0]  # the last word may be half a name
+    # The longest first: else the last name is masked in the address, and the rest of the address stays.
     for secret in sorted({_plain(value) for value in personal} - {""}, key=len, reverse=True):
         pattern = re.escape(secret)
         if secret.isascii() and len(secret) < _SHORTEST_ANYWHERE:
@@ -180,5 +181,6 @@ def masked(text: str, *, personal: Iterable[str]) -> str | None:
 
 
 def _plain(text: str) -> str:
+    # NFKC, as Credly may return a name in another form than it was sent in.
     spaced = " ".join(unicodedata.normalize("NFKC", text).split())
     return "".join(char for char in spaced if not unicodedata.category(char).startswith("C"))

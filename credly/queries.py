@@ -1,4 +1,4 @@
-"""How a list is asked for and read: filters, pages, ids in paths. Pure."""
+"""Queries of lists: filters, pages, ids in paths. Pure functions."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -11,7 +11,7 @@ Query = tuple[tuple[str, str], ...]
 
 
 def filter_expression(terms: Mapping[str, str], *, states: tuple[str, ...]) -> str:
-    """Credly's filter expression; a value has no way to be escaped, so an unsafe one is refused."""
+    """Credly's filter expression; the syntax has no escape, so an unsafe value is refused (UnsafeFilterValue)."""
     for key, value in [*terms.items(), *(("state", state) for state in states)]:
         if not value or not value.isprintable() or any(mark in value for mark in ("|", ",", "::")):
             raise UnsafeFilterValue(f"{key} is empty or holds |, a comma, :: or a control character")
@@ -19,38 +19,37 @@ def filter_expression(terms: Mapping[str, str], *, states: tuple[str, ...]) -> s
     return "|".join([*parts, f"state::{','.join(states)}"] if states else parts)
 
 
-def is_asked_for(badge: Badge, *, asked: Mapping[str, str], states: tuple[str, ...]) -> bool:
-    """Whether a row of a look-up answers it: template, state, and earner id or address as far as asked for."""
-    email = asked.get("recipient_email", badge.recipient_email)
+def matches_look_up(badge: Badge, *, filters: Mapping[str, str], states: tuple[str, ...]) -> bool:
+    """Whether a row matches the filters of a look-up: template, state, and earner id or address if given."""
+    email = filters.get("recipient_email", badge.recipient_email)
     return (
-        badge.badge_template_id == asked["badge_template_id"]
-        and badge.issuer_earner_id == asked.get("issuer_earner_id", badge.issuer_earner_id)
+        badge.badge_template_id == filters["badge_template_id"]
+        and badge.issuer_earner_id == filters.get("issuer_earner_id", badge.issuer_earner_id)
         and (badge.recipient_email or "").lower() == (email or "").lower()
         and (not states or badge.state in states)
     )
 
 
-def may_be_asked_for(badge: Badge, *, asked: Mapping[str, str], states: tuple[str, ...]) -> bool:
-    """Whether a row leaves open if it answers the look-up: what it says fits, and template, state or person is missing.
-
-    A row with an earner id or an address says whose it is: who has both to ask for asks for one after the other.
-    """
-    email, earner = asked.get("recipient_email"), asked.get("issuer_earner_id")
+def may_match_look_up(badge: Badge, *, filters: Mapping[str, str], states: tuple[str, ...]) -> bool:
+    """Whether an incomplete row may match a look-up: what it has fits; template, state or earner is missing."""
+    email, earner = filters.get("recipient_email"), filters.get("issuer_earner_id")
     fits = (
-        badge.badge_template_id in (None, asked["badge_template_id"])
+        badge.badge_template_id in (None, filters["badge_template_id"])
         and (not states or badge.state in (None, *states))
         and (earner is None or badge.issuer_earner_id in (None, "", earner))
         and (email is None or badge.recipient_email is None or badge.recipient_email.lower() == email.lower())
     )
-    says_whose = bool(badge.issuer_earner_id or badge.recipient_email)
-    return fits and not (badge.badge_template_id and says_whose and (badge.state or not states))
+    # Either of the two names the earner: a look-up by both is made as two calls, one for each.
+    has_earner = bool(badge.issuer_earner_id or badge.recipient_email)
+    return fits and not (badge.badge_template_id and has_earner and (badge.state or not states))
 
 
 def is_last_page(metadata: object) -> bool | None:
-    """Whether the list ends here; None when the metadata does not say."""
+    """Whether the list ends here; None when the metadata is missing or incomplete."""
     if not isinstance(metadata, Mapping):
         return None
     current, total = metadata.get("current_page"), metadata.get("total_pages")
+    # Whichever ends first: the total may grow while the pages are read.
     if isinstance(current, int) and isinstance(total, int):
         return current >= total or metadata.get("next_page_url", "") is None
     return metadata["next_page_url"] is None if "next_page_url" in metadata else None
@@ -62,7 +61,7 @@ def next_query(reply: Reply, *, own: Mapping[str, str]) -> Query | None:
     Keys may repeat in it, so it stays pairs. Of the keys in `own` the reply's values are dropped.
 
     Raises:
-        Unclear: the reply does not show where the list goes on.
+        Unclear: the reply has no readable address of the next page.
     """
     metadata = reply.payload().get("metadata")
     following = metadata.get("next_page_url") if isinstance(metadata, Mapping) else ""

@@ -1,7 +1,7 @@
 """What a reply of Credly means: a value, or which error. Pure: no network, no clock.
 
 Bodies are read defensively (Credly API notes, section 8): `data.message`, then `data.errors`, then a
-top-level `message` or `error`; a gateway's HTML or an empty body says nothing.
+top-level `message` or `error`; a gateway's HTML or an empty body has no meaning.
 """
 
 import json
@@ -37,7 +37,7 @@ ReceivedT = TypeVar("ReceivedT", bound=Received)
 
 @dataclass(frozen=True)
 class Call:
-    """One call under way: what it is for, our id for it, the texts to be masked in the answer, how much is read."""
+    """A call in progress: its operation, our id for it, the texts to mask in the answer, the longest answer read."""
 
     operation: str
     request_id: str
@@ -46,7 +46,6 @@ class Call:
     continues: bool = False  # the next page of a list
 
     def facts(self, *, code: str, status: int | None = None) -> Facts:
-        """What any error of this call can tell."""
         return {"code": code, "status": status, "request_id": self.request_id, "operation": self.operation}
 
 
@@ -64,19 +63,17 @@ class Reply:
     credly_request_id: str | None = None
 
     def payload(self) -> dict[str, Any]:
-        """The envelope, empty if there is none."""
         try:
             parsed = json.loads(self.body or b"")
         except (ValueError, RecursionError):
-            return {}
+            return {}  # RecursionError: thousands of brackets, from whatever answered in Credly's place
         return parsed if isinstance(parsed, dict) else {}
 
     def facts(self, code: str) -> Facts:
-        """What any error that this reply stands for can tell."""
         return {**self.call.facts(code=code, status=self.status), "credly_request_id": self.credly_request_id}
 
     def unclear(self, code: str) -> Unclear:
-        """The error for a reply that leaves open what happened."""
+        """The error for a reply that does not show whether the call took effect."""
         return Unclear(**self.facts(code))
 
 
@@ -102,7 +99,7 @@ def several(model: type[ReceivedT], reply: Reply) -> list[ReceivedT]:
 
 
 def error_for(reply: Reply, *, now: datetime) -> CredlyError:
-    """The error that a reply stands for; `now` is for a Retry-After with a date."""
+    """The error for a reply; `now` is for a Retry-After with a date."""
     status = reply.status
     if reply.body is None:
         return reply.unclear("reply_too_large")
@@ -116,6 +113,7 @@ def error_for(reply: Reply, *, now: datetime) -> CredlyError:
     facts["in_credly_form"] = is_plain or is_validation or isinstance(payload.get("data"), Mapping)
     if status in _REDIRECTED:
         return NotFound(**facts | {"code": "redirected", "in_credly_form": False})
+    # Also a 2xx that no call expects: whatever it means, a badge may have been made.
     if not 400 <= status < 500 or status == 408:
         return Unclear(**facts)
     if status == 429:
@@ -126,8 +124,8 @@ def error_for(reply: Reply, *, now: datetime) -> CredlyError:
     if status in _GONE:
         return NotFound(**facts | {"code": "not_found"})
     if not facts["in_credly_form"]:
-        return Unclear(**facts)  # a gateway's or a firewall's answer says nothing about this badge
-    return _refusal(reply, said=" ".join(texts).casefold(), facts=facts)
+        return Unclear(**facts)  # from a gateway or a firewall: the badge may exist all the same
+    return _refusal(reply, message=" ".join(texts).casefold(), facts=facts)
 
 
 def parse_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
@@ -150,10 +148,11 @@ def readable_id(header: str | None) -> str | None:
     return text if re.fullmatch(r"[ -~]{1,64}", text) else None
 
 
-def _refusal(reply: Reply, *, said: str, facts: Facts) -> Refused:
-    if reply.status == 422 and "already has this badge" in said:
+def _refusal(reply: Reply, *, message: str, facts: Facts) -> Refused:
+    # Credly has no code for these, so its wording decides (API notes, sections 4.2 and 4.9).
+    if reply.status == 422 and "already has this badge" in message:
         return AlreadyIssued(**facts | {"code": "already_issued"})
-    if reply.status == 422 and "cannot be replaced because it has already been replaced" in said:
+    if reply.status == 422 and "cannot be replaced because it has already been replaced" in message:
         metadata = reply.payload().get("metadata")
         current = metadata.get("current_badge_id") if isinstance(metadata, Mapping) else None
         badge_id = current if isinstance(current, str) else None
@@ -178,7 +177,7 @@ def _parsed(model: type[ReceivedT], row: object, *, reply: Reply) -> ReceivedT:
 
 
 def _texts(payload: Mapping[str, Any]) -> Iterator[str]:
-    """Credly's own words, the best place first; all of them are searched, since any may hold the reason."""
+    # The best place first. All are read, since any of them may have the reason.
     data = payload.get("data")
     inner = data if isinstance(data, Mapping) else {}
     errors = inner.get("errors")

@@ -1,6 +1,6 @@
-"""How a request to Credly is made and its answer read: once, without a pause or a repetition.
+"""Makes a request to Credly and reads its answer: once, without a pause or a retry.
 
-With credly/transport.py the only file that makes requests. What is tried again is decided where the ledger is.
+The only file, with credly/transport.py, that makes requests. Retries are decided by the rules of the ledger.
 """
 
 import asyncio
@@ -22,9 +22,12 @@ from credly.replies import Call, Reply, error_for, readable_id
 from credly.transport import Transport, transport_error
 
 _VERSION = "0.1.0"
-_KEEPALIVE_SECONDS = 4  # shorter than any server's, so that we are the one to hang up
+# Shorter than any server's, so that we close idle connections: one that the server closes as a call goes out leaves
+# open whether the call arrived.
+_KEEPALIVE_SECONDS = 4
 _OK = frozenset({200})
-_trusted_authorities = cache(partial(httpx.create_ssl_context, trust_env=False))  # reading them outlasts a call
+# Cached: reading the certificates takes longer than a call.
+_trusted_authorities = cache(partial(httpx.create_ssl_context, trust_env=False))
 _url_of = lru_cache(maxsize=64)(httpx.URL)
 Answer = TypeVar("Answer")
 
@@ -50,7 +53,7 @@ class _Credentials:
 
 
 class Session:
-    """Requests for one organization at Credly; `CredlyClient` has the calls and says what the arguments are."""
+    """Requests for one organization at Credly; `CredlyClient` has the calls and describes the arguments."""
 
     def __init__(
         self,
@@ -70,8 +73,8 @@ class Session:
         self._total_seconds = timeouts.total
         timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=None, pool=timeouts.pool)
         self._extensions = {"timeout": timeout.as_dict()}
-        # A transport without httpx's client around it: redirects, cookies and environment are not for these calls, and
-        # what the client does for them costs as much as the call.
+        # A transport without httpx's client around it: these calls need no redirects, cookies or environment, and the
+        # client's work for them takes as long as the call.
         self._transport = transport or Transport(
             verify=_trusted_authorities(),
             trust_env=False,
@@ -83,7 +86,6 @@ class Session:
 
     @property
     def token(self) -> SecretStr:
-        """The token that the next call is made with."""
         return self._credentials.token
 
     def use_token(self, token: SecretStr) -> None:
@@ -122,43 +124,40 @@ class Session:
         read: Callable[[Reply], Answer],
         params: Mapping[str, str] | Query | None = None,
         body: Mapping[str, Any] | None = None,
-        hoped: frozenset[int] = _OK,
+        accepted: frozenset[int] = _OK,
     ) -> Answer:
-        """Make one request and read its answer: the only place that does.
-
-        A subclass may put around it what is to hold for every request.
-        """
+        # Every request passes here: a subclass overrides it to add rate limit and attempts.
         headers = httpx.Headers(self._credentials.headers, encoding="ascii")
         headers["X-Request-Id"] = call.request_id
         if body is not None:
             headers["Content-Type"] = "application/json"
-        # As a stream: else httpx adds Host and Content-Length, which the transport does itself, at some cost.
+        # As a stream: else httpx adds Host and Content-Length, which the transport adds as well.
         content = httpx.ByteStream(b"" if body is None else json.dumps(body).encode("ascii"))
         url = _url_of(self._base_url + path)
         request = httpx.Request(
             method, url, params=params, stream=content, headers=headers, extensions=self._extensions
         )
-        request.read()
+        request.read()  # else the transport sends the body in chunks, without Content-Length
         try:
             async with asyncio.timeout(self._total_seconds):
                 reply = await self._exchange(request, call=call)
         except (httpx.HTTPError, TimeoutError) as failure:
-            error = transport_error(failure, call=call, credly_request_id=request.extensions.get("answered_as"))
+            error = transport_error(failure, call=call, credly_request_id=request.extensions.get("credly_request_id"))
         else:
-            if reply.status in hoped and reply.body is not None:
+            if reply.status in accepted and reply.body is not None:
                 return read(reply)
             error = error_for(reply, now=datetime.now(UTC))
         # Outside the except block: httpx's exception holds the request, with the token and the earner in it,
-        # and must not hang on ours as its context.
+        # and must not stay on ours as its context.
         raise error
 
     async def _exchange(self, request: httpx.Request, *, call: Call) -> Reply:
         response = await self._transport.handle_async_request(request)
         response.request = request
-        answered_as = readable_id(response.headers.get("X-Request-Id"))
-        request.extensions["answered_as"] = answered_as  # else lost where the body breaks off
+        credly_request_id = readable_id(response.headers.get("X-Request-Id"))
+        request.extensions["credly_request_id"] = credly_request_id  # else lost where the body breaks off
         wait = response.headers.get("Retry-After")
-        reply = Reply(call, response.status_code, body=None, retry_after=wait, credly_request_id=answered_as)
+        reply = Reply(call, response.status_code, body=None, retry_after=wait, credly_request_id=credly_request_id)
         try:
             body = bytearray()
             async for chunk in response.aiter_bytes():

@@ -1,7 +1,8 @@
-"""How calls travel: by httpx, over aiohttp's connections, which cost a third of httpx's own at fifty calls at a time.
+"""The transport of calls: httpx over aiohttp's connections, which cost a third of httpx's own at fifty calls at a time.
 
-What may be sent again hangs on how a failure is named. httpx-aiohttp names a server that hangs up in the middle of a
-call as if it had never been reached, so each failure is named anew here, by what aiohttp said of it.
+The class of a failure decides whether a call may be sent again. httpx-aiohttp raises the same class for a server that
+closes the connection in the middle of a call as for one that was never reached, so failures are mapped again here, by
+the class of aiohttp's exception.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -18,9 +19,9 @@ from credly.replies import Call
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
-_NAMES: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
-    (aiohttp.ClientConnectorError, httpx.ConnectError),  # no address, nobody listens, no valid certificate
-    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),  # or no connection got free in time
+_CLASSES: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+    (aiohttp.ClientConnectorError, httpx.ConnectError),  # unknown host, refused, no valid certificate
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),  # or no free connection in time
     (aiohttp.SocketTimeoutError, httpx.ReadTimeout),
     (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
@@ -32,9 +33,8 @@ class Transport(AiohttpTransport):
     """Sends a request once, over a free connection, and raises what httpx's own transport would."""
 
     def get_client(self) -> aiohttp.ClientSession:
-        """Return the session that holds the connections."""
         session = super().get_client()
-        # Else it repeats a GET or PUT over a new connection by itself: a call that no attempt tells of.
+        # Else aiohttp repeats a GET or PUT over a new connection: a call without a row in the attempts.
         session._retry_connection = False
         session._response_class = _Response
         return session
@@ -46,14 +46,14 @@ class Transport(AiohttpTransport):
             ConnectError, ConnectTimeout: it did not leave.
             TransportError: it may have left.
         """
-        with _named_anew():
+        with _mapped_failures():
             response = await super().handle_async_request(request)
         response.stream = _Body(cast("httpx.AsyncByteStream", response.stream))
         return response
 
 
 class _Response(aiohttp.ClientResponse):
-    """A response without the words beside its status, which may be no text and then could not be handed on."""
+    """A response without its reason phrase: bytes in it that are no text make httpx-aiohttp raise."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         started = await super().start(connection)
@@ -62,13 +62,13 @@ class _Response(aiohttp.ClientResponse):
 
 
 class _Body(httpx.AsyncByteStream):
-    """A response's body, whose failures are named anew."""
+    """A response's body, whose failures are mapped as those of the request are."""
 
     def __init__(self, stream: httpx.AsyncByteStream) -> None:
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _named_anew():
+        with _mapped_failures():
             async for part in self._stream:
                 yield part
 
@@ -77,17 +77,18 @@ class _Body(httpx.AsyncByteStream):
 
 
 @contextmanager
-def _named_anew() -> Iterator[None]:
+def _mapped_failures() -> Iterator[None]:
     try:
         yield
     except (httpx.TransportError, aiohttp.ClientError) as failure:
-        said = failure if isinstance(failure, aiohttp.ClientError) else failure.__cause__ or failure
-        name = next((name for kind, name in _NAMES if isinstance(said, kind)), httpx.ReadError)
-        raise name(type(said).__name__) from None
+        # httpx-aiohttp keeps aiohttp's exception as the cause. What is not in the table may have arrived: ReadError.
+        original = failure if isinstance(failure, aiohttp.ClientError) else failure.__cause__ or failure
+        mapped = next((mapped for kind, mapped in _CLASSES if isinstance(original, kind)), httpx.ReadError)
+        raise mapped(type(original).__name__) from None
 
 
 def transport_error(failure: Exception, *, call: Call, credly_request_id: str | None) -> CredlyError:
-    """The error of a call that got no whole answer; its head may have come, with Credly's id of the request."""
+    """The error of a call without a complete answer; its headers may have come, with Credly's id of the request."""
     name = type(failure).__name__
     code = "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
     if isinstance(failure, _NOT_SENT):

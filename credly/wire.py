@@ -1,4 +1,4 @@
-"""The values that go to Credly and come back, and nothing about how.
+"""The values that are sent to Credly and received from it; the calls are in client.py.
 
 What is sent is strict; what is read is lenient: unknown fields are ignored, only an id is required, and an
 optional field of an unexpected form counts as absent, because a badge that exists must not be lost over an
@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 Private = Annotated[str, Field(repr=False)]
-"""Text about a person: sent, never shown by repr or str."""
+"""Personal data: sent, never shown by repr or str."""
 
 _REPLACEMENT_FIELDS = frozenset(
     {
@@ -52,7 +52,7 @@ class UrlEvidence(_Sent):
     description: Private = ""
 
     def as_json(self) -> dict[str, str]:
-        """The entry as Credly reads it; a blank description is left out."""
+        # Without a blank description: Credly would show an empty line on the badge's page.
         entry = {"type": "UrlEvidence", "name": self.name, "value": self.value}
         return entry | ({"description": self.description} if self.description.strip() else {})
 
@@ -84,7 +84,7 @@ class BadgeRequest(_Sent):
 
     @cached_property
     def body(self) -> dict[str, Any]:
-        """The request's body, without what was not asked for. Made once, and not to be changed."""
+        """The request's body, without the fields that are not set. Computed once; callers must not change it."""
         body: dict[str, Any] = {
             "badge_template_id": self.badge_template_id,
             "recipient_email": self.recipient_email,
@@ -109,16 +109,17 @@ class BadgeRequest(_Sent):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of what would be sent: equal for equal requests, in every process and release."""
+        # The prefix is the version of this form: another form must have other fingerprints.
         canonical = json.dumps(self.body, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(b"laurel badge request 1\n" + canonical.encode("ascii")).hexdigest()
 
     def field_names(self) -> list[str]:
-        """Which fields would be sent, for a record without people; evidence is counted: `evidence[2]`."""
+        """The names of the fields that would be sent, without values; evidence is counted: `evidence[2]`."""
         counted = {"evidence": f"evidence[{len(self.evidence)}]"}
         return sorted(counted.get(name, name) for name in self.body)
 
     def personal_texts(self) -> tuple[str, ...]:
-        """Every text in it that may say who the earner is, for masking what Credly answers."""
+        """Every text of the request that may identify the earner, for masking Credly's messages."""
         names = f"{self.issued_to_first_name} {self.issued_to_last_name}"
         shown = [text for entry in self.evidence for text in (entry.name, entry.value, entry.description)]
         local_part = self.recipient_email.partition("@")[0]
@@ -137,7 +138,7 @@ def _or_none(value: object, parse: Callable[[object], Any]) -> Any:
 
 
 def _text_or_none(value: object, parse: Callable[[object], str | None]) -> str | None:
-    """A text that no database holds (with NUL or half a character) counts as absent."""
+    # PostgreSQL stores no NUL, and no database half a surrogate pair: one odd text must not lose the whole badge.
     text: str | None = _or_none(value, parse)
     return None if text is None or "\0" in text or not _is_whole(text) else text
 
@@ -147,7 +148,7 @@ def _is_whole(text: str) -> bool:
 
 
 def _moment_or_none(value: object, parse: Callable[[object], datetime | None]) -> datetime | None:
-    """Credly writes UTC; a time without a zone is read as such, an unreadable one or one beyond UTC's as absent."""
+    # Credly writes UTC, so a time without a zone is UTC. OverflowError: a moment that UTC has no year for.
     try:
         moment = parse(value)
         if moment is None:
@@ -158,7 +159,8 @@ def _moment_or_none(value: object, parse: Callable[[object], datetime | None]) -
 
 
 def is_id(value: str) -> bool:
-    """Say whether a text can be an id of Credly's: one part of a path, and printable."""
+    """Whether a text can be an id of Credly's: one segment of a path, and printable."""
+    # A dot segment or separator would make it the path of another object.
     leads_elsewhere = not value.strip(".") or ".." in value or any(mark in value for mark in "/\\?#")
     return value.isprintable() and bool(value.strip()) and not leads_elsewhere
 
@@ -177,7 +179,7 @@ Moment = Annotated[datetime | None, WrapValidator(_moment_or_none)]
 
 
 class Received(BaseModel):
-    """What every object that Credly returns has: an id."""
+    """An object that Credly returns. Only its id is required."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, coerce_numbers_to_str=True)
 
@@ -187,7 +189,7 @@ class Received(BaseModel):
 class Badge(Received):
     """An issued badge as Credly returns it (Credly API notes, section 4.3).
 
-    Its id is one that can be kept and asked for; with another one the badge could never be found again.
+    Its id must fit the ledger and a path: a badge with any other id could never be read again.
     """
 
     id: BadgeId
@@ -210,12 +212,12 @@ class Badge(Received):
 
     @property
     def url(self) -> str | None:
-        """Where a person sees it: the badge's page, or before it is claimed the page to claim it."""
+        # Until the earner accepts the badge, it has only the page on which to accept it.
         return self.badge_url or self.accept_badge_url
 
 
 class BadgeTemplate(Received):
-    """What badges are made from (Credly API notes, section 6); only an `active` one issues."""
+    """A badge template (Credly API notes, section 6); only an `active` one can be issued."""
 
     name: Text = None
     state: Text = None
@@ -235,7 +237,7 @@ class Organization(Received):
 
 
 class AuthorizationToken(Received):
-    """What Credly says about a token (Credly API notes, section 3); its value is never shown."""
+    """An authorization token (Credly API notes, section 3); its value is never shown."""
 
     description: Text = None
     read_enabled: Flag = None
@@ -247,8 +249,7 @@ class AuthorizationToken(Received):
 
 
 def _lift(row: object, *, field: str, parent: str) -> object:
-    """The row with the parent object's id as a field of its own; a filled field is left as it is."""
     if not isinstance(row, Mapping) or row.get(field):
         return row
-    nested = row.get(parent)
+    nested = row.get(parent)  # Credly nests the object; a client needs its id alone
     return {**row, field: nested.get("id") if isinstance(nested, Mapping) else None}

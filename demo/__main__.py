@@ -26,7 +26,6 @@ T = TypeVar("T")
 
 
 def main() -> int:
-    """Run the demo and return the exit code."""
     started = time.monotonic()
     try:
         with servers.stopped_by_signals(), servers.only_one_here(), ExitStack() as stack:
@@ -40,7 +39,7 @@ def main() -> int:
 
 
 def refuse_other_database() -> None:
-    """Raise unless the database is the demo's own file, which it removes and makes anew."""
+    """Raise unless the database is the demo's own file, which the demo removes and creates again."""
     if settings().database_url != f"sqlite:///{DEFAULT_DATABASE}":
         raise DemoError(
             "LAUREL_DATABASE_URL points at a database other than .laurel/laurel.db, and the demo removes and fills "
@@ -49,7 +48,6 @@ def refuse_other_database() -> None:
 
 
 def remove_earlier() -> None:
-    """Remove the databases of an earlier demo and its Prefect history."""
     for name in ("laurel.db", "standin.db"):
         for file in FOLDER.glob(f"{name}*"):
             file.unlink()
@@ -82,7 +80,7 @@ def demo(stack: ExitStack) -> bool:
     console.print(f"     The next scheduled run: {' '.join(next_runs[0].split())}")
     console.print(f"     For the demo it is due every {EVERY_SECONDS} seconds.")
     with sped_up(prefect_port) as schedule:
-        show_step(5, STEPS, "Waiting for the schedule: its next run enters what is owed and issues it")
+        show_step(5, STEPS, "Waiting for the schedule: its next run issues a badge for every eligible award")
         first = scheduled_run(schedule)
         show_ledger(first, in_database(count_awards_without_row))
 
@@ -105,8 +103,6 @@ def demo(stack: ExitStack) -> bool:
 
 
 def in_database(work: Callable[[Database], Awaitable[T]]) -> T:
-    """Return what the work found in the database of the settings, which is closed again."""
-
     async def opened() -> T:
         database = Database(settings().database_url)
         try:
@@ -118,7 +114,6 @@ def in_database(work: Callable[[Database], Awaitable[T]]) -> T:
 
 
 def invent_platform(standin_port: int) -> None:
-    """Fill the database, and say with how much."""
     base_url = f"http://{HOST}:{standin_port}/v1"
     rows = in_database(lambda database: fill(database, now=datetime.now(UTC), base_url=base_url))
     console.print(
@@ -144,12 +139,11 @@ def scheduled_run(schedule: Schedule) -> LedgerCounts:
 
 
 def badges_at_standin(port: int) -> Counter[str]:
-    """Count the badges at the stand-in by organization."""
     return Counter(badge["organization_id"] for badge in servers.ask(port, "/_standin/badges")["badges"])
 
 
 def wait_for_history(prefect_port: int) -> None:
-    """Wait until Prefect's server has recorded every task run; it does so behind the runs."""
+    # Prefect's server records task runs in the background, so that the last ones appear after their run has ended.
     unfinished = {"task_runs": {"state": {"type": {"not_any_": ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]}}}}
     deadline = time.monotonic() + RECORDED_WITHIN_SECONDS
     before = -1
@@ -160,7 +154,8 @@ def wait_for_history(prefect_port: int) -> None:
             if open_ones == 0 and everything == before:
                 return
             before = everything
-            time.sleep(2)  # longer than the server's flush interval in servers.py
+            # Longer than the server's flush interval in servers.py.
+            time.sleep(2)
 
 
 if __name__ == "__main__":

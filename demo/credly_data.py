@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlmodel import SQLModel
 
-from models.integrations import CredlyConnection, CredlyIntegration
+from models.setup.tables import CredlyConnection, CredlyIntegration
 
 Row = dict[str, Any]
 
@@ -79,22 +79,19 @@ NOT_ENABLED = ("achievement-welcome", "Welcome on Board")
 
 
 def invented_id(kind: str, key: str) -> str:
-    """Return the id that Credly would have given, the same every time."""
+    # A UUID as Credly's, but the same in every demo.
     return str(uuid5(NAMESPACE_URL, f"https://laurel.example.org/{kind}/{key}"))
 
 
 def token_block(portal_id: str) -> str:
-    """Return the name of the Secret block with the portal's token."""
     return f"credly-{portal_id.removeprefix('portal-')}"
 
 
 def invented_token(portal_id: str) -> str:
-    """Return the token of the portal's organization at the stand-in."""
     return f"invented-token-{portal_id.removeprefix('portal-')}"
 
 
 def tokens() -> dict[str, str]:
-    """Return the invented tokens of connected portals by the name of their Secret block."""
     return {token_block(portal): invented_token(portal) for portal in ORGANIZATIONS}
 
 

@@ -9,15 +9,14 @@ from sqlmodel import SQLModel
 from demo.credly_data import TO_CONNECT, credly_seed, settings_rows, token_block, tokens
 from demo.platform_data import ACHIEVEMENTS, Row, platform_rows
 from models.database import Database
-from models.integrations import CredlyConnection
 from models.migrate import create_platform_tables, migrate
+from models.setup.tables import CredlyConnection
 from models.tables import table
 
 connections = table(CredlyConnection)
 
 
 def demo_seed() -> dict[str, list[Row]]:
-    """Return what the stand-in starts with."""
     return credly_seed({key: portal for key, portal, *_ in ACHIEVEMENTS})
 
 
@@ -46,11 +45,12 @@ def _base_url(connection: Connection) -> str | None:
 
 
 async def point_demo_at(database: Database, *, base_url: str) -> None:
-    """Let the demo's connections point at the stand-in's present address, and no other connection."""
+    """Update the address of the stand-in in the demo's connections, and in no other connection."""
     await database.write(_point_at, base_url)
 
 
 def _point_at(connection: Connection, base_url: str) -> None:
-    blocks = [*tokens(), *(token_block(portal) for portal in TO_CONNECT)]  # a person may have connected these since
+    # Including the portals that an operator may have connected since.
+    blocks = [*tokens(), *(token_block(portal) for portal in TO_CONNECT)]
     of_demo = connections.c.token_block.in_(blocks) & connections.c.base_url.startswith("http://127.0.0.1:")
     connection.execute(update(connections).where(of_demo).values(base_url=base_url))

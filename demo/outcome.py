@@ -9,12 +9,12 @@ from typing import Any
 from sqlalchemy import Column, Connection, Row, func, select
 
 from models.database import Database
-from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import AchievementAward
+from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
-from rules.reasons import Reason
-from rules.states import IssuanceState
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 
 issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
@@ -29,39 +29,31 @@ AWARDED_AGAIN = "The user was awarded the same achievement before: one badge is 
 
 @dataclass(frozen=True, kw_only=True)
 class StateCount:
-    """How many issuances stand in one state for one reason."""
-
     state: IssuanceState
     reason: Reason | None
     count: int
 
     @property
     def sentence(self) -> str:
-        """What it means."""
         return self.reason.sentence if self.reason else self.state.sentence
 
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerCounts:
-    """The ledger in counts."""
-
     by_state: tuple[StateCount, ...]
     issued_by_organization: dict[str, int]
     calls: int
     adopted: int
 
     def of(self, *states: IssuanceState) -> int:
-        """How many issuances stand in these states."""
         return sum(row.count for row in self.by_state if row.state in states)
 
     @property
     def issued(self) -> int:
-        """How many badges are issued."""
         return self.of(IssuanceState.ISSUED)
 
 
 async def count_ledger(database: Database) -> LedgerCounts:
-    """Count the ledger by state and reason, the issued by organization, those found at Credly, and the calls made."""
     return await database.read(_counts)
 
 

@@ -178,7 +178,6 @@ def _user_rows(number: int, person: Row) -> tuple[Row, list[Row]]:
 
 
 def _awards(chance: random.Random, now: datetime) -> list[Row]:
-    """Return all awards: of the faulty users, with faults of their own, and as many others as it takes."""
     keys = _award_keys(chance)
     faulty = [
         AwardKey(achievement_id=chance.choice(ISSUED_ACHIEVEMENTS), user_id=_user_id(number)) for number in FAULTY_USERS
@@ -222,7 +221,7 @@ def _award(chance: random.Random, key: AwardKey, now: datetime) -> Row:
 
 
 def _of_issued(awards: list[Row], *, start: int, count: int) -> list[Row]:
-    """Return some awards, from a place in the list on, that would be issued but for what is done to them."""
+    # Awards without any other fault, so that each fault is seen by itself.
     faulty = {_user_id(number) for number in FAULTY_USERS}
     issued = [
         award

@@ -1,4 +1,4 @@
-"""Saving the demo's invented tokens as Prefect Secret blocks, in a process that knows the server's address."""
+"""Saving the demo's invented tokens as Prefect Secret blocks, in a process with the server's address."""
 
 import asyncio
 
@@ -9,9 +9,9 @@ from demo.credly_data import tokens
 
 
 async def save_tokens() -> None:
-    """Create or overwrite one Secret block for each connection of the demo."""
     for name, token in tokens().items():
-        block: Secret[str] = Secret(value=SecretStr(token))  # Secret[str](…) would make a block type of its own
+        # Secret[str](…) would create a block type of its own.
+        block: Secret[str] = Secret(value=SecretStr(token))
         await block.asave(name, overwrite=True)
 
 

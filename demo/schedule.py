@@ -24,16 +24,15 @@ class Schedule:
         self._seen: set[str] = set()
 
     def change(self, schedule: dict[str, Any]) -> None:
-        """Put another schedule in its place, by way of the deployment: then its runs are planned within seconds."""
+        # Through the deployment and not the schedule itself: then the server plans its runs within seconds.
         changed = {"slug": self._schedule["slug"], "schedule": schedule}
         ask(self._port, f"/api/deployments/{self._deployment['id']}", body={"schedules": [changed]}, method="PATCH")
 
     def back(self) -> None:
-        """Put the schedule back that prefect.yaml has."""
         self.change(self._schedule["schedule"])
 
     def wait_until_quiet(self, *, within_seconds: float) -> None:
-        """Wait until no run is under way: one that is stopped half-way would keep the schedule's slot."""
+        # A run that is stopped half-way would occupy the schedule's only slot.
         wanted = self._wanted("PENDING", "RUNNING")
         deadline = time.monotonic() + within_seconds
         while ask(self._port, "/api/flow_runs/filter", body=wanted) and time.monotonic() < deadline:
@@ -77,7 +76,6 @@ def _moment(text: str) -> datetime:
 
 @contextmanager
 def sped_up(port: int) -> Iterator[Schedule]:
-    """Let `reconcile` be due every few seconds until the block ends."""
     schedule = Schedule(port)
     schedule.change({"interval": EVERY_SECONDS, "timezone": "UTC"})
     try:

@@ -24,6 +24,7 @@ from settings import ROOT
 HOST = "127.0.0.1"
 PREFECT_PORT = 4200
 STANDIN_PORT = 8090
+# As on any network: a stand-in that never fails would demonstrate little.
 FAULT_SHARE = 0.02
 RUNS_AT_ONCE = 8
 FOLDER = ROOT / ".laurel"
@@ -53,7 +54,7 @@ _promised: list[TextIO] = []
 
 
 def _promise(port: int) -> None:
-    """Hold the port's lock file until this process ends: a server takes seconds to listen. Raises OSError if held."""
+    # A server takes seconds to listen. Until then a lock file, held until this process ends, reserves the port.
     lock = (Path(tempfile.gettempdir()) / f"laurel-port-{port}.lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,7 +88,7 @@ def ask(port: int, path: str, *, body: Mapping[str, Any] | None = None, method: 
 
 @contextmanager
 def only_one_here() -> Iterator[None]:
-    """Hold the checkout's lock, so that the demo never removes files from under a running `make up`."""
+    """Hold the checkout's lock, so that the demo never removes the files of a running `make up`."""
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         try:
@@ -101,12 +102,13 @@ def only_one_here() -> Iterator[None]:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Turn Ctrl-C, SIGTERM and SIGHUP into one orderly exit, so that whatever was started is stopped.
+    """Turn Ctrl-C, SIGTERM and SIGHUP into one SystemExit, so that all started processes are stopped.
 
-    A signal that was ignored from outside (nohup) stays ignored; a second one does not disturb the stopping.
+    Signals that the parent process ignores (nohup) stay ignored.
     """
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        # A second signal must not interrupt the stopping.
         for other in before:
             signal.signal(other, signal.SIG_IGN)
         sys.stderr.write("\nStopping ...\n")
@@ -154,7 +156,7 @@ class Server:
         raise self.failure(f"was not ready after {READY_WITHIN_SECONDS:.0f} seconds")
 
     def listens_on(self, port: int) -> bool:
-        """Say whether it is this process that answers there, and not another one that was a moment faster."""
+        # Another process may have taken the port a moment before.
         with suppress(psutil.Error):
             main = psutil.Process(self.process.pid)
             found = [each for process in (main, *main.children(recursive=True)) for each in process.net_connections()]
@@ -174,7 +176,6 @@ class Server:
             raise self.failure(f"ended with code {self.process.returncode}")
 
     def failure(self, what: str) -> DemoError:
-        """Return the error that says what happened and shows the end of the log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES_SHOWN:]
         return DemoError("\n".join([f"{self.name} {what}. The end of {self.log.relative_to(ROOT)}:", *lines]))
 
@@ -225,7 +226,7 @@ def groups_below(ancestor: int) -> set[int]:
 
 
 def _processes() -> Iterator[tuple[int, int]]:
-    """Yield every process of this machine with its parent: from /proc, or from ps where there is none."""
+    # From /proc on Linux, otherwise from ps, as on macOS.
     if Path("/proc/self/stat").exists():
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
@@ -238,7 +239,7 @@ def _processes() -> Iterator[tuple[int, int]]:
 
 
 def prefect_environment(port: int) -> dict[str, str]:
-    """Return the environment for whatever talks to the demo's Prefect server, without the user's own settings."""
+    """Return the environment for processes that use the demo's Prefect server, without the user's own settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     past_proxies = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy")), HOST, "localhost"]))
     return kept | {
@@ -257,7 +258,8 @@ def prefect_environment(port: int) -> dict[str, str]:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # The default, 300 seconds, is how long a run that dies before it begins keeps that slot.
         "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "150",
-        "PREFECT_WORKER_QUERY_SECONDS": "2",  # a person who starts a run waits for it; the default is 10
+        # The default, 10 seconds, is a long wait after starting a run on the page.
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_CLI_COLORS": "false",
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
@@ -268,7 +270,6 @@ def prefect_environment(port: int) -> dict[str, str]:
 
 
 def start(stack: ExitStack, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Server:
-    """Start a process that is stopped when the stack closes."""
     server = Server(name, command, environment)
     stack.callback(server.stop)
     return server
@@ -281,15 +282,11 @@ def start_prefect(stack: ExitStack, port: int) -> Server:
 
 
 def prefect_ready(server: Server, port: int) -> bool:
-    """Return whether this Prefect server answers."""
     return server.listens_on(port) and ask(port, "/api/health") is True
 
 
 def start_standin(stack: ExitStack, port: int, *, database: Path, seed: Mapping[str, Any]) -> Server:
-    """Start the stand-in for Credly, which takes the seed when its database is new.
-
-    It fails now and then, as anything on a network does: one that never fails would show little.
-    """
+    """Start the stand-in for Credly with this seed, which it uses if its database is new."""
     seed_file = FOLDER / "standin-seed.json"
     seed_file.write_text(json.dumps(seed, ensure_ascii=False, indent=1), encoding="utf-8")
     command = ["credly.standin", "--host", HOST, "--port", str(port)]
@@ -298,18 +295,16 @@ def start_standin(stack: ExitStack, port: int, *, database: Path, seed: Mapping[
 
 
 def standin_ready(server: Server, port: int) -> bool:
-    """Return whether this stand-in answers."""
     return server.listens_on(port) and ask(port, "/_standin/health") == {"status": "ok"}
 
 
 def start_worker(stack: ExitStack, prefect_port: int) -> Server:
-    """Start a worker for the work pool `badges`. More runs at once than its limit would only hold each other up."""
+    # A limit, because more runs at once would only slow each other down.
     command = ["prefect", "worker", "start", "--pool", "badges", "--type", "process", "--limit", str(RUNS_AT_ONCE)]
     return start(stack, "prefect-worker", command, prefect_environment(prefect_port))
 
 
 def run(name: str, command: Sequence[str], environment: Mapping[str, str], *, within_seconds: float = 90) -> str:
-    """Run a process to its end, and return what it printed."""
     with ExitStack() as stack:
         process = start(stack, name, command, environment)
         process.finish(within_seconds=within_seconds, meanwhile=lambda: None)
@@ -324,6 +319,5 @@ def set_up_laurel(prefect_port: int) -> list[str]:
 
 
 def worker_online(prefect_port: int) -> bool:
-    """Return whether a worker of the work pool `badges` has reported to Prefect's server."""
     workers = ask(prefect_port, "/api/work_pools/badges/workers/filter", body={})
     return any(worker["status"] == "ONLINE" for worker in workers)

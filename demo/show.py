@@ -1,4 +1,4 @@
-"""What the demo prints. Counts, sentences and addresses of pages; nobody's name or address."""
+"""What the demo prints: counts, sentences and links, and no names or addresses of users."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,25 +8,22 @@ from rich.table import Table
 
 from demo.credly_data import ORGANIZATIONS, invented_id
 from demo.outcome import LedgerCounts
-from rules.states import IssuanceState
+from rules.ledger.states import IssuanceState
 
 console = Console(highlight=False)
 
 
 def show_step(number: int, of: int, words: str) -> None:
-    """Print which step begins."""
     console.print(f"\n[bold]{number}/{of}  {words}[/bold]")
 
 
 def show_progress(ledger: LedgerCounts) -> None:
-    """Print where a running flow stands."""
     stopped = ledger.of(IssuanceState.FAILED, IssuanceState.BLOCKED)
     waiting = ledger.of(IssuanceState.PENDING, IssuanceState.ISSUING)
     console.print(f"     {ledger.issued:>4} issued, {stopped:>3} not issued for a reason, {waiting:>4} waiting")
 
 
 def show_ledger(ledger: LedgerCounts, awards_without_row: Mapping[str, int]) -> None:
-    """Print what was issued, what was not, and why."""
     table = Table(title="What became of the awards", title_justify="left", show_footer=True)
     table.add_column("State", footer="all awards", no_wrap=True)
     table.add_column("Why")
@@ -35,7 +32,7 @@ def show_ledger(ledger: LedgerCounts, awards_without_row: Mapping[str, int]) -> 
     for row in ledger.by_state:
         table.add_row(row.state.value, row.sentence, str(row.count))
     for sentence, count in awards_without_row.items():
-        table.add_row("no badge owed", sentence, str(count))
+        table.add_row("not eligible", sentence, str(count))
     console.print(table)
 
 
@@ -64,7 +61,6 @@ def show_comparison(ledger: LedgerCounts, at_credly: Counter[str]) -> bool:
 
 
 def show_where_to_look(*, prefect: str, standin: str, badge_url: str | None) -> None:
-    """Print what this was, and where it can be looked at."""
     console.print(
         "\nCredly was a stand-in on this machine: no badge exists at Credly and no mail was sent.\n"
         "Ledger and run history are kept in .laurel/. To look around, start\n\n"

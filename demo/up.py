@@ -15,7 +15,6 @@ from settings import DEFAULT_DATABASE
 
 
 def main() -> int:
-    """Start everything, print the addresses, and wait; return the exit code."""
     try:
         with servers.stopped_by_signals(), servers.only_one_here(), ExitStack() as stack:
             watch(start_all(stack))
@@ -53,10 +52,8 @@ def start_all(stack: ExitStack) -> list[Server]:
 
 
 async def prepare_database(database: Database) -> str | None:
-    """Create or update the tables, and return the address that the demo's connections point at, if any.
-
-    The platform's tables are created in our own file only; any other database is the platform's affair.
-    """
+    """Create or update the tables, and return the address in the demo's connections, if there are any."""
+    # Only in the demo's own file: in any other database the platform creates its tables itself.
     if database.url == f"sqlite:///{DEFAULT_DATABASE}":
         await create_platform_tables(database)
     await migrate(database)
@@ -64,7 +61,6 @@ async def prepare_database(database: Database) -> str | None:
 
 
 def show_addresses(prefect_port: int, standin_port: int, *, filled: bool) -> None:
-    """Print where everything is."""
     standin = f"http://{HOST}:{standin_port}"
     console.print(f"\n  Prefect: runs and schedules   http://{HOST}:{prefect_port}/runs")
     console.print(f"  Start a run by hand           http://{HOST}:{prefect_port}/deployments")
@@ -75,7 +71,6 @@ def show_addresses(prefect_port: int, standin_port: int, *, filled: bool) -> Non
 
 
 def show_schedule(next_runs: list[str]) -> None:
-    """Print when the next scheduled runs are due, as the set-up found them."""
     console.print("\nThe next scheduled runs:")
     for line in next_runs:
         console.print(line, markup=False)

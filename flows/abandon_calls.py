@@ -2,9 +2,9 @@
 
 from prefect import State, flow
 
-from rules.choices import OperatorId, PlatformId
+from rules.forms.inputs import OperatorId, PlatformId
 from tasks.forms.abandon_calls import abandon_calls as abandon
-from tasks.people import tell, tell_form
+from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
 
 
@@ -15,8 +15,8 @@ async def abandon_calls(
     """Give up a portal's calls whose outcome is not known, at an organization that it left and that cannot be asked.
 
     A badge whose answer was lost is looked for in the organization that it was sent to, before anything else is sent.
-    Where that organization's token has ended for good, it waits until you put a valid token into its Secret block, or
-    give the calls up here. Then the badge is issued by the portal's present settings, and may be a second one.
+    Where that organization's token has ended permanently, it waits until you put a valid token into its Secret block,
+    or give the calls up here. Then the badge is issued by the portal's present settings, and may be a second one.
 
     Args:
         portal: The portal's id on the platform.
@@ -27,5 +27,5 @@ async def abandon_calls(
     async with run_context() as run:
         work = abandon(run, portal, organization_id, preview=preview)
         if preview:
-            return await tell(work, key="abandon-calls")
-        return await tell_form(run, operator, work, key="abandon-calls")
+            return await finish_form(work, key="abandon-calls")
+        return await run_form(run, operator, work, key="abandon-calls")

@@ -1,23 +1,22 @@
-"""Compare the ledger with what Credly has."""
+"""Compare the ledger with Credly."""
 
 from prefect import State, flow
 
-from rules.choices import PlatformId
-from tasks.audit import audit_everything
-from tasks.people import tell
+from rules.forms.inputs import PlatformId
+from tasks.forms.run_form import finish_form
+from tasks.operations.audit import audit_all
 from tasks.runtime.run import run_context
 
 
 @flow(name="audit", persist_result=False)
 async def audit(portal: PlatformId = "") -> State[None]:
-    """Ask Credly what became of the badges: accepted, rejected, revoked, deleted.
+    """Compare the ledger with the state of each badge at Credly: accepted, rejected, revoked, deleted.
 
-    It changes nothing at Credly. What it learns is kept in the ledger, so that analysts see how many badges were
-    accepted. It names badges that were revoked or deleted, those that Laurel did not issue, and those whose award was
-    withdrawn.
+    Changes nothing at Credly. The states are saved in the ledger, where analysts can count accepted badges. The result
+    lists badges that were revoked or deleted, badges that Laurel did not issue, and badges of withdrawn awards.
 
     Args:
         portal: Only this portal's organization (the portal's id). Leave empty for all.
     """
     async with run_context() as run:
-        return await tell(audit_everything(run, portal), key="audit")
+        return await finish_form(audit_all(run, portal), key="audit")

@@ -5,9 +5,9 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import Environment, OperatorId, PlatformId
-from tasks.connecting import connect
-from tasks.people import tell_form
+from rules.forms.inputs import Environment, OperatorId, PlatformId
+from tasks.forms.connections import connect
+from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
 
 
@@ -23,24 +23,24 @@ async def connect_portal(
     deletion_withdraws: bool = False,
     operator: OperatorId = "",
 ) -> State[None]:
-    """Connect a portal to its organization at Credly, or change how it is connected.
+    """Connect a portal to its organization at Credly, or change its connection.
 
-    The token and the organization are checked with Credly first; nothing is stored unless both are right. The token
-    itself is never typed here: put it into a Prefect block of the type *Secret* and give the block's name.
+    Token and organization are checked with Credly first; nothing is stored unless both are accepted. Do not enter the
+    token here: save it in a Prefect block of the type *Secret*, and enter the name of the block.
 
     Args:
         portal: The portal's id on the platform.
         organization_id: The id of your organization at Credly (a long id with dashes).
         token_block: Name of the Prefect Secret block that holds Credly's authorization token.
-        environment: Which Credly. Try things out in the sandbox: production sends mail to real people.
+        environment: Which Credly. Use the sandbox for trials: production sends e-mail to real learners.
         base_url: Only for the environment "other", such as http://127.0.0.1:8090/v1. Leave empty otherwise.
-        calls_per_second: How fast Credly may be called for this organization.
-        missing_name: Sent in place of a blank first or last name, such as "-". Leave empty to have such users fail.
+        calls_per_second: The rate limit for calls to Credly for this organization.
+        missing_name: Sent in place of a blank first or last name, such as "-". If empty, badges of such users fail.
         deletion_withdraws: Count an award whose row was deleted as withdrawn. Otherwise only withdrawn_at counts.
         operator: Your own id, kept in the history. No e-mail address.
     """
     async with run_context() as run:
-        return await tell_form(
+        return await run_form(
             run,
             operator,
             connect(

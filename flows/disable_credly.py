@@ -2,9 +2,9 @@
 
 from prefect import State, flow
 
-from rules.choices import OperatorId, PlatformId
-from tasks.enabling import disable
-from tasks.people import tell_form
+from rules.forms.inputs import OperatorId, PlatformId
+from tasks.forms.integrations import disable
+from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
 
 
@@ -12,11 +12,11 @@ from tasks.runtime.run import run_context
 async def disable_credly(achievement: PlatformId, operator: OperatorId = "") -> State[None]:
     """Disable Credly on an achievement.
 
-    Its settings are deleted and what waits is cancelled. Badges that were issued stay, at Credly and in the ledger.
+    Deletes its settings and cancels its waiting badges. Issued badges stay at Credly and in the ledger.
 
     Args:
         achievement: The achievement's id on the platform.
         operator: Your own id, kept in the history. No e-mail address.
     """
     async with run_context() as run:
-        return await tell_form(run, operator, disable(run, achievement), key="disable-credly")
+        return await run_form(run, operator, disable(run, achievement), key="disable-credly")

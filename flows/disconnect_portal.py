@@ -2,9 +2,9 @@
 
 from prefect import State, flow
 
-from rules.choices import OperatorId, PlatformId
-from tasks.connecting import disconnect
-from tasks.people import tell_form
+from rules.forms.inputs import OperatorId, PlatformId
+from tasks.forms.connections import disconnect
+from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
 
 
@@ -12,12 +12,12 @@ from tasks.runtime.run import run_context
 async def disconnect_portal(portal: PlatformId, operator: OperatorId = "") -> State[None]:
     """Disconnect a portal from Credly.
 
-    Nothing more is issued for its achievements until it is connected again. Their settings, the ledger and the badges
-    at Credly stay as they are.
+    Nothing is issued for its achievements until it is connected again. Their settings, the ledger and the badges at
+    Credly do not change.
 
     Args:
         portal: The portal's id on the platform.
         operator: Your own id, kept in the history. No e-mail address.
     """
     async with run_context() as run:
-        return await tell_form(run, operator, disconnect(run, portal), key="disconnect-portal")
+        return await run_form(run, operator, disconnect(run, portal), key="disconnect-portal")

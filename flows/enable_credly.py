@@ -1,4 +1,4 @@
-"""Enable Credly on an achievement, or change how it is enabled."""
+"""Enable Credly on an achievement, or change its settings."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,10 +6,10 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import EarnedAgain, EvidenceChoices, Locale, OperatorId, PlatformId, WithoutAddress
-from rules.facts import Expiry
-from tasks.enabling import Wish, enable
-from tasks.people import tell_form
+from rules.badge.issuance_data import Expiry
+from rules.forms.inputs import EarnedAgain, EvidenceChoices, Locale, OperatorId, PlatformId, WithoutAddress
+from tasks.forms.integrations import IntegrationForm, enable
+from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
 
 
@@ -29,27 +29,27 @@ async def enable_credly(
     hold_above: Annotated[int, Field(ge=0)] = 100,
     operator: OperatorId = "",
 ) -> State[None]:
-    """Issue a Credly badge for an achievement from now on, or change how that is done.
+    """Issue a Credly badge for an achievement from now on, or change its settings.
 
-    The portal must be connected first, and the badge template must be active in its organization. The result shows
-    exactly what would be sent for the latest award. Evidence is public: everyone who sees the badge sees it.
+    The portal must be connected, and the badge template must be active in its organization. The result shows exactly
+    what would be sent for the latest award. Evidence is public: everyone who sees the badge sees it.
 
     Args:
         achievement: The achievement's id on the platform.
         badge_template_id: The id of the badge template at Credly (a long id with dashes).
         evidence: Which evidence goes on the badge; each kind is left out where it does not apply to an award.
         issue_since: None covers awards made from now on. A date-time also covers awards made since then.
-        suppress_credly_email: Do not let Credly mail the earner. Then it sends no reminders either.
+        suppress_credly_email: Send no e-mail from Credly to the earner, and no reminders.
         expiry: When badges expire: as the template says, never, or after a number of days.
         expires_after_days: Only for the expiry after_days.
-        locale: The language of Credly's mail. Leave empty for English.
+        locale: The language of Credly's e-mail. Leave empty for English.
         earned_again: What happens when somebody earns the achievement again: nothing, or the badge is replaced.
-        revoke_when_withdrawn: Revoke the badge at Credly when its award is withdrawn. There is no way back.
-        revoke_reason: What Credly tells the earner then. Leave empty for "The achievement was withdrawn."
+        revoke_when_withdrawn: Revoke the badge at Credly when its award is withdrawn. This cannot be undone.
+        revoke_reason: The reason in Credly's message to the earner. Leave empty for "The achievement was withdrawn."
         hold_above: If issue_since makes more badges due at once than this, they wait until release-credly is run.
         operator: Your own id, kept in the history. No e-mail address.
     """
-    wish = Wish(
+    form = IntegrationForm(
         badge_template_id=badge_template_id,
         evidence=evidence,
         issue_since=issue_since,
@@ -60,7 +60,7 @@ async def enable_credly(
         earned_again=earned_again,
         revoke_when_withdrawn=revoke_when_withdrawn,
         revoke_reason=revoke_reason,
-        cap=hold_above,
+        hold_above=hold_above,
     )
     async with run_context() as run:
-        return await tell_form(run, operator, enable(run, achievement, wish), key="enable-credly")
+        return await run_form(run, operator, enable(run, achievement, form), key="enable-credly")

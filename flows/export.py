@@ -1,14 +1,14 @@
-"""Export what happened as a file."""
+"""Export issuances, calls, runs or counts to a file."""
 
 from datetime import date
 
 from prefect import State, flow
 
-from rules.choices import PlatformId
 from rules.datasets import Dataset, FileFormat, Group, Moment
-from rules.states import IssuanceState
-from tasks.people import tell
-from tasks.reporting import export_file
+from rules.forms.inputs import PlatformId
+from rules.ledger.states import IssuanceState
+from tasks.forms.run_form import finish_form
+from tasks.operations.reports import export_file
 from tasks.runtime.run import run_context
 
 
@@ -27,7 +27,7 @@ async def export(
 ) -> State[None]:
     """Write issuances, calls to Credly, runs or counts to a file, for a period and a portal.
 
-    The file is on the machine of the worker. docs/data-dictionary.md explains every column.
+    The file is on the machine of the worker. docs/reference/data-dictionary.md explains every column.
 
     Args:
         what: Single issuances, attempts (calls) or runs; or counts: daily, time_to_badge, reasons, funnel.
@@ -35,11 +35,11 @@ async def export(
         from_day: The first day, in UTC. Leave empty for everything before.
         until_day: The last day, in UTC, included. Leave empty for everything since.
         portal: Only this portal (its id). Leave empty for all.
-        moment: Only for issuances: which of their moments has to be in the period.
+        moment: Only for issuances: which of their times must be in the period.
         by: Only for counts: what they are grouped by. Leave empty for one count of everything.
-        states: Only for issuances: which states, such as failed and blocked for what was rejected. Empty for all.
-        personal_data: Only for issuances: with names and e-mail addresses. The file then says so, and only its owner
-            can read it.
+        states: Only for issuances: which states, such as failed and blocked. Leave empty for all.
+        personal_data: Only for issuances: include names and e-mail addresses. The file is then marked, and only its
+            owner can read it.
         folder: Where to write. Leave empty for the folder of the setting LAUREL_REPORTS_FOLDER.
     """
     async with run_context() as run:
@@ -55,4 +55,4 @@ async def export(
             personal_data=personal_data,
             folder=folder,
         )
-        return await tell(work, key="export")
+        return await finish_form(work, key="export")

@@ -5,9 +5,9 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import IfBadgeExists, OperatorId, PlatformId, UserId, WithoutAddress
-from tasks.by_hand import Asked, issue_by_hand, preview_by_hand
-from tasks.people import tell, tell_form
+from rules.forms.inputs import IfBadgeExists, OperatorId, PlatformId, UserId, WithoutAddress
+from tasks.forms.manual_issue import ManualIssueForm, issue_manually, preview_manual_issue
+from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
 
 
@@ -24,8 +24,8 @@ async def issue_badge(
 ) -> State[None]:
     """Issue one badge to one user by hand, also before the award or after a failure.
 
-    It goes the same way as a scheduled run and is safe to run again: nobody gets a second badge, now or when the award
-    comes later. The badge carries the moment of the award if there is one, else the present moment.
+    Safe to run again: the user gets no second badge, now or when the award follows later. The badge has the date of the
+    award if there is one, otherwise the current date.
 
     Args:
         user: The user's id on the platform. Not an e-mail address: what is typed here is kept in the run history.
@@ -33,11 +33,11 @@ async def issue_badge(
         project: A project's id, as evidence for a user without an award. Leave empty otherwise.
         company: A company's id, as evidence for a user without an award. Leave empty otherwise.
         reason: Why it is issued by hand; kept with the badge. Do not name people here.
-        if_badge_exists: Leave the badge that the user has, or replace it by one with the present data.
-        preview: Show what would be sent (masked), and do nothing.
+        if_badge_exists: Keep an existing badge, or replace it by one with the current data.
+        preview: Show what would be sent (mform), and do nothing.
         operator: Your own id, kept in the history. No e-mail address.
     """
-    asked = Asked(
+    form = ManualIssueForm(
         user=user,
         achievement=achievement,
         project=project,
@@ -47,5 +47,5 @@ async def issue_badge(
     )
     async with run_context() as run:
         if preview:
-            return await tell(preview_by_hand(run, asked), key="issue-badge")
-        return await tell_form(run, operator, issue_by_hand(run, asked), key="issue-badge")
+            return await finish_form(preview_manual_issue(run, form), key="issue-badge")
+        return await run_form(run, operator, issue_manually(run, form), key="issue-badge")

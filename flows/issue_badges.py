@@ -5,9 +5,9 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import OperatorId, WithoutAddress
-from tasks.by_list import issue_list
-from tasks.people import tell, tell_form
+from rules.forms.inputs import OperatorId, WithoutAddress
+from tasks.forms.bulk_issue import issue_list
+from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
 
 
@@ -24,15 +24,15 @@ async def issue_badges(
     Safe to run again with the same list: nobody gets a second badge.
 
     Args:
-        rows: Lines of user id and achievement id, separated by a comma; a first line "user,achievement" may stand on
-            top. Ids only, no addresses: what is pasted here is kept in the run history.
-        path: In place of rows: a CSV file with the columns user and achievement, on the machine of the worker.
+        rows: Lines of user id and achievement id, separated by a comma, with or without a header line
+            "user,achievement". Ids only, no addresses: what is pasted here is kept in the run history.
+        path: Instead of rows: a CSV file with the columns user and achievement, on the machine of the worker.
         reason: Why these are issued by hand; kept with each badge. Do not name people here.
-        preview: Check the list and tell what would be issued, and do nothing.
+        preview: Check the list and show what would be issued, and issue nothing.
         operator: Your own id, kept in the history. No e-mail address.
     """
     async with run_context() as run:
         work = issue_list(run, rows=rows, path=path, reason=reason, preview=preview)
         if preview:
-            return await tell(work, key="issue-badges")
-        return await tell_form(run, operator, work, key="issue-badges")
+            return await finish_form(work, key="issue-badges")
+        return await run_form(run, operator, work, key="issue-badges")

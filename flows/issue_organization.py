@@ -1,34 +1,34 @@
-"""What one Credly organization has due. Started by reconcile, once for each organization."""
+"""Issue the due badges of one Credly organization. Started by reconcile, once for each organization."""
 
 from prefect import State, flow, get_run_logger
 
 from models.ledger.claiming import DueOrganization
-from rules.reasons import Reason
-from tasks.check import check_organization
-from tasks.dispatch import organizations_with_work
-from tasks.drain import block_everything, block_rest, drain
-from tasks.progress import shown_progress
-from tasks.run_log import RunEntry, run_entry, summary_of_this_run
+from rules.ledger.reasons import Reason
+from tasks.issuing.dispatch import organizations_with_work
+from tasks.issuing.drain import block_everything, block_rest, drain
+from tasks.issuing.preflight import check_organization
+from tasks.issuing.progress import shown_progress
+from tasks.issuing.run_log import RunEntry, run_entry, summary_of_this_run
+from tasks.issuing.run_report import final_state, name_run, tag_run
 from tasks.runtime.organization import TokenNotUsable, open_organization
 from tasks.runtime.run import Run, run_context
-from tasks.tell import final_state, name_run, tag_run
 
 
 @flow(name="issue-organization", persist_result=False)
 async def issue_organization(
     portals: list[str], limit: int = 0, together: int = 0, organization: str = ""
 ) -> State[None]:
-    """Issue what the portals of one Credly organization have due.
+    """Issue the due badges of the portals of one Credly organization.
 
-    Started by reconcile. The rate limit belongs to an organization's token, so each organization is a run of its
-    own, and one organization's trouble leaves the others alone.
+    Started by reconcile. Credly's rate limit is per organization, so each organization has a run of its own, and an
+    error in one does not affect the others.
 
     Args:
         portals: Ids of the portals that are connected to this organization with the same token.
         limit: Issue at most this many badges; 0 is all.
-        together: How many badges the run that started this one has due in all. The more, the more share a task run.
-        organization: Only this Credly organization's (its id). Calls may be outstanding at one that a portal was
-            connected to before; those are settled there. Leave empty for all.
+        together: The number of due badges in all organizations. The more, the more badges share a task run.
+        organization: Only this Credly organization (its id). Unclear calls to an organization that a portal was
+            connected to before are resolved there. Leave empty for all.
     """
     async with run_context() as run:
         found = await organizations_with_work(portals)

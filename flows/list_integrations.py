@@ -1,19 +1,19 @@
-"""Show what is configured."""
+"""Show connections and integrations."""
 
 from prefect import State, flow
 
-from rules.choices import PlatformId
-from tasks.listing import list_everything
-from tasks.people import tell
+from rules.forms.inputs import PlatformId
+from tasks.forms.overview import integrations_overview
+from tasks.forms.run_form import finish_form
 from tasks.runtime.run import run_context
 
 
 @flow(name="list-integrations", persist_result=False)
 async def list_integrations(portal: PlatformId = "") -> State[None]:
-    """Show which portals are connected, and for each achievement its template, evidence, counts and last badge.
+    """Show the connection of each portal, and for each achievement its template, evidence, counts and last badge.
 
     Args:
         portal: Only this portal (its id). Leave empty for all.
     """
     async with run_context() as run:
-        return await tell(list_everything(run, portal), key="integrations")
+        return await finish_form(integrations_overview(run, portal), key="integrations")

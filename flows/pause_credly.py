@@ -2,9 +2,9 @@
 
 from prefect import State, flow
 
-from rules.choices import OperatorId, PlatformId
-from tasks.enabling import pause
-from tasks.people import tell_form
+from rules.forms.inputs import OperatorId, PlatformId
+from tasks.forms.integrations import pause
+from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
 
 
@@ -12,11 +12,11 @@ from tasks.runtime.run import run_context
 async def pause_credly(achievement: PlatformId, operator: OperatorId = "") -> State[None]:
     """Pause Credly on an achievement.
 
-    Nothing is issued while it is paused, and nothing is lost: what comes due waits until resume-credly.
+    Nothing is issued while it is paused. Badges that become due wait until you run resume-credly.
 
     Args:
         achievement: The achievement's id on the platform.
         operator: Your own id, kept in the history. No e-mail address.
     """
     async with run_context() as run:
-        return await tell_form(run, operator, pause(run, achievement, paused=True), key="pause-credly")
+        return await run_form(run, operator, pause(run, achievement, paused=True), key="pause-credly")

@@ -1,23 +1,23 @@
-"""Let go what enable-credly holds back."""
+"""Release the badges that enable-credly holds."""
 
 from prefect import State, flow
 
-from rules.choices import OperatorId, PlatformId
-from tasks.enabling import release
-from tasks.people import tell_form
+from rules.forms.inputs import OperatorId, PlatformId
+from tasks.forms.integrations import release
+from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
 
 
 @flow(name="release-credly", flow_run_name="release {achievement}", persist_result=False)
 async def release_credly(achievement: PlatformId, operator: OperatorId = "") -> State[None]:
-    """Let go what enable-credly holds back.
+    """Release the badges that enable-credly holds.
 
-    Where enabling reached so far back that many badges would go out at once, they are held until this is run. Look at
-    them first with reconcile and its preview.
+    If enabling makes many earlier awards due at once, their badges are held until you run this. Check them first with
+    the preview of reconcile.
 
     Args:
         achievement: The achievement's id on the platform.
         operator: Your own id, kept in the history. No e-mail address.
     """
     async with run_context() as run:
-        return await tell_form(run, operator, release(run, achievement), key="release-credly")
+        return await run_form(run, operator, release(run, achievement), key="release-credly")

@@ -4,10 +4,10 @@ from datetime import date
 
 from prefect import State, flow
 
-from rules.choices import PlatformId
-from rules.period import Span
-from tasks.people import tell
-from tasks.reporting import report_file
+from rules.forms.inputs import PlatformId
+from rules.forms.period import Span
+from tasks.forms.run_form import finish_form
+from tasks.operations.reports import report_file
 from tasks.runtime.run import run_context
 
 
@@ -32,4 +32,4 @@ async def report(
     """
     async with run_context() as run:
         work = report_file(run, span=span, days=(from_day, until_day), portal=portal, folder=folder)
-        return await tell(work, key="report")
+        return await finish_form(work, key="report")

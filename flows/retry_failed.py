@@ -1,4 +1,4 @@
-"""Make many failed badges due again."""
+"""Requeue many failed badges."""
 
 from datetime import date
 from typing import Annotated
@@ -6,9 +6,9 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import FailedReason, OperatorId, PlatformId
-from tasks.forms.retry_failed import AT_MOST, Chosen, preview_retry, retry
-from tasks.people import tell, tell_form
+from rules.forms.inputs import FailedReason, OperatorId, PlatformId
+from tasks.forms.retry_failed import AT_MOST, RetryForm, preview_retry, retry
+from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
 
 
@@ -23,24 +23,24 @@ async def retry_failed(
     preview: bool = True,
     operator: OperatorId = "",
 ) -> State[None]:
-    """Make failed badges due again whose cause is gone, many at once; the next run of reconcile issues them.
+    """Make many failed badges due again after their cause is gone. The next run of reconcile issues them.
 
-    Give an achievement, a portal, a reason or a period; what matches all that is given is retried, the oldest first.
-    Nobody gets a second badge: where an earlier answer of Credly was unclear, Credly is asked first. A cause in the
-    user's data needs no retry: once the data is corrected, reconcile issues the badge by itself.
+    Enter an achievement, a portal, a reason or a period; badges that match all of them are retried, the oldest first.
+    Nobody gets a second badge: after an unclear answer, Credly is asked first whether the badge exists. If the user's
+    data was the cause, no retry is needed: reconcile issues the badge once the data is corrected.
 
     Args:
         achievement: Only badges of this achievement (its id). Leave empty for all.
         portal: Only badges of this portal (its id). Leave empty for all.
-        reason: Only badges that failed for this reason; docs/reasons.md explains each.
+        reason: Only badges that failed for this reason; docs/reference/reasons.md explains each.
         since: Only badges that failed on this day or later, in UTC.
         until: Only badges that failed on this day or before, in UTC.
         at_most: Make at most so many due. If more match, the result says how many are left; run it again for these.
-        preview: Show what would be made due, and change nothing. Switch it off to make them due.
+        preview: Show which badges match, and change nothing. Switch it off to make them due.
         operator: Your own id, kept in the history. No e-mail address.
     """
-    chosen = Chosen(achievement=achievement, portal=portal, reason=reason, days=(since, until), at_most=at_most)
+    form = RetryForm(achievement=achievement, portal=portal, reason=reason, days=(since, until), at_most=at_most)
     async with run_context() as run:
         if preview:
-            return await tell(preview_retry(run, chosen), key="retry-failed")
-        return await tell_form(run, operator, retry(run, chosen), key="retry-failed")
+            return await finish_form(preview_retry(run, form), key="retry-failed")
+        return await run_form(run, operator, retry(run, form), key="retry-failed")

@@ -5,9 +5,9 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.choices import OperatorId, PlatformId
-from tasks.people import tell_form
-from tasks.revoke import HOLD_ABOVE, revoke_all
+from rules.forms.inputs import OperatorId, PlatformId
+from tasks.forms.run_form import run_form
+from tasks.operations.revoke import HOLD_ABOVE, revoke_all
 from tasks.runtime.run import run_context
 
 
@@ -17,15 +17,14 @@ async def revoke_withdrawn(
     hold_above: Annotated[int, Field(ge=0)] = HOLD_ABOVE,
     operator: OperatorId = "",
 ) -> State[None]:
-    """Revoke badges whose awards were withdrawn, of achievements that were enabled with `revoke_when_withdrawn`.
+    """Revoke the badges of withdrawn awards, for achievements that were enabled with `revoke_when_withdrawn`.
 
-    There is no way back at Credly. A new award makes the badge due again. All other badges of withdrawn awards stay;
-    the audit names them.
+    Revoking cannot be undone. A new award makes a new badge due. Badges of other achievements stay; audit lists them.
 
     Args:
         portal: Only this portal's badges (the portal's id). Leave empty for all.
-        hold_above: If more badges of a portal than this are to be revoked, none of them is.
+        hold_above: If a portal has more badges to revoke than this, none of them is revoked.
         operator: Your own id, kept in the history. No e-mail address.
     """
     async with run_context() as run:
-        return await tell_form(run, operator, revoke_all(run, portal, hold_above=hold_above), key="revoke-withdrawn")
+        return await run_form(run, operator, revoke_all(run, portal, hold_above=hold_above), key="revoke-withdrawn")

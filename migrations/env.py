@@ -14,7 +14,7 @@ from models.base import laurel_metadata
 from models.columns import UtcDateTime
 from models.database import open_configured
 from models.revision import VERSION_TABLE
-from rules.choices import Mistake
+from rules.forms.inputs import InvalidInput
 
 
 def _is_ours(_object: Any, name: str | None, kind: str, _reflected: bool, _compare_to: Any) -> bool:
@@ -51,7 +51,7 @@ async def _open_and_migrate() -> None:
     try:
         async with open_configured() as database:
             await database.write(_migrate)
-    except Mistake as mistake:
+    except InvalidInput as mistake:
         raise CommandError(str(mistake)) from None  # which Alembic prints, without a traceback
 
 

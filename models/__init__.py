@@ -1,10 +1,16 @@
-"""What is stored. Importing this package fills both MetaData."""
+"""All tables and statements. Importing this package registers every table in its MetaData."""
 
-from models import calls, integrations, operator_runs, organizations, pace, parts, run_log, settings_history, views
-from models.ledger import erasure, history
+from models.analytics import views
+from models.ledger import history
 from models.ledger import tables as ledger
+from models.operations import erasure, run_log
+from models.operations import run_parts as parts
 from models.planning import progress
 from models.platform import tables
+from models.setup import calls, operator_runs, organizations
+from models.setup import history as settings_history
+from models.setup import rate_limit as pace
+from models.setup import tables as integrations
 
 __all__ = [
     "calls",

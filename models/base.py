@@ -1,4 +1,4 @@
-"""The MetaData of Laurel's own tables, which Alembic migrates, and what they share."""
+"""The MetaData of Laurel's own tables, which Alembic migrates, and their base class."""
 
 from typing import Any, ClassVar
 

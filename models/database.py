@@ -1,4 +1,4 @@
-"""The database: one code for SQLite and PostgreSQL, short transactions, never one open during a call."""
+"""The database, SQLite or PostgreSQL: short transactions, none of them open during a call to Credly."""
 
 import asyncio
 import re
@@ -14,68 +14,72 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from rules.choices import Mistake
-from settings import NotConfigured, settings
+from rules.forms.inputs import InvalidInput
+from settings import NotConfigured, Settings, settings
 
 BUSY_TIMEOUT_SECONDS = 60
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 Part = TypeVar("Part")
-Given = ParamSpec("Given")
-_CONNECTIONS = 20  # of a process
-_READERS = 4  # threads, on SQLite: what is read at the same moment waits for the same disk
+Params = ParamSpec("Params")
+_CONNECTIONS = 20  # per process
+_READERS = 4  # SQLite: more threads would only wait for the same disk
 
 
 class Database:
-    """The ledger's database, used through `read` and `write` alone: one short transaction each.
+    """The ledger's database. `read` and `write` run one short transaction each.
 
-    Both take a plain function of a SQLAlchemy `Connection`, with what else it is given, and return its answer. It is
-    called in a thread: waiting for each statement by itself, with much else going on in between, takes ten times as
-    long as the statements do. Who is cancelled while it runs does not stop it.
+    Both take a plain function of a SQLAlchemy `Connection` and its further arguments, and return its result. The
+    function runs in a thread: cancelling the caller does not stop it.
     """
+
+    # The whole transaction runs in one thread: awaiting each statement separately holds the connection, and SQLite's
+    # write lock, about ten times longer.
 
     def __init__(self, url: str) -> None:
         self.url = url
         on_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url) if on_sqlite else _postgresql_engine(url)
-        one_moment = {} if on_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._for_reading = self.engine.execution_options(**one_moment)
+        # All statements of a read see one snapshot. SQLite does that anyway, once a transaction has begun.
+        snapshot = {} if on_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._for_reading = self.engine.execution_options(**snapshot)
         self._for_writing = self.engine.execution_options(laurel_writing=True)
-        self.flow_run: Callable[[], str | None] = _nobody  # the id of the run that writes, for the history
+        self.flow_run: Callable[[], str | None] = _no_flow_run  # id of the flow run that writes, for the history
         self._reading = ThreadPoolExecutor(_READERS if on_sqlite else _CONNECTIONS, "laurel-reading")
-        # Writers of this process queue here, not in SQLite, where each would hold a connection and poll for its turn.
+        # Writers of this process queue here: in SQLite each would hold a connection and poll for the write lock.
         self._writing = ThreadPoolExecutor(1, "laurel-writing") if on_sqlite else self._reading
         self.platform = Platform(self)
-        self.stepped: Callable[[], None] = _nothing  # called after each transaction, and each part of a long one
+        # Called after each transaction and each part of a long read, for the watch over stalled runs.
+        self.stepped: Callable[[], None] = _ignore_progress
 
     def __repr__(self) -> str:
         return f"Database({make_url(self.url).render_as_string(hide_password=True)!r})"
 
     async def read(
-        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
-    ) -> Answer:
-        """Do some work in a transaction that sees one moment and of which nothing is kept, and return its answer."""
+        self, work: Callable[Concatenate[Connection, Params], Returned], /, *args: Params.args, **kwargs: Params.kwargs
+    ) -> Returned:
+        """Run `work` in a read-only transaction on one snapshot, and return its result."""
 
-        def look() -> Answer:
-            with self._connected(self._for_reading) as connection:
+        def read_snapshot() -> Returned:
+            with self._connect(self._for_reading) as connection:
                 return work(connection, *args, **kwargs)
 
-        return await self._in_thread(self._reading, look)
+        return await self._in_thread(self._reading, read_snapshot)
 
     async def read_in_parts(
         self,
-        work: Callable[Concatenate[Connection, Given], Iterator[Part]],
+        work: Callable[Concatenate[Connection, Params], Iterator[Part]],
         /,
-        *args: Given.args,
-        **kwargs: Given.kwargs,
+        *args: Params.args,
+        **kwargs: Params.kwargs,
     ) -> AsyncGenerator[Part]:
-        """Yield what some work yields, a part at a time, all of one moment: what is too large to be returned whole."""
+        """Yield the parts that `work` yields, all of one snapshot: for results too large for memory."""
 
-        def look() -> Generator[Part]:
-            with self._connected(self._for_reading) as connection:
+        def read_snapshot() -> Generator[Part]:
+            with self._connect(self._for_reading) as connection:
                 yield from work(connection, *args, **kwargs)
 
-        loop, parts = asyncio.get_running_loop(), look()
-        # A thread of its own closes it after the step that is under way, also where nobody waits for that any more.
+        loop, parts = asyncio.get_running_loop(), read_snapshot()
+        # A thread of its own: `close` then runs after the current step, also where the caller was cancelled.
         with ThreadPoolExecutor(1, "laurel-reading") as own:
             try:
                 while (part := await loop.run_in_executor(own, next, parts, None)) is not None:
@@ -85,37 +89,34 @@ class Database:
                 await loop.run_in_executor(own, parts.close)
 
     async def write(
-        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
-    ) -> Answer:
-        """Do some work in a transaction, and return its answer once it is committed; an error rolls back.
+        self, work: Callable[Concatenate[Connection, Params], Returned], /, *args: Params.args, **kwargs: Params.kwargs
+    ) -> Returned:
+        """Run `work` in a transaction and return its result once it is committed; an error rolls back."""
 
-        On SQLite the write lock is taken at once, so that reading and then writing cannot meet another writer.
-        """
-
-        def transact() -> Answer:
-            with self._connected(self._for_writing) as connection:
+        def transact() -> Returned:
+            with self._connect(self._for_writing) as connection:
                 connection.execution_options(laurel_flow_run=flow_run_id)
                 with connection.begin():
                     return work(connection, *args, **kwargs)
 
-        flow_run_id = self.flow_run()
+        flow_run_id = self.flow_run()  # read here: the thread has no context of the flow run
         return await self._in_thread(self._writing, transact)
 
-    async def _in_thread(self, threads: ThreadPoolExecutor, work: Callable[[], Answer]) -> Answer:
-        answer = await asyncio.get_running_loop().run_in_executor(threads, work)
+    async def _in_thread(self, threads: ThreadPoolExecutor, work: Callable[[], Returned]) -> Returned:
+        result = await asyncio.get_running_loop().run_in_executor(threads, work)
         self.stepped()
-        return answer
+        return result
 
-    def _connected(self, engine: Engine) -> Connection:
+    def _connect(self, engine: Engine) -> Connection:
         try:
             return engine.connect()
         except DBAPIError as error:
-            if unusable := _in_words(error, engine.url):
+            if unusable := _usage_error(error, engine.url):
                 raise unusable from None
             raise
 
     async def dispose(self) -> None:
-        """Close every connection, once what is under way has ended."""
+        """Close every connection after the running transactions have ended."""
         for threads in (self._reading, self._writing):
             await asyncio.to_thread(threads.shutdown)
         self.engine.dispose()
@@ -127,44 +128,44 @@ class Database:
         return int(pool.checkedout())
 
 
-def _nobody() -> None:
-    """No flow run: a command, or a test."""
+def _no_flow_run() -> None:
+    return None
 
 
-def _nothing() -> None:
-    """Nobody watches whether anything is done."""
+def _ignore_progress() -> None:
+    return None
 
 
 class Platform:
-    """The learning platform's database, which Laurel only reads; at present the one that the ledger is in.
+    """The learning platform's database, which Laurel only reads. At present it is the ledger's database.
 
-    No statement names tables of both: what is read here is put together with the ledger in Python.
+    No statement joins tables of both: Python combines what is read here with the ledger.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def read(
-        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
-    ) -> Answer:
-        """Do some work in a transaction that sees one moment, and return its answer."""
+        self, work: Callable[Concatenate[Connection, Params], Returned], /, *args: Params.args, **kwargs: Params.kwargs
+    ) -> Returned:
+        """Run `work` in a read-only transaction on one snapshot, and return its result."""
         return await self._database.read(work, *args, **kwargs)
 
 
-class NotUsable(Mistake):
-    """The database cannot be reached, does not let Laurel in, or lacks a table; the message says what to do."""
+class NotUsable(InvalidInput):
+    """The database cannot be reached, refuses the connection, or has no such table; the message contains the remedy."""
 
 
 class TableMissing(NotUsable):
-    """The database lacks a table that Laurel reads or writes."""
+    """A table that Laurel reads or writes does not exist."""
 
 
 @asynccontextmanager
 async def open_at(url: str) -> AsyncIterator[Database]:
-    """Open a database and close it at the end; what stands in the way is said in a sentence, without a password.
+    """Open a database and close it at the end. Error messages contain no password.
 
     Raises:
-        NotUsable: the address is none, the database does not let Laurel in, or a statement did not find its table.
+        NotUsable: the address is malformed, the database refuses the connection, or a statement did not find its table.
     """
     try:
         database = Database(url)
@@ -177,7 +178,7 @@ async def open_at(url: str) -> AsyncIterator[Database]:
     try:
         yield database
     except DBAPIError as error:
-        unusable = _in_words(error, database.engine.url)
+        unusable = _usage_error(error, database.engine.url)
         if unusable is None:
             raise
         raise unusable from None
@@ -190,46 +191,56 @@ async def open_configured() -> AsyncIterator[Database]:
     """Open the database that LAUREL_DATABASE_URL names.
 
     Raises:
-        NotUsable: as `open_at`, or a setting is not as it must be.
+        NotUsable: as `open_at`, or a setting is invalid.
     """
-    try:
-        url = settings().database_url
-    except NotConfigured as wrong:
-        raise NotUsable(str(wrong)) from None
-    async with open_at(url) as database:
+    async with open_at(valid_settings().database_url) as database:
         yield database
 
 
-def _in_words(error: DBAPIError, url: URL) -> NotUsable | None:
-    told = str(error.orig)
-    if found := re.search(r'no such table: (\S+)|relation "([^"]+)" does not exist', told):
+def valid_settings() -> Settings:
+    """Return the settings.
+
+    Raises:
+        NotUsable: a setting is invalid.
+    """
+    try:
+        return settings()
+    except NotConfigured as invalid:
+        raise NotUsable(str(invalid)) from None
+
+
+def _usage_error(error: DBAPIError, url: URL) -> NotUsable | None:
+    message = str(error.orig)
+    if found := re.search(r'no such table: (\S+)|relation "([^"]+)" does not exist', message):
         return TableMissing(
-            f"The database has no table or view {found[1] or found[2]}. Laurel's own tables come by `alembic upgrade "
-            "head`; the platform's are described in docs/adopting.md. `python -m flows.check` says what else is "
-            "missing."
+            f"The database has no table or view {found[1] or found[2]}. Laurel's own tables are created by `alembic "
+            "upgrade head`; docs/how-to/adopting.md describes the platform's. `python -m flows.check` lists what "
+            "else is missing."
         )
-    if denied := re.search(r"permission denied for [\w ]*\w", told):
-        return NotUsable(f"Laurel's role lacks a right: {denied[0]}. `python -m flows.check` says what to grant.")
-    if refused := next((said for pattern, said in _SAID_WHEN_REFUSED.items() if re.search(pattern, told)), None):
-        return NotUsable(f"The database did not let Laurel in: {refused}")
-    if re.search("unable to open database file|file is not a database|readonly database", told):
-        return NotUsable(f"The file in LAUREL_DATABASE_URL cannot be used as a SQLite database: {told}.")
-    if re.match("connection (failed|is bad|timeout)|failed to resolve|invalid connection option", told):
+    if denied := re.search(r"permission denied for [\w ]*\w", message):
+        return NotUsable(
+            f"Laurel's role has no sufficient rights: {denied[0]}. `python -m flows.check` lists what to grant."
+        )
+    if refused := next((advice for pattern, advice in _LOGIN_ERRORS.items() if re.search(pattern, message)), None):
+        return NotUsable(f"The database refused the connection: {refused}")
+    if re.search("unable to open database file|file is not a database|readonly database", message):
+        return NotUsable(f"The file in LAUREL_DATABASE_URL cannot be used as a SQLite database: {message}.")
+    if re.match("connection (failed|is bad|timeout)|failed to resolve|invalid connection option", message):
         return NotUsable(
             f"The database at {url.host or 'this machine'} (port {url.port or 'as usual'}) could not be reached "
-            f"({told.rpartition('failed: ')[2]}). Is it running, and are host and port in "
+            f"({message.rpartition('failed: ')[2]}). Is it running, and are host and port in "
             "LAUREL_DATABASE_URL right?"
         )
     return None
 
 
-# Looked for in the text: the driver gives no SQLSTATE of what happens while it connects.
-_SAID_WHEN_REFUSED = {
+# Matched in the text: the driver gives no SQLSTATE for errors while it connects.
+_LOGIN_ERRORS = {
     "password authentication failed|no password supplied": (
         "the password is wrong, or there is no such role. Look at LAUREL_DATABASE_URL."
     ),
     "FATAL: +role |no pg_hba.conf entry|(Peer|Ident) authentication failed": (
-        "there is no such role, it may not log in, or pg_hba.conf does not let it. Look at LAUREL_DATABASE_URL."
+        "there is no such role, it may not log in, or pg_hba.conf rejects it. Look at LAUREL_DATABASE_URL."
     ),
     "FATAL: +database .* does not exist": "there is no database of this name. Look at LAUREL_DATABASE_URL.",
     "FATAL: .*(too many c|connection slots)": (
@@ -241,9 +252,9 @@ _SAID_WHEN_REFUSED = {
 
 _POOL: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "hide_parameters": True}
 _POSTGRESQL = {
-    "cursor_factory": RawCursor,  # with the server's own placeholders: to replace a thousand takes 3 ms
-    "prepare_threshold": None,  # a pooler may give the next transaction another connection
-    "keepalives_idle": BUSY_TIMEOUT_SECONDS,  # a thread cannot be cancelled: the network must say that nobody answers
+    "cursor_factory": RawCursor,  # the server's own placeholders: converting a thousand would take 3 ms
+    "prepare_threshold": None,  # behind a pooler the next transaction may be on another connection
+    "keepalives_idle": BUSY_TIMEOUT_SECONDS,  # a thread cannot be cancelled: a dead connection must raise by itself
     "tcp_user_timeout": BUSY_TIMEOUT_SECONDS * 1000,
 }
 
@@ -256,15 +267,15 @@ def _postgresql_engine(url: str) -> Engine:
 
 
 def _hide_values(context: ExceptionContext) -> None:
-    """Keep the first line of an error: those after it may hold values (DETAIL, CONTEXT)."""
+    # Lines after the first (DETAIL, CONTEXT) may contain values of rows, which must not reach a log.
     for error in (context.original_exception, context.sqlalchemy_exception):
         if error is not None:
             error.args = (str(error).partition("\n")[0],)
 
 
 def _prepare_postgresql(connection: Any, _record: Any) -> None:
-    """A process that froze in the middle of a transaction must not hold its locks for long."""
     connection.server_cursor_factory = RawServerCursor
+    # A process that froze in the middle of a transaction must not hold its locks for long.
     connection.execute(f"SET idle_in_transaction_session_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
     connection.commit()
 
@@ -275,14 +286,14 @@ def _sqlite_engine(url: str) -> Engine:
         raise ValueError("A SQLite database needs a file: one in memory would be another one for each connection.")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, **_POOL)
-    engine.dialect.statement_compiler = _WithHints
+    engine.dialect.statement_compiler = _CompilerWithHints
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-class _WithHints(SQLiteCompiler):
-    """Writes which index to take (`with_hint`), which SQLAlchemy leaves out on SQLite."""
+class _CompilerWithHints(SQLiteCompiler):
+    """Renders `with_hint` (which index to use), which SQLAlchemy omits on SQLite."""
 
     def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
         del table
@@ -290,12 +301,12 @@ class _WithHints(SQLiteCompiler):
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # this file begins transactions itself, see _begin_sqlite
+    connection.isolation_level = None  # the driver begins no transactions, `_begin_sqlite` does
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}",
         "journal_mode = WAL",
-        "synchronous = FULL",  # a result that is said to be durable survives a power cut
+        "synchronous = FULL",  # a committed result survives a power cut
         "foreign_keys = ON",
     ):
         cursor.execute(f"PRAGMA {pragma}")
@@ -304,4 +315,5 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     writing = connection.get_execution_options().get("laurel_writing")
+    # A writer takes the write lock at once: a lock taken after reading fails if another writer has committed since.
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

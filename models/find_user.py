@@ -1,6 +1,6 @@
 """Finds a user's id by the primary e-mail address, on this machine only: `python -m models.find_user ADDRESS`.
 
-Not a flow, on purpose: what a flow is given is kept in Prefect's database.
+Not a flow, because Prefect stores the parameters of a flow in its database.
 """
 
 import asyncio
@@ -8,24 +8,22 @@ import sys
 
 from models.database import open_configured
 from models.platform.people import users_with_primary_address
-from rules.choices import Mistake
+from rules.forms.inputs import InvalidInput
 
 
 async def find(address: str) -> list[str]:
-    """Return the ids of the users with this primary address, in the configured database."""
     async with open_configured() as database:
         return await database.platform.read(users_with_primary_address, address)
 
 
 def main() -> int:
-    """Print the ids, one a line."""
     if len(sys.argv) != 2:
         sys.stderr.write("Give one e-mail address: python -m models.find_user ADDRESS\n")
         return 2
     try:
         ids = asyncio.run(find(sys.argv[1]))
-    except Mistake as mistake:
-        sys.stderr.write(f"{mistake}\n")
+    except InvalidInput as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write("".join(f"{user_id}\n" for user_id in ids))
     if not ids:

@@ -1,4 +1,4 @@
-"""Bringing Laurel's tables up to date, from Python."""
+"""Runs the migrations of Laurel's tables from Python."""
 
 from pathlib import Path
 
@@ -21,17 +21,17 @@ async def migrate(database: Database) -> None:
 
 
 async def create_platform_tables(database: Database) -> None:
-    """Create the platform's tables where no platform supplies them: in the demo and in tests."""
+    """Create the platform's tables: for the demo, tests and CSV imports only."""
     await database.write(platform_metadata.create_all)
 
 
 def newest_revision() -> str | None:
-    """Return the revision that this code's tables are of."""
+    """Return the revision of the newest migration in this checkout."""
     return ScriptDirectory.from_config(Config(str(ROOT / "alembic.ini"))).get_current_head()
 
 
 def revision_of(connection: Connection) -> str | None:
-    """Return the revision that the database's tables are of, or None where they were never migrated."""
+    """Return the revision of the database, None if it was never migrated."""
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 

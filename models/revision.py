@@ -1,4 +1,4 @@
-"""Of which revision the ledger's tables have to be. Apart from migrate.py: Alembic takes long to import."""
+"""The required revision of the ledger's tables. Not in migrate.py, because importing Alembic is slow."""
 
 from sqlalchemy import Connection, text
 
@@ -9,10 +9,10 @@ REVISION = "0007"
 
 
 def check_revision(connection: Connection) -> None:
-    """Hold that the ledger's tables are of the revision that this code was written for.
+    """Check that the ledger's tables have the revision of this code.
 
     Raises:
-        NotUsable: they are older, so that they have to be migrated; or newer, so that this process has to be updated.
+        NotUsable: they are older and have to be migrated, or newer and this process has to be updated.
     """
     found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
     if found == REVISION:

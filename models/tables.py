@@ -1,4 +1,4 @@
-"""From a SQLModel class to its table, with the type that a checker can follow."""
+"""The table of a SQLModel class, typed."""
 
 from typing import Any, cast
 
@@ -7,5 +7,5 @@ from sqlmodel import SQLModel
 
 
 def table(model: type[SQLModel]) -> Table:
-    """Return the table behind a model, for statements that work on sets of rows."""
+    # SQLModel does not declare `__table__`.
     return cast("Table", cast("Any", model).__table__)

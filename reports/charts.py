@@ -1,4 +1,4 @@
-"""Charts as SVG, for light and dark pages and for wide and narrow ones. Colours are told apart by everyone."""
+"""Charts as SVG, for light and dark pages, wide and narrow ones. The colours are safe for colour blindness."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -36,11 +36,11 @@ DARK = Theme("dark", ink="#e6e9ed", faint="#3a414b", issued="#56B4E9", failed="#
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One horizontal bar: what it is, how long, what is written at its end, and which colour it has."""
+    """One horizontal bar: name, length, the label at its end, and colour."""
 
     name: str
     value: int
-    told: str
+    label: str
     colour: str
 
 
@@ -74,7 +74,7 @@ def days_chart(days: Sequence[str], values: Sequence[int], *, colour: str) -> Pi
             grid=False,
             ticks=False,
         )
-        top = max([*values, 1])
+        top = max([*values, 1])  # a domain from 0 to 0 has no axis
         amount = alt.Axis(title=None, format=",d", tickMinStep=1, tickCount=3, domain=False, ticks=False)
         drawn = _chart_of(rows).mark_bar(color=getattr(theme, colour), cornerRadiusEnd=1)
         return drawn.encode(
@@ -86,13 +86,13 @@ def days_chart(days: Sequence[str], values: Sequence[int], *, colour: str) -> Pi
 
 
 def bars_chart(bars: Sequence[Bar]) -> Picture:
-    """Return a chart with a horizontal bar for each row, in the order given, with its words at its end."""
+    """Return a chart with a horizontal bar for each row, in the order given, with a label at its end."""
     order = [bar.name for bar in bars]
     extent = _LETTER * max(len(name) for name in order) + 12
 
     def chart(theme: Theme, width: int) -> Any:
         rows = [
-            {"name": bar.name, "n": bar.value, "told": bar.told, "colour": getattr(theme, bar.colour)} for bar in bars
+            {"name": bar.name, "n": bar.value, "label": bar.label, "colour": getattr(theme, bar.colour)} for bar in bars
         ]
         names = alt.Axis(
             title=None, ticks=False, domain=False, labelLimit=extent, labelPadding=8, minExtent=extent, maxExtent=extent
@@ -100,15 +100,16 @@ def bars_chart(bars: Sequence[Bar]) -> Picture:
         scale = alt.Scale(domain=[0, _longest(bars, width - extent)], nice=False)
         base = _chart_of(rows).encode(y=alt.Y("name:N", sort=order, axis=names), x=alt.X("n:Q", axis=None, scale=scale))
         drawn = base.mark_bar(height=_BAR * 0.62, cornerRadiusEnd=1).encode(color=alt.Color("colour:N", scale=None))
-        words = base.mark_text(align="left", dx=6, color=theme.ink, fontSize=13).encode(text="told:N")
-        return (drawn + words).properties(width=width, height=_BAR * len(bars))
+        labels = base.mark_text(align="left", dx=6, color=theme.ink, fontSize=13).encode(text="label:N")
+        return (drawn + labels).properties(width=width, height=_BAR * len(bars))
 
     return Picture(chart)
 
 
 def _longest(bars: Sequence[Bar], room: float) -> float:
-    """Return the value that a bar across the whole room would have, so that behind each bar its words fit."""
-    fitting = [bar.value * room / max(room - _LETTER * len(bar.told) - 24, room / 5) for bar in bars]
+    # The value of a bar across the whole width, so large that each label fits behind its bar. The bars keep a fifth of
+    # the width: on a narrow page a long label may be cut, but the bars stay visible.
+    fitting = [bar.value * room / max(room - _LETTER * len(bar.label) - 24, room / 5) for bar in bars]
     return max([*fitting, 1])
 
 
@@ -120,14 +121,14 @@ def _svg(chart: Any, theme: Theme, width: int) -> Markup:
     configured = chart.properties(
         autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
         background="transparent",
-        padding={"left": 2, "right": 16, "top": 4, "bottom": 2},
+        padding=_PADDING,
     ).configure(
         font=_FONT,
         axis=alt.AxisConfig(labelColor=theme.ink, labelFontSize=12, gridColor=theme.faint, domainColor=theme.faint),
         view=alt.ViewConfig(stroke=None),
     )
     svg = vl_convert.vegalite_to_svg(configured.to_dict())
-    # Ids are of the page, and a page has many charts.
+    # Ids must be unique on the page, and a page has many charts.
     svg = re.sub(r'(\bid="|url\(#)', rf"\g<1>c{next(_NUMBERS)}-", svg)
     size = "wide" if width == WIDE else "narrow"
     return Markup(  # noqa: S704 - made by vl-convert, which escapes text

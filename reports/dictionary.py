@@ -1,13 +1,13 @@
-"""The columns of every data set: their pandas dtypes and what they mean. docs/data-dictionary.md is written from it."""
+"""The columns of every data set: pandas dtypes and meanings. docs/reference/data-dictionary.md is written from it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from models.ledger.tables import AttemptKind, AttemptOutcome
 from rules.datasets import Dataset, Group
-from rules.reasons import Reason
-from rules.settings_changes import SettingsAction, SettingsOf
-from rules.states import IssuanceState, Origin
+from rules.ledger.reasons import Reason
+from rules.ledger.settings_changes import SettingsAction, SettingsOf
+from rules.ledger.states import IssuanceState, Origin
 
 TEXT, KEY, WHOLE, YES_NO, MOMENT = "string", "category", "Int64", "boolean", "datetime64[us, UTC]"
 
@@ -36,6 +36,7 @@ def _one_of(name: str, choices: type[StrEnum], meaning: str, *, nullable: bool =
     return Field(name=name, dtype=KEY, meaning=meaning, nullable=nullable, choices=values)
 
 
+# Portals and achievements are categories: a frame of a million rows has few different ones.
 _PORTAL = (
     _always("portal_id", KEY, "The portal's key on the platform."),
     _maybe("portal_name", KEY, "The portal's present name; empty if the platform has the portal no more."),
@@ -56,29 +57,32 @@ _ISSUANCES = (
     *_PORTAL,
     *_ACHIEVEMENT,
     _maybe("award_id", TEXT, "The award's key on the platform; empty if issued by hand without an award."),
-    _one_of("origin", Origin, "What asked for the badge."),
-    _one_of("state", IssuanceState, "Where it stands now."),
-    _one_of("reason", Reason, "Why it waits, failed or was cancelled; docs/reasons.md explains each.", nullable=True),
-    _maybe("credly_message", TEXT, "What Credly said when it refused, with everything personal masked."),
-    _always("attempts", WHOLE, "How many tries were used up."),
+    _one_of("origin", Origin, "What the issuance was entered for: an award, or a request."),
+    _one_of("state", IssuanceState, "Its present state."),
+    _one_of(
+        "reason",
+        Reason,
+        "Why it waits, failed or was cancelled; docs/reference/reasons.md explains each.",
+        nullable=True,
+    ),
+    _maybe("credly_message", TEXT, "Credly's message when it refused, with personal data masked."),
+    _always("attempts", WHOLE, "The number of attempts used up."),
     _maybe("awarded_at", MOMENT, "When the achievement was awarded."),
-    _always("entered_at", MOMENT, "When Laurel entered it into the ledger: from then on the badge was owed."),
-    _always("not_before", MOMENT, "The moment from which a run takes it up."),
+    _always("entered_at", MOMENT, "When Laurel entered it into the ledger."),
+    _always("not_before", MOMENT, "The moment from which a run may issue it."),
     _always("changed_at", MOMENT, "When its state changed last."),
-    _maybe("recorded_at", MOMENT, "When Laurel wrote down that Credly has the badge. Only of issued ones."),
+    _maybe("recorded_at", MOMENT, "When Laurel recorded that Credly has the badge. Only of issued ones."),
     _maybe("issued_at", MOMENT, "The date on the badge: as a rule the moment of the award."),
     _maybe("seconds_to_badge", WHOLE, "Whole seconds from awarded_at to recorded_at; empty if it was issued before."),
     _maybe("credly_badge_id", TEXT, "The badge's id at Credly. Only of issued ones. `erased::…` for an erased user."),
-    _always("adopted", YES_NO, "Whether the badge was found at Credly, made by an earlier call whose answer got lost."),
-    _maybe("credly_state", KEY, "What Credly said of the badge in the last audit: pending, accepted, rejected, …"),
-    _maybe("audited_at", MOMENT, "When the audit asked last."),
-    _maybe(
-        "claimed", YES_NO, "Whether the earner accepted the badge; empty until an audit has asked about this badge."
-    ),
-    _maybe("company_id", TEXT, "The company that the award names."),
-    _maybe("project_id", TEXT, "The project that the award names."),
+    _always("adopted", YES_NO, "Whether the badge was found at Credly, issued by a call whose response was lost."),
+    _maybe("credly_state", KEY, "The badge's state at Credly in the last audit: pending, accepted, rejected, …"),
+    _maybe("audited_at", MOMENT, "When the audit last read the badge."),
+    _maybe("claimed", YES_NO, "Whether the earner accepted the badge; empty until an audit has read this badge."),
+    _maybe("company_id", TEXT, "The company of the award."),
+    _maybe("project_id", TEXT, "The project of the award."),
     _always("evidence_sent", TEXT, "The kinds of evidence on the badge, with commas."),
-    _always("evidence_left_out", TEXT, "What was left out, as kind:why; docs/reasons.md explains each."),
+    _always("evidence_left_out", TEXT, "What was left out, as kind:why; see docs/reference/reasons.md."),
     *_RUN,
 )
 PERSONAL = (
@@ -86,8 +90,8 @@ PERSONAL = (
     _maybe("last_name", TEXT, "The user's present last name. Personal data."),
     _maybe("email", TEXT, "The user's present primary e-mail address. Personal data."),
     _maybe("badge_url", TEXT, "The badge's public page, which shows the name. Personal data."),
-    _always("requested_by", TEXT, "Who asked for it by hand, as Prefect knows them. Personal data."),
-    _always("request_reason", TEXT, "Why it was asked for by hand, as that person put it. Personal data."),
+    _always("requested_by", TEXT, "Who requested it by hand, by Prefect's name. Personal data."),
+    _always("request_reason", TEXT, "The operator's reason for the request. Personal data."),
 )
 _ATTEMPTS = (
     _always("attempt_id", WHOLE, "The key of the attempt."),
@@ -95,12 +99,12 @@ _ATTEMPTS = (
     *_PORTAL,
     *_ACHIEVEMENT,
     _one_of("kind", AttemptKind, "Which call it was."),
-    _one_of("outcome", AttemptOutcome, "What the call told."),
+    _one_of("outcome", AttemptOutcome, "The result of the call."),
     _always("started_at", MOMENT, "When the call began."),
     _always("duration_ms", WHOLE, "How long it took, in milliseconds."),
     _maybe("status", WHOLE, "The HTTP status of Credly's answer; empty if there was none."),
     _maybe("code", TEXT, "The kind of error, if there was one."),
-    _maybe("credly_message", TEXT, "What Credly said, with everything personal masked."),
+    _maybe("credly_message", TEXT, "Credly's message, with personal data masked."),
     _maybe("request_id", TEXT, "Laurel's id of the request, sent to Credly as X-Request-Id."),
     _maybe("credly_request_id", TEXT, "Credly's id of the request, for its support."),
     _maybe("request_fingerprint", TEXT, "Equal for equal requests; holds nothing of what was sent."),
@@ -119,7 +123,7 @@ _RUNS = (
 )
 _DAILY = (
     _always("day", MOMENT, "The day in UTC: the moment at which it began. Days without any row are there, with zeros."),
-    _always("awarded", WHOLE, "Issuances whose award is of this day."),
+    _always("awarded", WHOLE, "Issuances whose award is dated on this day."),
     _always("entered", WHOLE, "Issuances that were entered into the ledger on this day."),
     _always("issued", WHOLE, "Badges that were recorded as issued on this day."),
     _always("failed", WHOLE, "Issuances that failed on this day and are still failed."),
@@ -136,14 +140,14 @@ _TIME_TO_BADGE = (
     _always("slowest_seconds", WHOLE, "The longest time."),
 )
 _REASONS = (
-    _one_of("state", IssuanceState, "Where the issuances stand now: every state but issued."),
+    _one_of("state", IssuanceState, "Their present state: every state but issued."),
     _one_of("reason", Reason, "Why; empty for what has not been tried yet.", nullable=True),
     _always("issuances", WHOLE, "How many."),
 )
 _FUNNEL = (
-    _always("entered", WHOLE, "Issuances that were entered into the ledger in the period: what was owed."),
+    _always("entered", WHOLE, "Issuances that were entered into the ledger in the period."),
     _always("issued", WHOLE, "Of these, how many are issued now, whenever that was."),
-    _always("claim_known", WHOLE, "Of the issued ones, how many an audit has asked about."),
+    _always("claim_known", WHOLE, "Of the issued ones, how many an audit has read."),
     _always("claimed", WHOLE, "Of these, how many the earner has accepted."),
     _always("waiting", WHOLE, "How many wait now (pending, issuing, blocked)."),
     _always("failed", WHOLE, "How many are failed now."),
@@ -152,7 +156,7 @@ _FUNNEL = (
 _OPERATOR = _maybe("operator_id", TEXT, "The operator's id given in the form; empty if no form started the run.")
 _RECONSTRUCTED = _always("reconstructed", YES_NO, "Whether it is from before the history was kept, made from the row.")
 HISTORY = (
-    _always("history_id", WHOLE, "The key; in the order of what happened to an issuance."),
+    _always("history_id", WHOLE, "The key; ascending in the order of an issuance's transitions."),
     _always("issuance_id", WHOLE, "The issuance."),
     _PORTAL[0],
     _ACHIEVEMENT[0],
@@ -162,13 +166,13 @@ HISTORY = (
     _always("transition", KEY, "What happened: see below."),
     _maybe("from_state", KEY, "The state before; empty for a new issuance, or if not known."),
     _always("to_state", KEY, "The state afterwards."),
-    _maybe("reason", KEY, "Why; docs/reasons.md explains each."),
+    _maybe("reason", KEY, "Why; see docs/reference/reasons.md."),
     _maybe("flow_run_id", TEXT, "The Prefect flow run; empty outside a run."),
     _OPERATOR,
     _RECONSTRUCTED,
 )
 SETTINGS_HISTORY = (
-    _always("settings_history_id", WHOLE, "The key; in the order of the changes."),
+    _always("settings_history_id", WHOLE, "The key; ascending in the order of the changes."),
     _one_of("settings_of", SettingsOf, "Whether a portal's connection or an achievement's integration was changed."),
     _always("subject_id", KEY, "The key of the portal or the achievement."),
     _always("at", MOMENT, "When."),
@@ -197,6 +201,6 @@ _GROUPED = {
 
 
 def fields(dataset: Dataset, *, by: tuple[Group, ...] = (), personal_data: bool = False) -> tuple[Field, ...]:
-    """Return the columns of a data set: of counts, those that they are grouped by come first."""
+    """Return the columns of a data set; for counts, the columns of the groups come first."""
     extra = PERSONAL if personal_data and dataset is Dataset.ISSUANCES else ()
     return (*(_GROUPED[group] for group in by), *FIELDS[dataset], *extra)

@@ -1,4 +1,4 @@
-"""Exports what happened as a file: `python -m reports.export issuances --from 2026-11-01 --format parquet`."""
+"""Exports a data set as a file: `python -m reports.export issuances --from 2026-11-01 --format parquet`."""
 
 import argparse
 import asyncio
@@ -10,24 +10,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from models.counting import Which
+from models.analytics.counts import CountFilter
+from models.analytics.rows import RowFilter, count
 from models.database import Database, open_configured
-from models.reporting import Chosen, count
 from reports import frames
-from reports.asked import check_portal
 from reports.dictionary import PERSONAL, Field, fields
 from reports.files import folder_of, part_of_name, whole_file
 from reports.formats import EXCEL_ROWS, opened, too_many_for_excel
-from rules.choices import Mistake
+from reports.inputs import check_portal
 from rules.datasets import Dataset, FileFormat, Group, Moment
-from rules.period import ALWAYS, Period, period_of
-from rules.states import IssuanceState
+from rules.forms.inputs import InvalidInput
+from rules.forms.period import ALWAYS, Period, period_of
+from rules.ledger.states import IssuanceState
 from settings import settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What is to be exported."""
+class ExportRequest:
+    """The data set, filters and format of an export."""
 
     dataset: Dataset
     file_format: FileFormat = FileFormat.CSV
@@ -41,22 +41,22 @@ class Wish:
 
     def __post_init__(self) -> None:
         if self.personal_data and self.dataset is not Dataset.ISSUANCES:
-            raise Mistake(
+            raise InvalidInput(
                 f"personal_data: {self.dataset} hold no names and addresses; only issuances can be exported with them."
             )
         if self.states and self.dataset is not Dataset.ISSUANCES:
-            raise Mistake(f"states: {self.dataset} have none. Leave it empty, or export issuances.")
+            raise InvalidInput(f"states: {self.dataset} have none. Leave it empty, or export issuances.")
         if self.by and self.dataset.is_log:
-            raise Mistake(f"by: {self.dataset} are single rows and are not grouped. Leave it empty, or export counts.")
+            raise InvalidInput(
+                f"by: {self.dataset} are single rows and are not grouped. Leave it empty, or export counts."
+            )
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """The columns of the file."""
         return fields(self.dataset, by=self.by, personal_data=self.personal_data)
 
     @property
     def words(self) -> str:
-        """What it is, for a sentence."""
         grouped = f" by {' and '.join(self.by)}" if self.by else ""
         portal = f" of portal {self.portal}" if self.portal else ""
         states = f" that are {' or '.join(self.states)}" if self.states else ""
@@ -64,7 +64,7 @@ class Wish:
 
     @property
     def file_name(self) -> str:
-        """The file's name; the same wish has the same name."""
+        """The file's name, the same for equal requests: a later export replaces the file."""
         parts = ["laurel", self.dataset.value.replace("_", "-"), *(f"by-{group}" for group in self.by)]
         parts += [*self.states, *([part_of_name(self.portal)] if self.portal else [])]
         parts += [self.moment.value.replace("_", "-")] if self.moment is not Moment.ENTERED else []
@@ -76,70 +76,72 @@ class Wish:
 class Exported:
     """A file that was written."""
 
-    wish: Wish
+    request: ExportRequest
     path: Path
     rows: int
     note: Path | None
 
 
-async def export(database: Database, wish: Wish) -> Exported:
-    """Write the file, part by part, and put it in its place when it is complete.
+async def export(database: Database, request: ExportRequest) -> Exported:
+    """Write the file batch by batch, and move it into place when it is complete.
 
     Raises:
-        Mistake: there is no such portal, or the rows do not fit the file's form.
+        InvalidInput: there is no such portal, or the file's format cannot hold the rows.
     """
-    await check_portal(database, wish.portal)
-    chosen = Chosen(period=wish.period, portal_id=wish.portal, moment=wish.moment, states=wish.states)
-    if wish.file_format is FileFormat.EXCEL and wish.dataset.is_log:
-        expected = await database.read(count, wish.dataset, chosen)
+    await check_portal(database, request.portal)
+    chosen = RowFilter(period=request.period, portal_id=request.portal, moment=request.moment, states=request.states)
+    if request.file_format is FileFormat.EXCEL and request.dataset.is_log:
+        # Counted first, so that nobody waits minutes for a refusal.
+        expected = await database.read(count, request.dataset, chosen)
         if expected > EXCEL_ROWS:
             raise too_many_for_excel(expected)
-    path = folder_of(wish.folder, default=settings().reports_folder) / wish.file_name
-    with whole_file(path, owner_only=wish.personal_data) as unfinished:
-        rows = await _write(database, wish, chosen, unfinished)
-        note = _write_note(path, wish) if wish.personal_data else None
-    return Exported(wish=wish, path=path, rows=rows, note=note)
+    path = folder_of(request.folder, default=settings().reports_folder) / request.file_name
+    with whole_file(path, owner_only=request.personal_data) as unfinished:
+        rows = await _write(database, request, chosen, unfinished)
+        # Before the file is in place: it must not be there without its note.
+        note = _write_note(path, request) if request.personal_data else None
+    return Exported(request=request, path=path, rows=rows, note=note)
 
 
-async def _write(database: Database, wish: Wish, chosen: Chosen, path: Path) -> int:
+async def _write(database: Database, request: ExportRequest, chosen: RowFilter, path: Path) -> int:
     rows = 0
-    with opened(path, wish.file_format, wish.fields, [wish.words, *_about(wish)]) as write:
-        async with aclosing(_parts(database, wish, chosen)) as parts:
+    with opened(path, request.file_format, request.fields, [request.words, *_notes(request)]) as write:
+        async with aclosing(_parts(database, request, chosen)) as parts:
             async for part in parts:
-                await asyncio.to_thread(write, part)
+                await asyncio.to_thread(write, part)  # else the run's heartbeats stop while a batch is written
                 rows += len(part)
     return rows
 
 
-async def _parts(database: Database, wish: Wish, chosen: Chosen) -> AsyncGenerator[pd.DataFrame]:
-    if wish.dataset.is_log:
-        batches = frames.in_batches(database, wish.dataset, chosen, personal_data=wish.personal_data)
+async def _parts(database: Database, request: ExportRequest, chosen: RowFilter) -> AsyncGenerator[pd.DataFrame]:
+    if request.dataset.is_log:
+        batches = frames.in_batches(database, request.dataset, chosen, personal_data=request.personal_data)
         async with aclosing(batches):
             async for part in batches:
                 yield part
         return
-    which = Which(period=wish.period, portal_id=wish.portal, by=wish.by)
-    yield await database.read(frames.counts_of, wish.dataset, which)
+    which = CountFilter(period=request.period, portal_id=request.portal, by=request.by)
+    yield await database.read(frames.counts_of, request.dataset, which)
 
 
-def _about(wish: Wish) -> list[str]:
-    lines = ["Moments and days are in UTC. docs/data-dictionary.md explains the columns."]
-    return [*lines, personal_note()] if wish.personal_data else lines
+def _notes(request: ExportRequest) -> list[str]:
+    lines = ["Moments and days are in UTC. docs/reference/data-dictionary.md explains the columns."]
+    return [*lines, personal_note()] if request.personal_data else lines
 
 
 def personal_note() -> str:
-    """Return what is said wherever personal data was exported."""
+    """Return the note that accompanies personal data."""
     columns = ", ".join(field.name for field in PERSONAL)
     return (
-        f"This export holds personal data: {columns}. Keep it where only those can read it who need it, do not pass it "
-        "on, and delete it when it has done its work."
+        f"This export holds personal data: {columns}. Store it where only those who need it can read it, do not "
+        "share it, and delete it after use."
     )
 
 
-def _write_note(path: Path, wish: Wish) -> Path:
+def _write_note(path: Path, request: ExportRequest) -> Path:
     note = path.with_name(f"{path.name}.txt")
     with whole_file(note, owner_only=True) as unfinished:
-        unfinished.write_text(f"{path.name}: {wish.words}\n\n{personal_note()}\n", encoding="utf-8")
+        unfinished.write_text(f"{path.name}: {request.words}\n\n{personal_note()}\n", encoding="utf-8")
     return note
 
 
@@ -158,31 +160,31 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _wish(given: argparse.Namespace) -> Wish:
-    return Wish(
-        dataset=Dataset(given.dataset),
-        file_format=FileFormat(given.format),
-        period=period_of(given.from_day, given.until_day),
-        portal=given.portal,
-        moment=Moment(given.moment),
-        by=tuple(Group(each) for each in given.by),
-        states=tuple(IssuanceState(each) for each in given.state),
-        personal_data=given.personal_data,
-        folder=given.folder,
+def _request_of(arguments: argparse.Namespace) -> ExportRequest:
+    return ExportRequest(
+        dataset=Dataset(arguments.dataset),
+        file_format=FileFormat(arguments.format),
+        period=period_of(arguments.from_day, arguments.until_day),
+        portal=arguments.portal,
+        moment=Moment(arguments.moment),
+        by=tuple(Group(each) for each in arguments.by),
+        states=tuple(IssuanceState(each) for each in arguments.state),
+        personal_data=arguments.personal_data,
+        folder=arguments.folder,
     )
 
 
-async def _run(given: argparse.Namespace) -> Exported:
+async def _run(arguments: argparse.Namespace) -> Exported:
     async with open_configured() as database:
-        return await export(database, _wish(given))
+        return await export(database, _request_of(arguments))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Export what the command line asks for; say where it is, or in one sentence why not."""
+    """Export by the options of the command line; print the path, or in one sentence what is wrong."""
     try:
         done = asyncio.run(_run(_arguments(arguments)))
-    except Mistake as mistake:
-        sys.stderr.write(f"{mistake}\n")
+    except InvalidInput as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{done.rows} rows: {done.path}\n")
     if done.note:

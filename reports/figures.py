@@ -1,4 +1,4 @@
-"""The numbers of a report, read in one transaction of the ledger and counted there; the platform has the names."""
+"""The numbers of a report: counted in one transaction of the ledger, with names from the platform."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,27 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from models import counting, places
-from models.counting import Which
+from models.analytics import breakdowns
+from models.analytics import counts as counting
+from models.analytics.counts import CountFilter
 from models.database import Database
 from models.platform.names import names_of
 from models.platform.tables import Portal
 from reports.daily import daily_of
 from rules.datasets import TIME_BUCKETS, Group
-from rules.period import Days, Period
-from rules.states import IssuanceState
+from rules.forms.period import Days, Period
+from rules.ledger.states import IssuanceState
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-PLACES_SHOWN, RUNS_SHOWN = 300, 100
+ACHIEVEMENTS_SHOWN, RUNS_SHOWN = 300, 100
 _NO_TIMES = (0, None, None, None, None)
-_BY_PLACE = (Group.PORTAL, Group.ACHIEVEMENT, Group.TEMPLATE)
+_BY_ACHIEVEMENT = (Group.PORTAL, Group.ACHIEVEMENT, Group.TEMPLATE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Times:
-    """How long it took from award to badge, in whole seconds; None where there was no badge."""
+    """The time from award to badge, in whole seconds; None where there was no badge."""
 
     badges: int
     fastest: int | None
@@ -38,7 +39,7 @@ class Times:
 
 @dataclass(frozen=True, kw_only=True)
 class Funnel:
-    """What became of the issuances that were entered in a period."""
+    """The present states of the issuances that were entered in a period."""
 
     entered: int
     issued: int
@@ -50,7 +51,7 @@ class Funnel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class PeriodFigures:
     """The numbers of one period."""
 
     days: Days
@@ -59,18 +60,16 @@ class Part:
     funnel: Funnel
 
     def total(self, column: str) -> int:
-        """Return how many of a daily count there were in all."""
         return int(self.daily[column].sum())
 
     @property
     def waiting(self) -> int:
-        """How many waited when the period ended."""
         return int(self.daily["waiting"].iloc[-1])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Open:
-    """What is not issued now, for one reason; `new` of them came to this in the period."""
+    """The issuances that are not issued now for one reason; `new` of them changed their state in the period."""
 
     state: IssuanceState
     reason: str | None
@@ -80,34 +79,35 @@ class Open:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Everything that a report shows."""
+    """All numbers of a report."""
 
     made_at: datetime
     portal_id: str
     portal_name: str
-    now: Part
-    before: Part
+    now: PeriodFigures
+    before: PeriodFigures
     buckets: list[int]
     open: list[Open]
-    places: Sequence[Mapping[str, Any]]
+    achievements: Sequence[Mapping[str, Any]]
     runs: Sequence[Mapping[str, Any]]
 
 
 async def figures(database: Database, days: Days, *, portal_id: str = "", made_at: datetime) -> Figures:
     """Read the numbers of these days and of as many days before."""
-    found = await database.read(_of_ledger, days, portal_id, made_at)
+    counted = await database.read(_of_ledger, days, portal_id, made_at)
     portal_names = await database.platform.read(names_of, Portal, [portal_id] if portal_id else [])
     return replace(
-        found,
+        counted,
         portal_name=portal_names.get(portal_id) or portal_id,
-        places=await places.with_names(database, found.places),
-        runs=await places.with_names(database, found.runs),
+        achievements=await breakdowns.with_names(database, counted.achievements),
+        runs=await breakdowns.with_names(database, counted.runs),
     )
 
 
 def _of_ledger(connection: "Connection", days: Days, portal_id: str, made_at: datetime) -> Figures:
-    which = Which(period=days.period, portal_id=portal_id)
-    both = Which(period=Period(first=days.before.first, last=days.last), portal_id=portal_id)
+    which = CountFilter(period=days.period, portal_id=portal_id)
+    # Both periods in one query: the second half of the days is this one, the first the one before.
+    both = CountFilter(period=Period(first=days.before.first, last=days.last), portal_id=portal_id)
     daily = daily_of(connection, both)
     buckets = {int(number): int(count) for number, count in counting.time_buckets(connection, which)}
     return Figures(
@@ -118,17 +118,17 @@ def _of_ledger(connection: "Connection", days: Days, portal_id: str, made_at: da
         before=_part(connection, days.before, portal_id, daily.head(days.count)),
         buckets=[buckets.get(number, 0) for number in range(len(TIME_BUCKETS))],
         open=_open(connection, which),
-        places=_places(connection, which),
-        runs=places.latest_runs(connection, which, limit=RUNS_SHOWN),
+        achievements=_achievements(connection, which),
+        runs=breakdowns.latest_runs(connection, which, limit=RUNS_SHOWN),
     )
 
 
-def _part(connection: "Connection", days: Days, portal_id: str, daily: pd.DataFrame) -> Part:
-    which = Which(period=days.period, portal_id=portal_id)
+def _part(connection: "Connection", days: Days, portal_id: str, daily: pd.DataFrame) -> PeriodFigures:
+    which = CountFilter(period=days.period, portal_id=portal_id)
     times = counting.times_to_badge(connection, which)
     ((entered, issued, claim_known, claimed, waiting, failed, cancelled),) = counting.funnel(connection, which)
     badges, fastest, median, p95, slowest = times[0] if times else _NO_TIMES
-    return Part(
+    return PeriodFigures(
         days=days,
         daily=daily.reset_index(drop=True),
         times=Times(badges=badges, fastest=fastest, median=median, p95=p95, slowest=slowest),
@@ -144,23 +144,24 @@ def _part(connection: "Connection", days: Days, portal_id: str, daily: pd.DataFr
     )
 
 
-def _open(connection: "Connection", which: Which) -> list[Open]:
-    everything = counting.reasons(connection, Which(portal_id=which.portal_id))
+def _open(connection: "Connection", which: CountFilter) -> list[Open]:
+    # Everything that is open now, whichever period it is from; of these the ones that are new in this period.
+    everything = counting.reasons(connection, CountFilter(portal_id=which.portal_id))
     new = {(state, reason): count for state, reason, count in counting.reasons(connection, which)}
-    found = [
+    still_open = [
         Open(state=IssuanceState(state), reason=reason, count=count, new=new.get((state, reason), 0))
         for state, reason, count in everything
         if state != IssuanceState.CANCELLED
     ]
-    return sorted(found, key=lambda one: (-one.count, one.state, one.reason or ""))
+    return sorted(still_open, key=lambda one: (-one.count, one.state, one.reason or ""))
 
 
-def _places(connection: "Connection", which: Which) -> Sequence[Mapping[str, Any]]:
-    grouped = Which(period=which.period, portal_id=which.portal_id, by=_BY_PLACE)
+def _achievements(connection: "Connection", which: CountFilter) -> Sequence[Mapping[str, Any]]:
+    grouped = CountFilter(period=which.period, portal_id=which.portal_id, by=_BY_ACHIEVEMENT)
     times = {tuple(row[:3]): row[3:] for row in counting.times_to_badge(connection, grouped)}
-    found = []
-    for row in places.places(connection, which, limit=PLACES_SHOWN):
+    rows = []
+    for row in breakdowns.places(connection, which, limit=ACHIEVEMENTS_SHOWN):
         key = (row["portal_id"], row["achievement_id"], row["badge_template_id"])
         _badges, _fastest, median, p95, _slowest = times.get(key, _NO_TIMES)
-        found.append(dict(row) | {"median": median, "p95": p95})
-    return found
+        rows.append(dict(row) | {"median": median, "p95": p95})
+    return rows

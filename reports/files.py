@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under another name and moved when complete."""
+"""Files that are complete or absent: written under another name and moved when complete."""
 
 import hashlib
 import os
@@ -21,18 +21,20 @@ def folder_of(folder: str, *, default: Path) -> Path:
 
 def part_of_name(text: str) -> str:
     """Return text as part of a file's name: plain characters only, and different for different texts."""
+    # With a digest where characters were replaced or cut: two ids must not share a file.
     fit = re.sub(r"[^A-Za-z0-9._-]", "_", text)[:_LONGEST]
     return fit if fit == text else f"{fit}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 @contextmanager
 def whole_file(target: Path, *, owner_only: bool = False) -> Iterator[Path]:
-    """Give a path to write to; at the end the file is moved to the target, on an error it is removed.
+    """Yield a path to write to; at the end the file is moved to the target, on an error it is removed.
 
     Nobody but its owner may read the file while it is written, and with `owner_only` afterwards.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.{uuid4().hex[:8]}.unfinished")
+    # Created with its mode, since a chmod afterwards would leave a moment in which others can read it.
     os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _OWNER_ONLY))
     try:
         yield unfinished
@@ -44,6 +46,7 @@ def whole_file(target: Path, *, owner_only: bool = False) -> Iterator[Path]:
 
 
 def _umask() -> int:
+    # The only way to read it is to set it.
     before = os.umask(0o077)
     os.umask(before)
     return before

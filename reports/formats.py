@@ -1,4 +1,4 @@
-"""CSV, Parquet and Excel, written part by part."""
+"""CSV, Parquet and Excel files, written batch by batch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -15,10 +15,11 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from reports.dictionary import KEY, MOMENT, TEXT, WHOLE, YES_NO, Field
-from rules.choices import Mistake
 from rules.datasets import FileFormat
+from rules.forms.inputs import InvalidInput
 
-EXCEL_ROWS = 1_048_575  # beside the heading
+EXCEL_ROWS = 1_048_575  # without the heading
+# Also full-width signs, and the leading control characters that a spreadsheet skips.
 _FORMULA = "^\\s*[=+\\-@＝＋－＠]|^[\\t\\r\\n]"
 _TEXT = pa.string()
 _ARROW = {
@@ -31,9 +32,8 @@ _ARROW = {
 Write = Callable[[pd.DataFrame], None]
 
 
-def too_many_for_excel(rows: int) -> Mistake:
-    """Return what to say to somebody who wants more in an Excel file than fits."""
-    return Mistake(
+def too_many_for_excel(rows: int) -> InvalidInput:
+    return InvalidInput(
         f"file_format: an Excel sheet holds {EXCEL_ROWS:,} rows, and these are {rows:,}. "
         "Choose CSV or Parquet, or a shorter period."
     )
@@ -42,9 +42,9 @@ def too_many_for_excel(rows: int) -> Mistake:
 def opened(
     path: Path, form: FileFormat, fields: Sequence[Field], about: Sequence[str]
 ) -> AbstractContextManager[Write]:
-    """Open a file of this form for frames with these fields; what is given writes one frame after the other.
+    """Open a file of this format for frames with these fields; the result writes one frame after the other.
 
-    `about` goes on a sheet of its own in an Excel file; the other forms have no place for it.
+    `about` is written to a sheet of its own in an Excel file; the other formats have no place for it.
     """
     match form:
         case FileFormat.CSV:
@@ -74,7 +74,7 @@ def _in_csv(field: Field) -> pa.DataType:
 
 
 def _safe(column: pa.Array) -> pa.Array:
-    """Put an apostrophe before text that a spreadsheet would run as a formula."""
+    # An apostrophe before text that a spreadsheet would run as a formula: names on the platform are anyone's input.
     if column.type != _TEXT:
         return column
     formula = pc.match_substring_regex(column, _FORMULA)
@@ -112,7 +112,7 @@ def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 @contextmanager
 def _excel(path: Path, fields: Sequence[Field], about: Sequence[str]) -> Iterator[Write]:
-    book = Workbook(write_only=True)
+    book = Workbook(write_only=True)  # else the whole sheet is kept in memory
     sheet = book.create_sheet("data")
     sheet.freeze_panes = "A2"
     sheet.append([field.name for field in fields])
@@ -137,11 +137,11 @@ def _excel(path: Path, fields: Sequence[Field], about: Sequence[str]) -> Iterato
 
 
 def _cell(sheet: Any, value: Any) -> Any:
-    """Return what openpyxl is to write: no zones, which Excel does not know, and no formulas."""
-    if isinstance(value, str):
+    if isinstance(value, str):  # as a string by type, so that no text becomes a formula
         cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", value))
         cell.data_type = "s"
         return cell
     if pd.isna(value):
         return None
+    # Excel has no time zones.
     return value.tz_localize(None).to_pydatetime() if isinstance(value, pd.Timestamp) else value

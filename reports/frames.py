@@ -1,4 +1,4 @@
-"""Tidy pandas frames of what happened, for notebooks and scripts. docs/data-dictionary.md explains every column.
+"""Tidy pandas frames of the ledger, for notebooks and scripts. docs/reference/data-dictionary.md explains every column.
 
 database = Database(settings().database_url)
 frame = await frames.issuances(database, period_of("2026-11-01", "2026-11-30"), portal="northwind")
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from models import counting
-from models.counting import Which
+from models.analytics import counts as counting
+from models.analytics.counts import CountFilter
+from models.analytics.rows import BATCH, RowFilter, batches
 from models.database import Database
-from models.reporting import BATCH, Chosen, batches
 from reports.daily import daily_of
 from reports.dictionary import fields
 from reports.typed import joined, shaped, typed
 from rules.datasets import Dataset, Group, Moment
-from rules.period import ALWAYS, Period
+from rules.forms.period import ALWAYS, Period
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,62 +32,64 @@ async def issuances(
     moment: Moment = Moment.ENTERED,
     personal_data: bool = False,
 ) -> pd.DataFrame:
-    """Return every issuance as it stands now, whose `moment` is in the period; names and addresses only on request."""
-    chosen = Chosen(period=period, portal_id=portal, moment=moment)
+    """Return the issuances whose `moment` is in the period, as they are now; names and addresses only on request."""
+    chosen = RowFilter(period=period, portal_id=portal, moment=moment)
     return await _whole(database, Dataset.ISSUANCES, chosen, personal_data=personal_data)
 
 
 async def attempts(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
-    """Return every call to Credly that began in the period."""
-    return await _whole(database, Dataset.ATTEMPTS, Chosen(period=period, portal_id=portal))
+    return await _whole(database, Dataset.ATTEMPTS, RowFilter(period=period, portal_id=portal))
 
 
 async def runs(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
     """Return, for each run and portal, the calls that it made; those whose first call was in the period."""
-    return await _whole(database, Dataset.RUNS, Chosen(period=period, portal_id=portal))
+    return await _whole(database, Dataset.RUNS, RowFilter(period=period, portal_id=portal))
 
 
 async def daily(
     database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
 ) -> pd.DataFrame:
-    """Return what happened on each day in UTC; every day of the period is there, with zeros where nothing happened."""
-    which = Which(period=period, portal_id=portal, by=by)
+    """Return counts for each day in UTC; every day of the period is included, with zeros where nothing happened."""
+    which = CountFilter(period=period, portal_id=portal, by=by)
     return await database.read(daily_of, which)
 
 
 async def time_to_badge(
     database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
 ) -> pd.DataFrame:
-    """Return how long it took from award to badge, of badges that were recorded in the period."""
-    return await database.read(counts_of, Dataset.TIME_TO_BADGE, Which(period=period, portal_id=portal, by=by))
+    """Return the times from award to badge, of badges that were recorded in the period."""
+    return await database.read(counts_of, Dataset.TIME_TO_BADGE, CountFilter(period=period, portal_id=portal, by=by))
 
 
 async def reasons(
     database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
 ) -> pd.DataFrame:
-    """Return why what is not issued is not; of issuances whose state changed last in the period."""
-    return await database.read(counts_of, Dataset.REASONS, Which(period=period, portal_id=portal, by=by))
+    """Return the reasons of issuances that are not issued, of those whose state last changed in the period."""
+    return await database.read(counts_of, Dataset.REASONS, CountFilter(period=period, portal_id=portal, by=by))
 
 
 async def funnel(
     database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
 ) -> pd.DataFrame:
-    """Return what became of the issuances that were entered in the period."""
-    return await database.read(counts_of, Dataset.FUNNEL, Which(period=period, portal_id=portal, by=by))
+    """Return the present states of the issuances that were entered in the period."""
+    return await database.read(counts_of, Dataset.FUNNEL, CountFilter(period=period, portal_id=portal, by=by))
 
 
 async def in_batches(
-    database: Database, dataset: Dataset, chosen: Chosen, *, personal_data: bool = False, size: int = BATCH
+    database: Database, dataset: Dataset, chosen: RowFilter, *, personal_data: bool = False, size: int = BATCH
 ) -> AsyncGenerator[pd.DataFrame]:
-    """Yield a log table some rows at a time, all of one moment; each part has the dictionary's columns and dtypes."""
+    """Yield a log table in batches of one snapshot; each has the dictionary's columns and dtypes."""
     columns = fields(dataset, personal_data=personal_data)
     names = [field.name for field in columns]
+    # Closed with the caller's loop: otherwise the transaction stays open until the generator is collected.
     async with aclosing(batches(database, dataset, chosen, columns=names, size=size)) as parts:
         async for part in parts:
             yield shaped(part, columns)
 
 
-async def _whole(database: Database, dataset: Dataset, chosen: Chosen, *, personal_data: bool = False) -> pd.DataFrame:
+async def _whole(
+    database: Database, dataset: Dataset, chosen: RowFilter, *, personal_data: bool = False
+) -> pd.DataFrame:
     parts = [part async for part in in_batches(database, dataset, chosen, personal_data=personal_data)]
     return joined(parts, fields(dataset, personal_data=personal_data))
 
@@ -99,8 +101,7 @@ _COUNTED = {
 }
 
 
-def counts_of(connection: "Connection", dataset: Dataset, which: Which) -> pd.DataFrame:
-    """Return counts, all of one moment."""
+def counts_of(connection: "Connection", dataset: Dataset, which: CountFilter) -> pd.DataFrame:
     if dataset is Dataset.DAILY:
         return daily_of(connection, which)
     return typed(_COUNTED[dataset](connection, which), fields(dataset, by=which.by))

@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks the network for nothing: `python -m reports.html --from 2026-11-01`."""
+"""The report as one HTML file without any request to the network: `python -m reports.html --from 2026-11-01`."""
 
 import argparse
 import asyncio
@@ -13,12 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from models.database import Database, open_configured
-from reports.asked import check_portal
 from reports.figures import Figures, figures
 from reports.files import folder_of, part_of_name, whole_file
+from reports.inputs import check_portal
 from reports.page import Headline, headlines, page_of
-from rules.choices import Mistake
-from rules.period import Days, Span, days_of, period_of
+from rules.forms.inputs import InvalidInput
+from rules.forms.period import Days, Span, days_of, period_of
 from settings import settings
 
 LONGEST_DAYS = 1100
@@ -27,56 +27,55 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """A report that was written: where, of which days, and its key numbers."""
+    """A report that was written: its path, title and key numbers."""
 
     path: Path
     title: str
     headlines: Sequence[Headline]
 
 
-def html_of(found: Figures) -> str:
-    """Return the whole page."""
+def html_of(numbers: Figures) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["dates"] = _whole_dates
     style, script = (Markup((TEMPLATES / name).read_text("utf-8")) for name in ("report.css", "report.js"))  # noqa: S704
     return environment.get_template("report.html").render(
-        page=page_of(found),
-        title=title_of(found),
-        days=found.now.days,
-        before=found.before.days.period,
-        made_at=f"{found.made_at:%Y-%m-%d %H:%M}",
+        page=page_of(numbers),
+        title=title_of(numbers),
+        days=numbers.now.days,
+        before=numbers.before.days.period,
+        made_at=f"{numbers.made_at:%Y-%m-%d %H:%M}",
         style=style,
         script=script,
     )
 
 
 def _whole_dates(text: str) -> Markup:
-    """Return the text with dates that no line ends within."""
+    # A date is not broken across lines; its hyphens would allow that.
     return Markup(re.sub(r"\d{4}-\d\d-\d\d", r'<span class="date">\g<0></span>', str(escape(text))))  # noqa: S704
 
 
-def title_of(found: Figures) -> str:
-    """Return the report's title."""
-    portal = f" of {found.portal_name}" if found.portal_id else ""
-    return f"Credly badges{portal} {found.now.days.period.words}"
+def title_of(numbers: Figures) -> str:
+    portal = f" of {numbers.portal_name}" if numbers.portal_id else ""
+    return f"Credly badges{portal} {numbers.now.days.period.words}"
 
 
 async def write_report(database: Database, days: Days, *, portal: str, folder: str, made_at: datetime) -> Report:
     """Write the report of these days into the folder.
 
     Raises:
-        Mistake: there is no such portal.
+        InvalidInput: there is no such portal.
     """
     await check_portal(database, portal)
-    found = await figures(database, days, portal_id=portal, made_at=made_at)
-    page = await asyncio.to_thread(html_of, found)
+    numbers = await figures(database, days, portal_id=portal, made_at=made_at)
+    # In a thread: drawing the charts takes seconds, in which the run's heartbeats would stop.
+    page = await asyncio.to_thread(html_of, numbers)
     parts = ["laurel-report", *([part_of_name(portal)] if portal else []), days.period.name]
     path = folder_of(folder, default=settings().reports_folder) / f"{'-'.join(parts)}.html"
     with whole_file(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
-    return Report(path=path, title=title_of(found), headlines=headlines(found))
+    return Report(path=path, title=title_of(numbers), headlines=headlines(numbers))
 
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -89,20 +88,20 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def _run(given: argparse.Namespace) -> Report:
+async def _run(arguments: argparse.Namespace) -> Report:
     now = datetime.now(UTC)
-    period = period_of(given.from_day, given.until_day)
-    days = days_of(period, Span(given.span), today=now.date(), longest=LONGEST_DAYS)
+    period = period_of(arguments.from_day, arguments.until_day)
+    days = days_of(period, Span(arguments.span), today=now.date(), longest=LONGEST_DAYS)
     async with open_configured() as database:
-        return await write_report(database, days, portal=given.portal, folder=given.folder, made_at=now)
+        return await write_report(database, days, portal=arguments.portal, folder=arguments.folder, made_at=now)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the report that the command line asks for; say where it is, or in one sentence why not."""
+    """Write a report by the options of the command line; print the path, or in one sentence what is wrong."""
     try:
         done = asyncio.run(_run(_arguments(arguments)))
-    except Mistake as mistake:
-        sys.stderr.write(f"{mistake}\n")
+    except InvalidInput as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{done.title}: {done.path}\n")
     return 0

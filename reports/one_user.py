@@ -1,4 +1,4 @@
-"""Writes what is kept of one user to a file, for whoever asks for access to it."""
+"""Writes the ledger's data of one user to a file, for a request for access."""
 
 import json
 from collections.abc import Sequence
@@ -10,15 +10,16 @@ from reports.files import folder_of, whole_file
 from settings import settings
 
 _ABOUT = (
-    "Everything that Laurel keeps of this user. Each issuance is one badge; its attempts are the calls to Credly made "
-    "for it, its history the changes of its state. docs/data-dictionary.md and docs/reasons.md explain both. Moments "
+    "All data that Laurel keeps of this user. Each issuance is one badge; its attempts are the calls to Credly made "
+    "for it, its history the changes of its state. docs/reference/data-dictionary.md and "
+    "docs/reference/reasons.md explain both. Moments "
     "are in UTC. Names and addresses are not kept: the platform has them, and Credly has the badges."
 )
 
 
 def write_user(
     user_id: str,
-    kept: Sequence[dict[str, Any]],
+    issuances: Sequence[dict[str, Any]],
     runs: Sequence[dict[str, str]],
     *,
     folder: str,
@@ -30,7 +31,7 @@ def write_user(
         "about": _ABOUT,
         "written_at": now.isoformat(timespec="seconds"),
         "user_id": user_id,
-        "issuances": list(kept),
+        "issuances": list(issuances),
         "prefect_runs": list(runs),
     }
     target = folder_of(folder, default=settings().reports_folder) / f"laurel-user-{name}-PERSONAL-DATA.json"

@@ -1,4 +1,4 @@
-"""From the numbers to what the page shows: sentences, charts with their text alternatives, and tables."""
+"""The content of the report's page: sentences, charts with text alternatives, and tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from reports.charts import Bar, Picture, bars_chart, days_chart
-from reports.figures import Figures, Funnel, Part
-from rules.datasets import TIME_BUCKETS
-from rules.reasons import Reason
+from reports.figures import Figures, Funnel, PeriodFigures
+from rules.datasets import TIME_BUCKETS, bucket_of
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 from rules.spans import change, share, time_in_words
-from rules.states import IssuanceState
 
 DAYS_DRAWN = 92  # more are drawn as weeks
 REASONS_DRAWN = 12
@@ -21,7 +21,7 @@ _COLOUR_OF = {IssuanceState.FAILED: "failed"}
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A table's cell: what is shown, and what it is sorted by where that differs."""
+    """A table's cell: its text, and the sort key where that differs."""
 
     text: str
     order: str | int | float | None = None
@@ -29,7 +29,6 @@ class Cell:
 
     @property
     def is_number(self) -> bool:
-        """Whether it stands on the right."""
         return isinstance(self.order, int | float)
 
 
@@ -44,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A chart with its title, what it says in words, and its numbers as a table."""
+    """A chart with its title, its text alternative, and its numbers as a table."""
 
     title: str
     words: str
@@ -65,7 +64,7 @@ class Headline:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """All that the template shows."""
+    """The values of the template."""
 
     figures: Figures
     headlines: Sequence[Headline]
@@ -73,13 +72,12 @@ class Page:
     times: Figure
     reasons: Figure
     funnel: Figure
-    places: Table
+    achievements: Table
     runs: Table
     notes: Sequence[str] = field(default=())
 
 
 def page_of(figures: Figures) -> Page:
-    """Return the page of these numbers."""
     return Page(
         figures=figures,
         headlines=headlines(figures),
@@ -87,7 +85,7 @@ def page_of(figures: Figures) -> Page:
         times=_times(figures),
         reasons=_reasons(figures),
         funnel=_funnel(figures.now.funnel),
-        places=_places(figures),
+        achievements=_achievements(figures),
         runs=_runs(figures),
     )
 
@@ -106,13 +104,13 @@ def headlines(figures: Figures) -> list[Headline]:
             name="Failed",
             value=f"{now.total('failed'):,}",
             change=change(now.total("failed"), before.total("failed")),
-            help="refused in this period and not mended since; a person must act",
+            help="refused in this period and not resolved since; an operator has to act",
         ),
         Headline(
             name="Waiting",
             value=f"{now.waiting:,}",
             change=change(now.waiting, before.waiting),
-            help="owed, but neither issued nor failed when the period ended",
+            help="eligible, but neither issued nor failed when the period ended",
         ),
         Headline(
             name="Award to badge",
@@ -124,7 +122,7 @@ def headlines(figures: Figures) -> list[Headline]:
             name="Claimed",
             value=share(now.funnel.claimed, now.funnel.claim_known),
             change=_before(share(before.funnel.claimed, before.funnel.claim_known)),
-            help=f"of {_badges(now.funnel.claim_known)} that the audit has asked about",
+            help=f"of {_badges(now.funnel.claim_known)} that the audit has read",
         ),
     ]
 
@@ -139,12 +137,12 @@ def _before(value: str) -> str:
 
 _DAILY: tuple[tuple[str, str, str], ...] = (
     ("issued", "Issued", "Badges recorded as issued on that day."),
-    ("failed", "Failed", "Issuances that failed on that day and have not been mended since."),
+    ("failed", "Failed", "Issuances that failed on that day and have not been resolved since."),
     ("waiting", "Waiting", "Issuances that waited when that day ended."),
 )
 
 
-def _daily(part: Part, column: str, title: str, explanation: str) -> Figure:
+def _daily(part: PeriodFigures, column: str, title: str, explanation: str) -> Figure:
     shown, by_week = _drawn(part.daily, column)
     unit, at = ("week", "in the week of") if by_week else ("day", "on")
     values = [int(value) for value in shown[column]]
@@ -166,7 +164,7 @@ def _daily(part: Part, column: str, title: str, explanation: str) -> Figure:
 
 
 def _drawn(daily: pd.DataFrame, column: str) -> tuple[pd.DataFrame, bool]:
-    """Return what is drawn: days, or for a long period weeks; of a stock its last value."""
+    # More days than the page has pixels for are drawn as weeks. Waiting is a level, so a week has its last value.
     if len(daily) <= DAYS_DRAWN:
         return daily[["day", column]], False
     monday = daily["day"].map(lambda day: day - timedelta(days=day.weekday()))
@@ -178,13 +176,14 @@ def _times(figures: Figures) -> Figure:
     times = figures.now.times
     if not times.badges or times.median is None or times.p95 is None:
         return Figure(title="From award to badge", words="No badge with an award was issued in this period.")
-    marks = {_bucket(times.p95): ["95 %"]}
-    marks.setdefault(_bucket(times.median), []).insert(0, "median")
-    told = [" · ".join([f"{count:,}", *marks.get(place, [])]) for place, count in enumerate(figures.buckets)]
+    # Both may be in the same bar.
+    marks = {bucket_of(times.p95): ["95 %"]}
+    marks.setdefault(bucket_of(times.median), []).insert(0, "median")
+    labels = [" · ".join([f"{count:,}", *marks.get(place, [])]) for place, count in enumerate(figures.buckets)]
     names = [words for _bound, words in TIME_BUCKETS]
     bars = [
-        Bar(name=name, value=count, told=words, colour="issued")
-        for name, count, words in zip(names, figures.buckets, told, strict=True)
+        Bar(name=name, value=count, label=label, colour="issued")
+        for name, count, label in zip(names, figures.buckets, labels, strict=True)
     ]
     return Figure(
         title="From award to badge",
@@ -192,8 +191,8 @@ def _times(figures: Figures) -> Figure:
         f"{time_in_words(times.median)}, 95 of 100 took no longer than {time_in_words(times.p95)}, the slowest took "
         f"{time_in_words(times.slowest)}.",
         explanation="Half of the badges had come by the end of the bar marked median, 95 of 100 by the end of the one "
-        "marked 95 %. Counted from the moment of the award to the moment at which Laurel knew that Credly has the "
-        "badge. Awards made long before Credly was enabled for them, or that arrived late, count with all that time.",
+        "marked 95 %. Counted from the moment of the award to the moment at which Laurel recorded that Credly has "
+        "the badge. Awards made long before Credly was enabled, or that arrived late, count with all that time.",
         picture=bars_chart(bars),
         table=Table(
             head=["time", "badges", "share"],
@@ -205,20 +204,16 @@ def _times(figures: Figures) -> Figure:
     )
 
 
-def _bucket(seconds: int) -> int:
-    return next(place for place, (bound, _words) in enumerate(TIME_BUCKETS) if bound is None or seconds < bound)
-
-
 def _reasons(figures: Figures) -> Figure:
     total = sum(each.count for each in figures.open)
     if not total:
-        return Figure(title="Not issued now, and why", words="Everything that is owed is issued.")
+        return Figure(title="Not issued now, and why", words="Every eligible badge is issued.")
     first = figures.open[0]
     bars = [
         Bar(
             name=_reason_name(each.state, each.reason),
             value=each.count,
-            told=f"{each.count:,} {_standing(each.state)}",
+            label=f"{each.count:,} {_group_of(each.state)}",
             colour=_COLOUR_OF.get(each.state, "waiting"),
         )
         for each in figures.open[:REASONS_DRAWN]
@@ -230,16 +225,16 @@ def _reasons(figures: Figures) -> Figure:
             _number(each.count),
             _number(each.new),
             _text(Reason(each.reason).sentence if each.reason else each.state.sentence),
-            _text(Reason(each.reason).advice if each.reason else "Nothing: a run takes it up."),
+            _text(Reason(each.reason).advice if each.reason else "Nothing: the next run issues it."),
         ]
         for each in figures.open
     ]
     return Figure(
         title="Not issued now, and why",
-        words=f"{total:,} of what is owed is not issued as of this report. Most for this reason: "
+        words=f"{_badges(total)} not issued as of this report. Most for this reason: "
         f"{_reason_name(first.state, first.reason)}, {first.count:,}.",
-        explanation="What stood open when this report was made, whichever day it is from. Failed ones need a person; "
-        "waiting ones go out by themselves once their reason is gone.",
+        explanation="All open issuances when this report was made, whichever day they are from. Failed ones need an "
+        "operator; waiting ones are issued automatically once their reason is gone.",
         picture=bars_chart(bars),
         table=Table(
             head=["reason", "state", "badges", "of these since the period began", "what it means", "what to do"],
@@ -252,31 +247,32 @@ def _reason_name(state: IssuanceState, reason: str | None) -> str:
     return reason.replace("_", " ") if reason else f"{state.value}, not tried yet"
 
 
-def _standing(state: IssuanceState) -> str:
+def _group_of(state: IssuanceState) -> str:
     return "failed" if state is IssuanceState.FAILED else "waiting"
 
 
 def _funnel(funnel: Funnel) -> Figure:
     if not funnel.entered:
-        return Figure(title="From award to claimed badge", words="Nothing became owed in this period.")
-    known = f"{funnel.claimed:,} of {funnel.claim_known:,} that the audit has asked about"
+        return Figure(title="From award to claimed badge", words="No badge became eligible in this period.")
+    # Without an audit "0 claimed" would be wrong: nobody has looked.
+    known = f"{funnel.claimed:,} of {funnel.claim_known:,} that the audit has read"
     steps = [
         ("awarded", funnel.entered, f"{funnel.entered:,}", "waiting"),
         ("issued", funnel.issued, f"{funnel.issued:,} · {share(funnel.issued, funnel.entered)} of awarded", "issued"),
     ]
     if funnel.claim_known:
-        claimed = f"{funnel.claimed:,} · {share(funnel.claimed, funnel.claim_known)} of those asked about"
+        claimed = f"{funnel.claimed:,} · {share(funnel.claimed, funnel.claim_known)} of those read by the audit"
         steps.append(("claimed", funnel.claimed, claimed, "issued"))
     else:
-        known = "not known yet, because no audit has asked since"
+        known = "not known yet, because no audit has run since"
     return Figure(
         title="From award to claimed badge",
-        words=f"{_badges(funnel.entered)} became owed in this period. Issued now: {funnel.issued:,}; waiting: "
+        words=f"{_badges(funnel.entered)} became eligible in this period. Issued now: {funnel.issued:,}; waiting: "
         f"{funnel.waiting:,}; failed: {funnel.failed:,}; cancelled: {funnel.cancelled:,}. Claimed: {known}.",
-        explanation="Owed means: awarded and covered by an integration, or asked for by hand. What was owed is "
-        "followed up to now, so these issued ones are not the same as those issued in the period. Claimed means that "
-        "the earner accepted the badge at Credly, as the nightly audit saw it.",
-        picture=bars_chart([Bar(name=n, value=v, told=t, colour=c) for n, v, t, c in steps]),
+        explanation="Eligible means: awarded and covered by an integration, or requested by an operator. These badges "
+        "are followed up to now, so the issued ones are not the same as those issued in the period. Claimed means that "
+        "the earner accepted the badge at Credly, as of the nightly audit.",
+        picture=bars_chart([Bar(name=n, value=v, label=label, colour=c) for n, v, label, c in steps]),
         table=Table(
             head=["step", "badges"],
             rows=[
@@ -284,7 +280,7 @@ def _funnel(funnel: Funnel) -> Figure:
                 for name, count in (
                     ("awarded", funnel.entered),
                     ("issued", funnel.issued),
-                    ("asked about by the audit", funnel.claim_known),
+                    ("read by the audit", funnel.claim_known),
                     ("claimed", funnel.claimed),
                     ("waiting", funnel.waiting),
                     ("failed", funnel.failed),
@@ -295,7 +291,7 @@ def _funnel(funnel: Funnel) -> Figure:
     )
 
 
-def _places(figures: Figures) -> Table:
+def _achievements(figures: Figures) -> Table:
     def row(one: Any) -> list[Cell]:
         return [
             _text(one["portal_name"] or one["portal_id"]),
@@ -311,7 +307,7 @@ def _places(figures: Figures) -> Table:
         "portal",
         "achievement",
         "template",
-        "owed",
+        "eligible",
         "issued",
         "failed",
         "waiting now",
@@ -319,7 +315,8 @@ def _places(figures: Figures) -> Table:
         "95 of 100",
         "claimed",
     ]
-    return Table(head=head, rows=[row(one) for one in figures.places], more=_more(figures.places, "achievements"))
+    rows = [row(one) for one in figures.achievements]
+    return Table(head=head, rows=rows, more=_more(figures.achievements, "achievements"))
 
 
 def _runs(figures: Figures) -> Table:

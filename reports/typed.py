@@ -1,4 +1,4 @@
-"""From the database's rows to a frame with the dictionary's columns and dtypes, and to one frame from many."""
+"""Frames with the columns and dtypes of the dictionary, made from rows or joined from several frames."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -34,6 +34,7 @@ def joined(frames: Sequence[pd.DataFrame], fields: Sequence[Field]) -> pd.DataFr
 
 def _joined_column(parts: Sequence["pd.Series[Any]"], field: Field) -> "pd.Series[Any]":
     if field.dtype == KEY:
+        # `concat` loses the categories where those of the frames differ, and batches have different portals.
         return pd.Series(union_categoricals(list(parts), sort_categories=not field.choices))
     whole: pd.Series[Any] = pd.concat(list(parts))
     return whole
@@ -48,6 +49,6 @@ def _column(values: Any, field: Field) -> "pd.Series[Any]":
 
 
 def _categories(values: Any, field: Field) -> pd.Categorical:
-    if field.choices:
+    if field.choices:  # all of them, so that a plot or a pivot shows the empty ones too
         return pd.Categorical(list(values), categories=list(field.choices))
     return pd.Categorical(pd.array(list(values), dtype="string"))

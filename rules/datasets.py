@@ -1,10 +1,10 @@
-"""What analysts can ask for: the data sets, how they are grouped, and the forms they are exported in."""
+"""The data sets of analytics, how they are grouped, and the file formats they are exported in."""
 
 from enum import StrEnum
 
 
 class Dataset(StrEnum):
-    """A table of what happened; docs/data-dictionary.md has its columns."""
+    """A table of what happened; docs/reference/data-dictionary.md has its columns."""
 
     ISSUANCES = "issuances"
     ATTEMPTS = "attempts"
@@ -16,7 +16,7 @@ class Dataset(StrEnum):
 
     @property
     def is_log(self) -> bool:
-        """Whether it has a row for each thing that happened, rather than counts."""
+        """Whether it has one row for each event, rather than counts."""
         return self in (Dataset.ISSUANCES, Dataset.ATTEMPTS, Dataset.RUNS)
 
 
@@ -30,7 +30,6 @@ class Group(StrEnum):
 
     @property
     def column(self) -> str:
-        """The column that the group is known by."""
         return _COLUMNS[self]
 
 
@@ -52,14 +51,14 @@ class Moment(StrEnum):
 
 
 class FileFormat(StrEnum):
-    """The form of an exported file; its value is the file's ending."""
+    """The format of an exported file; its value is the file's extension."""
 
     CSV = "csv"
     PARQUET = "parquet"
     EXCEL = "xlsx"
 
 
-# Upper bound in seconds, not included, and what an analyst reads.
+# Upper bound in seconds, exclusive, and the label in reports.
 TIME_BUCKETS: tuple[tuple[int | None, str], ...] = (
     (60, "under 1 min"),
     (5 * 60, "1–5 min"),
@@ -77,7 +76,6 @@ TIME_BUCKETS: tuple[tuple[int | None, str], ...] = (
 
 
 def bucket_of(seconds: int) -> int:
-    """Return the number of the bucket that holds this time."""
     for number, (bound, _words) in enumerate(TIME_BUCKETS):
         if bound is None or seconds < bound:
             return number

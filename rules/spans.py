@@ -1,4 +1,4 @@
-"""Numbers in words, as a report says them."""
+"""Durations, shares and differences as text for reports."""
 
 _UNITS = ((86_400, "day"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -19,6 +19,7 @@ def share(part: int, whole: int) -> str:
     """Return a share in whole per cent; 0 and 100 only where it is exactly so."""
     if not whole:
         return "–"
+    # Not rounded to 0 or 100: one failed badge of a thousand must not disappear behind "100 %".
     percent = 100 * part / whole
     if 0 < percent < 1:
         return "<1 %"

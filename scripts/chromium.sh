@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sees to a Chromium for tests/browser: says nothing where there is one, installs Debian's where that is possible, and
-# says otherwise that the browser tests are skipped. Never fails: the tests themselves fail without one in CI.
+# Makes sure of a Chromium for tests/browser: installs Debian's if there is none and that is possible, and otherwise
+# prints that the browser tests are skipped. Never fails: the tests themselves fail without one in CI.
 set -u
 
 if [ -n "${LAUREL_CHROMIUM:-}" ]; then

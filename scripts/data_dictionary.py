@@ -1,9 +1,9 @@
-"""The page docs/data-dictionary.md: the views, and the columns of every frame and export."""
+"""The page docs/reference/data-dictionary.md: the views, and the columns of every frame and export."""
 
 from collections.abc import Iterable
 from itertools import chain
 
-from models.views import views_metadata
+from models.analytics.views import views_metadata
 from reports.dictionary import FIELDS, HISTORY, PERSONAL, SETTINGS_HISTORY, Field
 from rules.datasets import Dataset, Group, Moment
 from rules.ledger.transitions import RULES
@@ -13,8 +13,8 @@ What Laurel keeps of its work, as analysts read it: as SQL views in the platform
 exported files and as a report. All of them show the same rows under the same names. Every moment is in UTC, and a day
 is a day in UTC: it begins at midnight UTC wherever you are, and has 24 hours on every date.
 
-The ledger keeps the **latest state** of each issuance, its history, and every call made to Credly (for good, unless
-`LAUREL_KEEP_ATTEMPTS` says otherwise). Frames, exports and reports count the latest state: "failed on Monday" is what
+The ledger keeps the **latest state** of each issuance, its history, and every call made to Credly (permanently, unless
+`LAUREL_KEEP_ATTEMPTS` is set). Frames, exports and reports count the latest state: "failed on Monday" is what
 failed on Monday *and is still failed*. What failed on Monday, whatever became of it, is in `laurel_history`."""
 
 _SQL = """\
@@ -25,7 +25,7 @@ work for several portals and has one row for each; the columns can be added up o
 
 | view | one row is | key |
 |---|---|---|
-| `laurel_issuances` | one badge owed to one user, as it stands now | `issuance_id` |
+| `laurel_issuances` | one badge of one user, in its latest state | `issuance_id` |
 | `laurel_attempts` | one call made to Credly | `attempt_id`; `issuance_id` leads to the issuance |
 | `laurel_runs` | the calls of one flow run for one portal | `flow_run_id`, `portal_id` |
 | `laurel_history` | one transition of an issuance | `history_id`; `issuance_id` leads to the issuance |
@@ -44,7 +44,7 @@ _FRAMES = """\
     from models.database import Database
     from reports import frames
     from rules.datasets import Group
-    from rules.period import period_of
+    from rules.forms.period import period_of
     from settings import settings
 
     async def look() -> None:
@@ -56,12 +56,19 @@ _FRAMES = """\
 
     asyncio.run(look())                                           # in a notebook: await look()
 
-Counts take `by=`, any of {groups}; these columns then come first. dtypes are pandas's nullable ones; `category` columns
+Counts take `by=`, any of {groups}.
+These columns then come first.
+
+dtypes are pandas's nullable ones; `category` columns
 with known values have all of them as categories, in the order given here."""
 
 _EXPORTS = """\
 `python -m reports.export issuances --from 2026-11-01 --until 2026-11-30 --format parquet` and the flow `export` write
-the same columns to a file. Which moment has to be in the period: {moments}. For issuances it can be chosen: {choices}.
+the same columns to a file. Which moment has to be in the period:
+
+{moments}
+
+For issuances it can be chosen: {choices}.
 
 - **CSV**: UTF-8; an empty cell is nothing, `""` is empty text. A text that a spreadsheet would take for a formula (it
   begins with `=`, `+`, `-`, `@` or a tab) has an apostrophe in front.
@@ -71,7 +78,7 @@ the same columns to a file. Which moment has to be in the period: {moments}. For
   name then says so, a note lies beside it, and nobody but its owner may read it. The columns are listed below."""
 
 _ONE_ROW = {
-    Dataset.ISSUANCES: "One row is one badge owed to one user, as it stands now.",
+    Dataset.ISSUANCES: "One row is one badge of one user, in its latest state.",
     Dataset.ATTEMPTS: "One row is one call made to Credly.",
     Dataset.RUNS: "One row is what one flow run did for one portal. Put together from its calls.",
     Dataset.DAILY: "One row is one day (of one group).",
@@ -91,10 +98,9 @@ PERIOD = {
 
 
 def data_dictionary_page() -> str:
-    """Return the page."""
     generated = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
     groups = ", ".join(f"`Group.{group.name}`" for group in Group)
-    moments = ", ".join(f"{dataset} {_quoted(PERIOD[dataset])}" for dataset in Dataset)
+    moments = "\n".join(f"- {dataset}: {_quoted(PERIOD[dataset])}" for dataset in Dataset)
     choices = ", ".join(f"`{moment}`" for moment in Moment)
     parts = [
         "# Data dictionary",
@@ -108,8 +114,8 @@ def data_dictionary_page() -> str:
         _EXPORTS.format(moments=moments, choices=choices),
         *chain.from_iterable(_section(dataset) for dataset in Dataset),
         "## history",
-        "View `laurel_history`. One row is one transition of an issuance; claims and what was given back unsent have "
-        "none. Queries: [run-history.md](run-history.md#the-history-of-a-badge).",
+        "View `laurel_history`. One row is one transition of an issuance. Claims, and what was released unsent, are\n"
+        "not in it. Queries: [run-history.md](../how-to/run-history.md#the-history-of-a-badge).",
         _table(HISTORY),
         _transitions(),
         "## settings_history",
@@ -135,7 +141,7 @@ def _transitions() -> str:
 
 
 def _quoted(words: str) -> str:
-    return f"by `{words}`" if "_" in words else f"by {words}"
+    return f"`{words}`" if "_" in words else words
 
 
 def _table(fields: Iterable[Field]) -> str:

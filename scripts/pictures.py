@@ -1,4 +1,4 @@
-"""Takes docs/pictures anew, while the browser tests run: `python -m scripts.pictures`. Needs a Chromium."""
+"""Takes docs/pictures again during the browser tests: `python -m scripts.pictures`. Needs a Chromium."""
 
 import sys
 

@@ -1,10 +1,9 @@
-"""Prefect's server on SQLite, for a person and a worker at once: `python -m scripts.prefect_server start [OPTION ...]`.
+"""Prefect's server on SQLite, for pages and a worker at once: `python -m scripts.prefect_server start [OPTION ...]`.
 
-It takes the options of `prefect server start`. On SQLite, Prefect begins most of its writing transactions as readers.
-Where another one commits before such a transaction writes, SQLite refuses the write at once, and the server answers
-503: at one worker's pace every other form that a person submits. Prefect's own cure is to begin with `BEGIN
-IMMEDIATE`, which waits its turn; it applies that in some places only, and here it is applied in all. PostgreSQL needs
-none of this: there `prefect server start` is the same.
+It takes the options of `prefect server start`. On SQLite, Prefect begins most write transactions as reads. If another
+transaction commits before such a one writes, SQLite refuses the write at once, and the server answers 503: with one
+busy worker, every other form that an operator submits fails. Prefect's own fix is to begin with `BEGIN IMMEDIATE`,
+which waits for the lock; Prefect uses it in some places, and this script in all. PostgreSQL needs none of this.
 """
 
 import sys
@@ -31,7 +30,6 @@ async def _begin_as_writer(
 
 
 def main() -> None:
-    """Run Prefect's command line for its server."""
     from prefect.cli import app
 
     AioSqliteConfiguration.begin_transaction = _begin_as_writer  # type: ignore[method-assign]

@@ -84,7 +84,6 @@ def calibration() -> float:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the tests, print how long they took, and fail when they fail or a floor does not hold."""
     print(f"calibration: {calibration():.2f} s for a million hashes on one of {os.cpu_count()} cores", flush=True)
     arguments = [*shlex.split(os.environ.get("PYTEST_ARGS", "")), *arguments]
     os.chdir(ROOT)

@@ -1,9 +1,9 @@
 """Brings a set-up of Laurel up to date: `python -m scripts.setup_deployment [NOTIFICATION-BLOCK]`. Safe to run again.
 
 Laurel's tables, the work pool, the deployments of prefect.yaml and the automations, in this order. LAUREL_DATABASE_URL
-and PREFECT_API_URL say where. With a notification block, such as slack-webhook/operators, messages go there.
+and PREFECT_API_URL choose database and server. A notification block, such as slack-webhook/operators, gets the alerts.
 
-What people changed on Prefect's pages stays: schedules of deployments that are there already, and automations that
+Changes made on Prefect's pages are kept: schedules of deployments that are there already, and automations that
 were switched off.
 """
 
@@ -24,7 +24,7 @@ from prefect.settings import get_current_settings
 from automations.__main__ import main as apply_automations
 from models.database import open_configured
 from models.migrate import migrate
-from rules.choices import Mistake
+from rules.forms.inputs import InvalidInput
 from rules.monitoring.schedule import NEXT_RUNS, next_runs
 from settings import ROOT
 from tasks.operations.schedule import wait_until_planned
@@ -39,7 +39,6 @@ class SetupError(Exception):
 
 
 async def set_up(block: str = "") -> int:
-    """Do all of it, one step after the other, and return the exit code."""
     if not get_current_settings().api.url:
         raise SetupError("Set PREFECT_API_URL to the address of Prefect's server, such as http://127.0.0.1:4200/api.")
     print("Laurel's tables ...", flush=True)
@@ -71,8 +70,8 @@ async def _deploy(client: PrefectClient) -> None:
         if known is None or not (known.schedules or default):
             continue
         each.pop("schedules", None)
-        if (now := [_in_words(one.model_dump()["schedule"], one.active) for one in known.schedules]) != [
-            _in_words(one) for one in default
+        if (now := [_describe(one.model_dump()["schedule"], one.active) for one in known.schedules]) != [
+            _describe(one) for one in default
         ]:
             print(f"  {each['name']}: its schedule stays as it was changed: {'; '.join(now) or 'none'}")
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +80,7 @@ async def _deploy(client: PrefectClient) -> None:
         await _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(file))
 
 
-def _in_words(schedule: dict[str, object], active: bool = True) -> str:
+def _describe(schedule: dict[str, object], active: bool = True) -> str:
     keys = ("cron", "interval", "rrule", "timezone")
     words = " ".join(str(schedule[key]) for key in keys if schedule.get(key) is not None)
     return words if active else f"{words}, switched off"
@@ -91,7 +90,7 @@ async def _migrate() -> None:
     try:
         async with open_configured() as database:
             await migrate(database)
-    except Mistake as mistake:
+    except InvalidInput as mistake:
         raise SetupError(str(mistake)) from None
 
 
@@ -119,13 +118,12 @@ async def _prefect(*command: str) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "prefect", *command, cwd=ROOT, stdout=PIPE, stderr=STDOUT
     )
-    said, _ = await process.communicate()
+    output, _ = await process.communicate()
     if process.returncode != 0:
-        raise SetupError(f"{said.decode(errors='replace')}\n`prefect {' '.join(command)}` failed: see above.")
+        raise SetupError(f"{output.decode(errors='replace')}\n`prefect {' '.join(command)}` failed: see above.")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Set up, and say what is wrong in a sentence where it is known."""
     try:
         return asyncio.run(set_up(*arguments[:1]))
     except SetupError as error:

@@ -4,27 +4,26 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
-from rules.evidence import LeftOut
+from rules.badge.evidence import LeftOut
+from rules.ledger.reasons import BLOCKED_REASONS, CANCELLED_REASONS, FAILED_REASONS, Reason
+from rules.ledger.states import IssuanceState, Origin
 from rules.ledger.transitions import RULES, Transition, legal_moves
-from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, FAILED_REASONS, Reason
-from rules.states import IssuanceState, Origin
 from scripts.data_dictionary import data_dictionary_page
 from settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
+DOCS = ROOT / "docs" / "reference"
 _GENERATED = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
 
 
 def reasons_page() -> str:
-    """Return the page of states, reasons and left-out evidence."""
     pending = set(Reason) - BLOCKED_REASONS - CANCELLED_REASONS - FAILED_REASONS
     parts = [
         "# States and reasons",
         _GENERATED,
         "\n".join(["| state | what it means |", "|---|---|", *(f"| `{s}` | {s.sentence} |" for s in IssuanceState)]),
-        *_section("Blocked: goes out by itself once the cause is gone", BLOCKED_REASONS),
-        *_section("Failed: a person must act", FAILED_REASONS),
+        *_section("Blocked: issued automatically once the cause is gone", BLOCKED_REASONS),
+        *_section("Failed: an operator must act", FAILED_REASONS),
         *_section("Pending: not yet, or tried and to be tried again", pending),
         *_section("Cancelled", CANCELLED_REASONS),
         "## What asked for an issuance",
@@ -42,7 +41,6 @@ def _section(title: str, reasons: set[Reason] | frozenset[Reason]) -> list[str]:
 
 
 def settings_page() -> str:
-    """Return the page of settings."""
     rows = [
         f"| `LAUREL_{name.upper()}` | {field.description} | {_default(name, field.default)} |"
         for name, field in Settings.model_fields.items()
@@ -103,7 +101,7 @@ def with_part(text: str, name: str, part: str) -> str:
     return f"{before}{begin}{part}{end}{after}"
 
 
-PARTS = {"README.md": ("states", states_table), "docs/architecture.md": ("transitions", transitions_part)}
+PARTS = {"README.md": ("states", states_table), "docs/explanation/architecture.md": ("transitions", transitions_part)}
 PAGES = {"reasons.md": reasons_page, "settings.md": settings_page, "data-dictionary.md": data_dictionary_page}
 
 

@@ -12,7 +12,6 @@ from credly.standin.sample import SAMPLE
 
 
 def main() -> None:
-    """Read the command line, fill the stand-in, and serve until it is stopped."""
     options = _options()
     assumed = {name: getattr(options, name) for name in ("latency_ms", "fault_share", "calls_per_second")}
     app = create_app(options.database, settings=assumed)
@@ -25,6 +24,7 @@ def main() -> None:
         for template in SAMPLE["templates"]:
             print("Sample template", template["id"], template["state"])
     with socket.socket() as listening:
+        # Bound here, so that the address with its free port is printed before the server runs.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((options.host, options.port))
         address = f"http://{options.host}:{listening.getsockname()[1]}"
@@ -37,11 +37,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="credly.standin", description="A stand-in of Credly's web service.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8090, help="0 takes any free port")
-    parser.add_argument("--database", default=":memory:", help="a file; without it all is forgotten at the end")
+    parser.add_argument("--database", default=":memory:", help="a file; without it the state is lost at the end")
     parser.add_argument("--seed", help="JSON file with organizations, tokens, templates and accounts")
     parser.add_argument("--latency-ms", type=float, default=0)
-    parser.add_argument("--fault-share", type=float, default=0, help="share of requests that go wrong, 0 to 1")
-    parser.add_argument("--calls-per-second", type=int, default=0, help="of one organization; 0 is any number")
+    parser.add_argument("--fault-share", type=float, default=0, help="share of requests that fail, 0 to 1")
+    parser.add_argument("--calls-per-second", type=int, default=0, help="limit of one organization; 0 is no limit")
     return parser.parse_args()
 
 

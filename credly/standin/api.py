@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from credly.standin import issuing, listing
-from credly.standin.oauth import bearer_of, lacks_scope
+from credly.standin.oauth import bearer_of, is_out_of_scope
 from credly.standin.parsing import basic_in, body_of
 from credly.standin.settings import Assumptions
 from credly.standin.store import TOKEN_LIFE, Row, Store, text_of
@@ -30,7 +30,7 @@ router = APIRouter()
 
 
 class Scope:
-    """One authorized request: its organization, token, and what it works on."""
+    """One authorized request: its token, and the state of the stand-in."""
 
     def __init__(self, request: Request, token: Row) -> None:
         self.request = request
@@ -40,7 +40,6 @@ class Scope:
         self.root = str(request.base_url).rstrip("/")
 
     def badge(self, row: Row) -> dict[str, Any]:
-        """Return a badge as it is written in a reply."""
         return badge_json(self.store, row, self.root, self.assumed)
 
 
@@ -54,7 +53,7 @@ def token_of(request: Request) -> Row:
     name, colon, _password = (basic_in(request) or "").partition(":")
     allowed = bool(colon) or request.app.state.assumed.accept_token_without_colon
     if not colon:
-        name = name.removesuffix("|")  # which one client sends in place of the colon
+        name = name.removesuffix("|")  # one client sends it in place of the colon
     token = store.one("SELECT * FROM tokens WHERE token = ?", name) if name and allowed else None
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and request.app.state.assumed.oauth_is_offered:
@@ -69,7 +68,7 @@ def _authorized(flag: str) -> Callable[[Request, str], Scope]:
         scope = Scope(request, token_of(request))
         if scope.store.organization(organization_id) is None:
             raise ApiError(404, "Resource not found.")
-        refused = lacks_scope(scope.token, request.url.path, organization_id) or not scope.token[flag]
+        refused = is_out_of_scope(scope.token, request.url.path, organization_id) or not scope.token[flag]
         if refused or scope.token["organization_id"] != organization_id:
             raise ApiError(403, "You are not authorized to perform this action.")
         return scope
@@ -104,7 +103,6 @@ Handler = Callable[..., Awaitable[Response]]
 
 @router.get("/organizations")
 async def organizations(request: Request) -> Response:
-    """List the organizations that the token may act for."""
     scope = Scope(request, token_of(request))
     if not scope.token["read_enabled"]:
         raise ApiError(403, "You are not authorized to perform this action.")
@@ -115,16 +113,14 @@ async def organizations(request: Request) -> Response:
 
 @router.get("/organizations/{organization_id}")
 async def organization(scope: Reading, organization_id: str) -> Response:
-    """Return an organization."""
     row = scope.store.organization(organization_id)
     if row is None:
-        raise AssertionError
+        raise AssertionError(f"organization {organization_id} was found a moment ago, by the check of the token")
     return single(organization_json(row, scope.root))
 
 
 @router.get("/organizations/{organization_id}/badge_templates")
 async def templates(scope: Reading, organization_id: str) -> Response:
-    """List badge templates."""
     page = listing.page_of(scope.request)
     rows = listing.templates(scope.store, organization_id, scope.request, scope.assumed)
     shown = [template_json(scope.store, row, scope.root) for row in rows[(page - 1) * PER_PAGE : page * PER_PAGE]]
@@ -133,7 +129,6 @@ async def templates(scope: Reading, organization_id: str) -> Response:
 
 @router.get("/organizations/{organization_id}/badge_templates/{template_id}")
 async def template(scope: Reading, organization_id: str, template_id: str) -> Response:
-    """Return a badge template."""
     row = scope.store.template(template_id)
     if row is None or row["organization_id"] != organization_id:
         raise ApiError(404, "Resource not found.")
@@ -142,7 +137,6 @@ async def template(scope: Reading, organization_id: str, template_id: str) -> Re
 
 @router.post("/organizations/{organization_id}/badges")
 async def issue(scope: Writing, organization_id: str) -> Response:
-    """Issue a badge."""
     fields = await body_of(scope.request)
     status, row = issuing.issue(scope.store, organization_id, fields, scope.assumed)
     return single(scope.badge(row), status=status)
@@ -150,12 +144,12 @@ async def issue(scope: Writing, organization_id: str) -> Response:
 
 @router.post("/organizations/{organization_id}/badges/batch")
 async def issue_batch(scope: Writing, organization_id: str) -> Response:
-    """Issue several badges or none; offered only where that is assumed (4.8)."""
     if not scope.assumed.batch_is_offered:
         raise ApiError(404, "Resource not found.")
     entries = (await body_of(scope.request)).get("badges")
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ApiError(422, "Validation failed: Badges must be a list of objects")
+    # One bad entry refuses the whole batch, and the error has its position (4.8).
     with scope.store.all_or_nothing():
         rows = [_issue_entry(scope, organization_id, index, entry) for index, entry in enumerate(entries)]
     return JSONResponse({"data": [scope.badge(row) for row in rows], "metadata": {}}, 201)
@@ -171,7 +165,6 @@ def _issue_entry(scope: Scope, organization_id: str, index: int, entry: dict[str
 
 @router.get("/organizations/{organization_id}/badges")
 async def badges(scope: Reading, organization_id: str) -> Response:
-    """List issued badges."""
     page = listing.page_of(scope.request)
     rows, total = listing.badges(scope.store, organization_id, scope.request, scope.assumed, page=page)
     shown = [scope.badge(row) for row in rows]
@@ -180,8 +173,8 @@ async def badges(scope: Reading, organization_id: str) -> Response:
 
 @router.get("/organizations/{organization_id}/high_volume_issued_badge_search")
 async def bulk(scope: Reading, organization_id: str) -> Response:
-    """List issued badges by a cursor; the metadata has the next page's address only."""
     rows, query = listing.bulk(scope.store, organization_id, scope.request, scope.assumed)
+    # The metadata is the address alone, without counts (4.7).
     minimal = scope.request.query_params.get("badge_format") == "minimal"
     shown = [badge_json(scope.store, row, scope.root, scope.assumed, minimal=minimal) for row in rows]
     address = absolute(scope.request, scope.assumed.next_page_prefix)
@@ -191,13 +184,12 @@ async def bulk(scope: Reading, organization_id: str) -> Response:
 
 @router.get("/organizations/{organization_id}/badges/{badge_id}")
 async def badge(scope: Reading, organization_id: str, badge_id: str) -> Response:
-    """Return a badge; read by its key, so that no list lag applies."""
+    # By its key, so without the lag of the lists (4.6).
     return single(scope.badge(_badge_of(scope, organization_id, badge_id)))
 
 
 @router.post("/organizations/{organization_id}/badges/{badge_id}/replace")
 async def replace(scope: Writing, organization_id: str, badge_id: str) -> Response:
-    """Replace a badge by a new one."""
     old = _badge_of(scope, organization_id, badge_id)
     fields = await body_of(scope.request)
     return single(scope.badge(issuing.replace(scope.store, old, fields, scope.assumed)), status=201)
@@ -205,14 +197,12 @@ async def replace(scope: Writing, organization_id: str, badge_id: str) -> Respon
 
 @router.put("/organizations/{organization_id}/badges/{badge_id}/revoke")
 async def revoke(scope: Writing, organization_id: str, badge_id: str) -> Response:
-    """Revoke a badge."""
     row = _badge_of(scope, organization_id, badge_id)
     return single(scope.badge(issuing.revoke(scope.store, row, await body_of(scope.request))))
 
 
 @router.delete("/organizations/{organization_id}/badges/{badge_id}")
 async def delete(scope: Deleting, organization_id: str, badge_id: str) -> Response:
-    """Delete a badge for good."""
     row = _badge_of(scope, organization_id, badge_id)
     scope.store.execute("UPDATE badges SET deleted = 1 WHERE id = ?", row["id"])
     return Response(status_code=204)
@@ -220,7 +210,6 @@ async def delete(scope: Deleting, organization_id: str, badge_id: str) -> Respon
 
 @router.get("/organizations/{organization_id}/events")
 async def events(scope: Reading, organization_id: str) -> Response:
-    """List what has happened, the newest first, for who missed deliveries."""
     page = listing.page_of(scope.request)
     count = scope.store.one("SELECT count(*) AS n FROM events WHERE organization_id = ?", organization_id) or {"n": 0}
     sql = "SELECT * FROM events WHERE organization_id = ? ORDER BY sequence DESC LIMIT ? OFFSET ?"
@@ -230,16 +219,15 @@ async def events(scope: Reading, organization_id: str) -> Response:
 
 @router.get("/organizations/{organization_id}/events/{event_id}")
 async def event(scope: Reading, organization_id: str, event_id: str) -> Response:
-    """Return an event."""
     sql = "SELECT * FROM events WHERE id = ? AND organization_id = ?"
-    found = scope.store.one(sql, event_id, organization_id)
-    if found is None:
+    row = scope.store.one(sql, event_id, organization_id)
+    if row is None:
         raise ApiError(404, "Resource not found.")
-    return single(_event(scope, found))
+    return single(_event(scope, row))
 
 
 def _event(scope: Scope, event: Row) -> dict[str, Any]:
-    """Return an event with its badge or template as that is now, also where it was deleted since."""
+    # With its badge or template as it is now, even if it was deleted: an event keeps no copy of its moment (11).
     subject: dict[str, Any]
     if event["event_type"].startswith("badge."):
         row = scope.store.one("SELECT * FROM badges WHERE id = ?", event["subject_id"])
@@ -252,7 +240,7 @@ def _event(scope: Scope, event: Row) -> dict[str, Any]:
 
 @router.get("/organizations/{organization_id}/authorization_tokens")
 async def tokens(scope: Reading, organization_id: str) -> Response:
-    """List tokens; one that may only read sees only its like."""
+    """List tokens; a read-only token sees only read-only ones (3)."""
     rows = scope.store.all("SELECT * FROM tokens WHERE organization_id = ? ORDER BY rowid", organization_id)
     if not scope.token["write_enabled"]:
         rows = [row for row in rows if not row["write_enabled"] and not row["delete_enabled"]]

@@ -1,4 +1,4 @@
-"""The stand-in, put together: the imitated API, its controls, and pages for people."""
+"""The stand-in as an application: the imitated API, its controls, and pages for a browser."""
 
 import asyncio
 import re
@@ -21,12 +21,12 @@ from credly.standin.webhooks import Deliveries
 from credly.standin.wire import ApiError, error_reply
 
 _IMITATED = ("/v1/", "/api/v1/", "/oauth/")
-_ODD_IN_ID, _LONGEST_ID = re.compile(rb"[^\w@-]"), 255  # as Rails has it
+_ODD_IN_ID, _LONGEST_ID = re.compile(rb"[^\w@-]"), 255
 HEADER = "This is a stand-in of Credly; nothing here is real"
 
 
 def create_app(database: str = ":memory:", *, settings: Mapping[str, Any] | None = None) -> "Front":
-    """Return a stand-in with its state in a database file, or in memory and forgotten at the end."""
+    """Return a stand-in with its state in a database file, or in memory and lost at the end."""
     store = Store(database)
 
     @asynccontextmanager
@@ -66,14 +66,13 @@ async def _http_error(_request: Request, error: HTTPException) -> JSONResponse:
 
 
 class Front:
-    """What every request passes: tolerant paths, faults, the log of requests, the header that tells what this is."""
+    """The layer around every request: tolerant paths, faults, the log of requests, the header of the stand-in."""
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http":  # the lifespan of the application
             await self.app(scope, receive, send)
             return
         scope["path"] = path = _tolerated(scope["path"])
@@ -84,7 +83,7 @@ class Front:
             if message["type"] == "http.response.start":
                 status.append(message["status"])
                 message["headers"] = [*message["headers"], (b"x-credly-standin", HEADER.encode())]
-                if all(name != b"x-request-id" for name, _ in message["headers"]):  # a fault may have set one
+                if all(name != b"x-request-id" for name, _ in message["headers"]):  # else a fault has set one
                     message["headers"].append((b"x-request-id", self._request_id(scope)))
             await send(message)
 
@@ -94,11 +93,12 @@ class Front:
             else:
                 await self.app(scope, receive, send_marked)
         finally:
-            if scope["method"] != "GET":
+            if scope["method"] != "GET":  # any write may be an event, and a moved clock may make one due
                 self.app.state.deliveries.look()
 
     def _request_id(self, scope: Scope) -> bytes:
         sent = dict(scope["headers"]).get(b"x-request-id", b"")
+        # Rails answers with the caller's id, reduced to harmless characters.
         reused = _ODD_IN_ID.sub(b"", sent)[:_LONGEST_ID] if self.app.state.assumed.request_id_is_reused else b""
         return reused or str(uuid4()).encode()
 
@@ -108,7 +108,7 @@ class Front:
         try:
             await faults.serve(self.app, scope, exchange, self.app.state)
         finally:
-            if store.resets == resets:  # else it began in a state that is forgotten
+            if store.resets == resets:  # else the request is of the state before the reset
                 _log(store, scope, status, received_at=received_at)
 
 
@@ -129,7 +129,7 @@ def _log(store: Store, scope: Scope, status: list[int], *, received_at: datetime
 
 
 def _tolerated(path: str) -> str:
-    """Credly takes a trailing slash and a .json suffix (1)."""
+    # Credly accepts a trailing slash and a .json suffix (1).
     if path.startswith(("/v1/", "/api/v1/")):
         path = path.rstrip("/").removesuffix(".json")
     return path

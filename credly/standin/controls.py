@@ -1,4 +1,4 @@
-"""What a test or a person can do to the stand-in. Lives outside the imitated paths."""
+"""Controls of the stand-in, for tests and operators; outside the imitated paths."""
 
 import sqlite3
 from datetime import timedelta
@@ -26,16 +26,14 @@ def _store(request: Request) -> Store:
 
 @router.get("/health")
 async def health() -> dict[str, str]:
-    """Answer when the stand-in is ready."""
     return {"status": "ok"}
 
 
 @router.post("/reset")
 async def reset(request: Request) -> dict[str, str]:
-    """Forget everything, and assume the defaults again."""
     _store(request).reset()
     request.app.state.assumed = Assumptions()
-    request.app.state.faults.release(drop=True)
+    request.app.state.faults.release(drop=True)  # else the held requests wait forever on an object that nothing reaches
     request.app.state.faults = Faults()
     return {"status": "reset"}
 
@@ -51,7 +49,7 @@ async def seed(request: Request) -> dict[str, str]:
         with _store(request).all_or_nothing():
             _store(request).seed(data)
     except KeyError as missing:
-        raise ApiError(400, f"A row lacks {missing}.") from None
+        raise ApiError(400, f"A row is missing {missing}.") from None
     except (TypeError, AttributeError, sqlite3.Error):
         raise ApiError(400, "Each of them is a list of objects, and their values are texts.") from None
     return {"status": "seeded"}
@@ -59,14 +57,12 @@ async def seed(request: Request) -> dict[str, str]:
 
 @router.get("/settings")
 async def read_settings(request: Request) -> dict[str, Any]:
-    """Return what is assumed now."""
     assumed: Assumptions = request.app.state.assumed
     return assumed.model_dump()
 
 
 @router.patch("/settings")
 async def change_settings(request: Request) -> dict[str, Any]:
-    """Assume something else from now on."""
     assumed: Assumptions = request.app.state.assumed
     try:
         request.app.state.assumed = Assumptions(**(assumed.model_dump() | await body_of(request)))
@@ -81,9 +77,9 @@ async def all_badges(request: Request) -> JSONResponse:
     root, assumed = str(request.base_url).rstrip("/"), request.app.state.assumed
     store = _store(request)
     columns = {"organization_id": "organization_id", "badge_template_id": "template_id", "recipient_email": "email_key"}
-    asked = {key: value for key, value in request.query_params.items() if key in columns}
-    values = [value.lower() if key == "recipient_email" else value for key, value in asked.items()]
-    where = " AND ".join(["deleted = 0", *(f"{columns[key]} = ?" for key in asked)])
+    filters = {key: value for key, value in request.query_params.items() if key in columns}
+    values = [value.lower() if key == "recipient_email" else value for key, value in filters.items()]
+    where = " AND ".join(["deleted = 0", *(f"{columns[key]} = ?" for key in filters)])
     rows = store.all(f"SELECT * FROM badges WHERE {where} ORDER BY sequence", *values)  # noqa: S608 - names are ours
     shown = [badge_json(store, row, root, assumed) | {"organization_id": row["organization_id"]} for row in rows]
     return JSONResponse({"badges": shown})
@@ -91,22 +87,20 @@ async def all_badges(request: Request) -> JSONResponse:
 
 @router.get("/requests")
 async def requests(request: Request) -> dict[str, Any]:
-    """Return the requests that were received: of their bodies the earner's id, and what went wrong on purpose."""
     return {"requests": _store(request).all("SELECT * FROM requests ORDER BY id")}
 
 
 @router.get("/outbox")
 async def outbox(request: Request) -> dict[str, Any]:
-    """Return the mails that Credly would have sent."""
     return {"mails": _store(request).all("SELECT * FROM outbox ORDER BY id")}
 
 
 @router.put("/organizations/{organization_id}/webhook")
 async def set_webhook(request: Request, organization_id: str) -> dict[str, Any]:
-    """Say whom an organization's events are delivered to from now on; null: nobody."""
     address = (await body_of(request)).get("url")
+    # Events are invented, so no receiver elsewhere may get one.
     if address is not None and not is_on_this_machine(address):
-        raise ApiError(400, "A receiver is on this machine: http://127.0.0.1, localhost or [::1], with any port.")
+        raise ApiError(400, "A receiver must be on this machine: http://127.0.0.1, localhost or [::1], with any port.")
     sql = "UPDATE organizations SET body = json_set(body, '$.webhook_url', ?) WHERE id = ?"
     if not _store(request).execute(sql, address, organization_id):
         raise ApiError(404, "No such organization.")
@@ -115,13 +109,11 @@ async def set_webhook(request: Request, organization_id: str) -> dict[str, Any]:
 
 @router.get("/events")
 async def events(request: Request) -> dict[str, Any]:
-    """Return what has happened, and how often each event was tried to be delivered, and when it was."""
     return {"events": _store(request).all("SELECT * FROM events ORDER BY sequence")}
 
 
 @router.post("/events/{event_id}/deliver")
 async def deliver_again(request: Request, event_id: str) -> dict[str, str]:
-    """Deliver an event now, also one that was delivered before."""
     store = _store(request)
     if not store.execute("UPDATE events SET deliver_at = ? WHERE id = ?", text_of(store.now()), event_id):
         raise ApiError(404, "No such event.")
@@ -144,7 +136,6 @@ async def move_clock(request: Request) -> dict[str, str]:
 
 @router.post("/templates/{template_id}/state")
 async def template_state(request: Request, template_id: str) -> dict[str, str]:
-    """Make a template a draft, active or archived."""
     state = str((await body_of(request)).get("state"))
     if state not in ("draft", "active", "archived"):
         raise ApiError(400, "The state must be draft, active or archived.")
@@ -155,7 +146,6 @@ async def template_state(request: Request, template_id: str) -> dict[str, str]:
 
 @router.post("/templates/{template_id}/duplicates")
 async def allow_duplicates(request: Request, template_id: str) -> dict[str, bool]:
-    """Let a template be issued to the same person twice, or only once."""
     allowed = bool((await body_of(request)).get("allowed"))
     sql = "UPDATE templates SET allow_duplicate_badges = ? WHERE id = ?"
     if not _store(request).execute(sql, int(allowed), template_id):

@@ -1,7 +1,7 @@
 """Faults on demand: what goes wrong, for which requests, and how often.
 
-Each request passes two points: before it is processed, and after, before its reply is sent. A fault says what
-happens at one of them. Its controls live under /_standin, outside the imitated paths.
+A fault happens at one of two points: before a request is processed, or afterwards, before its reply is sent. The
+controls are under /_standin, outside the imitated paths.
 """
 
 import asyncio
@@ -58,14 +58,13 @@ class Fault(BaseModel):
     seconds: float = Field(default=1, ge=0, description="How long slow and drip_after take in all.")
 
     def matches(self, method: str, path: str, body: bytes) -> bool:
-        """Say whether this request is one that it is for."""
         wanted = not self.method or self.method.upper() == method
         return wanted and re.search(self.path, path) is not None and self.body.encode() in body
 
 
 TOO_MANY = Fault(action="answer", status=429, headers={"Retry-After": "1"})
 
-# What a share of all requests meets where `fault_share` is set: each may happen to anybody, on any day.
+# One of these happens to a share of all requests where `fault_share` is set: faults of any ordinary day.
 MISCHIEF = (
     TOO_MANY,
     Fault(action="answer", status=503, content="<html><body>Service Unavailable</body></html>"),
@@ -77,7 +76,7 @@ MISCHIEF = (
 
 
 class Faults:
-    """The faults that are to happen, and the requests that are held."""
+    """The faults that are still to happen, and the requests that are held."""
 
     def __init__(self) -> None:
         self.waiting: list[Fault] = []
@@ -89,15 +88,14 @@ class Faults:
         self._random = random.Random()  # noqa: S311 - mischief, no secret
 
     def take(self, method: str, path: str, body: bytes, *, share: float, seed: int) -> Fault | None:
-        """Return what is to happen to this request, and count it as done."""
-        chosen = self._first(method, path, body)
-        if seed != self._seed:
+        fault = self._first(method, path, body)
+        if seed != self._seed:  # the same seed gives the same requests their faults, from the moment it is set
             self._seed, self._random = seed, random.Random(seed)  # noqa: S311
-        if chosen is None and share and self._random.random() < share:
-            chosen = self._random.choice(MISCHIEF)
-        if chosen is not None:
-            self.happened[chosen.action] = self.happened.get(chosen.action, 0) + 1
-        return chosen
+        if fault is None and share and self._random.random() < share:
+            fault = self._random.choice(MISCHIEF)
+        if fault is not None:
+            self.happened[fault.action] = self.happened.get(fault.action, 0) + 1
+        return fault
 
     def _first(self, method: str, path: str, body: bytes) -> Fault | None:
         for fault in self.waiting:
@@ -116,7 +114,7 @@ class Faults:
     async def hold(self) -> bool:
         """Wait until somebody releases what is held; return whether it is to be dropped then."""
         self.held += 1
-        released = self._released
+        released = self._released  # `release` replaces it, for the requests that are held after that
         try:
             await released.wait()
             return self._drop_held
@@ -124,7 +122,6 @@ class Faults:
             self.held -= 1
 
     def release(self, *, drop: bool) -> None:
-        """Let what is held go on, or drop it."""
         self._drop_held = drop
         self._released.set()
         self._released = asyncio.Event()
@@ -137,7 +134,6 @@ class Exchange:
         self.receive, self.send, self._server_send = receive, send, server_send
 
     async def whole_body(self) -> bytes:
-        """Read the request's body."""
         body, more = b"", True
         while more:
             message = await self.receive()
@@ -146,11 +142,12 @@ class Exchange:
         return body
 
     async def drop(self) -> None:
-        """Close the connection at once, as a failing network does, and wait until the server has noticed."""
+        """Abort the connection, as a failing network does, and wait until the server has noticed."""
+        # ASGI has no way to abort a connection: uvicorn's `send` is a method of the object that has the transport.
         self._server_send.__self__.transport.abort()  # type: ignore[attr-defined]
-        noticed = False
-        while not noticed:
-            noticed = (await self.receive())["type"] == "http.disconnect"
+        disconnected = False
+        while not disconnected:
+            disconnected = (await self.receive())["type"] == "http.disconnect"
 
 
 async def serve(app: ASGIApp, scope: Scope, exchange: Exchange, state: Any) -> None:
@@ -175,7 +172,6 @@ async def serve(app: ASGIApp, scope: Scope, exchange: Exchange, state: Any) -> N
 
 
 async def _before(fault: Fault, faults: Faults, store: Store, exchange: Exchange) -> bool:
-    """Do what is to happen before the request is processed; return whether that was all."""
     if fault.action == "answer":
         await _answer(fault, exchange.send)
         return True
@@ -222,6 +218,7 @@ async def _answer(fault: Fault, send: Send) -> None:
 
 async def _drip(reply: list[Message], seconds: float, send: Send) -> None:
     content = reply[1]["body"]
+    # Each piece resets a client's read timeout; only a limit on the whole call ends it.
     size = max(1, len(content) // _PIECES)
     await send(reply[0])
     for start in range(0, len(content), size):
@@ -238,10 +235,9 @@ def _replayed(body: bytes) -> Receive:
 
 
 async def _processed(app: ASGIApp, scope: Scope, body: bytes) -> list[Message]:
-    """Process a request and return its reply: the start, and the whole body in one message."""
     messages: list[Message] = []
 
-    async def keep(message: Message) -> None:
+    async def keep(message: Message) -> None:  # sent later, or never: a fault may put another reply in its place
         messages.append(message)
 
     await app(scope, _replayed(body), keep)
@@ -250,15 +246,14 @@ async def _processed(app: ASGIApp, scope: Scope, body: bytes) -> list[Message]:
     return [start, {"type": "http.response.body", "body": whole}]
 
 
-def _shown(faults: Faults) -> dict[str, Any]:
+def _json_of(faults: Faults) -> dict[str, Any]:
     waiting = [fault.model_dump() for fault in faults.waiting]
     return {"faults": waiting, "held": faults.held, "happened": faults.happened}
 
 
 @router.get("/faults")
 async def read_faults(request: Request) -> dict[str, Any]:
-    """Return the faults that are still to happen, how many requests are held, and what has happened."""
-    return _shown(request.app.state.faults)
+    return _json_of(request.app.state.faults)
 
 
 @router.post("/faults")
@@ -268,28 +263,26 @@ async def add_fault(request: Request) -> dict[str, Any]:
         fault = Fault.model_validate(await body_of(request))
         re.compile(fault.path)
     except (ValidationError, re.error) as error:
-        raise ApiError(400, f"This is no fault: {_in_words(error)}") from None
+        raise ApiError(400, f"This is no fault: {_message_of(error)}") from None
     request.app.state.faults.waiting.append(fault)
-    return _shown(request.app.state.faults)
+    return _json_of(request.app.state.faults)
 
 
 @router.delete("/faults")
 async def no_more_faults(request: Request) -> dict[str, Any]:
-    """Forget the faults that are still to happen, and let what is held go on."""
     request.app.state.faults.waiting.clear()
     request.app.state.faults.release(drop=False)
-    return _shown(request.app.state.faults)
+    return _json_of(request.app.state.faults)
 
 
 @router.post("/release")
 async def release(request: Request) -> dict[str, Any]:
-    """Let the requests that are held go on; with `drop`, close their connections."""
     fields: Mapping[str, Any] = await body_of(request)
     request.app.state.faults.release(drop=bool(fields.get("drop")))
-    return _shown(request.app.state.faults)
+    return _json_of(request.app.state.faults)
 
 
-def _in_words(error: ValidationError | re.error) -> str:
+def _message_of(error: ValidationError | re.error) -> str:
     if isinstance(error, ValidationError):
         return json.dumps({str(e["loc"][0]): e["msg"] for e in error.errors()})
     return f"path is no regular expression, {error}"

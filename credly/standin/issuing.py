@@ -35,13 +35,13 @@ def issue(store: Store, organization_id: str, fields: Mapping[str, Any], assumed
             raise ApiError(422, "User already has this badge")
         if behaviour == "replace":
             if _same(existing, row):
-                return 200, existing
+                return 200, existing  # without a new badge, and without a mail (4.2)
+            # `replace` keeps the date of the first badge, whatever the request has (4.2).
             return 201, _succeed(store, existing, row | {"issued_at": existing["issued_at"]})
     return 201, add(store, row)
 
 
 def add(store: Store, row: Row) -> Row:
-    """Store a badge and, unless suppressed, put its mail into the outbox."""
     store.put("badges", row)
     if not row["suppressed"]:
         mail = {"sent_at": row["created_at"], "kind": "issued", "badge_id": row["id"], "locale": row["locale"]}
@@ -53,7 +53,7 @@ def replace(store: Store, old: Row, fields: Mapping[str, Any], assumed: Assumpti
     """Store a badge in place of another and return it (4.9).
 
     Raises:
-        ApiError: 422, the badge has a successor already or does not stand, or something is not valid.
+        ApiError: 422, the badge was replaced, revoked or rejected already, or something is not valid.
     """
     if old["replacement_badge_id"]:
         raise ApiError(
@@ -70,6 +70,7 @@ def replace(store: Store, old: Row, fields: Mapping[str, Any], assumed: Assumpti
         "issued_to_middle_name": old["middle_name"],
         "issuer_earner_id": old["issuer_earner_id"],
     }
+    # A replacement goes to the same address, whatever the request has (4.9).
     merged = {**kept, **{key: value for key, value in fields.items() if key != "recipient_email"}}
     template = _template(store, old["organization_id"], fields.get("badge_template_id"))
     _check(store, merged, assumed)
@@ -77,6 +78,7 @@ def replace(store: Store, old: Row, fields: Mapping[str, Any], assumed: Assumpti
 
 
 def _succeed(store: Store, old: Row, row: Row) -> Row:
+    # A successor of an accepted badge needs no second acceptance.
     kept = {"state": old["state"], "state_updated_at": old["state_updated_at"], "replaces_badge_id": old["id"]}
     sql = "UPDATE badges SET replacement_badge_id = ?, updated_at = ? WHERE id = ?"
     store.execute(sql, row["id"], row["created_at"], old["id"])
@@ -192,7 +194,7 @@ def _new_row(store: Store, organization_id: str, template: Row, fields: Mapping[
     stamp = text_of(store.now())
     issued_at = moment_of(fields["issued_at"])
     if issued_at is None:
-        raise AssertionError
+        raise AssertionError(f"issued_at was checked, and is no moment: {fields['issued_at']!r}")
     email = text_in(fields["recipient_email"]).strip()
     return {
         "id": str(uuid4()),
@@ -226,10 +228,10 @@ def _never_or_default(expires_at: object) -> bool:
     return expires_at is None or expires_at is False or expires_at in ("", "false")
 
 
-def _expiry(asked: object, template: Row) -> str | None:
-    if asked is False or asked == "false":
+def _expiry(expires_at: object, template: Row) -> str | None:
+    if expires_at is False or expires_at == "false":
         return None
-    moment = moment_of(asked)
+    moment = moment_of(expires_at)
     return text_of(moment) if moment else template["default_expires_at"]
 
 
@@ -238,5 +240,6 @@ def _same(existing: Row, row: Row) -> bool:
         *("email_key", "issuer_earner_id", "first_name", "middle_name", "last_name"),
         *("expires_at", "country", "state_or_province"),
     )
+    # Each stored entry of evidence has an id of its own, which no request has.
     bare = [[{k: v for k, v in e.items() if k != "id"} for e in json.loads(r["evidence"])] for r in (existing, row)]
     return bare[0] == bare[1] and all(existing[name] == row[name] for name in compared)

@@ -16,32 +16,32 @@ Filters = dict[str, list[str]]
 Query = list[tuple[str, str]]
 _BRACKET = re.compile(r"filter\[(.+)\]$")
 _SORTABLE = ("created_at", "updated_at", "issued_at", "expires_at", "state_updated_at")
-_MOST_DIGITS = 12  # more than there will be badges, less than SQLite can count
+_MOST_DIGITS = 12  # more badges than there will be, and within SQLite's integers
 _NESTED, _FORMAT = "search_after[]", "badge_format"
 _RANGES = ("created_at", "updated_at", "issued_at", "state_updated_at", "expires_at")
 
 
 def filters_of(request: Request, assumed: Assumptions) -> Filters:
-    """Return what is filtered by: `filter=key::a,b|key2::c` and `filter[key]=a,b` alike."""
-    found: Filters = {}
+    """Return the filters of a request, in either syntax: `filter=key::a,b|key2::c` or `filter[key]=a,b`."""
+    filters: Filters = {}
     if assumed.filters_are_ignored:
-        return found
+        return filters
     for name, value in request.query_params.multi_items():
         if name == "filter":
             for term in value.split("|"):
                 key, separator, values = term.partition("::")
                 if separator:
-                    found[key] = values.split(",")
+                    filters[key] = values.split(",")
         elif bracket := _BRACKET.match(name):
-            found[bracket[1]] = value.split(",")
-    return found
+            filters[bracket[1]] = value.split(",")
+    return filters
 
 
 def page_of(request: Request) -> int:
-    """Return the page that is asked for, from 1.
+    """Return the number of the page, from 1.
 
     Raises:
-        ApiError: 400, it is no number from 1.
+        ApiError: 400, it is not a positive number.
     """
     text = request.query_params.get("page", "1")
     if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
@@ -52,7 +52,6 @@ def page_of(request: Request) -> int:
 def badges(
     store: Store, organization_id: str, request: Request, assumed: Assumptions, *, page: int
 ) -> tuple[list[Row], int]:
-    """Return one page of an organization's badges and how many there are in all."""
     where, values = _badge_condition(store, organization_id, filters_of(request, assumed), assumed)
     total = store.one(f"SELECT count(*) AS n FROM badges WHERE {where}", *values)  # noqa: S608 - conditions are ours
     order = _order(request.query_params.get("sort"), _SORTABLE, default="created_at DESC, sequence DESC")
@@ -61,11 +60,11 @@ def badges(
 
 
 def bulk(store: Store, organization_id: str, request: Request, assumed: Assumptions) -> tuple[list[Row], Query | None]:
-    """Return the next badges of the bulk read in the order of their making, and the query that goes on behind them."""
+    """Return the next badges of the bulk read, the oldest first, and the query of the page behind them."""
     where, values = _badge_condition(store, organization_id, filters_of(request, assumed), assumed)
     sql = f"SELECT * FROM badges WHERE {where} AND sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608 - as above
     rows = store.all(sql, *values, _sequence_in(request), assumed.bulk_rows + 1)
-    if len(rows) <= assumed.bulk_rows:
+    if len(rows) <= assumed.bulk_rows:  # one row more was read, to see whether there is a next page
         return rows, None
     rows = rows[: assumed.bulk_rows]
     dropped = {"cursor", _NESTED} | ({_FORMAT} if assumed.bulk_link_asks_for_full_badges else set())
@@ -81,9 +80,9 @@ def _cursor_behind(row: Row, *, nested: bool) -> Query:
 
 
 def _sequence_in(request: Request) -> int:
-    """Return behind which badge the bulk read goes on; 0, the beginning, for a cursor that was never given."""
+    """Return the sequence behind which the bulk read continues; 0, the beginning, for a cursor that is not valid."""
     nested = request.query_params.getlist(_NESTED)
-    # Both parts or none: a client that loses one of the repeated keys must not come through.
+    # Both parts or none: a client that loses one of the repeated keys must not succeed.
     whole = len(nested) == 2 and moment_of(nested[0]) is not None
     after = nested[1] if whole else request.query_params.get("cursor", "0")
     return int(after) if after.isdecimal() and len(after) <= _MOST_DIGITS else 0
@@ -124,7 +123,7 @@ def _badge_term(store: Store, key: str, wanted: list[str]) -> list[tuple[str, li
 
 
 def _range_term(key: str, value: str) -> list[tuple[str, list[Any]]]:
-    """`created_at_min`, `expires_at_date_max` and their like; a key that is not known is ignored (2)."""
+    """Such as `created_at_min` or `expires_at_date_max`; an unknown key is ignored (2)."""
     for name in _RANGES:
         bound = _bound(key, name, value)
         if bound is not None:
@@ -133,11 +132,11 @@ def _range_term(key: str, value: str) -> list[tuple[str, list[Any]]]:
 
 
 def _bound(key: str, name: str, value: str) -> tuple[str, str] | None:
-    """Return the comparison and the moment of a range filter on that column; a day's end is that day's last moment."""
     end = key.removeprefix(name).removeprefix("_date")
     moment = moment_of(value)
     if not key.startswith(name) or end not in ("_min", "_max") or moment is None:
         return None
+    # A date without a time as the end includes that day.
     if end == "_max" and len(value.strip()) == len("2026-11-02"):
         moment = moment.replace(hour=23, minute=59, second=59, microsecond=999000)
     return (">=" if end == "_min" else "<="), text_of(moment)
@@ -157,7 +156,6 @@ def _order(sort: str | None, sortable: tuple[str, ...], *, default: str) -> str:
 
 
 def templates(store: Store, organization_id: str, request: Request, assumed: Assumptions) -> list[Row]:
-    """Return an organization's badge templates, filtered and sorted (6)."""
     sort = request.query_params.get("sort")
     order = _order(sort, ("name", "created_at", "updated_at", "badges_count"), default="created_at, rowid")
     counted = "coalesce((SELECT badges FROM badges_counts c WHERE c.template_id = templates.id), 0) AS badges_count"

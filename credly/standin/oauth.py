@@ -24,7 +24,7 @@ _SCOPE_OF = {
 
 @router.post("/oauth/token")
 async def token(request: Request) -> JSONResponse:
-    """Give an application a token for two hours; there is no other way to get the next one."""
+    """Issue a token for two hours; there are no refresh tokens (3)."""
     store: Store = request.app.state.store
     assumed: Assumptions = request.app.state.assumed
     if not assumed.oauth_is_offered:
@@ -53,12 +53,12 @@ async def token(request: Request) -> JSONResponse:
 
 
 def bearer_of(store: Store, token: str) -> Row | None:
-    """Return what a bearer token opens, in the shape of an organization's token, or None."""
+    """Return a bearer token in the shape of an organization's token, or None."""
     row = store.one("SELECT * FROM access_tokens WHERE token = ?", token)
     return row and row | {"read_enabled": 1, "write_enabled": 1, "delete_enabled": 1}
 
 
-def lacks_scope(token: Row, path: str, organization_id: str) -> bool:
-    """Say whether a token was given without the scope that a path needs; an organization's own token has none."""
-    asked = path.partition(f"/organizations/{organization_id}/")[2].partition("/")[0]
-    return "scopes" in token and asked in _SCOPE_OF and _SCOPE_OF[asked] not in token["scopes"].split()
+def is_out_of_scope(token: Row, path: str, organization_id: str) -> bool:
+    """Whether a path needs a scope that the bearer token has not; an organization's own token may do everything."""
+    resource = path.partition(f"/organizations/{organization_id}/")[2].partition("/")[0]
+    return "scopes" in token and resource in _SCOPE_OF and _SCOPE_OF[resource] not in token["scopes"].split()

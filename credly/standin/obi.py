@@ -13,7 +13,7 @@ router = APIRouter(prefix="/obi/v2")
 CONTEXT = "https://w3id.org/openbadges/v2"
 
 
-def _found(row: Row | None) -> Row:
+def _or_404(row: Row | None) -> Row:
     if row is None:
         raise ApiError(404, "Resource not found.")
     return row
@@ -31,12 +31,12 @@ def _class_address(request: Request, template: Row) -> str:
 async def assertion(request: Request, badge_id: str) -> dict[str, Any]:
     """Return a badge as an Open Badges assertion; 410 for a revoked one, 404 while pending or private (assumed)."""
     store: Store = request.app.state.store
-    row = _found(store.badge(badge_id))
+    row = _or_404(store.badge(badge_id))
     if row["state"] == "revoked":
         raise ApiError(410, "This badge has been revoked.")
     if row["state"] != "accepted" or not row["public"]:
         raise ApiError(404, "Resource not found.")
-    template = _found(store.template(row["template_id"]))
+    template = _or_404(store.template(row["template_id"]))
     identity = hashlib.sha256(row["recipient_email"].lower().encode()).hexdigest()
     evidence = [
         {
@@ -64,9 +64,8 @@ async def assertion(request: Request, badge_id: str) -> dict[str, Any]:
 @router.get("/badge_classes/{template_id}")
 @router.get("/issuers/{organization_id}/badge_classes/{template_id}")
 async def badge_class(request: Request, template_id: str, organization_id: str | None = None) -> dict[str, Any]:
-    """Return a template as an Open Badges class."""
     store: Store = request.app.state.store
-    row = _found(store.template(template_id))
+    row = _or_404(store.template(template_id))
     if organization_id not in (None, row["organization_id"]):
         raise ApiError(404, "Resource not found.")
     return {
@@ -83,9 +82,8 @@ async def badge_class(request: Request, template_id: str, organization_id: str |
 
 @router.get("/issuers/{organization_id}")
 async def issuer(request: Request, organization_id: str) -> dict[str, Any]:
-    """Return an organization as an Open Badges issuer."""
     store: Store = request.app.state.store
-    row = _found(store.organization(organization_id))
+    row = _or_404(store.organization(organization_id))
     shown = organization_json(row, str(request.base_url).rstrip("/"))
     return {
         "@context": CONTEXT,

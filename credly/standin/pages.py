@@ -1,4 +1,4 @@
-"""Pages on which a person sees what a learner would: badges with their evidence, and what the stand-in assumes."""
+"""Pages for a browser: badges with their evidence, as an earner would see them, and what the stand-in assumes."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ _PER_PAGE = 50
 MISSING = (
     "Employees and workforce with their events (7, 11); Open Badges 3 (12).",
     "Making and changing templates (6), organizations (7) and tokens (3) through the API: they are seeded.",
-    "The earner's account on a badge: `user` stays empty, and lists ignore `user_id` (4.3, 4.5).",
+    "The earner's account on a badge: `user` is empty, and lists ignore `user_id` (4.3, 4.5).",
     "Credly's rate limit: a 429 comes on demand only (9).",
 )
 DOCUMENTED = (
@@ -40,7 +40,6 @@ def _page(request: Request, name: str, **context: Any) -> HTMLResponse:
 
 @router.get("/", include_in_schema=False)
 async def overview(request: Request) -> HTMLResponse:
-    """Show the organizations and how many badges each has issued."""
     store: Store = request.app.state.store
     rows = store.all(
         "SELECT o.id, o.name,"
@@ -53,10 +52,9 @@ async def overview(request: Request) -> HTMLResponse:
 
 @router.get("/organizations/{organization_id}", include_in_schema=False)
 async def organization(request: Request, organization_id: str, page: int = 1) -> HTMLResponse:
-    """Show an organization's issued badges, the newest first."""
     store: Store = request.app.state.store
-    found = store.organization(organization_id)
-    if found is None:
+    row = store.organization(organization_id)
+    if row is None:
         raise ApiError(404, "No such organization.")
     counted = store.one("SELECT count(*) AS n FROM badges WHERE organization_id = ? AND deleted = 0", organization_id)
     total = int(counted["n"]) if counted else 0
@@ -70,18 +68,18 @@ async def organization(request: Request, organization_id: str, page: int = 1) ->
         (page - 1) * _PER_PAGE,
     )
     shown = [row | {"masked": masked(row["recipient_email"]), "earner": initials(row)} for row in rows]
-    return _page(request, "organization.html", organization=found, badges=shown, total=total, page=page, pages=pages)
+    return _page(request, "organization.html", organization=row, badges=shown, total=total, page=page, pages=pages)
 
 
 @router.get("/badges/{badge_id}", include_in_schema=False)
 @router.get("/badges/{badge_id}/accept", include_in_schema=False)
 async def badge(request: Request, badge_id: str) -> HTMLResponse:
-    """Show one badge as its earner would see it."""
     store: Store = request.app.state.store
     row = store.badge(badge_id)
     if row is None:
         raise ApiError(404, "No such badge.")
     evidence = [
+        # No link of another scheme: `javascript:` would run in the browser of whoever clicks on it.
         entry | {"link": entry.get("value") if _is_link(entry.get("value")) else None}
         for entry in json.loads(row["evidence"])
     ]
@@ -92,15 +90,14 @@ async def badge(request: Request, badge_id: str) -> HTMLResponse:
         masked=masked(row["recipient_email"]),
         template=store.template(row["template_id"]) or {"name": ""},
         organization=store.organization(row["organization_id"]) or {"name": ""},
-        issued_on=_in_words(row["issued_at"]),
-        expires_on=_in_words(row["expires_at"]) if row["expires_at"] else None,
+        issued_on=_written_out(row["issued_at"]),
+        expires_on=_written_out(row["expires_at"]) if row["expires_at"] else None,
         evidence=evidence,
     )
 
 
 @router.get("/assumptions", include_in_schema=False)
 async def assumptions(request: Request) -> HTMLResponse:
-    """Show what is documented, what is assumed and what is missing."""
     assumed: Assumptions = request.app.state.assumed
     rows = [
         {"name": name, "value": getattr(assumed, name), "default": field.default, "description": field.description}
@@ -111,7 +108,6 @@ async def assumptions(request: Request) -> HTMLResponse:
 
 @router.get("/images/{template_id}.svg", include_in_schema=False)
 async def image(template_id: str) -> Response:
-    """Draw a badge: a hexagon in a colour of its own."""
     hue = int(hashlib.sha256(template_id.encode()).hexdigest()[:4], 16) % 360
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" role="img" aria-label="Badge">'
@@ -123,13 +119,11 @@ async def image(template_id: str) -> Response:
 
 
 def masked(address: str) -> str:
-    """Return an address as a hint."""
     local, _, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain[:1]}…"
 
 
 def initials(row: Row) -> str:
-    """Return the earner's initials."""
     return "".join(f"{name[:1]}." for name in (row["first_name"], row["last_name"]) if name)
 
 
@@ -137,5 +131,5 @@ def _is_link(value: object) -> bool:
     return isinstance(value, str) and value.lower().startswith(("http://", "https://"))
 
 
-def _in_words(text: str) -> str:
+def _written_out(text: str) -> str:
     return datetime.fromisoformat(text).strftime("%-d %B %Y, %H:%M:%S UTC")

@@ -18,7 +18,7 @@ async def body_of(request: Request) -> dict[str, Any]:
     """Return the fields of a request: JSON, a form, and the query string, which some clients use.
 
     Raises:
-        ApiError: 400, the body is no JSON object.
+        ApiError: 400, the body is not a JSON object.
     """
     fields = await _fields_of(request)
     request.state.fields = sorted(fields)  # for the log of requests: names, no values
@@ -42,7 +42,7 @@ async def _fields_of(request: Request) -> dict[str, Any]:
 
 
 def basic_in(request: Request) -> str | None:
-    """Return what a request's Basic authorization holds, `name:password` as it came; None where there is none."""
+    """Return the decoded Basic credentials, `name:password`, or None."""
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     try:
         return base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else None
@@ -51,7 +51,7 @@ def basic_in(request: Request) -> str | None:
 
 
 def earner_in(body: bytes) -> str:
-    """Return who a request to issue is about: the issuer's own id of the earner; nothing for other requests."""
+    """Return the issuer's own id of the earner in a request to issue; empty for other requests."""
     try:
         fields = json.loads(body or b"{}")
     except (ValueError, RecursionError):
@@ -61,20 +61,21 @@ def earner_in(body: bytes) -> str:
 
 def _json_of(text: str) -> Any:
     parsed = json.loads(text)
-    # Python also reads NaN and halves of characters, which no reply could be written with.
+    # Python also reads NaN and half a surrogate pair, which no reply can be written with.
     json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
     return parsed
 
 
 def text_in(value: object) -> str:
-    """Return a field as text, also where it came as a number; nothing for what is neither."""
+    """Return a field as text; a number is converted, anything else is empty."""
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
 
 def moment_of(text: object) -> datetime | None:
-    """Return a moment in UTC from one of the forms that Credly takes (2), or None."""
+    """Return a moment in UTC from one of the forms that Credly accepts (2), or None."""
     if not isinstance(text, str):
         return None
+    # ISO 8601 first: it is the form of most requests, and the others are tried one after the other.
     folded = " ".join(text.split())
     try:
         return _utc(datetime.fromisoformat(folded))
@@ -93,5 +94,4 @@ def _utc(moment: datetime) -> datetime:
 
 
 def truth_of(value: object) -> bool:
-    """Return a flag that may be JSON or text."""
     return value is True or str(value).lower() in ("true", "1", "yes")

@@ -1,6 +1,6 @@
-"""What the stand-in assumes where Credly's public documents say nothing: every assumption in one block.
+"""What the stand-in assumes where Credly's public documents are silent: every assumption in one block.
 
-Sections are those of docs/credly-api.md.
+Sections are those of docs/reference/credly-api.md.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,10 +13,10 @@ class Assumptions(BaseModel):
 
     latency_ms: float = Field(default=0, ge=0, description="How long each answer takes, in milliseconds.")
     calls_per_second: int = Field(
-        default=0, ge=0, description="How many calls of one organization are taken within any second; 0: all (9)."
+        default=0, ge=0, description="How many calls of one organization are accepted within any second; 0: all (9)."
     )
     fault_share: float = Field(
-        default=0, ge=0, le=1, description="Share of requests that meet some fault of an ordinary day (8, 9)."
+        default=0, ge=0, le=1, description="Share of requests to which an ordinary fault happens (8, 9)."
     )
     fault_seed: int = Field(default=0, description="Which requests those are: the same ones for the same number.")
     list_lag_seconds: float = Field(
@@ -65,5 +65,5 @@ class Assumptions(BaseModel):
     )
     webhook_timeout_seconds: float = Field(default=5, gt=0, description="How long a receiver may take to answer (11).")
     webhooks_are_held: bool = Field(default=False, description="Deliver no event until this is taken back (11).")
-    webhooks_newest_first: bool = Field(default=False, description="Deliver what waits in the wrong order (11).")
+    webhooks_newest_first: bool = Field(default=False, description="Deliver pending events in the wrong order (11).")
     webhooks_repeat: bool = Field(default=False, description="Deliver each event twice (11).")

@@ -53,7 +53,8 @@ CREATE TABLE IF NOT EXISTS events (
   attempts INTEGER NOT NULL DEFAULT 0, deliver_at TEXT, delivered_at TEXT);
 CREATE INDEX IF NOT EXISTS events_due ON events (deliver_at) WHERE deliver_at IS NOT NULL;
 """
-# What becomes an event (11). It is to be delivered where its organization has an address for that.
+# The changes that become an event (11). Triggers, so that no code path can forget one. An event is delivered if its
+# organization has an address for that.
 _EVENTS = (
     ("badge.created", "INSERT ON badges"),
     ("badge.state.changed", "UPDATE OF state ON badges WHEN OLD.state <> NEW.state"),
@@ -69,7 +70,8 @@ CREATE TRIGGER IF NOT EXISTS "{event}" AFTER {change} BEGIN
     WHERE id = NEW.organization_id AND json_extract(body, '$.webhook_url') IS NOT NULL);
 END;
 """
-# Every badge that is issued tells how many its template has: counted anew each time, a hundred thousand take hours.
+# Every badge in a reply has its template's number of badges. Counting them for each reply makes a hundred thousand
+# badges take hours, so a table has the counts.
 _COUNTING = """
 CREATE TRIGGER IF NOT EXISTS badges_count_more AFTER INSERT ON badges WHEN NOT NEW.deleted BEGIN
   INSERT INTO badges_counts VALUES (NEW.template_id, 1) ON CONFLICT (template_id) DO UPDATE SET badges = badges + 1;
@@ -87,15 +89,16 @@ _TABLES = (
 
 
 class Store:
-    """Everything the stand-in remembers, in a file or, forgotten at the end, in memory."""
+    """The state of the stand-in, in a file or in memory; in memory it is lost at the end."""
 
     def __init__(self, database: str = ":memory:") -> None:
         self._connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
-        # SQLite's own lower() leaves É as it is.
+        # SQLite's own lower() changes ASCII letters only.
         self._connection.create_function("lower", 1, str.lower, deterministic=True)
         self._connection.create_function("present", 0, lambda: text_of(self.now()))
         self._connection.create_function("new_id", 0, lambda: str(uuid4()))
+        # Losing the last badges in a power cut is no harm here, and waiting for the disk makes every call slower.
         for pragma in ("journal_mode = WAL", "synchronous = OFF"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.executescript(
@@ -105,7 +108,6 @@ class Store:
         self.resets = 0
 
     def close(self) -> None:
-        """Close the database."""
         self._connection.close()
 
     def now(self) -> datetime:
@@ -113,32 +115,27 @@ class Store:
         return datetime.now(UTC) + self.clock_offset
 
     def reset(self) -> None:
-        """Forget everything."""
         for name in _TABLES:
             self._connection.execute(f"DELETE FROM {name}")  # noqa: S608 - our own names
         self.clock_offset = timedelta()
         self.resets += 1
 
     def all(self, sql: str, *values: Any) -> list[Row]:
-        """Return all rows of a query."""
         return [dict(row) for row in self._connection.execute(sql, values)]
 
     def one(self, sql: str, *values: Any) -> Row | None:
-        """Return the first row of a query, or None."""
         row = self._connection.execute(sql, values).fetchone()
         return None if row is None else dict(row)
 
     def execute(self, sql: str, *values: Any) -> int:
-        """Execute a statement and return how many rows it changed."""
         return self._connection.execute(sql, values).rowcount
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
-        """Undo what the block has written where it raises."""
         self._connection.execute("BEGIN")
         try:
             yield
-        except BaseException:
+        except BaseException:  # also a cancelled request: the one connection would stay in its transaction
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
@@ -152,19 +149,15 @@ class Store:
         )
 
     def organization(self, organization_id: str) -> Row | None:
-        """Return an organization, or None."""
         return self.one("SELECT * FROM organizations WHERE id = ?", organization_id)
 
     def template(self, template_id: str) -> Row | None:
-        """Return a badge template, or None."""
         return self.one("SELECT * FROM templates WHERE id = ?", template_id)
 
     def badge(self, badge_id: str) -> Row | None:
-        """Return a badge that was not deleted, or None."""
         return self.one("SELECT * FROM badges WHERE id = ? AND deleted = 0", badge_id)
 
     def account_of(self, address: str) -> str | None:
-        """Return the account that an address belongs to, if it shares one with others."""
         row = self.one("SELECT account FROM addresses WHERE address = ?", address.lower())
         return None if row is None else str(row["account"])
 

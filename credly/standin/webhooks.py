@@ -1,4 +1,4 @@
-"""Tells receivers of events: thin, again and again until one answers exactly 200 (11)."""
+"""Delivers events to receivers: without details, and repeatedly until one answers exactly 200 (11)."""
 
 import asyncio
 import json
@@ -17,38 +17,36 @@ _LOOKS_EVERY_SECONDS = 3600.0
 
 
 def is_on_this_machine(address: object) -> bool:
-    """Say whether an address may be told of events: what is invented here is sent to nobody else."""
+    """Whether a receiver may get events: invented ones must reach no other machine."""
     parts = urlsplit(str(address))
     return parts.scheme in ("http", "https") and parts.hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def thin(event: Row) -> dict[str, Any]:
-    """Return what a receiver gets: what happened, but not to what."""
+    """Return the body of a delivery: the kind of event, without the badge or template (11)."""
     return {name: event[name] for name in ("id", "organization_id", "event_type", "occurred_at")}
 
 
 class Deliveries:
-    """Delivers events one after the other while the stand-in runs; moving its clock makes the next tries due."""
+    """Delivers events one after the other while the stand-in runs; moving its clock makes the next attempts due."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
         self._store: Store = app.state.store
-        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
 
     def look(self) -> None:
-        """Look for what is to be delivered now; something may have happened."""
-        self._news.set()
+        self._wake.set()
 
     async def run(self) -> None:
-        """Deliver until cancelled."""
         async with httpx.AsyncClient(trust_env=False) as http:
             while True:
-                self._news.clear()
+                self._wake.clear()  # before the look, so that an event which comes during it is not missed
                 event = self._next()
                 if event is None:
                     await self._until_next()
-                elif not await self._taken(http, event):
-                    self._put_off(event)
+                elif not await self._deliver(http, event):
+                    self._postpone(event)
 
     @property
     def _assumed(self) -> Assumptions:
@@ -63,18 +61,18 @@ class Deliveries:
         return self._store.one(sql, text_of(self._store.now()))
 
     async def _until_next(self) -> None:
-        found = self._store.one("SELECT min(deliver_at) AS at FROM events WHERE deliver_at IS NOT NULL")
+        row = self._store.one("SELECT min(deliver_at) AS at FROM events WHERE deliver_at IS NOT NULL")
         seconds = _LOOKS_EVERY_SECONDS
-        if found and found["at"] and not self._assumed.webhooks_are_held:
-            away = datetime.fromisoformat(found["at"]) - self._store.now()
+        if row and row["at"] and not self._assumed.webhooks_are_held:
+            away = datetime.fromisoformat(row["at"]) - self._store.now()
             seconds = min(max(away.total_seconds(), 0.001), seconds)
         try:
-            await asyncio.wait_for(self._news.wait(), seconds)
+            await asyncio.wait_for(self._wake.wait(), seconds)
         except TimeoutError:
             return
 
-    async def _taken(self, http: httpx.AsyncClient, event: Row) -> bool:
-        """Post an event to its organization's address; return whether that is done with."""
+    async def _deliver(self, http: httpx.AsyncClient, event: Row) -> bool:
+        """Post an event to its organization's address; return False if it has to be delivered again."""
         address = self._address_of(event)
         if address is None:
             self._store.execute("UPDATE events SET deliver_at = NULL WHERE id = ?", event["id"])
@@ -95,7 +93,8 @@ class Deliveries:
         address = organization and json.loads(organization["body"]).get("webhook_url")
         return str(address) if is_on_this_machine(address) else None
 
-    def _put_off(self, event: Row) -> None:
+    def _postpone(self, event: Row) -> None:
+        # Each wait is twice the one before, until the event is given up; the exponent is capped against an overflow.
         wait = timedelta(seconds=self._assumed.webhook_retry_seconds) * 2 ** min(event["attempts"], 20)
         again = self._store.now() + wait
         ended = again > datetime.fromisoformat(event["occurred_at"]) + TRIED_FOR

@@ -1,4 +1,7 @@
-"""How replies look: badges, templates, organizations, envelopes and errors, written from the API notes by hand."""
+"""The form of replies: badges, templates, organizations, envelopes and errors, written from the API notes.
+
+Nothing is shared with the client: a wrong field name in shared types would pass every test.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +19,7 @@ Json = dict[str, Any]
 
 
 class ApiError(Exception):
-    """An error answer: status, message, for validations the attributes, for batches the position of the bad entry."""
+    """An error reply: status, message, the attributes of a validation, the position of the bad entry of a batch."""
 
     error_index: int | None = None
 
@@ -39,7 +42,6 @@ def error_reply(error: ApiError) -> JSONResponse:
 
 
 def single(data: Json, *, status: int = 200) -> JSONResponse:
-    """Return one object in the envelope."""
     return JSONResponse({"data": data, "metadata": {}}, status)
 
 
@@ -64,7 +66,7 @@ def _page_url(request: Request, page: int, prefix: str) -> str:
 
 
 def absolute(request: Request, prefix: str) -> str:
-    """Return the address of this request on this host, with the given path prefix."""
+    # Live replies have /api/v1 in their addresses whatever path was called (2).
     path = request.url.path.removeprefix("/api").removeprefix("/v1")
     return f"{str(request.base_url).rstrip('/')}{prefix}{path}"
 
@@ -89,7 +91,7 @@ def badge_json(store: Store, row: Row, root: str, assumed: Assumptions, *, minim
         "state_updated_at": row["state_updated_at"],
     }
     template = store.template(row["template_id"]) or {}
-    if row["state"] == "accepted":
+    if row["state"] == "accepted":  # before, there is no public page (4.3)
         head["badge_url"] = address
     if minimal:
         return head | {"badge_template": {"id": row["template_id"], "name": template.get("name")}, "user": {"id": None}}
@@ -158,7 +160,7 @@ def template_json(store: Store, row: Row, root: str) -> Json:
         "level": body.get("level", "Foundational"),
         "cost": "Free",
         "vanity_slug": body.get("vanity_slug", row["id"]),
-        "badges_count": _count(store, row["id"]),
+        "badges_count": _badges_count(store, row["id"]),
         "default_expires_at": row["default_expires_at"],
         "global_activity_url": f"{root}/organizations/{row['organization_id']}",
         "created_at": row["created_at"],
@@ -185,22 +187,19 @@ def template_json(store: Store, row: Row, root: str) -> Json:
 
 
 def skills_of(row: Mapping[str, Any]) -> list[str]:
-    """Return a template's skills: those that it was seeded with, or three that are invented."""
     return list(json.loads(row["body"]).get("skills", ("Invention", "Standing in", "Patience")))
 
 
 def reporting_tags_of(row: Mapping[str, Any]) -> list[str]:
-    """Return the tags that an issuer sorts its templates by."""
     return list(json.loads(row["body"]).get("reporting_tags", ()))
 
 
-def _count(store: Store, template_id: str) -> int:
+def _badges_count(store: Store, template_id: str) -> int:
     row = store.one("SELECT badges AS n FROM badges_counts WHERE template_id = ?", template_id)
     return int(row["n"]) if row else 0
 
 
 def organization_json(row: Row, root: str) -> Json:
-    """Return an organization as Credly writes it (7)."""
     body = json.loads(row["body"])
     return {
         "id": row["id"],
@@ -218,7 +217,6 @@ def organization_json(row: Row, root: str) -> Json:
 
 
 def token_json(row: Row, root: str) -> Json:
-    """Return an authorization token as Credly writes it (3)."""
     flags = {name: bool(row[name]) for name in ("read_enabled", "write_enabled", "delete_enabled")}
     return {
         "id": row["id"],

@@ -1,6 +1,6 @@
 """the log tables as views.
 
-Later changes of a column that a view shows drop the views first and create them again; models/views.py has them as
+Later changes of a column that a view shows drop the views first and create them again; models/analytics/views.py has them as
 they are now, this file as they were.
 """
 

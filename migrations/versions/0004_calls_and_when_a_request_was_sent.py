@@ -82,7 +82,7 @@ def downgrade() -> None:
 
 
 def _change_reasons(before: str, after: str) -> None:
-    """Change which reasons the CHECK allows, without writing the table anew: it may hold a million rows."""
+    """Change which reasons the CHECK allows, without rewriting the table, which may have a million rows."""
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
         # As SQLite documents it for changes that leave what is stored as it is (lang_altertable.html, section 7).

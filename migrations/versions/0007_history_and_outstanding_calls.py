@@ -1,4 +1,4 @@
-"""transitions by name with their history, one row for a user and an achievement, and where an outstanding call went."""
+"""named transitions and their history, one row per user and achievement, and the organization of outstanding calls."""
 
 import json
 from collections.abc import Iterator
@@ -82,7 +82,7 @@ _RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def upgrade() -> None:
-    """Add the tables and columns, choose each pair's row, and begin the history with what is known."""
+    """Add the tables and columns, choose the row of each pair, and reconstruct the history of existing rows."""
     _create_tables()
     op.add_column("badge_issuances", sa.Column("transition", sa.String(40), server_default="unknown", nullable=False))
     op.add_column("badge_issuances", sa.Column("moves", sa.Integer(), server_default="0", nullable=False))
@@ -93,6 +93,7 @@ def upgrade() -> None:
     _choose_the_row_of_each_pair()
     _begin_the_history()
     _begin_the_settings_history()
+    # After the history was reconstructed, and before rows are cancelled, which it then records.
     for statement in _TRIGGERS[op.get_bind().dialect.name]:
         op.execute(statement)
     _cancel_what_was_never_sent_beside_it()
@@ -110,7 +111,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove them; rows of erased users become withdrawn ones."""
+    """Remove them; rows of erased users get the reason of withdrawn awards."""
     op.execute("DROP VIEW laurel_settings_history")
     op.execute("DROP VIEW laurel_history")
     for statement in _DROP_TRIGGERS[op.get_bind().dialect.name]:
@@ -274,10 +275,10 @@ def _listed(values: tuple[str, ...] | list[str]) -> str:
 
 
 def _change_reasons(before: tuple[str, ...], after: tuple[str, ...]) -> None:
-    """Change which reasons the CHECK allows, without writing the table anew: it may hold a million rows."""
+    # Without rewriting the table, which may have a million rows.
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
-        # As SQLite documents it for changes that leave what is stored as it is (lang_altertable.html, section 7).
+        # SQLite's documented procedure for changes that do not affect stored rows (lang_altertable.html, section 7).
         version = connection.scalar(sa.text("PRAGMA schema_version"))
         connection.execute(sa.text("PRAGMA writable_schema = ON"))
         change = "UPDATE sqlite_schema SET sql = replace(sql, :before, :after) WHERE name = 'badge_issuances'"
@@ -296,7 +297,8 @@ _OUTSTANDING = (
 
 
 def _note_where_calls_went() -> None:
-    """What is outstanding was sent to the organization that the portal is connected to now: no other was kept."""
+    # Earlier versions did not store the organization of a call. The one that the portal is connected to now is the best
+    # that is known.
     op.execute(
         "INSERT INTO credly_organizations (base_url, organization_id, token_block, calls_per_second)"
         " SELECT base_url, organization_id, max(token_block), min(calls_per_second) FROM credly_connections"
@@ -310,7 +312,8 @@ def _note_where_calls_went() -> None:
 
 
 def _choose_the_row_of_each_pair() -> None:
-    """The one with a badge, else the one whose call is outstanding, else the one that waits, else the latest."""
+    # The row with a badge, else with an outstanding call, else a waiting one, else the latest. The others may have been
+    # sent, so they stay as `former` rows.
     rank = (
         "CASE WHEN state = 'issued' THEN 0 WHEN replaces_badge_id IS NOT NULL THEN 1 WHEN state = 'issuing' THEN 2"
         f" WHEN {_OUTSTANDING} THEN 3 WHEN state = 'cancelled' THEN 5 ELSE 4 END"
@@ -331,15 +334,16 @@ def _cancel_what_was_never_sent_beside_it() -> None:
     op.get_bind().execute(statement)
 
 
-# Issuing by hand has overwritten the origin of rows that an award had entered.
+# A manual issue has overwritten the origin of rows that were created for an award.
 _FIRST = "CASE WHEN origin = 'award' THEN 'enqueue' WHEN award_id IS NULL THEN 'request' ELSE 'unknown' END"
 
 
 def _begin_the_history() -> None:
-    """Write what existing rows tell: that they were entered, and how they came to stand where they do."""
+    # For each row its creation and, if it has left the first state, its current state.
     columns = (
         "(issuance_id, at, transition, from_state, to_state, reason, badge_template_id, flow_run_id, reconstructed)"
     )
+    # In portions: a ledger may have a million rows.
     for first, last in _portions():
         part = f"id > {first} AND id <= {last}"
         op.execute(
@@ -355,7 +359,7 @@ def _begin_the_history() -> None:
 
 
 def _begin_the_settings_history() -> None:
-    """Write the settings that there are, as made when they were made: earlier ones were not kept."""
+    # The current settings with the moment of their creation: earlier values were not stored.
     connection, rows = op.get_bind(), []
     for settings_of, key, at, action in (
         ("connection", "portal_id", "connected_at", "connected"),
@@ -392,7 +396,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _utc(moment: datetime) -> datetime:
-    """SQLite's moments have no zone."""
+    # SQLite stores moments without a zone.
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -413,6 +417,7 @@ _NEW = _APPEND.format(
 _CHANGED = _APPEND.format(
     transition="CASE WHEN NEW.moves > OLD.moves THEN NEW.transition ELSE 'unknown' END", before="OLD.state"
 )
+# Claims and releases are not recorded: issuance_attempts has the calls that they belong to.
 _KEPT = (
     "NOT (OLD.state = 'pending' AND NEW.state = 'issuing')"
     " AND NOT (NEW.moves > OLD.moves AND NEW.transition = 'release')"

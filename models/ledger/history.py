@@ -1,7 +1,7 @@
-"""The history of issuances: one row for each transition. Appended by a trigger, never changed but by an erasure.
+"""The history of issuances: one row for each transition, appended by a trigger. Only an erasure changes it.
 
-The trigger and not the statements of Laurel: one statement may change a million rows, and what an administrator changes
-in SQL, or a worker of an earlier version, is kept as well.
+A trigger, because one statement may change a million rows, and because changes by an administrator in SQL or by a
+worker of an earlier version are recorded as well.
 """
 
 from collections.abc import Iterable
@@ -12,13 +12,12 @@ from sqlmodel import Field
 
 from models.base import LaurelTable, laurel_metadata
 from models.columns import UtcDateTime, enum_by_value, own_id
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import RULES, Rule, Transition, legal_moves
-from rules.reasons import Reason
-from rules.states import IssuanceState
 
 
 def _is_legal() -> str:
-    """Return the condition that a transition leads from and to states which its rule allows."""
     known = [f"WHEN '{name}' THEN {_allows(rule)}" for name, rule in RULES.items() if name is not Transition.UNKNOWN]
     return f"CASE transition {' '.join(known)} ELSE from_state IS NULL OR {_leads_somewhere()} END"
 
@@ -32,7 +31,7 @@ def _allows(rule: Rule) -> str:
 
 
 def _leads_somewhere() -> str:
-    """Return the condition that some transition leads from the one state to the other."""
+    # For `unknown`, any transition's pair of states.
     targets: dict[IssuanceState, list[IssuanceState]] = {}
     for source, target in legal_moves():
         if source is not None:
@@ -48,9 +47,9 @@ def _listed(states: Iterable[IssuanceState]) -> str:
 
 
 class IssuanceTransition(LaurelTable, table=True):
-    """One change of an issuance's state. `from_state` is None for a new row, and where it is not known.
+    """One change of an issuance's state. `from_state` is None for a new row, or where it is unknown.
 
-    `reconstructed`: made from what an existing row had when the history began, not written when it happened.
+    `reconstructed`: derived from an existing row when the history was introduced, not written when it happened.
     """
 
     __tablename__ = "issuance_history"
@@ -75,7 +74,7 @@ _APPEND = """INSERT INTO issuance_history
   (issuance_id, at, transition, from_state, to_state, reason, badge_template_id, flow_run_id)
   VALUES (NEW.id, NEW.updated_at, {transition}, {before}, NEW.state, NEW.reason, NEW.badge_template_id,
     NEW.flow_run_id)"""
-# `moves` stands still where a version before 0007, or somebody in SQL, has changed the state without its name.
+# Writers that do not name their transition (a version before 0007, an administrator in SQL) do not count up `moves`.
 _NEW = _APPEND.format(
     transition="CASE WHEN NEW.moves = 1 THEN NEW.transition ELSE 'unknown' END",
     before="NULL",
@@ -83,14 +82,15 @@ _NEW = _APPEND.format(
 _CHANGED = _APPEND.format(
     transition="CASE WHEN NEW.moves > OLD.moves THEN NEW.transition ELSE 'unknown' END", before="OLD.state"
 )
-_KEPT = (
+# Claims and releases are not recorded (`Rule.in_history`): issuance_attempts has the calls that they belong to.
+_RECORDED = (
     "NOT (OLD.state = 'pending' AND NEW.state = 'issuing')"
     " AND NOT (NEW.moves > OLD.moves AND NEW.transition = 'release')"
 )
 _CREATE = {
     "sqlite": (
         f"CREATE TRIGGER laurel_history_new AFTER INSERT ON badge_issuances BEGIN {_NEW}; END",
-        f"CREATE TRIGGER laurel_history_changed AFTER UPDATE OF state ON badge_issuances WHEN {_KEPT}"
+        f"CREATE TRIGGER laurel_history_changed AFTER UPDATE OF state ON badge_issuances WHEN {_RECORDED}"
         f" BEGIN {_CHANGED}; END",
     ),
     "postgresql": (
@@ -101,7 +101,7 @@ _CREATE = {
         "CREATE TRIGGER laurel_history_new AFTER INSERT ON badge_issuances"
         " FOR EACH ROW EXECUTE FUNCTION laurel_history_new()",
         "CREATE TRIGGER laurel_history_changed AFTER UPDATE OF state ON badge_issuances"
-        f" FOR EACH ROW WHEN ({_KEPT}) EXECUTE FUNCTION laurel_history_changed()",
+        f" FOR EACH ROW WHEN ({_RECORDED}) EXECUTE FUNCTION laurel_history_changed()",
     ),
 }
 _DROP = {
@@ -114,7 +114,6 @@ _DROP = {
 
 
 def trigger_statements(dialect: str) -> tuple[str, ...]:
-    """Return the statements that create the triggers on this database."""
     return _CREATE[dialect]
 
 

@@ -1,4 +1,4 @@
-"""Writing results down: what several slots know at the same moment goes into one transaction."""
+"""Records the results of all slots of a process; results that arrive together share one transaction."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.database import Database
 from models.ledger import recording
 from models.ledger.recording import Result
-from rules.outcome import Outcome
+from rules.ledger.outcome import Outcome
 
 
 @dataclass(eq=False)
@@ -19,25 +19,26 @@ class _Entry:
 
 
 class Recorder:
-    """Records results for every slot of a process; nobody goes on before his own result is committed.
+    """Records results for every slot of a process. A slot continues only after its own result is committed.
 
-    While one transaction is under way, others' results gather for the next one: with little to do each has its own,
-    with much to do they share what a transaction costs.
+    Results that arrive during a transaction are collected for the next one: under low load each has a transaction of
+    its own, under high load they share its cost.
     """
 
     def __init__(self) -> None:
         self._waiting: list[_Entry] = []
-        self._turn = asyncio.Lock()
+        self._transaction = asyncio.Lock()
 
     async def record(self, database: Database, result: Result) -> Outcome | None:
-        """Write a result down, as `models.ledger.recording.record` does, and return once it is committed.
+        """Record a result as `models.ledger.recording.record` does, and return once it is committed.
 
         Raises:
             SQLAlchemyError, ValueError: this result could not be written; the others are not affected.
         """
         entry = _Entry(result)
         self._waiting.append(entry)
-        async with self._turn:
+        async with self._transaction:
+            # While this slot waited for the lock, another one may have recorded its entry with its own.
             if not entry.done and len(self._waiting) > 1:
                 await self._record_together(database)
             if not entry.done:
@@ -46,11 +47,11 @@ class Recorder:
         return entry.recorded
 
     async def _record_together(self, database: Database) -> None:
-        """Record all that wait in one transaction; if the database refuses it, leave each to its own slot."""
         group = self._waiting.copy()
         try:
             recorded = await database.write(recording.record_together, [each.result for each in group])
-        except (SQLAlchemyError, ValueError):  # a value that its driver cannot hold is named by neither
+        except (SQLAlchemyError, ValueError):
+            # The error does not identify the result that caused it: each slot then records its own.
             return
         for entry, outcome in zip(group, recorded, strict=True):
             entry.done, entry.recorded = True, outcome

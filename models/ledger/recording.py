@@ -1,6 +1,6 @@
-"""How what became of issuances is written down: of one, or of several that are known at the same moment.
+"""Records the results of claimed issuances and the calls that were made for them.
 
-Recording asks for the token of the claim, so that a run which lost its lease cannot overwrite what another run found.
+Recording requires the claim token, so that a run which lost its lease cannot overwrite the result of another run.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from sqlalchemy.exc import IntegrityError
 from models.ledger import transitions
 from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
-from rules.outcome import Outcome, failed
-from rules.reasons import Reason
-from rules.states import IssuanceState
+from rules.ledger.outcome import Outcome, failed
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 
 issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
 
-_AS_BEFORE = 2
-LONGEST_URL = 500  # what the ledger has room for
+_UNCHANGED = 2  # value of `keeps_open` besides 0 and 1: outstanding if it was before
+LONGEST_URL = 500  # the length of the column
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunIds:
-    """Which Prefect runs wrote a row, so that the ledger leads to the run history and back."""
+    """The Prefect runs that wrote a row, so that the ledger leads to the run history and back."""
 
     flow_run_id: str | None = None
     task_run_id: str | None = None
@@ -35,7 +35,7 @@ class RunIds:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One call made to Credly, without any personal data."""
+    """One call made to Credly, without personal data."""
 
     issuance_id: int
     kind: AttemptKind
@@ -53,7 +53,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """What a request consisted of, kept beside its result: fingerprint and evidence kinds, no values."""
+    """What was sent, stored with the result: the fingerprint and the kinds of evidence, no values."""
 
     fingerprint: str
     issued_at: datetime
@@ -63,7 +63,7 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What became of one claimed issuance, under which claim, and the calls that were made for it."""
+    """The outcome of one claimed issuance, its claim token, and the calls that were made for it."""
 
     issuance_id: int
     outcome: Outcome
@@ -75,42 +75,46 @@ class Result:
 
 
 def record(connection: Connection, result: Result) -> Outcome | None:
-    """Write what became of a claimed issuance, and its calls; return it, or None if the claim is lost.
+    """Write the outcome of a claimed issuance, and its calls; return the outcome, or None if the claim is lost.
 
-    The calls are kept in either case: they were made. A badge belongs to one issuance. Where another one has adopted
-    the badge that was found, this one looks again, and then finds its own or sends. Where Credly's answer to a request
-    is a badge that another issuance has, this one fails; its own may have been made, so a retry begins with a look-up.
+    The calls are recorded in either case. A badge belongs to one issuance: if another one has adopted the badge that a
+    look-up found, this one is looked up again; if another one has the badge of Credly's response, this one fails.
     """
     keep_calls(connection, result.calls, result.runs)
     badge = result.outcome.badge
     if badge is None:
-        return _written(connection, result.outcome, result)
+        return _write_outcome(connection, result.outcome, result)
     try:
         if not (result.outcome.adopted and owned_by_others(connection, result.issuance_id, [badge.id])):
+            # A savepoint: after a violated constraint PostgreSQL rejects every other statement of the transaction.
             with connection.begin_nested():
-                return _written(connection, result.outcome, result)
-    except IntegrityError:  # another run writes down the same badge at this moment
+                return _write_outcome(connection, result.outcome, result)
+    except IntegrityError:  # another run has recorded the same badge since
         if not owned_by_others(connection, result.issuance_id, [badge.id]):
             raise
     if result.outcome.adopted:
         again = Outcome(state=IssuanceState.PENDING, reason=Reason.ANSWER_UNCLEAR, uses_attempt=False, unclear=True)
-        return _written(connection, again, result)
-    return _written(connection, failed(Reason.DUPLICATE_ELSEWHERE, unclear=True), result)
+        return _write_outcome(connection, again, result)
+    # Unclear, because this issuance's own badge may have been created: a retry begins with a look-up.
+    return _write_outcome(connection, failed(Reason.DUPLICATE_ELSEWHERE, unclear=True), result)
 
 
 def record_together(connection: Connection, results: Sequence[Result]) -> list[Outcome | None]:
-    """Write several results as `record` does, in fewer statements; return what it would for each, in their order.
+    """Record several results as `record` does, in fewer statements; return the outcomes in their order.
 
     Raises:
-        IntegrityError: two of them have one badge, or another run writes one of these badges down at this moment:
-            nothing is written, and each is to be recorded in a transaction of its own.
+        IntegrityError: two of them have one badge, or another run has recorded one of these badges since. Record each
+            in a transaction of its own.
     """
+    # Adopted badges need the check and the savepoint of `record`; the others are written in three statements.
     made = [result for result in results if not result.outcome.adopted]
-    held = {row.id: row.claim for row in connection.execute(_HELD, {"ids": [each.issuance_id for each in made]})}
+    held = {
+        row.id: row.claim for row in connection.execute(_LOCK_CLAIMED, {"ids": [each.issuance_id for each in made]})
+    }
     kept = [result for result in made if held.get(result.issuance_id) == result.token]
     if kept:
-        connection.execute(_WRITE, [_values_of(result.outcome, result) for result in kept])
-    _keep(connection, [_attempt_values(call, result.runs) for result in made for call in result.calls])
+        connection.execute(_WRITE_OUTCOME, [_outcome_parameters(result.outcome, result) for result in kept])
+    _insert_calls(connection, [_attempt_values(call, result.runs) for result in made for call in result.calls])
     written = {result.issuance_id: result.outcome for result in kept}
     return [
         record(connection, result) if result.outcome.adopted else written.get(result.issuance_id) for result in results
@@ -118,31 +122,32 @@ def record_together(connection: Connection, results: Sequence[Result]) -> list[O
 
 
 def keep_calls(connection: Connection, calls: Sequence[Attempt], runs: RunIds) -> None:
-    """Write down calls that were made for issuances."""
-    _keep(connection, [_attempt_values(call, runs) for call in calls])
+    """Record calls that were made for issuances, without an outcome."""
+    _insert_calls(connection, [_attempt_values(call, runs) for call in calls])
 
 
-def _keep(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+def _insert_calls(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
-        connection.execute(_KEEP, rows)
+        connection.execute(_INSERT_CALLS, rows)
 
 
-def _written(connection: Connection, outcome: Outcome, result: Result) -> Outcome | None:
-    """Write the outcome; return it if the claim still held."""
-    written = connection.execute(_WRITE, _values_of(outcome, result))
+def _write_outcome(connection: Connection, outcome: Outcome, result: Result) -> Outcome | None:
+    # No row matches if the claim was lost.
+    written = connection.execute(_WRITE_OUTCOME, _outcome_parameters(outcome, result))
     return outcome if written.rowcount == 1 else None
 
 
-def _new(column: str) -> BindParameter[Any]:
+def _new_value(column: str) -> BindParameter[Any]:
     return bindparam(f"new_{column}", type_=issuances.c[column].type)
 
 
-def _write() -> Any:
-    """One statement for every outcome: a value that an outcome does not give leaves the column as it is."""
+def _outcome_statement() -> Any:
+    # One statement for every outcome, so that results of different outcomes are one executemany. A parameter that an
+    # outcome does not set leaves its column unchanged.
     columns = issuances.c
-    has_badge = _new("credly_badge_id").is_not(None)
+    has_badge = _new_value("credly_badge_id").is_not(None)
     given = ("reason", "credly_message", "updated_at", "flow_run_id", "task_run_id")
-    left_or_given = ("not_before", "request_fingerprint", "evidence_sent", "evidence_left_out")
+    optional = ("not_before", "request_fingerprint", "evidence_sent", "evidence_left_out")
     with_badge = ("credly_badge_id", "issued_at", "recorded_at")
     keeps_open: BindParameter[int] = bindparam("keeps_open", type_=columns.moves.type)
     is_unclear = columns.unclear_at.is_not(None)
@@ -151,17 +156,17 @@ def _write() -> Any:
         transitions.recording()
         .where(held)
         .values(
-            {name: _new(name) for name in given}
-            | {name: func.coalesce(_new(name), columns[name]) for name in (*left_or_given, *with_badge)}
-            | {name: case((has_badge, _new(name)), else_=columns[name]) for name in _OF_BADGE}
+            {name: _new_value(name) for name in given}
+            | {name: func.coalesce(_new_value(name), columns[name]) for name in (*optional, *with_badge)}
+            | {name: case((has_badge, _new_value(name)), else_=columns[name]) for name in _OF_BADGE}
             | {
                 "attempts": columns.attempts + bindparam("used", type_=columns.attempts.type),
                 "unclear_at": case(
                     (has_badge, null()),
-                    (bindparam("settled", type_=columns.former.type), _new("unclear_at")),
-                    else_=func.coalesce(_new("unclear_at"), columns.unclear_at),
+                    (bindparam("settled", type_=columns.former.type), _new_value("unclear_at")),
+                    else_=func.coalesce(_new_value("unclear_at"), columns.unclear_at),
                 ),
-                "sent_to": case((or_(keeps_open == 1, and_(keeps_open == _AS_BEFORE, is_unclear)), columns.sent_to)),
+                "sent_to": case((or_(keeps_open == 1, and_(keeps_open == _UNCHANGED, is_unclear)), columns.sent_to)),
                 "replaces_badge_id": case((has_badge, null()), else_=columns.replaces_badge_id),
                 "sent_at": case((has_badge, null()), else_=columns.sent_at),
             }
@@ -169,7 +174,7 @@ def _write() -> Any:
     )
 
 
-def _values_of(outcome: Outcome, result: Result) -> dict[str, Any]:
+def _outcome_parameters(outcome: Outcome, result: Result) -> dict[str, Any]:
     badge, sent, now = outcome.badge, result.sent, result.now
     issued_at = (badge.issued_at or (sent.issued_at if sent else now)) if badge else None
     return {
@@ -185,12 +190,12 @@ def _values_of(outcome: Outcome, result: Result) -> dict[str, Any]:
         "new_not_before": outcome.not_before,
         "new_unclear_at": now if outcome.unclear else None,
         "settled": outcome.settled,
-        "keeps_open": _AS_BEFORE if outcome.keeps_call_open is None else int(outcome.keeps_call_open),
+        "keeps_open": _UNCHANGED if outcome.keeps_call_open is None else int(outcome.keeps_call_open),
         "new_request_fingerprint": sent.fingerprint if sent else None,
         "new_evidence_sent": sent.evidence_sent if sent else None,
         "new_evidence_left_out": sent.evidence_left_out if sent else None,
         "new_credly_badge_id": badge.id if badge else None,
-        "new_badge_url": _fitting(badge.url) if badge else None,
+        "new_badge_url": _url_that_fits(badge.url) if badge else None,
         "new_adopted": outcome.adopted,
         "new_former_address": outcome.former_address,
         "new_issued_at": issued_at,
@@ -199,7 +204,7 @@ def _values_of(outcome: Outcome, result: Result) -> dict[str, Any]:
 
 
 def owned_by_others(connection: Connection, issuance_id: int, badge_ids: Sequence[str]) -> set[str]:
-    """Return those of Credly's badges that another issuance has, or is about to replace."""
+    """Return those of Credly's badges that another issuance has or is about to replace."""
     query = select(issuances.c.credly_badge_id, issuances.c.replaces_badge_id).where(
         or_(issuances.c.credly_badge_id.in_(badge_ids), issuances.c.replaces_badge_id.in_(badge_ids)),
         issuances.c.id != issuance_id,
@@ -207,8 +212,8 @@ def owned_by_others(connection: Connection, issuance_id: int, badge_ids: Sequenc
     return {badge_id for row in connection.execute(query) for badge_id in row if badge_id in badge_ids}
 
 
-def _fitting(url: str | None) -> str | None:
-    """An address that is too long for its column is not kept: half of it leads nowhere."""
+def _url_that_fits(url: str | None) -> str | None:
+    # A truncated URL would lead nowhere.
     return url if url is None or len(url) <= LONGEST_URL else None
 
 
@@ -232,9 +237,10 @@ def _attempt_values(call: Attempt, runs: RunIds) -> dict[str, Any]:
 
 
 _OF_BADGE = ("badge_url", "adopted", "former_address")
-_WRITE = _write()
-_KEEP = insert(attempts)
-_HELD = (
+_WRITE_OUTCOME = _outcome_statement()
+_INSERT_CALLS = insert(attempts)
+# Locked in the order of ids, as in `claim`.
+_LOCK_CLAIMED = (
     select(issuances.c.id, issuances.c.claim)
     .where(issuances.c.id.in_(bindparam("ids", expanding=True)), issuances.c.state == IssuanceState.ISSUING)
     .order_by(issuances.c.id)

@@ -1,6 +1,6 @@
-"""The ledger: one row for each badge owed to a user, and one for each call made for it.
+"""The ledger: one row for each badge to be issued to a user, and one for each call made for it.
 
-What may be stored is held here by constraints; how a row's state changes is in transitions.py.
+Constraints here limit which rows may be stored; transitions.py defines how a row's state changes.
 """
 
 from datetime import datetime
@@ -11,15 +11,15 @@ from sqlmodel import Field
 
 from models.base import LaurelTable
 from models.columns import UtcDateTime, enum_by_value, own_id
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState, Origin
 from rules.ledger.transitions import Transition
-from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
 
 UNIQUE_ISSUANCE = "uq_badge_issuances_achievement_user_template"
 
 
 class AttemptKind(StrEnum):
-    """Which call an attempt made."""
+    """The kind of a call."""
 
     ISSUE = "issue"
     LOOK_UP = "look_up"
@@ -28,7 +28,7 @@ class AttemptKind(StrEnum):
 
 
 class AttemptOutcome(StrEnum):
-    """What a call told."""
+    """The result of a call."""
 
     ISSUED = "issued"
     FOUND = "found"
@@ -42,10 +42,10 @@ class AttemptOutcome(StrEnum):
 
 
 class BadgeIssuance(LaurelTable, table=True):
-    """One badge for one user. Its state and reason are explained in rules/states.py and rules/reasons.py.
+    """One badge for one user. rules/ledger/states.py and rules/ledger/reasons.py explain its state and reason.
 
-    `transition` is the last one, `moves` how many there were. `sent_to` is the organization that a call went to whose
-    outcome is not known yet. `former`: a row of an earlier template, from before a pair had one row for all templates.
+    `transition` is the last one, `moves` their number. `sent_to` is the organization of an outstanding call.
+    `former`: a row of an earlier template, from when a user and an achievement had one row for each template.
     """
 
     __tablename__ = "badge_issuances"
@@ -169,7 +169,7 @@ class BadgeIssuance(LaurelTable, table=True):
 
 
 class IssuanceAttempt(LaurelTable, table=True):
-    """One call made to Credly for an issuance, and what it told. Holds no personal data."""
+    """One call made to Credly for an issuance, and its result. Contains no personal data."""
 
     __tablename__ = "issuance_attempts"
     __table_args__ = (Index("ix_issuance_attempts_issuance", "issuance_id", "started_at"),)

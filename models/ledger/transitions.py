@@ -1,4 +1,4 @@
-"""Writing an issuance's state. Every change is a transition of rules/ledger/transitions.py; no other file writes one.
+"""Writes an issuance's state. Every change is a transition of rules/ledger/transitions.py; no other file makes one.
 
 A trigger of the database appends each change to the history (models/ledger/history.py), in the same transaction.
 """
@@ -11,19 +11,19 @@ from sqlalchemy import ColumnElement, Connection, Update, bindparam, case, or_, 
 
 from models.ledger.tables import BadgeIssuance
 from models.tables import table
+from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import Transition
-from rules.states import IssuanceState
 
 issuances = table(BadgeIssuance)
 FLOW_RUN = "laurel_flow_run"
 _LEASE_ENDED = {"claim": None, "lease_until": None}
-_TRIED_ANEW: dict[str, Any] = {"reason": None, "credly_message": None, "attempts": 0}
-# What a transition sets besides the state, unless it is given otherwise.
+_RESET_ATTEMPTS: dict[str, Any] = {"reason": None, "credly_message": None, "attempts": 0}
+# Columns that a transition sets besides the state, unless the caller passes another value.
 _SETS: dict[Transition, dict[str, Any]] = {
     Transition.RELEASE: _LEASE_ENDED,
     Transition.UNBLOCK: {"reason": None},
-    Transition.REQUEST: _TRIED_ANEW,
-    Transition.RETRY: _TRIED_ANEW,
+    Transition.REQUEST: _RESET_ATTEMPTS,
+    Transition.RETRY: _RESET_ATTEMPTS,
     Transition.REPLACE: {
         "reason": None,
         "replaces_badge_id": issuances.c.credly_badge_id,
@@ -39,7 +39,7 @@ _SETS: dict[Transition, dict[str, Any]] = {
     Transition.ABANDON: {"sent_to": None, "unclear_at": None},
     Transition.REVOKE: {"credly_badge_id": None, "recorded_at": None},
 }
-_AFTER_A_CALL = {
+_TRANSITION_TO = {
     IssuanceState.ISSUED: Transition.ISSUE,
     IssuanceState.PENDING: Transition.DEFER,
     IssuanceState.FAILED: Transition.FAIL,
@@ -49,13 +49,13 @@ _AFTER_A_CALL = {
 
 
 def flow_run_of(connection: Connection) -> str | None:
-    """Return the id of the flow run that writes through this connection, None outside of Prefect."""
+    """Return the id of the flow run that uses this connection, None outside of Prefect."""
     found: str | None = connection.get_execution_options().get(FLOW_RUN)
     return found
 
 
 def new_row(connection: Connection, transition: Transition, *, state: IssuanceState, now: datetime) -> dict[str, Any]:
-    """Return what every new row begins with."""
+    """Return the values that all new rows share."""
     return {
         "state": state,
         "transition": transition,
@@ -79,14 +79,14 @@ def move(
     to: IssuanceState | None = None,
     **values: Any,
 ) -> int:
-    """Apply a transition to the rows that it may lead from, of these; return to how many it was applied.
+    """Apply a transition to the matching rows; return to how many it was applied.
 
     Args:
         connection: an open transaction.
         transition: which one.
-        where: the rows; those in another state than the transition leads from are left as they are.
+        where: the rows; those in a state from which the transition is not allowed are left unchanged.
         now: the moment (UTC).
-        to: the state afterwards, where the transition leads to several.
+        to: the new state, if the transition has several targets.
         values: other columns.
     """
     statement = _statement(transition, to).where(*where).values(_common(connection, now) | values)
@@ -101,7 +101,7 @@ def move_each(
     now: datetime,
     to: IssuanceState | None = None,
 ) -> None:
-    """Apply a transition to rows by their ids, each with values of its own, all for the same columns."""
+    """Apply a transition to rows by id, each with its own values for the same columns."""
     new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in rows[0][1]}
     statement = _statement(transition, to).where(issuances.c.id == bindparam("row_id"))
     given = [{f"new_{name}": value for name, value in values.items()} for _, values in rows]
@@ -112,7 +112,7 @@ def move_each(
 
 
 def claiming(taken_over: ColumnElement[bool]) -> Update:
-    """Return the statement that puts a lease on rows, without its condition; `taken_over`: an earlier lease ended."""
+    """Return the statement that claims rows, without its WHERE; `taken_over`: an earlier lease has expired."""
     named = case((taken_over, Transition.TAKE_OVER), else_=Transition.CLAIM)
     return update(issuances).values(
         state=IssuanceState.ISSUING, reason=None, transition=named, moves=issuances.c.moves + 1
@@ -120,7 +120,7 @@ def claiming(taken_over: ColumnElement[bool]) -> Update:
 
 
 def recording() -> Update:
-    """Return the statement that writes what became of a claimed row, without its condition; see `recorded`."""
+    """Return the statement that records the outcome of a claimed row, without its WHERE; see `recorded`."""
     types = issuances.c
     return (
         update(issuances)
@@ -135,8 +135,8 @@ def recording() -> Update:
 
 
 def recorded(state: IssuanceState) -> dict[str, Any]:
-    """Return the parameters of `recording` for a state."""
-    return {"new_state": state, "new_transition": _AFTER_A_CALL[state]}
+    """Return the parameters of `recording` for a new state."""
+    return {"new_state": state, "new_transition": _TRANSITION_TO[state]}
 
 
 def _statement(transition: Transition, to: IssuanceState | None) -> Update:
@@ -144,10 +144,10 @@ def _statement(transition: Transition, to: IssuanceState | None) -> Update:
     target = to or (rule.targets[0] if len(rule.targets) == 1 else None)
     if (target is None) != (not rule.targets) or (target is not None and target not in rule.targets):
         raise ValueError(f"{transition} leads to one of {rule.targets}, not to {to}.")
-    # The state is always written, also where it stays: the trigger is on this column.
+    # The state is written even if it does not change: the trigger fires on UPDATE OF state.
     state = issuances.c.state if target is None else target
     new = {"state": state, "transition": transition, "moves": issuances.c.moves + 1}
-    # Not IN: its list cannot be filled for each of many rows.
+    # Not IN: an expanding parameter cannot be used with executemany.
     may_lead_from = or_(*(issuances.c.state == source for source in rule.sources))
     return update(issuances).where(may_lead_from).values(new | _SETS.get(transition, {}))
 

@@ -1,1 +1,1 @@
-"""Planning: which awards are looked at, what the ledger has of them, and what is written."""
+"""Planning: reads awards and the ledger's rows in pages, and writes what has to change."""

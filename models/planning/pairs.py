@@ -1,36 +1,23 @@
-"""What the ledger has of users and achievements: what is set up, and the rows of each pair."""
+"""Reads what planning decides on from the ledger: settings, and the rows of pairs of achievement and user."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    String,
-    and_,
-    bindparam,
-    cast,
-    func,
-    literal,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, cast, func, select, update
 
 from models.by_key import portions
 from models.columns import as_stored
 from models.database import Database
-from models.integrations import CredlyConnection, CredlyIntegration
-from models.ledger.outstanding import is_outstanding
+from models.ledger.conditions import in_states, is_outstanding
 from models.ledger.tables import BadgeIssuance
-from models.platform.awards import Key, behind, by_achievement, of_keys
+from models.platform.awards import Key, by_achievement, is_after, of_keys
+from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
-from rules.choices import EarnedAgain
+from rules.forms.inputs import EarnedAgain
 from rules.ledger.eligibility import Coverage, Decision, Issuance, Pair
-from rules.states import IssuanceState
+from rules.ledger.states import IssuanceState
 
 issuances = table(BadgeIssuance)
 integrations = table(CredlyIntegration)
@@ -38,12 +25,11 @@ connections = table(CredlyConnection)
 
 _KEY = (issuances.c.achievement_id, issuances.c.user_id)
 _WAITING = [IssuanceState.PENDING, IssuanceState.BLOCKED]
-_ENDED = [IssuanceState.ISSUED, IssuanceState.ISSUING, IssuanceState.CANCELLED]
-# Written out, so that both engines see which partial index it means.
-OPEN: ColumnElement[bool] = issuances.c.state.not_in(bindparam("ended", _ENDED, expanding=True, literal_execute=True))
-_BY_ID = "INDEXED BY ix_badge_issuances_open"  # else SQLite takes the index by state, and sorts all that is open
-_CANCELLED = "INDEXED BY ix_badge_issuances_cancelled"  # else SQLite takes the index by state
-_WHOLE = "NOT INDEXED"  # else SQLite sorts all of one state for each page
+OPEN: ColumnElement[bool] = ~in_states(IssuanceState.ISSUED, IssuanceState.ISSUING, IssuanceState.CANCELLED)
+# Hints for SQLite, which would choose otherwise.
+_OPEN_INDEX = "INDEXED BY ix_badge_issuances_open"  # instead of the index by state, and a sort of all open rows
+_CANCELLED_INDEX = "INDEXED BY ix_badge_issuances_cancelled"  # instead of the index by state
+_NO_INDEX = "NOT INDEXED"  # instead of a sort of all rows of one state for each page
 _COLUMNS = (
     *(
         issuances.c[name]
@@ -64,14 +50,14 @@ _COLUMNS = (
         )
     ),
     is_outstanding().label("outstanding"),
-)  # in the order in which `_with_key` unpacks them
+)  # in the order of `_with_key`
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What is set up: by achievement what its integration covers, and the portals that are connected.
+    """The settings planning needs: coverage by achievement, and the connected portals.
 
-    `deletions_may_count` are those of them in which an award whose row is gone may count as withdrawn.
+    `deletions_may_count` are those of them in which an award whose row is deleted may count as withdrawn.
     """
 
     coverages: dict[str, Coverage]
@@ -80,19 +66,18 @@ class Setup:
 
     @property
     def earliest(self) -> datetime | None:
-        """The moment before which no award is covered; None where none is."""
+        """The moment before which no award is covered; None if there is no integration."""
         return min((each.covers_from for each in self.coverages.values()), default=None)
 
 
 def setup_of(connection: Connection, achievement_ids: Iterable[str] | None = None) -> Setup:
-    """Return what is set up now; of these achievements only, held until the transaction ends, if they are given.
-
-    Held before the rows are read: so what is decided for an integration is written before that changes.
-    """
+    """Return the current settings; of these achievements only, and locked until the transaction ends, if given."""
     since = func.coalesce(integrations.c.issue_since, integrations.c.enabled_at).label("covers_from")
     query = select(integrations.c.achievement_id, integrations.c.badge_template_id, since, integrations.c.earned_again)
     if achievement_ids is not None:
         query = query.where(integrations.c.achievement_id.in_(list(achievement_ids)))
+        # Locked before the rows are read, so that a decision for an integration is written before that changes; in one
+        # order, so that two transactions cannot deadlock.
         query = query.order_by(integrations.c.achievement_id).with_for_update(read=True)
     found = connection.execute(query).all()
     connected = connection.execute(select(connections.c.portal_id, connections.c.deletion_withdraws)).all()
@@ -111,44 +96,44 @@ def setup_of(connection: Connection, achievement_ids: Iterable[str] | None = Non
 
 
 def active_among(connection: Connection, keys: Collection[Key]) -> dict[Key, datetime | None]:
-    """Return those pairs that have a row that is not cancelled, each with the moment of its issued badge's award."""
+    """Return the pairs that have a row that is not cancelled, with the `awarded_at` of its issued badge."""
     issued = func.max(issuances.c.awarded_at).filter(issuances.c.state == IssuanceState.ISSUED).label("awarded_at")
     query = _ACTIVE.add_columns(issued).group_by(issuances.c.achievement_id, issuances.c.user_id)
     return {(achievement_id, user_id): moment for achievement_id, user_id, moment in _of_keys(connection, query, keys)}
 
 
 def have_active(connection: Connection, keys: Collection[Key]) -> dict[Key, datetime | None]:
-    """Return those pairs as `active_among` does, without the moment: where nothing is replaced, in half the time."""
+    """Return the same pairs as `active_among` without the moment, in half the time: if nothing is replaced."""
     return dict.fromkeys(_keys_among(connection, _ACTIVE, keys))
 
 
 def active_between(connection: Connection, after: Key, until: Key, *, at_most: int) -> set[Key]:
-    """Return pairs behind a key up to another that have a row which is not cancelled, read from two indexes alone.
+    """Return the pairs after one key up to another that have a row that is not cancelled.
 
-    Some may be missing: those that have a cancelled row as well, and those that the platform sorts otherwise than the
-    ledger. None are returned where the ledger has `at_most` rows or more between the keys.
+    May omit pairs: those that also have a cancelled row, and those that the platform orders differently than the
+    ledger. Returns none if the ledger has `at_most` rows or more between the keys.
     """
-    part = and_(behind(_KEY, after), ~behind(_KEY, until))
+    part = and_(is_after(_KEY, after), ~is_after(_KEY, until))
+    # Two statements, each answered by an index alone: a condition on the state would read the table for every row.
     found = as_stored(connection, select(*_KEY).where(part).limit(at_most))
     if len(found) == at_most:
         return set()
-    cancelled = select(*_KEY).where(part, _IS_CANCELLED).with_hint(issuances, _CANCELLED, "sqlite")
+    cancelled = (
+        select(*_KEY).where(part, in_states(IssuanceState.CANCELLED)).with_hint(issuances, _CANCELLED_INDEX, "sqlite")
+    )
     return set(found).difference(as_stored(connection, cancelled))
 
 
 _ACTIVE = select(*_KEY).where(issuances.c.state != IssuanceState.CANCELLED)
-_IS_CANCELLED = issuances.c.state == literal(
-    IssuanceState.CANCELLED, type_=issuances.c.state.type, literal_execute=True
-)
 
 
 def ended_among(connection: Connection, keys: Collection[Key]) -> set[Key]:
-    """Return those pairs that have a row which does not become due by itself, and is not cancelled."""
+    """Return the pairs that have a row which is neither cancelled nor becomes due by itself."""
     return _keys_among(connection, _ACTIVE.where(issuances.c.state.not_in(_WAITING)), keys)
 
 
 def rows_of_awards(connection: Connection, award_ids: Collection[str]) -> dict[str, tuple[Key, Issuance]]:
-    """Return, by the award's id, the row that was entered for it, with its pair, whoever holds the award now."""
+    """Return, by the award's id, the row that was created for it, with its pair, whoever has the award now."""
     query = select(*_COLUMNS).where(~issuances.c.former).order_by(issuances.c.id.desc())
     found: dict[str, tuple[Key, Issuance]] = {}
     for part in portions(award_ids):
@@ -157,8 +142,8 @@ def rows_of_awards(connection: Connection, award_ids: Collection[str]) -> dict[s
     return found
 
 
-def held_again(connection: Connection, rows: Mapping[Key, Issuance]) -> dict[Key, Issuance]:
-    """Return these rows as they are now, held until the transaction ends."""
+def lock_again(connection: Connection, rows: Mapping[Key, Issuance]) -> dict[Key, Issuance]:
+    """Return these rows as they are now, locked until the transaction ends."""
     query = select(*_COLUMNS).order_by(issuances.c.id).with_for_update(key_share=True)
     now = {
         row.issuance_id: row
@@ -168,8 +153,8 @@ def held_again(connection: Connection, rows: Mapping[Key, Issuance]) -> dict[Key
     return {key: now[row.issuance_id] for key, row in rows.items() if row.issuance_id in now}
 
 
-def set_aside(connection: Connection, changing: Iterable[tuple[Pair, Decision]]) -> None:
-    """Let rows of earlier templates, which were never sent, give way where the pair's row is to have their template."""
+def vacate_template(connection: Connection, changing: Iterable[tuple[Pair, Decision]]) -> None:
+    """Release the template of earlier, unsent rows if the pair's current row is about to get it."""
     ids = [
         row.issuance_id
         for pair, decision in changing
@@ -177,8 +162,9 @@ def set_aside(connection: Connection, changing: Iterable[tuple[Pair, Decision]])
         if row is not decision.row and row.badge_template_id == decision.badge_template_id and not row.is_made
     ]
     if ids:
-        given_up = "former-" + cast(issuances.c.id, String)
-        connection.execute(update(issuances).where(issuances.c.id.in_(ids)).values(badge_template_id=given_up))
+        # Achievement, user and template are unique, and the row of the pair is about to get this template.
+        vacated = "former-" + cast(issuances.c.id, String)
+        connection.execute(update(issuances).where(issuances.c.id.in_(ids)).values(badge_template_id=vacated))
 
 
 def _keys_among(connection: Connection, query: Select[str, str], keys: Collection[Key]) -> set[Key]:
@@ -186,11 +172,11 @@ def _keys_among(connection: Connection, query: Select[str, str], keys: Collectio
     return {row for part in by_achievement(keys) for row in as_stored(connection, query, part)}
 
 
-def rows_of(connection: Connection, keys: Collection[Key], *, held: bool = False) -> dict[Key, list[Issuance]]:
-    """Return the rows of each pair, the oldest first; with `held` until the transaction ends."""
+def rows_of(connection: Connection, keys: Collection[Key], *, lock: bool = False) -> dict[Key, list[Issuance]]:
+    """Return the rows of each pair, the oldest first; with `lock` locked until the transaction ends."""
     query = select(*_COLUMNS).order_by(issuances.c.id)
-    if held:
-        query = query.with_for_update(key_share=True)  # calls may be kept meanwhile
+    if lock:
+        query = query.with_for_update(key_share=True)  # the foreign key of new calls takes a key-share lock on the row
     found: dict[Key, list[Issuance]] = {key: [] for key in keys}
     for key, row in map(_with_key, _of_keys(connection, query, keys)):
         found.setdefault(key, []).append(row)
@@ -204,7 +190,7 @@ def _of_keys(connection: Connection, query: Select, keys: Collection[Key]) -> It
 
 
 def _with_key(row: Row) -> tuple[Key, Issuance]:  # type: ignore[type-arg]
-    """Return what decides of a row that has `_COLUMNS`, with its pair. Unpacked: a sweep makes 50 000 of them."""
+    # Unpacked rather than read by name, which is slower: a sweep creates 50 000 of them.
     issuance_id, achievement_id, user_id, template, portal, state, origin, reason, award, moment, *badge = row
     badge_id, replaces, former, outstanding = badge
     return (achievement_id, user_id), Issuance(
@@ -223,12 +209,12 @@ def _with_key(row: Row) -> tuple[Key, Issuance]:  # type: ignore[type-arg]
     )
 
 
-def open_behind(
+def open_after(
     connection: Connection, after_id: int, *, size: int, portal_id: str | None = None
 ) -> list[tuple[Any, ...]]:
-    """Return the next open issuances in the order of their ids, as they are stored: id, user, and what settings decide.
+    """Return the next open issuances by id, as stored: id, user, and the columns that settings decide on.
 
-    That is achievement, portal, template, state, reason, whether a badge is to be replaced, whether a call is
+    These are achievement, portal, template, state, reason, whether a badge is to be replaced, whether a call is
     outstanding, and whether it is a row of an earlier template.
     """
     query = (
@@ -250,34 +236,33 @@ def open_behind(
     )
     if portal_id is not None:
         query = query.where(issuances.c.portal_id == portal_id)
-    return as_stored(connection, query.with_hint(issuances, _BY_ID, "sqlite"))
+    return as_stored(connection, query.with_hint(issuances, _OPEN_INDEX, "sqlite"))
 
 
-def issuances_behind(
+def issuances_after(
     connection: Connection, after_id: int, *among: ColumnElement[bool], size: int, whole: bool = False
 ) -> list[tuple[Key, Issuance]]:
-    """Return the next issuances of these in the order of their ids, with the pair of each.
+    """Return the next matching issuances by id, with the pair of each.
 
-    `whole`: they are a large part of the ledger, which is read in its own order.
+    `whole`: they are a large part of the ledger, so the table is read in its own order.
     """
     query = select(*_COLUMNS).where(issuances.c.id > after_id, *among).order_by(issuances.c.id).limit(size)
-    return _with_keys(connection, query.with_hint(issuances, _WHOLE, "sqlite") if whole else query)
+    return _with_keys(connection, query.with_hint(issuances, _NO_INDEX, "sqlite") if whole else query)
 
 
-async def walk(
+async def issuance_pages(
     database: Database, *among: ColumnElement[bool], size: int, whole: bool = False
 ) -> AsyncIterator[list[tuple[Key, Issuance]]]:
-    """Yield all issuances of these in the order of their ids, so many at a time, each time in a transaction."""
+    """Yield pages of all matching issuances by id, each page from a transaction of its own."""
     after, full = 0, True
     while full:
-        rows = await database.read(issuances_behind, after, *among, size=size, whole=whole)
+        rows = await database.read(issuances_after, after, *among, size=size, whole=whole)
         yield rows
         full = len(rows) == size
         after = rows[-1][1].issuance_id if rows else after
 
 
 def by_key(rows: Iterable[tuple[Key, Issuance]]) -> dict[Key, list[Issuance]]:
-    """Return the rows by their pairs."""
     found: dict[Key, list[Issuance]] = {}
     for key, row in rows:
         found.setdefault(key, []).append(row)
@@ -287,7 +272,8 @@ def by_key(rows: Iterable[tuple[Key, Issuance]]) -> dict[Key, list[Issuance]]:
 def rows_among(
     connection: Connection, keys: Collection[Key], *among: ColumnElement[bool]
 ) -> list[tuple[Key, Issuance]]:
-    """Return those rows of these pairs; by their ids, else SQLite reads all of one state for each achievement."""
+    """Return the rows of these pairs that meet the conditions."""
+    # By ids: given both conditions, SQLite would read all rows of one state for each achievement.
     ids = [row.id for row in _of_keys(connection, select(issuances.c.id), keys)]
     query = select(*_COLUMNS).where(*among)
     return [each for part in portions(ids) for each in _with_keys(connection, query.where(issuances.c.id.in_(part)))]

@@ -1,4 +1,4 @@
-"""How far planning has come: up to which moment awards were looked at, and the cursor of each round."""
+"""The progress of planning: up to which moment awards were read, and the cursor of each scan."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,16 +6,15 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field
 
 from models.base import LaurelTable
-from models.columns import UtcDateTime, enum_by_value, own_id
+from models.columns import UtcDateTime, enum_by_value, insert_into, own_id
 from models.tables import table
 
 
 class Round(StrEnum):
-    """What is gone through: awards whose moment has come, every award, every issuance that is open."""
+    """The scans: awards whose moment has come, all awards, all open issuances."""
 
     RECENT = "recent"
     AWARDS = "awards"
@@ -23,7 +22,7 @@ class Round(StrEnum):
 
 
 class PlanningProgress(LaurelTable, table=True):
-    """The cursor of a round: `rows_looked_through` so far, `last_round` in the whole round before, `moved_at` when."""
+    """The cursor of a scan: `rows_looked_through` so far, `last_round` rows in the whole scan before."""
 
     __tablename__ = "planning_progress"
     id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
@@ -41,7 +40,7 @@ rounds = table(PlanningProgress)
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """Where a round goes on: after this achievement and user, or after this issuance."""
+    """Where a scan continues: after this achievement and user, or after this issuance."""
 
     after_achievement: str = ""
     after_user: str = ""
@@ -51,7 +50,7 @@ class Cursor:
     moved_at: datetime | None = None
 
     def moved(self, *, rows: int, after: dict[str, Any] | None) -> "Cursor":
-        """Return the cursor after so many rows more; without `after` the round has ended and starts over."""
+        """Return the cursor advanced by so many rows; without `after` the scan has ended and starts over."""
         so_far = self.rows_looked_through + rows
         if after is None:
             return Cursor(last_round=so_far)
@@ -59,7 +58,6 @@ class Cursor:
 
 
 def cursor_of(connection: Connection, which: Round) -> Cursor:
-    """Return how far a round has come."""
     row = connection.execute(select(rounds).where(rounds.c.round == which)).one_or_none()
     if row is None:
         return Cursor()
@@ -67,10 +65,8 @@ def cursor_of(connection: Connection, which: Round) -> Cursor:
 
 
 def put_cursor(connection: Connection, which: Round, cursor: Cursor, *, now: datetime) -> None:
-    """Keep how far a round has come at this moment."""
     values = {name: getattr(cursor, name) for name in Cursor.__dataclass_fields__} | {"moved_at": now}
     changed = connection.execute(update(rounds).where(rounds.c.round == which).values(**values))
     if not changed.rowcount:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        made = dialect.insert(rounds).values(round=which, **values)
-        connection.execute(made.on_conflict_do_update(index_elements=[rounds.c.round], set_=values))
+        new = insert_into(connection, rounds).values(round=which, **values)
+        connection.execute(new.on_conflict_do_update(index_elements=[rounds.c.round], set_=values))

@@ -9,26 +9,25 @@ from sqlalchemy import ColumnElement
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
 from models.planning.deletions import Deletions
-from models.planning.pairs import by_key, rows_among, setup_of, walk
-from models.platform.awards import Key, awards_of, withdrawn_behind
+from models.planning.pairs import by_key, issuance_pages, rows_among, setup_of
+from models.platform.awards import Key, awards_of, withdrawn_after
 from models.tables import table
 from rules.ledger.eligibility import Issuance, Pair, is_withdrawn
-from rules.withdrawal import Loss
+from rules.ledger.withdrawal import Loss
 
 issuances = table(BadgeIssuance)
-_AT_A_TIME = 5_000
+_PAGE_SIZE = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawn:
-    """Issuances whose awards are withdrawn, the oldest first; with the portals of whose awards too many are missing."""
+    """Issuances whose awards are withdrawn, the oldest first, and the portals that lost too many awards at once."""
 
     rows: list[tuple[Key, Issuance]]
     lost: tuple[Loss, ...] = ()
 
     @property
     def ids(self) -> list[int]:
-        """Their ids."""
         return [row.issuance_id for _, row in self.rows]
 
 
@@ -37,8 +36,8 @@ async def withdrawn_among(
 ) -> Withdrawn:
     """Return those issuances of these portals whose awards are withdrawn at `now` (UTC).
 
-    Starts from the awards that are withdrawn, which are few; and goes through all of a portal's issuances where an
-    award that is gone from the platform counts as withdrawn as well.
+    Reads the withdrawn awards, which are few; and all issuances of the portals in which a deleted award counts as
+    withdrawn.
     """
     setup = await database.read(setup_of)
     deletions = Deletions(database, setup, now=now)
@@ -62,8 +61,10 @@ async def _candidates(
 ) -> AsyncIterator[list[tuple[Key, Issuance]]]:
     following: Key | None = ("", "")
     while following is not None:
-        keys, following = await database.platform.read(withdrawn_behind, following, size=_AT_A_TIME, now=now)
+        keys, following = await database.platform.read(withdrawn_after, following, size=_PAGE_SIZE, now=now)
         yield await database.read(rows_among, keys, issuances.c.portal_id.in_(portal_ids), *among)
     if may_count := sorted(deletions_may_count.intersection(portal_ids)):
-        async for rows in walk(database, issuances.c.portal_id.in_(may_count), *among, size=_AT_A_TIME, whole=True):
+        async for rows in issuance_pages(
+            database, issuances.c.portal_id.in_(may_count), *among, size=_PAGE_SIZE, whole=True
+        ):
             yield rows

@@ -1,1 +1,1 @@
-"""The learning platform as Laurel reads it: apart from the ledger, in pages and by key."""
+"""The learning platform's tables, read in pages and by key, without the ledger."""

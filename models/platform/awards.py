@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from models.by_key import portions
-from models.columns import FIRST, LAST, as_python_can, as_stored
+from models.columns import FIRST, LAST, as_stored, within_python_range
 from models.platform.tables import Achievement, AchievementAward
 from models.tables import table
 from rules.ledger.eligibility import Award
@@ -31,16 +31,16 @@ from rules.ledger.eligibility import Award
 awards = table(AchievementAward)
 achievements = table(Achievement)
 Key = tuple[str, str]  # achievement and user
-Awarded = tuple[str, str, datetime | str]  # achievement, user, and the moment as it is stored: `moment_of` reads it
+Awarded = tuple[str, str, datetime | str]  # achievement, user, and the stored moment, for `moment_of`
 _KEY = (awards.c.achievement_id, awards.c.user_id)
 _BY_MOMENT = (awards.c.awarded_at, *_KEY)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Awards behind a key that are not withdrawn. `rows` is how many awards were gone through.
+    """Awards after a key that are not withdrawn. `rows` is the number of awards read.
 
-    `following` is where the next page begins, None where this is the last one.
+    `following` is where the next page begins, None on the last page.
     """
 
     after: Key
@@ -53,29 +53,29 @@ Moment = datetime | ColumnElement[datetime]
 
 
 def withdrawn(now: Moment) -> ColumnElement[bool]:
-    """Return the condition: the moment of the award's withdrawal has come. `now` is UTC."""
+    """Return the condition that the award is withdrawn at `now` (UTC)."""
     return and_(awards.c.withdrawn_at.is_not(None), awards.c.withdrawn_at <= now)
 
 
 def not_withdrawn(now: Moment) -> ColumnElement[bool]:
-    """Return the condition: the award has no withdrawal, or one whose moment lies in the future."""
+    """Return the condition that the award has no withdrawal, or one in the future."""
     return or_(awards.c.withdrawn_at.is_(None), awards.c.withdrawn_at > now)
 
 
-def page_behind(
+def page_after(
     connection: Connection, after: Key, *, size: int, now: datetime, since: datetime, within: str | None = None
 ) -> Page:
-    """Return the awards behind a key in the order of achievement and user, those from a moment (UTC) on."""
-    part = behind(_KEY, after)
+    """Return the awards after a key by achievement and user, without those before the moment `since` (UTC)."""
+    part = is_after(_KEY, after)
     if within is not None:
         part = and_(awards.c.achievement_id == within, awards.c.user_id > after[1])
     reached = _end_of_page(connection, _KEY, part, size)
     if reached is None:
         rows = connection.scalar(select(func.count()).select_from(awards).where(part)) or 0
-        return Page(after=after, awards=_kept(connection, part, now, since), rows=rows)
+        return Page(after=after, awards=_covered_awards(connection, part, now, since), rows=rows)
     return Page(
         after=after,
-        awards=_kept(connection, and_(part, ~behind(_KEY, reached)), now, since),
+        awards=_covered_awards(connection, and_(part, ~is_after(_KEY, reached)), now, since),
         rows=size,
         following=(reached.achievement_id, reached.user_id),
     )
@@ -91,60 +91,60 @@ def awarded_between(
     now: datetime,
     since: datetime,
 ) -> tuple[Sequence[Awarded], Sequence[Any] | None]:
-    """Return a page of what was awarded after a moment and not after another, and where the next page begins.
+    """Return a page of the awards of a period (start excluded, end included) and where the next page begins.
 
-    None: there is no more. A bulk load may give a million awards one moment, so a page may end between them.
+    None: there is no next page. A bulk load may give a million awards one moment, so a page may end between them.
     """
     part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
     if following is not None:
-        part = and_(part, awards.c.awarded_at >= following[0], behind(_BY_MOMENT, following))
+        part = and_(part, awards.c.awarded_at >= following[0], is_after(_BY_MOMENT, following))
     reached = _end_of_page(connection, _BY_MOMENT, part, size)
     if reached is not None:
-        part = and_(part, awards.c.awarded_at <= reached[0], ~behind(_BY_MOMENT, reached))
-    return _kept(connection, part, now, since), None if reached is None else tuple(reached)
+        part = and_(part, awards.c.awarded_at <= reached[0], ~is_after(_BY_MOMENT, reached))
+    return _covered_awards(connection, part, now, since), None if reached is None else tuple(reached)
 
 
 def _end_of_page(
     connection: Connection, order: Sequence[ColumnElement[Any]], part: ColumnElement[bool], size: int
 ) -> Row[Any] | None:
-    """Return the last row of a page in this order, None where there is no further page.
-
-    The database alone compares with it: its order of texts need not be Python's.
-    """
+    # The end is determined by the database, because its collation may differ from Python's order of strings.
     return connection.execute(select(*order).where(part).order_by(*order).offset(size - 1).limit(1)).one_or_none()
 
 
-def behind(order: Sequence[ColumnElement[Any]], row: Sequence[Any]) -> ColumnElement[bool]:
-    """Return the condition: behind a row in this order."""
+def is_after(order: Sequence[ColumnElement[Any]], row: Sequence[Any]) -> ColumnElement[bool]:
     values = [literal(value, type_=column.type) for column, value in zip(order, row, strict=True)]
+    # A row comparison, which both databases answer from an index in this order.
     return tuple_(*order) > tuple_(*values)
 
 
 def start_of_newest(connection: Connection, after: datetime, until: datetime, *, count: int) -> datetime:
-    """Return the moment after which the newest so many awards of a span were made."""
+    """Return the moment after which the newest `count` awards of a period were made."""
     part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
     query = select(awards.c.awarded_at).where(part).order_by(awards.c.awarded_at.desc()).offset(count).limit(1)
     return connection.scalar(query) or after
 
 
-def _kept(connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime) -> Sequence[Awarded]:
-    query = select(*_KEY, as_python_can(awards.c.awarded_at)).where(part, not_withdrawn(now))
+def _covered_awards(
+    connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime
+) -> Sequence[Awarded]:
+    query = select(*_KEY, within_python_range(awards.c.awarded_at)).where(part, not_withdrawn(now))
     return as_stored(connection, query.where(awards.c.awarded_at >= since))
 
 
 def valid_among(connection: Connection, keys: Collection[Key], *, now: datetime) -> set[Key]:
-    """Return those pairs that have an award which is not withdrawn at `now` (UTC)."""
+    """Return the pairs that have an award which is not withdrawn at `now` (UTC)."""
     query = select(*_KEY).where(of_keys(connection, *_KEY), not_withdrawn(now))
     return {row for part in by_achievement(keys) for row in as_stored(connection, query, part)}
 
 
 def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -> dict[Key, list[Award]]:
-    """Return the awards of each user and achievement, the oldest first; at `now` (UTC) withdrawn or not."""
+    """Return the awards of each pair, the oldest first, each with whether it is withdrawn at `now` (UTC)."""
     own = (awards.c.id, awards.c.achievement_id, awards.c.user_id)
+    # A moment outside Python's range is not shown; whether it has come is decided by the database.
     shown = case((awards.c.withdrawn_at.between(FIRST, LAST), awards.c.withdrawn_at))
     query = select(
         *own,
-        as_python_can(awards.c.awarded_at).label("awarded_at"),
+        within_python_range(awards.c.awarded_at).label("awarded_at"),
         withdrawn(now).label("withdrawn"),
         shown.label("withdrawn_at"),
     )
@@ -153,7 +153,7 @@ def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -
     for part in by_achievement(keys):
         for award_id, achievement, user, awarded_at, is_withdrawn, withdrawn_at in connection.execute(query, part):
             of_key = found.get((achievement, user))
-            # None: equal to the database only, which may ignore case. A view may show a row twice.
+            # None: the database's collation may ignore case. Twice: a view may return a row more than once.
             if of_key is None or (of_key and any(award_id == other.award_id for other in of_key)):
                 continue
             of_key.append(
@@ -167,19 +167,19 @@ def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -
     return found
 
 
-def withdrawn_behind(connection: Connection, after: Key, *, size: int, now: datetime) -> tuple[list[Key], Key | None]:
-    """Return the next pairs of which an award is withdrawn at `now` (UTC), and where the next page begins."""
-    part = and_(behind(_KEY, after), withdrawn(now))
+def withdrawn_after(connection: Connection, after: Key, *, size: int, now: datetime) -> tuple[list[Key], Key | None]:
+    """Return the next pairs that have a withdrawn award at `now` (UTC), and where the next page begins."""
+    part = and_(is_after(_KEY, after), withdrawn(now))
     reached = _end_of_page(connection, _KEY, part, size)
     if reached is not None:
-        part = and_(part, ~behind(_KEY, reached))
+        part = and_(part, ~is_after(_KEY, reached))
     found = connection.execute(select(*_KEY).where(part)).all()
     following = None if reached is None else (reached.achievement_id, reached.user_id)
     return list(dict.fromkeys((row.achievement_id, row.user_id) for row in found)), following
 
 
 def present_among(connection: Connection, award_ids: Iterable[str]) -> set[str]:
-    """Return those of these awards that the platform has, whoever holds them."""
+    """Return those of these awards that exist on the platform, of whichever user."""
     found: set[str] = set()
     for ids in portions(award_ids):
         found.update(connection.execute(select(awards.c.id).where(awards.c.id.in_(ids))).scalars())
@@ -187,7 +187,6 @@ def present_among(connection: Connection, award_ids: Iterable[str]) -> set[str]:
 
 
 def portals_of(connection: Connection, achievement_ids: Iterable[str]) -> dict[str, str]:
-    """Return the portal of each of these achievements that the platform has."""
     found: dict[str, str] = {}
     for ids in portions(achievement_ids):
         query = select(achievements.c.id, achievements.c.portal_id).where(achievements.c.id.in_(ids))
@@ -198,15 +197,15 @@ def portals_of(connection: Connection, achievement_ids: Iterable[str]) -> dict[s
 def of_keys(
     connection: Connection, achievement_id: ColumnElement[str], user_id: ColumnElement[str]
 ) -> ColumnElement[bool]:
-    """Return the condition: one of the pairs that `by_achievement` gives a statement, which is built once for all."""
-    users = bindparam("users", type_=ARRAY(String))  # one value: PostgreSQL takes 2 ms to plan a thousand
+    """Return the condition for the pairs of one parameter set of `by_achievement`."""
+    users = bindparam("users", type_=ARRAY(String))  # one array: PostgreSQL takes 2 ms to plan a thousand parameters
     on_postgresql = connection.dialect.name == "postgresql"
     of_users = user_id == any_(users) if on_postgresql else user_id.in_(bindparam("users", expanding=True))
     return and_(achievement_id == bindparam("achievement"), of_users)
 
 
 def by_achievement(keys: Iterable[Key]) -> Iterator[dict[str, Any]]:
-    """Return the users by achievement, no more at a time than a statement can take: what `of_keys` is given."""
+    """Yield parameter sets for `of_keys`: users by achievement, in lists that fit into a statement."""
     grouped: dict[str, list[str]] = {}
     for achievement_id, user_id in keys:
         grouped.setdefault(achievement_id, []).append(user_id)

@@ -1,4 +1,4 @@
-"""What the platform knows of a badge: its award, the person, and what its evidence leads to. By key, and only read."""
+"""The platform's part of an issuance's facts: the award, the user, and the sources of evidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, select
 
 from models.by_key import rows_by_key
-from models.columns import as_python_can
+from models.columns import within_python_range
 from models.platform.awards import not_withdrawn, withdrawn
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 from models.tables import table
-from rules.evidence import EvidenceKind, EvidenceSource
-from rules.facts import IssuanceFacts
-from rules.text import tidy
+from rules.badge.evidence import EvidenceKind, EvidenceSource
+from rules.badge.issuance_data import IssuanceFacts
+from rules.badge.text import tidy
 
 awards = table(AchievementAward)
 achievements = table(Achievement)
@@ -34,14 +34,12 @@ class LatestAward:
 
 
 def complete(connection: Connection, known: Sequence[IssuanceFacts], *, now: datetime) -> list[IssuanceFacts]:
-    """Add to what the ledger knows what the platform knows at `now` (UTC).
-
-    A platform's view can show a key or a primary address twice: then the first counts, and nobody gets two badges.
-    """
+    """Add the platform's part to the facts, at `now` (UTC)."""
+    # A view may return a key or a primary address twice: the first row counts, so that no user gets two badges.
     found_awards = rows_by_key(connection, _AWARDS, (each.award_id for each in known), now=now)
     known = [_with_award(each, found_awards.get(each.award_id)) for each in known]
     user_ids = {each.user_id for each in known}
-    found = _Found(
+    found = _PlatformRows(
         users=rows_by_key(connection, _USERS, user_ids),
         addresses=rows_by_key(connection, _PRIMARY_ADDRESSES, user_ids),
         companies=rows_by_key(connection, _COMPANIES, (each.company_id for each in known)),
@@ -52,14 +50,14 @@ def complete(connection: Connection, known: Sequence[IssuanceFacts], *, now: dat
 
 
 def latest_award(connection: Connection, achievement_id: str, *, now: datetime) -> LatestAward | None:
-    """Return the achievement's latest award that is not withdrawn."""
+    """Return the achievement's latest award that is not withdrawn at `now` (UTC)."""
     query = (
         select(
             awards.c.id.label("award_id"),
             awards.c.achievement_id,
             awards.c.user_id,
             achievements.c.portal_id,
-            as_python_can(awards.c.awarded_at).label("awarded_at"),
+            within_python_range(awards.c.awarded_at).label("awarded_at"),
         )
         .join(achievements, achievements.c.id == awards.c.achievement_id)
         .where(awards.c.achievement_id == achievement_id, not_withdrawn(now))
@@ -71,7 +69,7 @@ def latest_award(connection: Connection, achievement_id: str, *, now: datetime) 
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class _PlatformRows:
     users: dict[Any, Any]
     addresses: dict[Any, Any]
     companies: dict[Any, Any]
@@ -80,23 +78,23 @@ class _Found:
 
 
 def _with_award(known: IssuanceFacts, award: Any) -> IssuanceFacts:
-    """The award's own moment, company and project go before those of the ledger, which a person may have asked for."""
     if award is None:
         return known
     return replace(
         known,
+        # The award's own values take precedence over those of a manual request.
         awarded_at=award.awarded_at or known.awarded_at,
         award_withdrawn=bool(award.withdrawn),
-        company_id=_first(award.company_id, known.company_id),
-        project_id=_first(award.project_id, known.project_id),
+        company_id=_coalesce(award.company_id, known.company_id),
+        project_id=_coalesce(award.project_id, known.project_id),
     )
 
 
-def _first(*values: str | None) -> str | None:
+def _coalesce(*values: str | None) -> str | None:
     return next((value for value in values if value is not None), None)
 
 
-def _with_person(known: IssuanceFacts, found: _Found) -> IssuanceFacts:
+def _with_person(known: IssuanceFacts, found: _PlatformRows) -> IssuanceFacts:
     user, address = found.users.get(known.user_id), found.addresses.get(known.user_id)
     first_name, last_name, profile = (user.first_name, user.last_name, user.profile_url) if user else (None,) * 3
     full_name = tidy(f"{tidy(first_name)} {tidy(last_name)}")
@@ -119,21 +117,25 @@ def _source(named: Any) -> EvidenceSource | None:
     return None if named is None else EvidenceSource(name=named.name, link=named.url)
 
 
-def _by(key: ColumnElement[Any], *columns: ColumnElement[Any]) -> Select[Any]:
+def _select_by(key: ColumnElement[Any], *columns: ColumnElement[Any]) -> Select[Any]:
     return select(key, *columns).where(key.in_(bindparam("keys", expanding=True)))
 
 
-def _named(source: Table) -> Select[Any]:
-    return _by(source.c.id, source.c.name, source.c.url)
+def _select_names(source: Table) -> Select[Any]:
+    return _select_by(source.c.id, source.c.name, source.c.url)
 
 
-_AWARDS = _by(
+_AWARDS = _select_by(
     awards.c.id,
-    as_python_can(awards.c.awarded_at).label("awarded_at"),
+    within_python_range(awards.c.awarded_at).label("awarded_at"),
     withdrawn(bindparam("now", type_=awards.c.withdrawn_at.type)).label("withdrawn"),
     awards.c.company_id,
     awards.c.project_id,
 )
-_USERS = _by(users.c.id, users.c.first_name, users.c.last_name, users.c.profile_url)
-_PRIMARY_ADDRESSES = _by(emails.c.user_id, emails.c.address).where(emails.c.is_primary).order_by(emails.c.id)
-_COMPANIES, _PROJECTS, _PORTALS = _named(table(Company)), _named(table(Project)), _named(table(Portal))
+_USERS = _select_by(users.c.id, users.c.first_name, users.c.last_name, users.c.profile_url)
+_PRIMARY_ADDRESSES = _select_by(emails.c.user_id, emails.c.address).where(emails.c.is_primary).order_by(emails.c.id)
+_COMPANIES, _PROJECTS, _PORTALS = (
+    _select_names(table(Company)),
+    _select_names(table(Project)),
+    _select_names(table(Portal)),
+)

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, func, or_, sel
 from models.by_key import portions
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User
 from models.tables import table
-from rules.evidence import EvidenceKind
+from rules.badge.evidence import EvidenceKind
 
 users = table(User)
 companies = table(Company)
@@ -22,7 +22,7 @@ Link = tuple[str, str]
 def odd_links_of(
     connection: Connection, kind: EvidenceKind, achievement_ids: Collection[str], *, at_most: int
 ) -> list[Link]:
-    """Return ids and links of this kind that awards of these achievements have and that look odd, by id."""
+    """Return ids and links of this kind of evidence that do not look like web addresses, by id."""
     found: dict[str, str] = {}
     for some in portions(achievement_ids):
         rows = connection.execute(_query(kind, some).limit(at_most))

@@ -1,7 +1,4 @@
-"""What the platform has, by key: portals and achievements with their names, and whether a row is there.
-
-Keys are compared once more in Python: a database may take upper and lower case for the same, and the ledger does not.
-"""
+"""Names of portals and achievements by key, and whether a row exists."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,17 +25,15 @@ class NamedAchievement:
 
 
 def portal_names(connection: Connection) -> dict[str, str]:
-    """Return every portal's id and name."""
-    return _shown(names_of(connection, Portal))
+    return _null_to_empty(names_of(connection, Portal))
 
 
 def achievement_names(connection: Connection) -> dict[str, str]:
-    """Return every achievement's id and name."""
-    return _shown(names_of(connection, Achievement))
+    return _null_to_empty(names_of(connection, Achievement))
 
 
 def names_of(connection: Connection, model: type[SQLModel], keys: Collection[str] | None = None) -> dict[str, str]:
-    """Return the names of all portals or achievements, or of those with these ids as far as the platform has them."""
+    """Return the names by id: of all portals or achievements, or of those with these ids that exist."""
     named = table(model)
     query = select(named.c.id, named.c.name).order_by(named.c.id)
     queries = [query] if keys is None else [query.where(named.c.id.in_(some)) for some in portions(keys)]
@@ -46,7 +41,7 @@ def names_of(connection: Connection, model: type[SQLModel], keys: Collection[str
 
 
 def achievements_of(connection: Connection, keys: Collection[str]) -> dict[str, NamedAchievement]:
-    """Return the achievements with these ids, as far as the platform has them; a portal without a name shows its id."""
+    """Return those of these achievements that exist. A portal without a name is shown by its id."""
     found = {}
     for some in portions(keys):
         query = (
@@ -67,16 +62,15 @@ def achievements_of(connection: Connection, keys: Collection[str]) -> dict[str, 
 
 
 def achievement_of(connection: Connection, achievement_id: str) -> NamedAchievement | None:
-    """Return the achievement with its portal, or None if there is no such achievement."""
     return achievements_of(connection, [achievement_id]).get(achievement_id)
 
 
 def exists(connection: Connection, model: type[SQLModel], key: str) -> bool:
-    """Say whether a row with this id exists."""
     column = table(model).c.id
+    # Compared again in Python: the database's collation may ignore case, the ledger does not.
     return key in connection.execute(select(column).where(column == key)).scalars().all()
 
 
-def _shown(names: dict[str, str]) -> dict[str, str]:
-    """A view may have no name for something."""
+def _null_to_empty(names: dict[str, str]) -> dict[str, str]:
+    # A view may return NULL as a name.
     return {key: name or "" for key, name in names.items()}

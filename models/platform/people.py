@@ -1,4 +1,4 @@
-"""The platform's users: whether there is one, who is near to what was typed, and their names and addresses."""
+"""The platform's users: whether one exists, similar ids, names and addresses."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -24,12 +24,11 @@ class Person:
 
 
 def user_exists(connection: Connection, user_id: str) -> bool:
-    """Say whether the platform has a user with this id."""
     return exists(connection, User, user_id)
 
 
 def near_user_ids(connection: Connection, typed: str, *, limit: int = 200) -> list[str]:
-    """Return ids of users that begin as what was typed does, the longest common beginning first; ids only."""
+    """Return ids of users that share the longest possible beginning with what was typed."""
     for length in range(len(typed), 0, -1):
         query = select(users.c.id).where(users.c.id.startswith(typed[:length], autoescape=True)).limit(limit)
         if found := list(connection.execute(query.order_by(users.c.id)).scalars()):
@@ -38,16 +37,16 @@ def near_user_ids(connection: Connection, typed: str, *, limit: int = 200) -> li
 
 
 def users_with_primary_address(connection: Connection, address: str) -> list[str]:
-    """Return the ids of users whose primary e-mail address this is, upper and lower case counting as equal."""
+    """Return the ids of users with this primary e-mail address, ignoring case."""
     typed, stored = address.strip(), func.trim(emails.c.address)
-    # As it is, too: SQLite's lower() leaves letters beyond ASCII as they are.
+    # Compared unchanged as well: SQLite's lower() changes ASCII letters only.
     same = or_(stored == typed, func.lower(stored) == typed.lower())
     query = select(emails.c.user_id).where(and_(emails.c.is_primary, same))
     return list(connection.execute(query.order_by(emails.c.user_id)).scalars())
 
 
 def persons(connection: Connection, user_ids: Collection[str]) -> dict[str, Person]:
-    """Return names and primary addresses by the users' ids; who has several primary addresses shows one of them."""
+    """Return names and primary addresses by user id; of several primary addresses, one."""
     found: dict[str, Person] = {}
     for some in portions(user_ids):
         primary = (

@@ -1,7 +1,7 @@
 """The learning platform's tables. Laurel only reads them; an adopter may supply them as views.
 
-They have a MetaData of their own, so that no migration of Laurel's creates or changes them by mistake, and
-nothing of Laurel's has a foreign key to them. Personal data stays out of every `repr`.
+They have a MetaData of their own, so that no migration of Laurel's creates or changes them by mistake, and no table of
+Laurel's has a foreign key to them. Personal data is kept out of every `repr`.
 """
 
 from datetime import datetime
@@ -34,7 +34,7 @@ class Portal(PlatformTable, table=True):
 
 
 class User(PlatformTable, table=True):
-    """A person on the platform."""
+    """A user of the platform."""
 
     __tablename__ = "users"
     id: str = Field(primary_key=True, max_length=64)

@@ -1,1 +1,1 @@
-"""What an issuance may become, decided from what is known of it."""
+"""The rules of the ledger: states, transitions, reasons, and what happens to an issuance next. Pure functions."""

@@ -1,7 +1,7 @@
-"""What is to happen with one user and one achievement: decided from awards, settings and ledger, without a database.
+"""Decides what happens with one user and one achievement, from awards, settings and ledger, without a database.
 
-Planning, the sweep, the preview, `issue-badge` and `explain` ask this module and nothing else. docs/decisions/0011 says
-why; tests/unit/test_eligibility.py has the table of cases.
+The one source of this decision for planning, the sweep, the preview, `issue-badge` and `explain`. The reason is in
+docs/decisions/0011; tests/unit/test_eligibility.py has the table of cases.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState, Origin
 
 OPEN = frozenset({IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED})
 _PLANNED = frozenset({IssuanceState.PENDING, IssuanceState.BLOCKED})
@@ -20,7 +20,7 @@ _PLANNED = frozenset({IssuanceState.PENDING, IssuanceState.BLOCKED})
 class Award:
     """An award on the platform. `withdrawn`: the moment of its withdrawal has come.
 
-    `withdrawn_at` is None as well where the platform has a moment that Python has not.
+    `withdrawn_at` is None as well where the platform's moment is outside Python's range.
     """
 
     award_id: str
@@ -31,7 +31,7 @@ class Award:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coverage:
-    """What of an integration decides: its template, the moment from which it covers awards, what a later one does."""
+    """The settings of an integration that decide: its template, which awards it covers, what a later award does."""
 
     badge_template_id: str
     covers_from: datetime
@@ -40,7 +40,7 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True)
 class Issuance:
-    """What of a row of the ledger decides.
+    """The fields of a row of the ledger that decide.
 
     `outstanding`: a call for it was made whose outcome is not known. `former`: a row of an earlier template, from when
     a pair had one for each; it is not sent any more.
@@ -68,7 +68,7 @@ class Issuance:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A user and an achievement: the awards, the oldest first, the ledger's rows, and what is set up.
+    """A user and an achievement: the awards, the oldest first, the rows of the ledger, and the settings.
 
     `portal_id` is None where the platform has no such achievement. `deleted` are the ids of the issuances whose award
     has no row on the platform any more, where that counts as a withdrawal. `moved` is another user's row for the award
@@ -85,18 +85,15 @@ class Pair:
 
     @property
     def valid_awards(self) -> list[Award]:
-        """The awards that are not withdrawn."""
         return [award for award in self.awards if not award.withdrawn]
 
     @property
     def covered_awards(self) -> list[Award]:
-        """The awards that the present integration covers, of those that are not withdrawn."""
         if self.coverage is None:
             return []
         return [award for award in self.valid_awards if award.awarded_at >= self.coverage.covers_from]
 
     def is_of_present_template(self, row: Issuance) -> bool:
-        """Whether the integration would issue this row."""
         return self.coverage is not None and row.badge_template_id == self.coverage.badge_template_id
 
 
@@ -121,7 +118,7 @@ BEGINNING = (Action.ENQUEUE, Action.REVIVE)  # unless the award is another user'
 
 
 class Ground(StrEnum):
-    """Why."""
+    """The ground of a decision."""
 
     NO_AWARD = "no_award"
     AWARD_WITHDRAWN = "award_withdrawn"
@@ -137,13 +134,13 @@ class Ground(StrEnum):
     OUTSTANDING = "outstanding"
     NEW_TEMPLATE = "new_template"
     AWARD_MOVED = "award_moved"
-    ASKED_FOR = "asked_for"  # by a person
+    ASKED_FOR = "asked_for"  # by an operator
     AS_IT_IS = "as_it_is"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """What is to happen, and why; with the row that changes and the award that it is then for.
+    """An action and its ground, with the row that changes and the award that it is for afterwards.
 
     `state`, `reason` and `badge_template_id` are those of the row afterwards, where the action gives it some.
     """
@@ -158,19 +155,19 @@ class Decision:
 
     @property
     def changes(self) -> bool:
-        """Whether the ledger changes."""
         return self.action not in (Action.NOTHING, Action.WAIT)
 
 
 def decide(pair: Pair, *, now: datetime) -> list[Decision]:
     """Return what is to happen with each row of the pair, and with the pair where it has none. `now` is UTC.
 
-    Nothing is decided on a row that a run holds (`issuing`), or whose call is outstanding: that is settled first, with
-    the template and the organization that it was made for. A badge of an earlier template stands: nobody gets a second
-    badge for an achievement whose template has changed.
+    A badge of an earlier template counts: nobody gets a second badge for an achievement whose template has changed.
     """
+    # Nothing changes on a row that a run holds (`issuing`) or whose call is outstanding. The call is looked up first,
+    # with the template and the organization that it was made for.
     decided = [_of_former(row) if row.former else _of_row(pair, row, now) for row in pair.rows]
     formers = [row for row in pair.rows if row.former and (row.is_made or row.outstanding)]
+    # One badge for a pair: beside a badge of an earlier template no other row is revived or added.
     if formers:
         decided = [_beside_another(each) for each in decided]
     elif not any(not row.former for row in pair.rows):
@@ -196,9 +193,10 @@ def _of_new(pair: Pair, now: datetime) -> Decision:
     if not pair.covered_awards or pair.portal_id is None:
         return Decision(action=Action.NOTHING, ground=_why_not_covered(pair))
     award = pair.covered_awards[0]
+    # The platform merged two accounts: a new row beside the moved one would issue the badge twice.
     if pair.moved is not None and pair.moved.state is not IssuanceState.CANCELLED:
         return transfer(pair.moved)
-    state, reason = _begins(pair, pair.portal_id, award.awarded_at, now)
+    state, reason = _first_state(pair, pair.portal_id, award.awarded_at, now)
     ground = Ground.AWARDED_IN_FUTURE if award.awarded_at > now else Ground.AWARDED
     template = pair.coverage.badge_template_id if pair.coverage else None
     return Decision(
@@ -207,7 +205,7 @@ def _of_new(pair: Pair, now: datetime) -> Decision:
 
 
 def transfer(moved: Issuance) -> Decision:
-    """Return what happens with another user's row whose award this user holds now."""
+    """Return what happens with another user's row whose award this user now holds."""
     if moved.outstanding and moved.state is IssuanceState.FAILED:
         pending = IssuanceState.PENDING
         return Decision(action=Action.RETRY, ground=Ground.OUTSTANDING, row=moved, state=pending)
@@ -229,8 +227,9 @@ def _why_not_covered(pair: Pair) -> Ground:
     return Ground.NOT_ENABLED if pair.coverage is None else Ground.BEFORE_COVERAGE
 
 
-def _begins(pair: Pair, portal_id: str, moment: datetime | None, now: datetime) -> tuple[IssuanceState, Reason | None]:
-    """Return state and reason of what is to be issued for an award of this moment."""
+def _first_state(
+    pair: Pair, portal_id: str, moment: datetime | None, now: datetime
+) -> tuple[IssuanceState, Reason | None]:
     if portal_id not in pair.connected:
         return IssuanceState.BLOCKED, Reason.PORTAL_NOT_CONNECTED
     future = moment is not None and moment > now
@@ -255,7 +254,7 @@ def _of_cancelled(pair: Pair, row: Issuance, now: datetime) -> Decision:
     if pair.moved is not None and pair.moved.state is not IssuanceState.CANCELLED:
         return Decision(action=Action.NOTHING, ground=Ground.AWARD_MOVED, row=row)
     award = pair.covered_awards[0]
-    state, reason = _begins(pair, row.portal_id, award.awarded_at, now)
+    state, reason = _first_state(pair, row.portal_id, award.awarded_at, now)
     return Decision(
         action=Action.REVIVE,
         ground=Ground.AWARDED_IN_FUTURE if award.awarded_at > now else Ground.AWARDED_AGAIN,
@@ -272,7 +271,7 @@ def _of_issued(pair: Pair, row: Issuance, now: datetime) -> Decision:
         before = row.awarded_at or now
         later = [award for award in pair.covered_awards if before < award.awarded_at <= now]
         if later:
-            award = max(later, key=lambda each: each.awarded_at)  # the first of those of that moment
+            award = max(later, key=lambda each: each.awarded_at)  # of several at that moment the first
             pending = IssuanceState.PENDING
             return Decision(action=Action.REPLACE, ground=Ground.AWARDED_AGAIN, row=row, award=award, state=pending)
     return Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
@@ -280,12 +279,13 @@ def _of_issued(pair: Pair, row: Issuance, now: datetime) -> Decision:
 
 def _of_open(pair: Pair, row: Issuance, now: datetime) -> Decision:
     if row.outstanding:
-        return _settled_first(row)
+        return _looked_up_first(row)
     withdrawn = is_withdrawn(pair, row)
     if row.replaces_badge_id is not None and (withdrawn or not pair.is_of_present_template(row)):
         return _restore(row, Ground.AWARD_WITHDRAWN if withdrawn else Ground.INTEGRATION_REMOVED)
     if withdrawn:
         return _cancel(row, Ground.AWARD_WITHDRAWN, Reason.AWARD_WITHDRAWN)
+    # Failed rows stay: their reason is shown to operators, and enabling again may correct it.
     if row.state in _PLANNED and pair.coverage is None:
         return _cancel(row, Ground.INTEGRATION_REMOVED, Reason.INTEGRATION_REMOVED)
     if row.state in _PLANNED:
@@ -312,7 +312,7 @@ def _with_present_template(pair: Pair, row: Issuance, decision: Decision) -> Dec
 
 
 def _of_waiting(pair: Pair, row: Issuance, now: datetime) -> Decision:
-    state, reason = _begins(pair, row.portal_id, row.awarded_at, now)
+    state, reason = _first_state(pair, row.portal_id, row.awarded_at, now)
     if row.state is IssuanceState.PENDING and state is IssuanceState.BLOCKED:
         return Decision(action=Action.BLOCK, ground=Ground.NOT_CONNECTED, row=row, state=state, reason=reason)
     if row.reason is Reason.PORTAL_NOT_CONNECTED and state is IssuanceState.PENDING:
@@ -320,8 +320,9 @@ def _of_waiting(pair: Pair, row: Issuance, now: datetime) -> Decision:
     return Decision(action=Action.WAIT, ground=Ground.AS_IT_IS, row=row)
 
 
-def _settled_first(row: Issuance) -> Decision:
-    """Whatever has changed meanwhile, the call is settled; where the portal is not connected any more, as well."""
+def _looked_up_first(row: Issuance) -> Decision:
+    # Whatever has changed since, even if the portal is no longer connected: the call went to the organization that is
+    # kept with it.
     if row.state is IssuanceState.BLOCKED and row.reason is Reason.PORTAL_NOT_CONNECTED:
         pending = IssuanceState.PENDING
         return Decision(action=Action.UNBLOCK, ground=Ground.OUTSTANDING, row=row, state=pending)
@@ -340,10 +341,8 @@ def settings_contradict(
     outstanding: bool,
     former: bool,
 ) -> bool:
-    """Say whether settings alone change an open row, whatever its awards: what `decide` says without reading those.
-
-    A sweep asks it of 50 000 rows, and reads whole only those of which this is so or whose users hold no valid award.
-    """
+    """Whether the settings alone change an open row, whatever its awards: `decide` without reading those."""
+    # For speed: a sweep checks 50 000 rows with it, and reads awards only for those that match or have no valid award.
     not_connected = state == IssuanceState.BLOCKED and reason == Reason.PORTAL_NOT_CONNECTED
     if outstanding:
         return not_connected
@@ -363,27 +362,27 @@ def _cancel(row: Issuance, ground: Ground, reason: Reason) -> Decision:
 
 
 def is_withdrawn(pair: Pair, row: Issuance) -> bool:
-    """Say whether a row was entered for an award that is withdrawn, and the user holds no other of the achievement."""
+    """Whether the award of a row is withdrawn, and the user holds no other of the achievement."""
     return row.origin is Origin.AWARD and not pair.valid_awards and lost_its_award(pair, row)
 
 
 def lost_its_award(pair: Pair, row: Issuance) -> bool:
-    """Say whether the award that a row names is withdrawn, or gone where that counts, whoever asked for the badge."""
+    """Whether the award of a row is withdrawn, or deleted where that counts, whatever the origin of the row."""
     return row.issuance_id in pair.deleted or _own_is_withdrawn(pair, row)
 
 
 def is_missing(pair: Pair, row: Issuance) -> bool:
-    """Say whether the platform has no row of the award that an issuance was entered for, nor of another one."""
-    return row.origin is Origin.AWARD and lacks_its_award(pair, row)
+    """Whether the platform has no row of the award that an issuance was entered for, nor of another one."""
+    return row.origin is Origin.AWARD and holds_no_award(pair, row)
 
 
-def lacks_its_award(pair: Pair, row: Issuance) -> bool:
-    """Say whether the user holds no award, and the one that an issuance names is not among the withdrawn ones."""
+def holds_no_award(pair: Pair, row: Issuance) -> bool:
+    """Whether the user holds no award, and that of the issuance is not among the withdrawn ones."""
     return not pair.valid_awards and not _own_is_withdrawn(pair, row)
 
 
 def _own_is_withdrawn(pair: Pair, row: Issuance) -> bool:
-    # By its moment as well: a platform that loads its awards again may give them other ids.
+    # By the moment as well: a platform that loads its awards again may give them other ids.
     return any(
         award.withdrawn and (row.award_id in (None, award.award_id) or row.awarded_at == award.awarded_at)
         for award in pair.awards

@@ -1,17 +1,15 @@
-"""What issuing by hand does with a user and an achievement. The same rows as planning's, whatever is covered."""
+"""Decides on a manual issue. It uses the rows of planning, whether the integration covers the award or not."""
 
 from rules.ledger.eligibility import Action, Award, Decision, Ground, Issuance, Pair, lost_its_award, transfer
-from rules.states import IssuanceState
+from rules.ledger.states import IssuanceState
 
 
 def row_for(pair: Pair) -> Issuance | None:
-    """Return the row of the badge that is asked for, if there is one.
-
-    That is one whose badge was made, whatever its template, even if it is to be replaced: nobody gets a second badge
-    for the same achievement. Else the pair's own.
-    """
-    eligible = [row for row in pair.rows if row.is_made or not row.former]
-    return min(eligible, key=lambda row: (not row.is_made, row.former, row.issuance_id), default=None)
+    """Return the row of the requested badge, if there is one."""
+    # A row with a badge comes first, whatever its template and even if it is to be replaced: nobody gets a second badge
+    # for the same achievement.
+    candidates = [row for row in pair.rows if row.is_made or not row.former]
+    return min(candidates, key=lambda row: (not row.is_made, row.former, row.issuance_id), default=None)
 
 
 def award_for(pair: Pair, row: Issuance | None) -> Award | None:
@@ -21,15 +19,12 @@ def award_for(pair: Pair, row: Issuance | None) -> Award | None:
 
 
 def keeps_its_moment(pair: Pair, row: Issuance) -> bool:
-    """Say whether a row without an award keeps its moment: not where the award that it names was withdrawn."""
+    """Whether a row without a valid award keeps its moment: not if the award that it has was withdrawn."""
     return row.award_id is None or not lost_its_award(pair, row)
 
 
 def decide_manual(pair: Pair, badge_template_id: str, *, replace: bool) -> Decision:
-    """Return what happens with the row; an issued badge stays unless it is to be replaced.
-
-    A row whose call is outstanding keeps the template of that call until it is settled.
-    """
+    """Return what happens with the row; an issued badge stays unless `replace` is set."""
     row, pending = row_for(pair), IssuanceState.PENDING
     award = award_for(pair, row)
     if row is None and pair.moved is not None and pair.moved.state is not IssuanceState.CANCELLED:
@@ -52,5 +47,6 @@ def decide_manual(pair: Pair, badge_template_id: str, *, replace: bool) -> Decis
         row=row,
         award=award,
         state=pending,
+        # An outstanding call is looked up with the template that it was made for.
         badge_template_id=row.badge_template_id if row.outstanding else badge_template_id,
     )

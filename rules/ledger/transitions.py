@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from rules.states import IssuanceState
+from rules.ledger.states import IssuanceState
 
 _PENDING, _ISSUING, _ISSUED = IssuanceState.PENDING, IssuanceState.ISSUING, IssuanceState.ISSUED
 _BLOCKED, _FAILED, _CANCELLED = IssuanceState.BLOCKED, IssuanceState.FAILED, IssuanceState.CANCELLED
@@ -41,7 +41,6 @@ class Transition(StrEnum):
 
     @property
     def rule(self) -> "Rule":
-        """Which states it leads from and to, and when it happens."""
         return RULES[self]
 
 
@@ -50,7 +49,7 @@ class Rule:
     """From which states a transition leads to which, and when it happens.
 
     `enters`: it makes a new row. `targets` is empty where the state stays as it is. `in_history`: whether it is
-    written into the history; what only begins or gives back a call is not, the calls are in the attempts.
+    written into the history; what only begins or gives back a call is not, since the attempts have the calls.
     """
 
     sources: tuple[IssuanceState, ...]
@@ -60,7 +59,7 @@ class Rule:
     enters: bool = False
 
     def moves(self) -> Iterator[tuple[IssuanceState | None, IssuanceState]]:
-        """Return each pair of states, before and after; before is None for a new row."""
+        """Yield each pair of states, before and after; before is None for a new row."""
         for source in (*self.sources, *((None,) if self.enters else ())):
             if source is not None and not self.targets:
                 yield source, source
@@ -78,7 +77,7 @@ RULES: dict[Transition, Rule] = {
         sources=(_ISSUING,), targets=(_ISSUING,), sentence="The lease of an earlier run had ended; another run has it."
     ),
     Transition.RELEASE: Rule(
-        sources=(_ISSUING,), targets=(_PENDING,), sentence="Given back, nothing was sent.", in_history=False
+        sources=(_ISSUING,), targets=(_PENDING,), sentence="Given back; nothing was sent.", in_history=False
     ),
     Transition.ISSUE: Rule(
         sources=(_ISSUING,), targets=(_ISSUED,), sentence="Credly has the badge; its id was recorded."
@@ -111,7 +110,7 @@ RULES: dict[Transition, Rule] = {
         sources=(_ISSUED,), targets=(_PENDING,), sentence="To be issued again in place of its badge."
     ),
     Transition.RESTORE: Rule(
-        sources=(*_OPEN, _CANCELLED), targets=(_ISSUED,), sentence="Not replaced after all; its badge stands."
+        sources=(*_OPEN, _CANCELLED), targets=(_ISSUED,), sentence="Not replaced after all; its badge stays."
     ),
     Transition.REVOKE: Rule(
         sources=(_ISSUED,), targets=(_CANCELLED,), sentence="The award was withdrawn and the badge revoked."
@@ -138,8 +137,8 @@ RULES: dict[Transition, Rule] = {
 
 def legal_moves() -> dict[tuple[IssuanceState | None, IssuanceState], set[Transition]]:
     """Return, for each pair of states before and after, the transitions that lead there."""
-    found: dict[tuple[IssuanceState | None, IssuanceState], set[Transition]] = {}
+    moves: dict[tuple[IssuanceState | None, IssuanceState], set[Transition]] = {}
     for transition, rule in RULES.items():
         for move in rule.moves():
-            found.setdefault(move, set()).add(transition)
-    return found
+            moves.setdefault(move, set()).add(transition)
+    return moves

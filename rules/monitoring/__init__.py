@@ -1,1 +1,1 @@
-"""What is wrong with a set-up, decided from what was read of it."""
+"""The state of runs and deployments: summary and page of a run, alerts, liveness, schedule. Pure functions."""

@@ -1,11 +1,11 @@
-"""Whether scheduled deployments have their next runs planned, and whether a worker would take them."""
+"""Whether scheduled deployments have their next runs planned, and whether a worker can start them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from rules.told import counted, moment
+from rules.wording import counted, moment
 
 OVERDUE_AFTER = timedelta(minutes=5)  # workers poll every few seconds; Prefect plans every minute
 MAIN = "reconcile"
@@ -14,7 +14,7 @@ _MINUTES_SHOWN = 120
 
 
 class Problem(NamedTuple):
-    """What is wrong, and what to do about it."""
+    """A problem of a deployment, and what to do about it."""
 
     what: str
     advice: str
@@ -22,7 +22,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledDeployment:
-    """A deployment that has a schedule, as Prefect's server has it. Moments are aware."""
+    """A deployment with a schedule, as stored in Prefect's server. Moments are aware."""
 
     name: str
     pool: str
@@ -31,14 +31,13 @@ class ScheduledDeployment:
     workers_online: int
     pool_paused: bool = False
     started_at: datetime | None = None
-    """When its latest run began that is still going on."""
+    """The start of its latest run that is still in progress."""
     completed_at: datetime | None = None
     """When its latest run completed."""
     known_since: datetime | None = None
-    """When the deployment was made."""
+    """When the deployment was created."""
 
     def next_run(self, *, now: datetime) -> str:
-        """Say when its next run is planned."""
         if not self.switched_on:
             return "switched off"
         if self.next_run_at is None:
@@ -47,27 +46,26 @@ class ScheduledDeployment:
         return f"{moment(self.next_run_at)}{f' (in {minutes} min)' if minutes < _MINUTES_SHOWN else ''}"
 
     def worker(self) -> str:
-        """Say who would start it."""
         if self.pool_paused:
             return "nobody: the work pool is paused"
         return counted(self.workers_online, "worker") if self.workers_online else "nobody: no worker is online"
 
     def problems(self, *, now: datetime, silent_after: timedelta) -> Iterator[Problem]:
-        """Yield what keeps its runs from happening; `silent_after` holds for `reconcile` alone."""
+        """Yield what prevents its runs; `silent_after` is for `reconcile` alone."""
         if not self.switched_on:
             yield Problem(
                 "Its schedule is switched off.",
-                "Switch it on on the deployment's page, unless this was done on purpose.",
+                "Switch it on on the deployment's page, unless it was switched off on purpose.",
             )
         elif self.next_run_at is None:
             yield Problem(
                 "No run is planned.",
-                "Prefect's server plans runs every minute. Look in its log for errors of the scheduler.",
+                "Prefect's server plans runs every minute. Search its log for errors of the scheduler.",
             )
         elif now - self.next_run_at > OVERDUE_AFTER:
             yield Problem(
                 f"The run planned for {moment(self.next_run_at)} has not begun.",
-                f"Look at the worker of the pool {self.pool}: is it running, and does its log show errors?",
+                f"Check the worker of the pool {self.pool}: is it running, and does its log have errors?",
             )
         if self.pool_paused:
             yield Problem(f"The work pool {self.pool} is paused.", "Resume it on its page.")
@@ -83,14 +81,14 @@ class ScheduledDeployment:
             )
 
     def silent_since(self) -> datetime | None:
-        """Return since when no run has completed; nothing while one is going on."""
+        """Return since when no run has completed; None while one is in progress."""
         return None if self.started_at else self.completed_at or self.known_since
 
 
 def next_runs(deployments: Sequence[ScheduledDeployment], *, now: datetime) -> list[str]:
     """Return a line for each deployment with its next run, the main one first and then by time."""
 
-    def place(each: ScheduledDeployment) -> tuple[bool, bool, str]:
+    def order(each: ScheduledDeployment) -> tuple[bool, bool, str]:
         return each.name != MAIN, each.next_run_at is None, each.next_run(now=now)
 
-    return [f"{each.name:<18}{each.next_run(now=now)}" for each in sorted(deployments, key=place)]
+    return [f"{each.name:<18}{each.next_run(now=now)}" for each in sorted(deployments, key=order)]

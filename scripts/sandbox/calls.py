@@ -36,7 +36,6 @@ class Sandbox:
         self._http = httpx.Client(base_url=target.url, auth=(target.token, ""), timeout=60, headers=headers)
 
     def close(self) -> None:
-        """Close the connections."""
         self._http.close()
 
     def send(self, method: str, path: str, *, token: str | None = None, once: bool = False, **more: Any) -> Any:
@@ -59,12 +58,10 @@ class Sandbox:
         time.sleep(min(float(asked), _LONGEST_WAIT) if asked.isdecimal() else 5)
 
     def get(self, path: str = "", **more: Any) -> httpx.Response:
-        """Read something of the organization."""
         reply: httpx.Response = self.send("GET", f"{self.path}{path}", **more)
         return reply
 
     def address(self, code: str) -> str:
-        """Return an address that nobody else uses."""
         self._addresses += 1
         return f"{self.mark}{code}-{self._addresses}@example.org"
 
@@ -80,7 +77,6 @@ class Sandbox:
         } | changes
 
     def post(self, body: Mapping[str, Any], **more: Any) -> httpx.Response:
-        """Ask for a badge and remember it."""
         self.unsure.add(body["recipient_email"])
         reply: httpx.Response = self.send("POST", f"{self.path}/badges", json=body, **more)
         if self._remember(reply) or reply.status_code in _NOT_MADE:
@@ -95,7 +91,6 @@ class Sandbox:
         return reply
 
     def revoke(self, badge_id: str) -> httpx.Response:
-        """Revoke a badge without a mail."""
         body = {"reason": "made by a probe", "suppress_revoke_notification_email": True}
         reply: httpx.Response = self.send("PUT", f"{self.path}/badges/{badge_id}/revoke", json=body)
         return reply

@@ -18,8 +18,6 @@ _ENDED = ("revoked", "rejected")
 
 @dataclass
 class CleanUp:
-    """What became of the badges of a run."""
-
     ended: list[str] = field(default_factory=list)
     standing: list[str] = field(default_factory=list)
 

@@ -42,8 +42,6 @@ class Probe:
 
 @dataclass(frozen=True)
 class Finding:
-    """A question with its answer."""
-
     code: str
     number: int | None
     asks: str
@@ -78,7 +76,6 @@ def answered(question: Probe, box: Sandbox) -> Finding:
 
 
 def left_open(question: Probe, why: str) -> Finding:
-    """Return the finding of a question that got no answer."""
     return _finding(question, Verdict.NOT_SEEN, why, {})
 
 

@@ -20,8 +20,6 @@ _SHOWN = ("status", "call", "content_type", "shape", "request_id")
 
 @dataclass(frozen=True)
 class Outcome:
-    """A whole run."""
-
     findings: Sequence[Finding]
     cleaned: CleanUp
     interrupted: bool = False
@@ -90,7 +88,7 @@ def _lines(outcome: Outcome, box: Sandbox) -> Iterator[str]:
 def _questions(findings: Sequence[Finding]) -> Iterator[str]:
     yield "## Questions"
     yield ""
-    yield "The number is that of the ten questions before going live (docs/credly-api.md)."
+    yield "The number is that of the ten questions before going live (docs/reference/credly-api.md)."
     yield ""
     yield "| no. | code | question | outcome | expected | seen |"
     yield "|---|---|---|---|---|---|"

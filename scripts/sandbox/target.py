@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from credly.arguments import checked_base_url, checked_token
-from rules.choices import BASE_URLS, Environment
+from rules.forms.inputs import BASE_URLS, Environment
 
 _TRUE = ("1", "true", "yes", "on")
 

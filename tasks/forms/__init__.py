@@ -1,1 +1,1 @@
-"""What the forms for administrators do."""
+"""The work behind the forms on Prefect's pages: connect, enable, issue by hand, retry, explain, erase."""

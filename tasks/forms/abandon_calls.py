@@ -1,10 +1,10 @@
 """Giving up calls whose outcome cannot be learnt any more, because their Credly organization cannot be reached."""
 
 from models.ledger import outstanding
-from rules.choices import Mistake
-from rules.markup import code, plain
-from rules.told import Told, counted
-from tasks.people import credly_id, known_portal
+from rules.forms.inputs import InvalidInput
+from rules.markdown import code, plain
+from rules.wording import FormResult, counted
+from tasks.forms.run_form import credly_id, known_portal
 from tasks.runtime.run import Run
 
 _RISK = (
@@ -14,24 +14,24 @@ _RISK = (
 )
 
 
-async def abandon_calls(run: Run, portal: str, organization: str, *, preview: bool) -> Told:
+async def abandon_calls(run: Run, portal: str, organization: str, *, preview: bool) -> FormResult:
     """Give up the portal's outstanding calls to an organization, or count them.
 
     Raises:
-        Mistake: there is no such portal, or no call is outstanding there.
+        InvalidInput: there is no such portal, or no call is outstanding there.
     """
     await known_portal(run, portal)
     organization_id = credly_id(organization, field="organization_id")
     count = await run.database.read(outstanding.count_at, portal, organization_id)
     if not count:
-        raise Mistake(
+        raise InvalidInput(
             f"organization_id: no call of portal {code(portal)} is outstanding at {code(organization_id)}, or a run is "
             "settling it at this moment."
         )
     calls = counted(count, "outstanding call")
     if preview:
         sentence = f"Preview: {calls} of portal {portal} would be given up, nothing was done"
-        return Told(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.\n\n{_RISK}")
+        return FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.\n\n{_RISK}")
     done = await run.database.write(outstanding.abandon_at, portal, organization_id, now=run.now())
     sentence = f"{counted(done, 'outstanding call')} of portal {portal} given up; the next run of reconcile goes on"
-    return Told(sentence=sentence, page=f"# Calls given up\n\n{plain(sentence)}.\n\n{_RISK}")
+    return FormResult(sentence=sentence, page=f"# Calls given up\n\n{plain(sentence)}.\n\n{_RISK}")

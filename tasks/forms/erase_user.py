@@ -1,31 +1,29 @@
-"""Erasing one user: in the ledger, in what Prefect keeps, and if asked for the badges at Credly.
+"""EraseForm one user: in the ledger, in Prefect, and on request the badges at Credly.
 
-The ledger comes last, as the badges and pages are found by what it has: so a run that was cut off is completed by
-another one, which does each step again.
+The ledger comes last, because it leads to the badges and pages. An interrupted run is completed by running it again.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass
 
 from credly.errors import NotConnected, NotFound, Refused
-from models import audit
-from models.ledger import erasure
 from models.ledger.claiming import DueOrganization
-from models.ledger.erasure import Erasable, OfUser
+from models.operations import audit, erasure
+from models.operations.erasure import Erasable, UserRecords
 from models.platform.people import user_exists
-from rules.choices import Mistake
-from rules.erasure import BadgesAtCredly
-from rules.markup import code, plain, table
-from rules.text import tidy
-from rules.told import Told, counted
-from tasks.operations.runs_of_user import Traces, delete, traces_of, unname_this_run
-from tasks.people import asking, started_by
+from rules.badge.text import tidy
+from rules.forms.inputs import InvalidInput
+from rules.ledger.erasure import BadgesAtCredly
+from rules.markdown import code, plain, table
+from rules.wording import FormResult, counted
+from tasks.forms.run_form import open_for_form, started_by
+from tasks.operations.runs_of_user import Traces, delete, forget_user_in_this_run, traces_of
 from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
 _REASON_AT_CREDLY = "The badge was removed on request."
 _DELETED, _REVOKED, _NOT_FOUND = "deleted", "revoked", "not found"
-_NOT_STANDING = (_DELETED, _REVOKED, "rejected")
+_ENDED_STATES = (_DELETED, _REVOKED, "rejected")
 _LEFT = (
     "What this form does not reach: the platform's own data, files that were exported before, backups, Prefect's "
     "events (which Prefect removes itself), and badges that are left at Credly. SECURITY.md says more."
@@ -33,46 +31,44 @@ _LEFT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Erasing:
-    """What an administrator chose in the form."""
-
+class EraseForm:
     user: str
     reason: str
     badges_at_credly: BadgesAtCredly
 
 
-async def preview_erasure(run: Run, chosen: Erasing) -> Told:
+async def preview_erasure(run: Run, form: EraseForm) -> FormResult:
     """Count what would be erased, and change nothing.
 
     Raises:
-        Mistake: there is no such user, a call for the user is outstanding, or the reason is missing.
+        InvalidInput: there is no such user, a call for the user is outstanding, or the reason is missing.
     """
-    found, traces = await _look(run, chosen)
+    found, traces = await _load(run, form)
     sentence = "Preview: nothing was done"
-    return Told(sentence=sentence, page=_page("Preview", f"{sentence}. This would be erased:", found, traces, {}))
+    return FormResult(sentence=sentence, page=_page("Preview", f"{sentence}. This would be erased:", found, traces, {}))
 
 
-async def erase_user(run: Run, chosen: Erasing) -> Told:
+async def erase_user(run: Run, form: EraseForm) -> FormResult:
     """Erase the user.
 
     Raises:
-        Mistake: as for the preview; or a badge could not be revoked or deleted, and then nothing else was erased.
+        InvalidInput: as for the preview; or a badge could not be revoked or deleted, and nothing else was erased.
     """
-    found, traces = await _look(run, chosen)
+    found, traces = await _load(run, form)
     at_credly: dict[str, str] = {}
-    if chosen.badges_at_credly is not BadgesAtCredly.LEAVE:
-        at_credly = await _end_badges(run, chosen, found)
+    if form.badges_at_credly is not BadgesAtCredly.LEAVE:
+        at_credly = await _end_badges(run, form, found)
     await delete(traces)
     await run.database.write(
         erasure.erase,
-        chosen.user,
+        form.user,
         found=found,
         at_credly={key: state for key, state in at_credly.items() if state != _NOT_FOUND},
-        reason=tidy(chosen.reason),
+        reason=tidy(form.reason),
         requested_by=await started_by(),
         now=run.now(),
     )
-    await unname_this_run()
+    await forget_user_in_this_run()
     missing = sum(state == _NOT_FOUND for state in at_credly.values())
     sentence = "; ".join(
         [
@@ -86,53 +82,53 @@ async def erase_user(run: Run, chosen: Erasing) -> Told:
         ]
     )
     page = _page("Erased", sentence, found, traces, at_credly)
-    return Told(sentence=sentence, page=page, needs_a_person=bool(missing or traces.under_way))
+    return FormResult(sentence=sentence, page=page, needs_attention=bool(missing or traces.under_way))
 
 
-async def _look(run: Run, chosen: Erasing) -> tuple[OfUser, Traces]:
-    if not tidy(chosen.reason):
-        raise Mistake("reason: say why the user is erased, without personal data; it is kept.")
-    if chosen.user in tidy(chosen.reason).split():
-        raise Mistake("reason: it holds the user's id, and is kept. Leave the id out.")
-    found = await run.database.read(erasure.of_user, chosen.user)
-    if not found.issuances and found.erased_at is None and not await run.platform.read(user_exists, chosen.user):
-        raise Mistake("user: neither the platform nor the ledger has a user with this id. Nothing was erased.")
+async def _load(run: Run, form: EraseForm) -> tuple[UserRecords, Traces]:
+    if not tidy(form.reason):
+        raise InvalidInput("reason: say why the user is erased, without personal data; it is kept.")
+    if form.user in tidy(form.reason).split():
+        raise InvalidInput("reason: it holds the user's id, and is kept. Leave the id out.")
+    found = await run.database.read(erasure.of_user, form.user)
+    if not found.issuances and found.erased_at is None and not await run.platform.read(user_exists, form.user):
+        raise InvalidInput("user: neither the platform nor the ledger has a user with this id. Nothing was erased.")
     if found.outstanding:
-        raise Mistake(
+        raise InvalidInput(
             "user: an answer of Credly is outstanding for a badge of this user. Wait for the next run of reconcile, "
             "which settles it (where the badge has failed, run retry-failed first). Nothing was erased."
         )
-    return found, await traces_of(chosen.user, found.badge_ids)
+    return found, await traces_of(form.user, found.badge_ids)
 
 
-async def _end_badges(run: Run, chosen: Erasing, found: OfUser) -> dict[str, str]:
-    """Revoke or delete the user's badges, and return what has become of each."""
+async def _end_badges(run: Run, form: EraseForm, found: UserRecords) -> dict[str, str]:
+    """Revoke or delete the badges of the user, and return the state of each."""
     by_organization: dict[str, list[Erasable]] = defaultdict(list)
     organizations = await run.database.read(audit.organizations)
     reached = {portal_id: due for due in organizations for portal_id in due.portal_ids}
     for each in found.issuances:
         if each.badge_ids:
             if each.portal_id not in reached:
-                raise Mistake(
+                raise InvalidInput(
                     f"badges_at_credly: portal {code(each.portal_id)} is not connected to Credly, so its badges cannot "
                     "be reached. Connect it, or choose leave. Nothing was erased."
                 )
             by_organization[each.portal_id].append(each)
     ended: dict[str, str] = {}
     for portal_id, rows in by_organization.items():
-        async with asking(run, reached[portal_id]) as organization:
-            for badge_id in await _badges_of(organization, chosen, rows):
-                ended[badge_id] = await _end(organization, reached[portal_id], chosen.badges_at_credly, badge_id)
+        async with open_for_form(run, reached[portal_id]) as organization:
+            for badge_id in await _badges_of(organization, form, rows):
+                ended[badge_id] = await _end(organization, reached[portal_id], form.badges_at_credly, badge_id)
     return ended
 
 
-async def _badges_of(organization: Organization, chosen: Erasing, rows: list[Erasable]) -> list[str]:
-    """Return the badges to end: the standing ones; to delete also those that were revoked or replaced."""
-    if chosen.badges_at_credly is BadgesAtCredly.REVOKE:
+async def _badges_of(organization: Organization, form: EraseForm, rows: list[Erasable]) -> list[str]:
+    # Revoking is for valid badges only; deleting also covers those that were revoked or replaced before.
+    if form.badges_at_credly is BadgesAtCredly.REVOKE:
         return [each.standing for each in rows if each.standing is not None]
     known = {badge_id for each in rows for badge_id in each.badge_ids}
     for template in sorted({each.badge_template_id for each in rows}):
-        own = await organization.client.find_badges(badge_template_id=template, issuer_earner_id=chosen.user)
+        own = await organization.client.find_badges(badge_template_id=template, issuer_earner_id=form.user)
         known |= {badge.id for badge in own}
     return sorted(known)
 
@@ -151,23 +147,24 @@ async def _end(organization: Organization, due: DueOrganization, how: BadgesAtCr
     except NotConnected as error:
         if error.status != 403:
             raise
-        raise Mistake(
+        raise InvalidInput(
             f"badges_at_credly: the token in Secret block {code(due.token_block)} may not {how} this user's badge. Use "
             "a token with that permission, or choose leave. In the ledger nothing was erased; running it again is safe."
         ) from None
     except Refused:
+        # Credly refuses to end a badge that has ended already, as after an interrupted run.
         state = (await client.badge(badge_id)).state
-        if state not in _NOT_STANDING:
+        if state not in _ENDED_STATES:
             raise
         return str(state)
     return _DELETED if how is BadgesAtCredly.DELETE else _REVOKED
 
 
-def _counts(found: OfUser) -> str:
+def _counts(found: UserRecords) -> str:
     return f"{counted(len(found.issuances), 'issuance')} with {counted(found.attempts, 'call')}"
 
 
-def _page(title: str, sentence: str, found: OfUser, traces: Traces, at_credly: dict[str, str]) -> str:
+def _page(title: str, sentence: str, found: UserRecords, traces: Traces, at_credly: dict[str, str]) -> str:
     states: dict[str, int] = defaultdict(int)
     for each in found.issuances:
         states[each.state] += 1

@@ -1,28 +1,28 @@
-"""Writing what is kept of one user to a file."""
+"""Exporting all data about one user to a file."""
 
 from uuid import uuid4
 
-from models.ledger import erasure
-from models.ledger.kept import kept_of
+from models.operations import erasure
+from models.operations.user_data import kept_of
 from models.platform.people import user_exists
 from reports.one_user import write_user
-from rules.choices import Mistake
-from rules.markup import code
-from rules.told import Told
+from rules.forms.inputs import InvalidInput
+from rules.markdown import code
+from rules.wording import FormResult
 from tasks.operations.runs_of_user import runs_of_user
 from tasks.runtime.run import Run
 
 
-async def export_user(run: Run, user: str, folder: str) -> Told:
-    """Write the file; the run shows its path and nothing of what is in it.
+async def export_user(run: Run, user: str, folder: str) -> FormResult:
+    """Write the file. The run shows its path and none of its content.
 
     Raises:
-        Mistake: there is no such user, or the user was erased.
+        InvalidInput: there is no such user, or the user was erased.
     """
     await run.database.read(erasure.refuse_erased, user)
     kept = await run.database.read(kept_of, user)
     if not kept and not await run.platform.read(user_exists, user):
-        raise Mistake("user: neither the platform nor the ledger has a user with this id.")
+        raise InvalidInput("user: neither the platform nor the ledger has a user with this id.")
     runs = [
         {"id": str(each.id), "name": each.name, "started_at": each.start_time.isoformat() if each.start_time else ""}
         for each in await runs_of_user(user)
@@ -37,4 +37,4 @@ async def export_user(run: Run, user: str, folder: str) -> Told:
             "**It holds personal data.** Only its owner can read it; pass it on to the user alone, and delete it then.",
         ]
     )
-    return Told(sentence=f"Written to {path.name}", page=page)
+    return FormResult(sentence=f"Written to {path.name}", page=page)

@@ -1,26 +1,25 @@
-"""Making many failed badges due again, after their cause is gone; the next run of reconcile issues them."""
+"""Requeueing many failed badges after their cause is gone. The next run of reconcile issues them."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from models import retry_failed as ledger
-from models.retry_failed import Matching, Retryable, Selection
-from rules.choices import FailedReason, Mistake
-from rules.markup import code, plain, table
-from rules.period import ALWAYS, Period, period_of
-from rules.told import Told, counted
-from tasks.people import known_place, known_portal
+from models.operations import retry_failed as ledger
+from models.operations.retry_failed import Matching, Retryable, Selection
+from rules.forms.inputs import FailedReason, InvalidInput
+from rules.forms.period import ALWAYS, Period, period_of
+from rules.markdown import code, plain, table
+from rules.wording import FormResult, counted
+from tasks.forms.run_form import known_achievement, known_portal
 from tasks.runtime.run import Run
 
-AT_MOST = 10_000  # SQLite and PostgreSQL both take three times as many ids in a statement
+# SQLite and PostgreSQL both accept three times as many ids in a statement.
+AT_MOST = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """What an administrator chose in the form."""
-
+class RetryForm:
     achievement: str
     portal: str
     reason: FailedReason
@@ -29,53 +28,52 @@ class Chosen:
 
     @property
     def period(self) -> Period:
-        """When they failed."""
         return period_of(*self.days, fields=("since", "until"))
 
 
-async def preview_retry(run: Run, chosen: Chosen) -> Told:
-    """Count what would be made due, and change nothing.
+async def preview_retry(run: Run, form: RetryForm) -> FormResult:
+    """Count the badges that would be due, and change nothing.
 
     Raises:
-        Mistake: nothing was chosen, or something that does not exist.
+        InvalidInput: the form is empty, or an id does not exist.
     """
-    selection = await _selection(run, chosen)
-    matching, found = await run.database.read(ledger.preview, selection, limit=chosen.at_most)
+    selection = await _selection(run, form)
+    matching, found = await run.database.read(ledger.preview, selection, limit=form.at_most)
     sentence = f"Preview: nothing was done; {_sentence(matching, found, preview=True)}"
-    return Told(sentence=sentence, page=_page("Preview", sentence, chosen, found))
+    return FormResult(sentence=sentence, page=_page("Preview", sentence, form, found))
 
 
-async def retry(run: Run, chosen: Chosen) -> Told:
-    """Make the failed badges that match due, and count them.
+async def retry(run: Run, form: RetryForm) -> FormResult:
+    """Make the matching failed badges due, and count them.
 
     Raises:
-        Mistake: nothing was chosen, or something that does not exist; nothing was changed.
+        InvalidInput: the form is empty, or an id does not exist. Nothing was changed.
     """
-    selection = await _selection(run, chosen)
-    matching, found = await run.database.write(ledger.retry, selection, limit=chosen.at_most, now=run.now())
+    selection = await _selection(run, form)
+    matching, found = await run.database.write(ledger.retry, selection, limit=form.at_most, now=run.now())
     sentence = _sentence(matching, found, preview=False)
-    return Told(
+    return FormResult(
         sentence=sentence,
-        page=_page("Made due" if found else "Nothing was made due", sentence, chosen, found),
-        needs_a_person=matching != Matching(ready=len(found)) or any(each.stop for each in found),
+        page=_page("Made due" if found else "Nothing was made due", sentence, form, found),
+        needs_attention=matching != Matching(ready=len(found)) or any(each.stop for each in found),
     )
 
 
-async def _selection(run: Run, chosen: Chosen) -> Selection:
-    period = chosen.period
-    if not chosen.achievement and not chosen.portal and chosen.reason is FailedReason.ANY and period == ALWAYS:
-        raise Mistake(
+async def _selection(run: Run, form: RetryForm) -> Selection:
+    period = form.period
+    if not form.achievement and not form.portal and form.reason is FailedReason.ANY and period == ALWAYS:
+        raise InvalidInput(
             "achievement: give an achievement, a portal, a reason or a period (since, until); "
             "an empty form would retry every failed badge."
         )
-    if chosen.achievement:
-        await known_place(run, chosen.achievement)
-    if chosen.portal:
-        await known_portal(run, chosen.portal)
+    if form.achievement:
+        await known_achievement(run, form.achievement)
+    if form.portal:
+        await known_portal(run, form.portal)
     return Selection(
-        achievement_id=chosen.achievement or None,
-        portal_id=chosen.portal or None,
-        reason=chosen.reason.reason,
+        achievement_id=form.achievement or None,
+        portal_id=form.portal or None,
+        reason=form.reason.reason,
         start=period.start,
         end=period.end,
     )
@@ -86,7 +84,7 @@ def _sentence(matching: Matching, found: Sequence[Retryable], *, preview: bool) 
         return "no failed badge matches" if preview else "No failed badge matches; nothing was changed"
     verb = "would be" if preview else "is" if len(found) == 1 else "are"
     due = f"{counted(len(found), 'failed badge')} {verb} due with the next run of reconcile"
-    return "; ".join([due, *_waiting(found), *_left(matching.ready - len(found)), *_stay_failed(matching)])
+    return "; ".join([due, *_waiting(found), *_more(matching.ready - len(found)), *_stay_failed(matching)])
 
 
 def _waiting(found: Sequence[Retryable]) -> list[str]:
@@ -99,7 +97,7 @@ def _waiting(found: Sequence[Retryable]) -> list[str]:
     return [f"of these, {', '.join(parts)}"] if parts else []
 
 
-def _left(count: int) -> list[str]:
+def _more(count: int) -> list[str]:
     return [f"{count} more {'matches' if count == 1 else 'match'}: run retry-failed again"] if count > 0 else []
 
 
@@ -109,7 +107,7 @@ def _stay_failed(matching: Matching) -> list[str]:
         for count, what in (
             (
                 matching.without_integration,
-                "without an integration for their achievement and badge template (run enable-credly first)",
+                "without an integration for their achievement (run enable-credly first)",
             ),
             (matching.unconnected, "of a portal that is not connected (run connect-portal first)"),
         )
@@ -118,8 +116,8 @@ def _stay_failed(matching: Matching) -> list[str]:
     return [f"not made due: {', '.join(parts)}"] if parts else []
 
 
-def _page(title: str, sentence: str, chosen: Chosen, found: Sequence[Retryable]) -> str:
-    parts = [f"# {title}", f"{plain(sentence, longest=1000)}.", f"Chosen: {_in_words(chosen)}."]
+def _page(title: str, sentence: str, form: RetryForm, found: Sequence[Retryable]) -> str:
+    parts = [f"# {title}", f"{plain(sentence, longest=1000)}.", f"Chosen: {_description(form)}."]
     if found:
         parts.append("Where an earlier answer of Credly was unclear, Credly is asked first whether the badge exists.")
         groups = Counter((each.achievement_id, each.reason.value, each.stop) for each in found)
@@ -131,10 +129,10 @@ def _page(title: str, sentence: str, chosen: Chosen, found: Sequence[Retryable])
     return "\n\n".join(parts)
 
 
-def _in_words(chosen: Chosen) -> str:
-    parts = [f"{field} {code(key)}" for field in ("achievement", "portal") if (key := getattr(chosen, field))]
-    if chosen.reason is not FailedReason.ANY:
-        parts.append(f"reason {code(chosen.reason)}")
-    if chosen.period != ALWAYS:
-        parts.append(f"failed {chosen.period.words}")
-    return f"{', '.join(parts)}; at most {chosen.at_most}, the oldest first"
+def _description(form: RetryForm) -> str:
+    parts = [f"{field} {code(key)}" for field in ("achievement", "portal") if (key := getattr(form, field))]
+    if form.reason is not FailedReason.ANY:
+        parts.append(f"reason {code(form.reason)}")
+    if form.period != ALWAYS:
+        parts.append(f"failed {form.period.words}")
+    return f"{', '.join(parts)}; at most {form.at_most}, the oldest first"

@@ -1,1 +1,1 @@
-"""What an operator asks of a running set-up: is it scheduled, is there a worker, did it run."""
+"""Operating Laurel: health check, audit, revoking, alerts, reports, retention, and cleaning up dead runs."""

@@ -1,7 +1,7 @@
-"""Runs that Prefect still takes for alive although their process is gone, found by their state.
+"""Runs that Prefect still shows as running although their process is gone.
 
-The automations (automations/dead_runs.py) notice most of them within minutes, from events. An event can be lost, as
-when Prefect's server is stopped: then the next run of reconcile finds the run here.
+The automations (automations/dead_runs.py) detect most of them within minutes, from events. An event can be lost, as
+during a restart of Prefect's server. The next run of reconcile then finds the run here, by its state.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _MESSAGE = "Its process is gone. Nothing is lost; this run of reconcile continue
 
 
 async def mark_dead_runs(run: Run) -> None:
-    """Mark as crashed what has not begun in time, or has sent no heartbeat for too long; never the running flow."""
+    """Mark runs as crashed that did not start in time or stopped sending heartbeats; never the current run."""
     async with get_client() as client:
         for each in await _under_way(client):
             if str(each.id) != flow_run.id and await _is_dead(run, client, each):
@@ -37,11 +37,11 @@ async def mark_dead_runs(run: Run) -> None:
 
 
 async def _under_way(client: PrefectClient) -> Sequence[FlowRun]:
-    wanted = FlowRunFilter(
+    runs = FlowRunFilter(
         tags=FlowRunFilterTags(all_=["credly"]),
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])),
     )
-    return await client.read_flow_runs(flow_run_filter=wanted)
+    return await client.read_flow_runs(flow_run_filter=runs)
 
 
 async def _is_dead(run: Run, client: PrefectClient, suspect: FlowRun) -> bool:
@@ -54,9 +54,9 @@ async def _is_dead(run: Run, client: PrefectClient, suspect: FlowRun) -> bool:
 
 
 async def _has_beaten(client: PrefectClient, run_id: UUID, *, since: datetime) -> bool:
-    wanted = EventFilter(
+    heartbeats = EventFilter(
         event=EventNameFilter(name=sorted(BEATS | {PREFECTS_HEARTBEAT})),
         occurred=EventOccurredFilter(since=since),
         resource=EventResourceFilter(id=[f"prefect.flow-run.{run_id}"]),
     )
-    return bool((await client.read_events(wanted, limit=1)).events)
+    return bool((await client.read_events(heartbeats, limit=1)).events)

@@ -1,7 +1,7 @@
-"""What Prefect keeps of one user: runs that were started with the user's id, and pages that show it.
+"""Data about one user in Prefect: runs that were started with the user's id, and pages that show it.
 
-A run's final message and log repeat what it was started with, and Prefect's API changes neither: such a run is deleted
-as a whole. Pages outlive their runs in Prefect; they are deleted by what is written in them.
+The final message and the log of a run repeat its parameters, and Prefect's API can change neither, so such a run is
+deleted. Pages outlive their runs in Prefect and are matched by their content.
 """
 
 import re
@@ -25,21 +25,22 @@ from prefect.client.schemas.sorting import ArtifactSort, FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 
-from rules.text import tidy
-from tasks.keeping import TAG
+from rules.badge.text import tidy
+from tasks.operations.retention import TAG
 
 NAMING_FLOWS = ("issue-badge", "issue-badges", "explain", "erase-user", "export-user")
-# Pages about single users, in whose sentences the id stands bare; the others have it in quotation marks of some kind.
+# Pages about single users have the id unquoted in their sentences; all other pages quote it.
 _ONE_USER = ("issue-badge", "issue-badge-link", "issue-badges", "explain", "explain-link")
 _OTHERS = ("reconcile", "reconcile-preview", "enable-credly", "audit")
 _PAGE = 200
 Found = TypeVar("Found")
-NOBODY = "erased user"  # has a blank, so that no form accepts it as a user's id: a retry of the run does nothing
+# The space makes it invalid as a user id in every form, so a retry of the run does nothing.
+NOBODY = "erased user"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Traces:
-    """What Prefect has of a user: runs that are over or wait, those under way, and pages."""
+    """Runs that can be deleted, the number of those still running, and pages."""
 
     runs: tuple[FlowRun, ...]
     under_way: int
@@ -47,23 +48,21 @@ class Traces:
 
 
 async def runs_of_user(user_id: str) -> list[FlowRun]:
-    """Return the runs of Laurel's deployments that were started with the user's id, but for the running one."""
+    """Return the runs of Laurel's deployments that were started with the user's id, except the current one."""
     async with get_client() as client:
         return [each async for each in _runs(client) if str(each.id) != flow_run.id and was_started_with(each, user_id)]
 
 
 async def traces_of(user_id: str, badge_ids: Collection[str]) -> Traces:
-    """Return the runs and pages with the user's id, or with one of these badges."""
     runs = await runs_of_user(user_id)
     over = [run for run in runs if run.state is None or run.state.is_final() or run.state.is_scheduled()]
-    of_runs, shown = {run.id for run in over}, Shown(user_id, badge_ids)
+    of_runs, matcher = {run.id for run in over}, PageMatcher(user_id, badge_ids)
     async with get_client() as client:
-        pages = [each.id async for each in _pages(client) if each.flow_run_id in of_runs or shown.on(each)]
+        pages = [each.id async for each in _pages(client) if each.flow_run_id in of_runs or matcher.matches(each)]
     return Traces(runs=tuple(over), under_way=len(runs) - len(over), pages=tuple(pages))
 
 
 async def delete(traces: Traces) -> None:
-    """Delete the runs, with their logs, and the pages; what is gone already is no mistake."""
     async with get_client() as client:
         for page in traces.pages:
             with suppress(ObjectNotFound):
@@ -73,21 +72,21 @@ async def delete(traces: Traces) -> None:
                 await client.delete_flow_run(run.id)
 
 
-async def unname_this_run() -> None:
-    """Take the user's id out of what the running flow was started with."""
+async def forget_user_in_this_run() -> None:
+    # The current run cannot delete itself, so its parameter is overwritten.
     async with get_client() as client:
         run = await client.read_flow_run(UUID(flow_run.id))
         await client.update_flow_run(run.id, parameters=run.parameters | {"user": NOBODY})
 
 
 def was_started_with(run: FlowRun, user_id: str) -> bool:
-    """Say whether a run's parameters or tags have the user's id, by itself or in a list."""
+    # `rows` is the pasted list of issue-badges.
     rows = re.split(r"[\s,;\"]+", str(run.parameters.get("rows") or ""))
     return tidy(str(run.parameters.get("user", ""))) == user_id or user_id in rows or user_id in run.tags
 
 
-class Shown:
-    """Whether a page shows the user or one of the badges. As text: Markdown, with or without escapes, or JSON."""
+class PageMatcher:
+    """Matches pages that show the user or one of the badges, as Markdown or JSON."""
 
     def __init__(self, user_id: str, badge_ids: Collection[str]) -> None:
         escaped = re.escape(user_id)
@@ -95,8 +94,8 @@ class Shown:
         self._quoted = re.compile(rf"[`\"]{escaped}[`\"]")
         self._badge_ids = badge_ids
 
-    def on(self, page: Artifact) -> bool:
-        """Say whether this page does."""
+    def matches(self, page: Artifact) -> bool:
+        # Backslashes are Markdown escapes.
         text = f"{page.data} {page.description}".replace("\\", "")
         named = (self._bare if page.key in _ONE_USER else self._quoted).search(text)
         return named is not None or any(badge_id in text for badge_id in self._badge_ids)

@@ -1,4 +1,4 @@
-"""Reading from Prefect's server what is scheduled, and whether there is a worker for it."""
+"""The schedule on Prefect's server: deployments, their next runs, and online workers."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,14 +23,13 @@ TAG = "scheduled"
 
 
 async def scheduled_deployments(client: PrefectClient) -> list[ScheduledDeployment]:
-    """Return Laurel's deployments that have a schedule."""
     tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=["credly", TAG]))
     found = await client.read_deployments(deployment_filter=tagged)
     return [await _read(client, each) for each in sorted(found, key=lambda one: one.name)]
 
 
 async def wait_until_planned(client: PrefectClient, *, within_seconds: float) -> list[ScheduledDeployment]:
-    """Return the same once each has its next run planned: the server does that some seconds after a deployment."""
+    """Return the deployments once each has a next run, which the server plans some seconds after a deployment."""
     deadline = monotonic() + within_seconds
     while True:
         found = await scheduled_deployments(client)

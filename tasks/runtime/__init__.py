@@ -1,1 +1,1 @@
-"""What surrounds the work of every run: its heartbeat, and the end of a run that makes no progress."""
+"""What every run needs: its context, heartbeats, the Credly organization, its recorded client and rate limiter."""

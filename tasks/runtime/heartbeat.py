@@ -1,8 +1,8 @@
-"""A run's heartbeat, and the end of a run that makes no progress.
+"""Heartbeats of a run, and the watchdog that ends a run without progress.
 
-Prefect's own heartbeat is not used: it is sent when a run begins, from a thread that may get its turn only after a
-short run has ended. Prefect's server then waits for a next one that never comes, and takes a healthy run for dead
-(docs/decisions/0008). These heartbeats are all stamped before the flow returns.
+Prefect's own heartbeat is not used. It starts in a thread that may be scheduled only after a short run has ended;
+Prefect's server then waits for the next one and marks a healthy run as crashed (docs/decisions/0008). These heartbeats
+are all stamped before the flow returns.
 """
 
 import asyncio
@@ -25,8 +25,10 @@ from settings import Settings
 
 _logger = logging.getLogger(__name__)
 _FORCED_EXIT = 70  # EX_SOFTWARE
-_CANCEL_BEATS = 2  # beats that a cancelled run has to end in, before its process is ended
-_FINISH_SECONDS = 180.0  # Prefect's own retries against a server that is away take up to a minute each
+# Beats that a cancelled run has to end in, before its process is ended.
+_CANCEL_BEATS = 2
+# Prefect's own retries against a server that is away take up to a minute each.
+_FINISH_SECONDS = 180.0
 
 
 class RunStalled(Exception):
@@ -35,17 +37,18 @@ class RunStalled(Exception):
 
 @dataclass
 class Steps:
-    """How many steps a run took, such as a call or a transaction: as long as it takes some, it makes progress."""
+    """The number of steps of a run so far: calls and transactions. A run makes progress while it grows."""
 
-    taken: int = 0  # only ever compared with what it was: a lost increment does no harm
+    # Only ever compared with its previous value: an increment lost between threads does no harm.
+    taken: int = 0
 
 
 @asynccontextmanager
 async def heartbeats(configured: Settings, steps: Steps, *, watching: bool) -> AsyncIterator[None]:
-    """Send heartbeats of the running flow, and where it is watched, end the run when it takes no steps.
+    """Send heartbeats of the current flow run; with `watching`, end the run when it takes no steps.
 
-    Outside a flow, as in `python -m flows.check`, it does nothing. A flow within a flow has heartbeats of its own; only
-    the outermost is watched.
+    Does nothing outside a flow, as in `python -m flows.check`. A nested flow sends its own heartbeats; only the
+    outermost is watched.
 
     Raises:
         RunStalled: no progress for `LAUREL_STALLED_AFTER`.
@@ -76,19 +79,21 @@ class _Heart:
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
-        self._emit(HEARTBEAT)  # at once and here, so that it is stamped before anything that the run does
+        # Here and not in the thread, so that it is stamped before anything that the run does.
+        self._emit(HEARTBEAT)
         thread = threading.Thread(target=copy_context().run, args=(self._keep_beating,), daemon=True)
         thread.start()
         try:
             yield
         except asyncio.CancelledError:
             if self._stalled:
-                said = f"No progress for {self._stalled_after}. Nothing is lost: the next run continues."
-                raise RunStalled(said) from None
+                message = f"No progress for {self._stalled_after}. Nothing is lost: the next run continues."
+                raise RunStalled(message) from None
             raise
         finally:
             self._stopped.set()
-            await asyncio.to_thread(thread.join)  # no heartbeat may follow the run's end
+            # No heartbeat may follow the run's end: Prefect's server would wait for the next one.
+            await asyncio.to_thread(thread.join)
             self._emit(RUN_ENDED)
             if self._watching:
                 _end_process_after(_FINISH_SECONDS)
@@ -96,11 +101,12 @@ class _Heart:
     def _emit(self, event: str) -> None:
         try:
             emit_event(event, resource=self._resource, related=self._related)
-        except Exception:  # a server that is away must not end the run
+        except Exception:
+            # An unreachable server must not end the run.
             _logger.debug("The heartbeat was not sent.", exc_info=True)
 
     def _keep_beating(self) -> None:
-        """Beat until the run has ended; count beats without progress, not seconds: a machine may have slept."""
+        # Counts beats without progress, not seconds: a laptop or virtual machine may have been suspended.
         seen, idle = self._steps.taken, 0
         while not self._stopped.wait(self._every):
             taken = self._steps.taken
@@ -112,7 +118,7 @@ class _Heart:
                 self._stalled = True
                 _logger.error("No progress for %s: the run is cancelled.", self._stalled_after)
                 self._loop.call_soon_threadsafe(self._cancel)
-            elif idle >= self._patience + _CANCEL_BEATS and _has_process_of_its_own():
+            elif idle >= self._patience + _CANCEL_BEATS and _is_worker_process():
                 _exit("The cancelled run does not end")
 
     def _cancel(self) -> None:
@@ -120,14 +126,14 @@ class _Heart:
             self._task.cancel()
 
 
-def _has_process_of_its_own() -> bool:
-    """Say whether a worker started this process for one run."""
+def _is_worker_process() -> bool:
+    # Set by Prefect's workers, which start a process for each run.
     return "PREFECT__FLOW_RUN_ID" in os.environ
 
 
 def _end_process_after(seconds: float) -> None:
-    """End a worker's process that lingers after its run, as where Prefect's server is gone for good."""
-    if _has_process_of_its_own():
+    # Where Prefect's server does not come back, a worker's process never ends by itself.
+    if _is_worker_process():
         timer = threading.Timer(seconds, _exit, args=("The run has ended and its process has not",))
         timer.daemon = True
         timer.start()

@@ -1,4 +1,4 @@
-"""The Credly organization that a flow works for: its client, and whether it was stopped in this run."""
+"""The Credly organization of a flow run: its client, its token, and whether it was stopped."""
 
 import asyncio
 from collections import Counter
@@ -14,18 +14,19 @@ from pydantic import SecretStr
 from credly.errors import CredlyError, NotConnected, NotFound
 from credly.session import Timeouts
 from credly.wire import AuthorizationToken
-from models import calls, organizations, pace
 from models.ledger.claiming import DueOrganization
-from rules.facts import IssuanceFacts
+from models.setup import calls, organizations, rate_limit
+from rules.badge.issuance_data import IssuanceFacts
+from rules.ledger.outcome import Outcome
+from rules.ledger.reasons import CONNECTION_REASONS, REFUSED_REASONS, Reason
+from rules.ledger.states import IssuanceState
 from rules.monitoring.brake import Brake
-from rules.outcome import Outcome
-from rules.reasons import CONNECTION_REASONS, REFUSED_REASONS, Reason
-from rules.states import IssuanceState
-from tasks.pacing import Pace
+from tasks.runtime.rate_limiter import RateLimiter
 from tasks.runtime.recorded_client import Access, RecordedClient
 from tasks.runtime.run import Run, run_ids
 
-REFUSED_IN_A_ROW = 10
+# Ten badges in a row refused for one reason point at a cause outside the badges.
+MAX_EQUAL_REFUSALS = 10
 Refusal = tuple[IssuanceFacts, Outcome]
 
 
@@ -41,7 +42,8 @@ class Organization:
     due: DueOrganization
     client: RecordedClient
     calls_at_once: asyncio.Semaphore
-    tried: set[int] = field(default_factory=set, repr=False)  # ids of issuances, to show how far the run is
+    # Ids of issuances, for the progress artifact.
+    tried: set[int] = field(default_factory=set, repr=False)
     refused: list[Refusal] = field(default_factory=list, repr=False)
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _confirming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -49,27 +51,27 @@ class Organization:
 
     @property
     def stopped(self) -> Reason | None:
-        """Why no further call is made in this run, or None."""
+        """Why no further calls are made in this run, or None."""
         return self.client.access.brake.stopped
 
-    def note(self, facts: IssuanceFacts, outcome: Outcome) -> None:
-        """Note what became of one issuance: whether refusals follow one another with no badge issued in between."""
+    def note_outcome(self, facts: IssuanceFacts, outcome: Outcome) -> None:
+        """Count the outcome of one issuance. A badge that is issued ends a series of refusals."""
         self.tried.add(facts.issuance_id)
         if outcome.state is IssuanceState.ISSUED:
             self.refused.clear()
         elif outcome.state is IssuanceState.FAILED and outcome.reason in REFUSED_REASONS:
             self.refused.append((facts, outcome))
 
-    def refused_alike(self) -> list[Refusal]:
-        """Return the badges that were refused for one reason, where they are many and none was issued meanwhile."""
+    def repeated_refusals(self) -> list[Refusal]:
+        """Return the badges of a long series that was refused for one reason, or an empty list."""
         kinds = Counter((outcome.reason, outcome.credly_message) for _, outcome in self.refused)
         for kind, count in kinds.items():
-            if count >= REFUSED_IN_A_ROW or self.stopped is kind[0]:
+            if count >= MAX_EQUAL_REFUSALS or self.stopped is kind[0]:
                 return [each for each in self.refused if (each[1].reason, each[1].credly_message) == kind]
         return []
 
     def stop(self, reason: Reason) -> None:
-        """Make no further calls in this run; the first reason stands."""
+        """Make no further calls in this run. A reason that was set before is kept."""
         self.client.access.brake.stop(reason)
 
     async def id_in_ledger(self) -> int:
@@ -81,15 +83,15 @@ class Organization:
         return self.due.id or 0
 
     async def confirm(self, *, since: datetime | None = None, sending: bool = False) -> Reason | None:
-        """Ask Credly for the organization itself; stop it, and return why, if token or organization are refused.
+        """Request the organization itself from Credly. If its token or id is refused, stop it and return the reason.
 
         Args:
-            since: the moment (UTC) of an answer to be confirmed. A confirmation begun after it counts for it too, so
-                that many calls which fail together cost one.
-            sending: that answer was to a call which changes something; then the token must be one that may write.
+            since: when (UTC) the answer to be confirmed arrived. A confirmation started later counts for it as well, so
+                calls that fail together cost one request.
+            sending: whether that answer was to a call that changes something. The token then needs write permission.
 
         Raises:
-            CredlyError: nothing was learnt of token and organization.
+            CredlyError: the answer says nothing about token and organization.
         """
         async with self._confirming:
             if self.stopped in CONNECTION_REASONS:
@@ -100,6 +102,7 @@ class Organization:
             try:
                 await self.client.organization()
             except (NotConnected, NotFound) as error:
+                # A gateway's 403 or 404 says nothing about the token; a redirect points at a wrong address.
                 if not (error.in_credly_form or error.code == "redirected"):
                     raise
                 self.stop(Reason.TOKEN_REFUSED if isinstance(error, NotConnected) else Reason.ORGANIZATION_NOT_FOUND)
@@ -111,11 +114,13 @@ class Organization:
             return None
 
     async def own_token(self) -> AuthorizationToken | None:
-        """Return what Credly says about the token in use, or None: not every token may list tokens."""
+        """Return the token in use as Credly describes it, or None."""
         try:
             tokens = await self.client.authorization_tokens()
         except CredlyError:
+            # Not every token may list tokens.
             return None
+        # Where Credly does not show values, a single token must be the one in use.
         used = self.client.token
         ours = [token for token in tokens if token.token == used] or (tokens if len(tokens) == 1 else [])
         return ours[0] if ours else None
@@ -124,8 +129,8 @@ class Organization:
         token = await self.own_token()
         return token is not None and token.write_enabled is False
 
-    async def keep_calls(self) -> None:
-        """Write down the calls that belong to no issuance."""
+    async def save_calls(self) -> None:
+        """Save the calls that belong to no issuance."""
         records, self.client.log.records = self.client.log.records, []
         rows = [vars(each) for each in records]
         if rows:
@@ -140,10 +145,10 @@ current_organization: ContextVar[Organization] = ContextVar("laurel_organization
 
 @asynccontextmanager
 async def open_organization(run: Run, due: DueOrganization) -> AsyncIterator[Organization]:
-    """Open a client for the organization with the token from its Secret block.
+    """Open a client for the organization, with the token from its Secret block.
 
     Raises:
-        TokenNotUsable: there is no such block, or what it holds cannot be a token.
+        TokenNotUsable: the block is missing, or its content cannot be a token.
     """
     calls_at_once = asyncio.Semaphore(run.settings.calls_at_once)
     opened = Organization(run=run, due=due, client=await _client(run, due), calls_at_once=calls_at_once)
@@ -153,7 +158,7 @@ async def open_organization(run: Run, due: DueOrganization) -> AsyncIterator[Org
     finally:
         current_organization.reset(before)
         await opened.client.__aexit__()
-        await opened.keep_calls()
+        await opened.save_calls()
 
 
 async def _client(run: Run, due: DueOrganization) -> RecordedClient:
@@ -187,16 +192,16 @@ async def _client(run: Run, due: DueOrganization) -> RecordedClient:
         raise TokenNotUsable(f"Secret block {due.token_block}: {unusable}") from None
 
 
-def _limiter(run: Run, due: DueOrganization) -> Pace:
+def _limiter(run: Run, due: DueOrganization) -> RateLimiter:
     name = f"{due.base_url} {due.organization_id}"
 
-    async def book(seconds: float, later: float) -> float:
-        return await run.database.write(lambda connection: pace.begin(connection, name, seconds=seconds, later=later))
+    async def reserve(seconds: float, shift: float) -> float:
+        return await run.database.write(rate_limit.begin, name, seconds=seconds, later=shift)
 
-    async def hold(seconds: float) -> None:
-        await run.database.write(lambda connection: pace.pause(connection, name, seconds=seconds))
+    async def pause_all(seconds: float) -> None:
+        await run.database.write(rate_limit.pause, name, seconds=seconds)
 
-    return Pace(calls_per_second=due.calls_per_second, book=book, hold=hold)
+    return RateLimiter(calls_per_second=due.calls_per_second, reserve=reserve, pause_all=pause_all)
 
 
 async def _token(block_name: str) -> SecretStr:

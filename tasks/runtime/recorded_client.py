@@ -1,7 +1,6 @@
-"""The Credly client that every flow uses: each request is paced, waits out throttling, renews its token, is recorded.
+"""The Credly client of every flow: rate limited, with throttling, token renewal and a log of its calls.
 
-All of it happens around the one method by which the client makes a request, each further page of a list included, so
-that no caller can leave it out.
+All of it wraps the one method that sends a request, including each further page of a list, so no caller can bypass it.
 """
 
 import asyncio
@@ -20,9 +19,9 @@ from credly.wire import Badge, BadgeRequest
 from models.ledger.recording import Attempt
 from models.ledger.tables import AttemptKind, AttemptOutcome
 from rules.monitoring.brake import TOKEN_REFUSED, Brake
-from tasks.pacing import Pace
+from tasks.runtime.rate_limiter import RateLimiter
 
-# What each call that changes something is kept as; all others are look-ups, and find something.
+# How each call that changes something is recorded. All others are look-ups.
 _SENDING = {
     "issue_badge": (AttemptKind.ISSUE, AttemptOutcome.ISSUED),
     "replace_badge": (AttemptKind.REPLACE, AttemptOutcome.ISSUED),
@@ -30,7 +29,7 @@ _SENDING = {
     "delete_badge": (AttemptKind.REVOKE, AttemptOutcome.REVOKED),
 }
 _LOOK_UP = (AttemptKind.LOOK_UP, AttemptOutcome.FOUND)
-# After these a badge may have been made although Credly's answer was an error: they are never repeated blindly.
+# An error answer to these does not prove that no badge was made, so they are never repeated without a look-up.
 _MADE_ONCE = ("issue_badge", "replace_badge")
 _OUTCOMES = (
     (NotSent, AttemptOutcome.NOT_SENT),
@@ -39,13 +38,14 @@ _OUTCOMES = (
     (NotConnected, AttemptOutcome.NOT_CONNECTED),
     (NotFound, AttemptOutcome.NOT_FOUND),
 )
-_TRIES = 5  # of one request that may be repeated
+# For one request that is safe to repeat.
+_TRIES = 5
 Answer = TypeVar("Answer")
 
 
 @dataclass(kw_only=True)
 class CallRecord:
-    """One call as it is kept, without personal data; the pages of a list are one call. Moments in UTC."""
+    """One call as recorded, without personal data. The pages of a list count as one call. Times in UTC."""
 
     operation: str
     outcome: AttemptOutcome
@@ -61,18 +61,17 @@ class CallRecord:
 
 @dataclass
 class CallLog:
-    """The calls made for one purpose, in order. None is begun after `send_by` (UTC)."""
+    """The calls made for one purpose, in order. No call starts after `send_by` (UTC)."""
 
     records: list[CallRecord] = field(default_factory=list)
     send_by: datetime | None = None
 
     @property
     def ended_at(self) -> datetime | None:
-        """When the last call ended, in UTC."""
         return self.records[-1].started_at + self.records[-1].duration if self.records else None
 
     def add(self, record: CallRecord, *, continues: bool) -> None:
-        """Keep a call; a further page of a list joins the pages before it."""
+        """Add a call. A further page of a list is merged into the pages before it."""
         last = self.records[-1] if self.records else None
         if continues and last is not None and last.operation == record.operation and last.code is None:
             record.requests += last.requests
@@ -84,10 +83,10 @@ class CallLog:
 
 @dataclass(kw_only=True)
 class Access:
-    """What all calls to one organization share in a run. `now` returns the present moment in UTC."""
+    """What all calls to one organization share in a run. `now` returns the current time in UTC."""
 
     now: Callable[[], datetime]
-    limiter: Pace
+    limiter: RateLimiter
     brake: Brake
     read_token: Callable[[], Awaitable[SecretStr | None]]
     pause_limit: timedelta
@@ -96,11 +95,11 @@ class Access:
 
 
 class RecordedClient(CredlyClient):
-    """One organization at Credly, with the promises of docs/reliability.md kept for each request.
+    """One organization at Credly, with the promises of docs/explanation/reliability.md kept for each request.
 
-    A request waits for its turn. After a 429 everybody waits for as long as Credly asked, and the request is made again
-    if it can have changed nothing. After a 401 the token is read once more from its block. Where the organization was
-    stopped in this run, or the log's time is over, nothing is sent.
+    A request waits for the rate limiter. After a 429 all processes wait for the Retry-After, and the request is
+    repeated if it cannot have changed anything. After a 401 the token is read again from its block. Nothing is sent
+    once the organization is stopped in this run or the log's `send_by` has passed.
 
     Raises:
         NotSent: besides its other causes, with the code `stopped` or `lease_over`.
@@ -112,15 +111,15 @@ class RecordedClient(CredlyClient):
         self.log = CallLog()
 
     def recording(self, log: CallLog) -> Self:
-        """Return this client with another log; connections, token and pace are shared."""
+        """Return this client with another log. Connections, token and rate limiter are shared."""
         view = copy.copy(self)
         view.log = log
         return view
 
-    async def find_badges(self, **asked: Any) -> list[Badge]:
-        """As the client does; the brake counts lists without end, of which each page was answered."""
+    async def find_badges(self, **filters: Any) -> list[Badge]:
+        # A list without end answers each page well, so only here does the brake see it fail.
         try:
-            found = await super().find_badges(**asked)
+            found = await super().find_badges(**filters)
         except Unclear as error:
             if error.code in HAS_NO_END:
                 self.access.brake.note_look_up(has_end=False)
@@ -133,7 +132,7 @@ class RecordedClient(CredlyClient):
     ) -> Answer:
         tries = _TRIES
         while True:
-            await self._wait_for_turn(call)
+            await self._wait_until_allowed(call)
             token, started_at, tries = self.token, self.access.now(), tries - 1
             try:
                 reply, answer = await super()._send(
@@ -145,17 +144,18 @@ class RecordedClient(CredlyClient):
                 self.access.brake.note(
                     error, operation=call.operation, started_at=started_at, now=ended_at, pause=pause
                 )
-                removed = await self._is_removed(error, pause=pause, token=token)
-                if not removed or not tries or call.operation in _MADE_ONCE:
+                recovered = await self._recover(error, pause=pause, token=token)
+                if not recovered or not tries or call.operation in _MADE_ONCE:
                     raise
             else:
                 self._record(call, started_at, reply=reply)
                 self.access.brake.note(None, operation=call.operation, started_at=started_at, now=self.access.now())
                 return answer
 
-    async def _wait_for_turn(self, call: Call) -> None:
+    async def _wait_until_allowed(self, call: Call) -> None:
         if self.access.brake.stopped is None:
-            await self.access.limiter.turn()
+            await self.access.limiter.acquire()
+        # Another call may have stopped the organization during the wait.
         if self.access.brake.stopped is not None:
             raise NotSent(code="stopped", operation=call.operation)
         if self.log.send_by is not None and self.access.now() >= self.log.send_by:
@@ -166,8 +166,8 @@ class RecordedClient(CredlyClient):
             return timedelta(0)
         return self.access.pause_default if error.retry_after is None else error.retry_after
 
-    async def _is_removed(self, error: CredlyError, *, pause: timedelta, token: SecretStr) -> bool:
-        """Remove the cause of an error where that is possible: wait out throttling, renew the token."""
+    async def _recover(self, error: CredlyError, *, pause: timedelta, token: SecretStr) -> bool:
+        """Wait out throttling or renew the token. Returns whether repeating the request makes sense."""
         if isinstance(error, Throttled):
             if pause > self.access.pause_limit or self.access.brake.stopped is not None:
                 return False
@@ -178,8 +178,9 @@ class RecordedClient(CredlyClient):
         return False
 
     async def _renew(self, refused: SecretStr) -> bool:
-        """Read the token again; so it can be changed during a run, which goes on with the new one."""
+        # An operator may replace the token during a run, which then continues with the new one.
         async with self.access.renewing:
+            # Another call has renewed it in the meantime.
             if self.token != refused:
                 return True
             token = await self.access.read_token()
@@ -216,7 +217,7 @@ def _outcome_of(call: Call, error: CredlyError | None) -> AttemptOutcome:
 
 
 def attempts_of(log: CallLog, *, issuance_id: int, request: BadgeRequest | None = None) -> list[Attempt]:
-    """Return the calls of an issuance as the ledger keeps them, with which fields of the request were sent."""
+    """Convert the calls of an issuance into rows of the ledger, with the names of the fields that were sent."""
     return [_attempt(issuance_id, request, **vars(record)) for record in log.records]
 
 
@@ -232,7 +233,7 @@ def _attempt(issuance_id: int, request: BadgeRequest | None, *, operation: str, 
     )
 
 
-def correct(log: CallLog, outcome: AttemptOutcome, *, code: str | None = None) -> None:
-    """Give the last call the outcome that a closer look at its answer has shown."""
+def correct_last(log: CallLog, outcome: AttemptOutcome, *, code: str | None = None) -> None:
+    """Replace the outcome of the last call after its answer was examined."""
     if log.records:
         log.records[-1] = replace(log.records[-1], outcome=outcome, code=code)

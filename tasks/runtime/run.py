@@ -1,30 +1,53 @@
-"""What a run works with: its settings, its database and its clock, resolved once where it begins and passed down.
+"""The context of a run: settings, database and clock, resolved once at its start and passed down.
 
-Tasks take ids only: Prefect would hash, log and perhaps store whatever else is an argument. What cannot be an id they
-ask `current_run` for, and `current_organization` in tasks/runtime/organization.py, and pass it on; nobody else does.
+Task arguments are ids only, since Prefect hashes, logs and may store them. Everything else a task reads from
+`current_run` here and `current_organization` in tasks/runtime/organization.py. Other functions take it as an argument.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import ParamSpec, TypeVar
 
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run, task_run
 
-from models.database import Database, NotUsable, Platform, open_at
+from models.database import Database, Platform, open_at, valid_settings
 from models.ledger.recorder import Recorder
 from models.ledger.recording import Result, RunIds
 from models.revision import check_revision
-from rules.outcome import Outcome, WaitPolicy
-from settings import NotConfigured, Settings, settings
+from rules.ledger.outcome import Outcome, WaitPolicy
+from settings import Settings
 from tasks.runtime.heartbeat import Steps, heartbeats
+
+# For a task that only reads and writes the database, which may be restarting.
+DATABASE_RETRIES = (1, 5, 20)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def laurel_task(
+    name: str, *, task_run_name: str | None = None, retry_delays: Sequence[float] = ()
+) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Return Prefect's `task` decorator as every task of Laurel uses it; `retry_delays` are in seconds."""
+    return task(
+        name=name,
+        task_run_name=task_run_name,
+        # A cached or persisted result would skip work that has to be done again after a crash.
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=len(retry_delays),
+        retry_delay_seconds=list(retry_delays) or None,
+    )
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of Laurel, from its first line to its last. `now` returns the present moment in UTC."""
+    """The context of one run. `now` returns the current time in UTC."""
 
     settings: Settings
     database: Database
@@ -33,17 +56,15 @@ class Run:
     _recorder: Recorder = field(default_factory=Recorder, repr=False)
 
     def made_progress(self) -> None:
-        """Note a step, without which the run would be ended after a while; each transaction is one."""
+        """Count a step. A run without any for `LAUREL_STALLED_AFTER` is ended; each transaction is a step."""
         self.steps.taken += 1
 
     @property
     def platform(self) -> Platform:
-        """The learning platform's database."""
         return self.database.platform
 
     @property
     def wait_policy(self) -> WaitPolicy:
-        """How long things wait, from the settings."""
         return WaitPolicy(
             lookup_grace=self.settings.lookup_grace,
             try_again_after=self.settings.try_again_after,
@@ -53,7 +74,7 @@ class Run:
         )
 
     async def record(self, result: Result) -> Outcome | None:
-        """Write a result down, together with what others know meanwhile."""
+        """Persist a result. Results that become ready together share one transaction."""
         return await self._recorder.record(self.database, result)
 
 
@@ -62,27 +83,25 @@ current_run: ContextVar[Run] = ContextVar("laurel_run")
 
 @asynccontextmanager
 async def run_context() -> AsyncIterator[Run]:
-    """Begin a run, and send heartbeats until the flow ends; a flow inside a flow works with the outer one's run.
+    """Open the context of a run and send heartbeats until the flow ends. A nested flow shares the outer context.
 
     Raises:
-        NotUsable: the database or a setting cannot be used, or the ledger is of another revision; the message says what
-            to do.
+        NotUsable: the database or a setting is unusable, or the ledger has another revision; the message has the fix.
         RunStalled: the run made no progress.
     """
     if (outer := current_run.get(None)) is not None:
+        # Watching twice would end the inner run for a stall that the outer one is already being ended for.
         async with heartbeats(outer.settings, outer.steps, watching=False):
             yield outer
         return
-    try:
-        configured = settings()
-    except NotConfigured as wrong:
-        raise NotUsable(str(wrong)) from None
+    configured = valid_settings()
     steps = Steps()
     async with heartbeats(configured, steps, watching=True), open_at(configured.database_url) as database:
         run = Run(configured, database, steps=steps)
+        await database.read(check_revision)  # before steps count: it is no progress
         database.stepped = run.made_progress
+        # A function: a nested flow of the same process writes under its own id.
         database.flow_run = lambda: run_ids().flow_run_id
-        await database.read(check_revision)
         token = current_run.set(run)
         try:
             yield run
@@ -91,5 +110,4 @@ async def run_context() -> AsyncIterator[Run]:
 
 
 def run_ids() -> RunIds:
-    """Return the ids of the flow run and task run that are under way."""
     return RunIds(flow_run_id=flow_run.id, task_run_id=task_run.id)

@@ -22,7 +22,7 @@ from automations.silence import Silence
 from flows.reconcile import reconcile
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.platform.tables import AchievementAward
-from rules.alarms import BADGE_REFUSED, REVOKING_HELD, Alarm
+from rules.monitoring.alerts import BADGE_REFUSED, REVOKING_HELD, Alarm
 from tests.support.factories import a_user
 from tests.support.prefect_server import running_prefect_server
 from tests.support.receiver import Receiver, running_receiver
@@ -121,7 +121,7 @@ async def test_a_refused_token_is_told_once_with_what_to_do_and_again_when_it_is
     await world.put_token()
     await run(deployment)
 
-    assert ORGANIZATION in await received(receiver, "Laurel: Badges of a Credly organization go out again")
+    assert ORGANIZATION in await received(receiver, "Laurel: Badges of a Credly organization are issued again")
     assert receiver.subjects().count(STOPPED) == 1
     assert len(standin.badges()) == 1
     assert [word for word in PERSONAL for message in receiver.messages if word in str(message)] == []
@@ -168,7 +168,7 @@ async def test_refused_badges_beyond_a_share_are_told(
     standin.seed(tokens=[{"token": TOKEN, "organization_id": ORGANIZATION, "expires_at": f"{ends_at:%FT%T.000Z}"}])
     await world.change_connection(token_ends_at=ends_at)
     await run(deployment)
-    await received(receiver, "Laurel: Badges are no longer refused in numbers")
+    await received(receiver, "Laurel: Badges are no longer refused in large numbers")
     assert "portal northwind ends at " in await received(receiver, "Laurel: A Credly token ends soon")
     (ending,) = await events_of("laurel.token.ending", count=1)
     assert (ending.resource.id, ending.payload["advice"]) == ("laurel.portal.northwind", Alarm.TOKEN_ENDS.advice)
@@ -192,7 +192,7 @@ async def test_a_failed_run_and_silence_are_told_and_that_runs_end_again(
     await received(receiver, "Laurel: reconcile works again")
 
     body = await received(receiver, "Laurel: Nothing has run")
-    assert "look whether a worker of the pool “badges” is running" in body
+    assert "check that a worker of the pool “badges” is running" in body
     world.configure(monkeypatch, ALERT_NO_RUN_FOR="10")
     await run(deployment)
     assert "reconcile runs again" in await received(receiver, "Laurel: Runs end again")
@@ -210,7 +210,7 @@ async def test_revoking_that_is_held_is_sent_with_what_to_do(
 
     body = await received(receiver, "Laurel: Revoking badges is held")
     assert body.startswith(
-        "Portal northwind has 1 badge to revoke, more than 0, so none of them is.\nWhat to do: Look at"
+        "Portal northwind has 1 badge to revoke, more than 0, so none of them is.\nWhat to do: Check"
     )
     (event,) = await events_of(REVOKING_HELD, count=1)
     assert (event.resource.id, event.payload["badges"]) == ("laurel.portal.northwind", 1)

@@ -68,7 +68,7 @@ async def test_states_at_credly_come_into_the_ledger(any_world: World, standin: 
     assert len(standin.mails()) == 2
 
 
-async def test_what_ended_at_credly_is_told_once(world: World, standin: Standin) -> None:
+async def test_what_ended_at_credly_is_reported_once(world: World, standin: Standin) -> None:
     badges = await issued(world, "ada", "bob")
     standin.as_earner(badges["ada"], "reject")
     standin.erase(badges["bob"], token=TOKEN)
@@ -77,7 +77,7 @@ async def test_what_ended_at_credly_is_told_once(world: World, standin: Standin)
     second = await audit(return_state=True)
 
     assert await states(world) == {"ada": "rejected", "bob": "deleted"}
-    assert first.name == "Needs a person"
+    assert first.name == "Needs attention"
     assert "2 revoked, rejected or deleted since the last audit" in str(first.message)
     assert second.message == "1 badge at Credly compared with the ledger"
 
@@ -100,7 +100,7 @@ async def test_strange_badges_and_withdrawn_awards_are_named(world: World, stand
 
     assert "1 that Laurel did not issue" in str(state.message)
     assert "1 whose award was withdrawn" in str(state.message)
-    assert state.name == "Needs a person"
+    assert state.name == "Needs attention"
     assert {badge["state"] for badge in standin.badges()} == {"pending"}
 
 
@@ -158,7 +158,7 @@ async def test_what_cannot_be_revoked_keeps_its_state_at_credly(world: World, st
 
     state = await revoke_withdrawn(return_state=True)
 
-    assert state.name == "Needs a person"
+    assert state.name == "Needs attention"
     assert await states(world) == {"ada": "rejected", "bob": "deleted"}
     assert (await revoke_withdrawn(return_state=True)).message == "0 badges revoked"
 
@@ -204,9 +204,9 @@ async def test_more_badges_than_the_cap_are_held_as_a_whole(any_world: World, st
 
     held = await see(revoke_withdrawn, hold_above=1)
 
-    assert held.name == "Needs a person"
+    assert held.name == "Needs attention"
     assert held.message == (
-        "0 badges revoked; HELD: portal northwind has 2 badges to revoke, more than 1, so none of them is. Look at the "
+        "0 badges revoked; HELD: portal northwind has 2 badges to revoke, more than 1, so none of them is. Check the "
         "list, then run revoke-withdrawn for that portal with a higher hold_above"
     )
     assert "| `northwind` | `forklift` | 2 |" in held.page
@@ -232,7 +232,7 @@ async def test_a_portal_that_is_held_does_not_hold_the_others(world: World, stan
     state = await revoke_withdrawn(hold_above=1, return_state=True)
 
     assert str(state.message).startswith("1 badge revoked; HELD: portal northwind has 2 badges")
-    assert (state.name, revoked(standin)) == ("Needs a person", ["cher"])
+    assert (state.name, revoked(standin)) == ("Needs attention", ["cher"])
 
 
 async def test_a_run_by_schedule_holds_more_than_twenty(world: World, standin: Standin) -> None:
@@ -260,7 +260,7 @@ async def test_a_table_of_awards_that_is_emptied_revokes_nothing(
         "0 badges revoked; 12 of the 12 awards behind the badges of portal northwind are missing from the platform, so "
         "none counts as withdrawn because its row is missing"
     )
-    assert (seen.name, seen.message) == (("Needs a person", lost) if counts else ("Completed", "0 badges revoked"))
+    assert (seen.name, seen.message) == (("Needs attention", lost) if counts else ("Completed", "0 badges revoked"))
     assert "whose award was withdrawn" not in audited.message
     assert revoked(standin) == []
     await run_reconcile()
@@ -281,7 +281,7 @@ async def test_a_single_award_that_is_deleted_is_revoked_where_the_connection_is
 async def test_what_a_run_leaves_for_another_one_is_said(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.revoke._AT_MOST", 1)
+    monkeypatch.setattr("tasks.operations.revoke._MAX_BADGES", 1)
     await issued(world, "ada", "bob", **REVOCABLE)
     for user in ("ada", "bob"):
         await withdraw(world, user)

@@ -18,7 +18,7 @@ from flows.issue_badge import issue_badge
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.platform.tables import AchievementAward, User, UserEmail
 from models.tables import table
-from rules.choices import Environment
+from rules.forms.inputs import Environment
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, World

@@ -12,10 +12,10 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists
 
 from flows.check import check
-from models.evidence_links import odd_links
+from models.diagnostics.links import odd_links
 from models.platform.tables import Achievement, Company, Portal, Project, User
-from rules.evidence import EvidenceKind
-from rules.states import IssuanceState
+from rules.badge.evidence import EvidenceKind
+from rules.ledger.states import IssuanceState
 from tasks.operations.schedule import wait_until_planned
 from tests.support.factories import a_portal, an_achievement, an_issuance
 from tests.support.seen import refused, see
@@ -58,8 +58,8 @@ async def test_what_is_planned_is_shown_and_what_keeps_it_from_happening_is_said
     assert well.name == "Completed"
     assert f"| `reconcile` | {year}-01-01 00:00:00 UTC | " in well.page.replace("\\", "")
     assert re.search(r"\| \d workers? \|", well.page)
-    assert (paused.name, "Its schedule is switched off." in paused.page.replace("\\", "")) == ("Needs a person", True)
-    assert (gone.name, "There is no such deployment" in gone.page) == ("Needs a person", True)
+    assert (paused.name, "Its schedule is switched off." in paused.page.replace("\\", "")) == ("Needs attention", True)
+    assert (gone.name, "There is no such deployment" in gone.page) == ("Needs attention", True)
 
 
 async def test_where_all_is_well_it_says_so(world: World) -> None:
@@ -68,8 +68,8 @@ async def test_where_all_is_well_it_says_so(world: World) -> None:
 
     seen = await see(check)
 
-    assert (seen.name, seen.message) == ("Completed", "All is as it should be; looked at 1 portal, 1 template")
-    assert seen.page.partition("\n")[0] == "# All is as it should be; looked at 1 portal, 1 template"
+    assert (seen.name, seen.message) == ("Completed", "No problems found; checked 1 portal, 1 template")
+    assert seen.page.partition("\n")[0] == "# No problems found; checked 1 portal, 1 template"
     assert (await world.connection()).token_ends_at is not None
 
 
@@ -81,7 +81,7 @@ async def test_a_portal_that_is_named_is_looked_at_alone(world: World) -> None:
     assert (await see(check, portal="northwind")).name == "Completed"
     seen = await see(check, portal="southwind")
 
-    assert (seen.name, seen.message) == ("Needs a person", "1 thing to mend; looked at 1 portal, 1 template")
+    assert (seen.name, seen.message) == ("Needs attention", "1 problem found; checked 1 portal, 1 template")
     assert "is not connected to Credly" in seen.page
     assert "Did you mean north" in await refused(check, portal="northwynd")
 
@@ -102,7 +102,7 @@ async def test_a_token_that_will_not_do_is_told(
 
     seen = await see(check)
 
-    assert (seen.name, seen.message) == ("Needs a person", "1 thing to mend; looked at 1 portal, 0 templates")
+    assert (seen.name, seen.message) == ("Needs attention", "1 problem found; checked 1 portal, 0 templates")
     assert said in seen.page.replace("\\", "")
 
 
@@ -116,11 +116,11 @@ async def test_an_organization_that_does_not_answer_is_told(world: World) -> Non
 
     seen = await see(check)
 
-    assert seen.name == "Needs a person"
+    assert seen.name == "Needs attention"
     assert "could not be reached" in seen.page.replace("\\", "")
 
 
-async def test_templates_that_will_not_do_are_told_and_duplicates_are_noted(world: World, standin: Standin) -> None:
+async def test_unusable_templates_are_reported_and_duplicates_are_noted(world: World, standin: Standin) -> None:
     other = "7e7e7e7e-0000-4000-8000-00000000000"
     standin.seed(
         templates=[
@@ -138,7 +138,7 @@ async def test_templates_that_will_not_do_are_told_and_duplicates_are_noted(worl
 
     seen = await see(check)
 
-    assert (seen.name, seen.message) == ("Needs a person", "3 things to mend; looked at 1 portal, 4 templates")
+    assert (seen.name, seen.message) == ("Needs attention", "3 problems found; checked 1 portal, 4 templates")
     wrong, notes = seen.page.replace("\\", "").split("## Good to know")
     assert "`crane`), template" in wrong
     assert "a draft or archived" in wrong
@@ -159,7 +159,7 @@ async def test_links_that_cannot_become_evidence_are_told_where_they_would_be_se
 
     seen = await see(check)
 
-    assert seen.message == "2 things to mend; looked at 1 portal, 1 template"
+    assert seen.message == "2 problems found; checked 1 portal, 1 template"
     assert "`acme`" in seen.page
     assert "`northwind`" in seen.page
     assert "secret" not in seen.page
@@ -182,9 +182,9 @@ async def test_a_portal_that_lost_many_of_its_awards_is_a_finding(any_world: Wor
 
     for each in (seen, alone):
         page = each.page.replace("\\", "")
-        assert each.name == "Needs a person"
+        assert each.name == "Needs attention"
         assert "12 of the 12 awards behind the badges of portal northwind are missing from the platform." in page
-        assert "Look whether the platform's table or view of awards is whole" in page
+        assert "Check whether the platform's table or view of awards is complete" in page
     assert (await see(check, portal="southwind")).name == "Completed"
 
 

@@ -12,8 +12,8 @@ from prefect.exceptions import ObjectNotFound
 
 from flows.clean_up import clean_up
 from models.ledger.tables import IssuanceAttempt
-from models.parts import RunPart
-from models.run_log import RunFinding, RunOrganization, RunPortal
+from models.operations.run_log import RunFinding, RunOrganization, RunPortal
+from models.operations.run_parts import RunPart
 from tests.support.light_run import Clock
 from tests.support.running import run_reconcile
 from tests.support.seen import see
@@ -101,5 +101,5 @@ async def test_what_is_kept_for_good_is_never_removed(world: World, monkeypatch:
 
     seen = await see(clean_up)
 
-    assert seen.message == "0 calls and 0 runs removed. Calls are kept for good, runs for good."
+    assert seen.message == "0 calls and 0 runs removed. Calls are kept permanently, runs permanently."
     assert len(await world.rows(IssuanceAttempt)) == 1

@@ -10,10 +10,10 @@ from prefect.blocks.system import Secret
 from flows.connect_portal import connect_portal
 from flows.disconnect_portal import disconnect_portal
 from flows.reconcile import reconcile
-from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger.tables import BadgeIssuance
-from rules.choices import Environment, Mistake
-from tasks.connecting import address_of
+from models.setup.tables import CredlyConnection, CredlyIntegration
+from rules.forms.inputs import Environment, InvalidInput
+from tasks.forms.connections import address_of
 from tests.support.factories import a_portal, change, rows_of, the_row_of
 from tests.support.seen import refused, see
 from tests.support.standin import Standin
@@ -70,7 +70,7 @@ async def test_connecting_again_changes_the_connection_and_a_token_near_its_end_
 
     seen = await see(connect_portal, **form(world, calls_per_second=7.5))
 
-    assert seen.name == "Needs a person"
+    assert seen.name == "Needs attention"
     assert seen.message.startswith("Portal northwind connection changed: Credly organization Northwind.")
     assert f"Replace it now.** It ends on {ends_at:%Y-%m-%d}, in 13 days." in seen.page
     assert (await the_row_of(world.database, CredlyConnection)).calls_per_second == 7.5
@@ -148,7 +148,7 @@ async def test_a_token_that_was_pasted_with_something_else_is_recognised(
 
     seen = await see(connect_portal, **form(world))
 
-    assert seen.message == f"token_block: the token in `{BLOCK}` cannot be used: {fault}. Put it in anew."
+    assert seen.message == f"token_block: the token in `{BLOCK}` cannot be used: {fault}. Enter it again."
     assert TOKEN not in seen.message + seen.page
     assert standin.requests() == []
 
@@ -282,13 +282,13 @@ async def test_disconnecting_blocks_what_waits_until_the_portal_is_connected_aga
     ],
 )
 def test_what_is_no_address_of_an_api_is_refused(typed: str) -> None:
-    with pytest.raises(Mistake, match=r"^base_url: `.*` is no address of an API"):
+    with pytest.raises(InvalidInput, match=r"^base_url: `.*` is no address of an API"):
         address_of(Environment.OTHER, typed)
 
 
 @pytest.mark.parametrize("host", ["credly.example.org", "192.0.2.1"])
 def test_a_token_is_sent_in_the_open_to_this_machine_only(host: str) -> None:
-    with pytest.raises(Mistake, match="must begin with https://"):
+    with pytest.raises(InvalidInput, match="must begin with https://"):
         address_of(Environment.OTHER, f"http://{host}/v1")
     assert address_of(Environment.OTHER, "http://localhost:8090/v1/") == "http://localhost:8090/v1"
 

@@ -9,10 +9,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.states import Crashed
 
-from models.pace import OrganizationPace
+from models.operations.run_log import RunOrganization
 from models.platform.tables import Achievement, Portal
-from models.run_log import RunOrganization
-from rules.reasons import Reason
+from models.setup.rate_limit import OrganizationPace
+from rules.ledger.reasons import Reason
 from tests.support.prefect_server import assert_no_errors
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
@@ -59,7 +59,7 @@ async def test_workers_issue_and_the_run_tells_of_all_of_them(
     assert_no_errors(tmp_path / "worker.log", may_log=("There is no Prefect Secret block|holds no token",))
 
     log = (tmp_path / "worker.log").read_text(encoding="utf-8")
-    assert (state.name, state.message) == ("Needs a person", "2 issued · now 1 blocked"), log
+    assert (state.name, state.message) == ("Needs attention", "2 issued · now 1 blocked"), log
     runs = [run for run in await organization_runs() if run.id not in before]
     assert sorted(tag for run in runs for tag in run.tags if tag.startswith("portal:")) == [
         "portal:harbour",
@@ -106,7 +106,7 @@ async def test_without_the_deployment_the_run_says_so_and_nothing_is_lost(
     await world.enable()
     await world.award("ada")
     world.configure(monkeypatch, DISPATCH="workers")
-    monkeypatch.setattr("tasks.dispatch.DEPLOYMENT", "issue-organization/nobody-made-this")
+    monkeypatch.setattr("tasks.issuing.dispatch.DEPLOYMENT", "issue-organization/nobody-made-this")
 
     state = await run_reconcile()
 

@@ -13,13 +13,13 @@ from flows.pause_credly import pause_credly
 from flows.reconcile import reconcile
 from flows.release_credly import release_credly
 from flows.resume_credly import resume_credly
-from models.integrations import CredlyIntegration
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import Achievement, Company, UserEmail
-from models.settings_history import put_settings
-from rules.choices import EvidenceChoice, EvidenceChoices
-from rules.markup import plain
-from rules.settings_changes import SettingsOf
+from models.setup.history import put_settings
+from models.setup.tables import CredlyIntegration
+from rules.forms.inputs import EvidenceChoice, EvidenceChoices
+from rules.ledger.settings_changes import SettingsOf
+from rules.markdown import plain
 from tests.support.factories import a_user, an_achievement, rows_of, the_row_of
 from tests.support.seen import refused, see
 from tests.support.standin import Standin
@@ -211,8 +211,8 @@ async def test_enabling_again_changes_the_settings_and_tells_the_difference(worl
     seen = await see(enable_credly, **form(badge_template_id=ANOTHER, evidence=chosen, expires_after_days=0))
 
     assert seen.message == (
-        "Settings of forklift changed (2); still PAUSED: 2 badges would go out at once. "
-        "Run resume-credly to let go what waits"
+        "Settings of forklift changed (2); still PAUSED: 2 badges would be issued at once. "
+        "Run resume-credly to issue them"
     )
     assert f"| badge template | {TEMPLATE} | {ANOTHER} |" in seen.page.replace(r"\-", "-")
     assert "| portal evidence | on | on, name “\\<script\\>" in seen.page
@@ -245,12 +245,10 @@ async def test_more_badges_at_once_than_the_bound_are_held_until_a_person_releas
     again = await see(enable_credly, **reaching_back | {"suppress_credly_email": True, "hold_above": 5})
     await reconcile(return_state=True)
 
-    held = "HELD: 2 badges would go out at once"
-    assert seen.name == again.name == "Needs a person"
-    assert seen.message == (
-        f"Credly enabled on forklift; {held}, more than 1. Run release-credly to let go what is held"
-    )
-    assert again.message == f"Settings of forklift changed (1); {held}. Run release-credly to let go what is held"
+    held = "HELD: 2 badges would be issued at once"
+    assert seen.name == again.name == "Needs attention"
+    assert seen.message == (f"Credly enabled on forklift; {held}, more than 1. Run release-credly to release them")
+    assert again.message == f"Settings of forklift changed (1); {held}. Run release-credly to release them"
     assert "then run *release-credly* for `forklift`." in again.page
     assert standin.badges() == []
 
@@ -283,7 +281,7 @@ async def test_nothing_is_issued_while_paused_and_nothing_is_lost(world: World, 
     paused = await see(pause_credly, achievement="forklift")
     await world.award("ada")
     await reconcile(return_state=True)
-    assert paused.message == "forklift paused; 0 badges waiting, and what comes due waits too"
+    assert paused.message == "forklift paused; 0 badges waiting, and badges that become due wait too"
     assert (standin.badges(), (await the_row_of(world.database, BadgeIssuance)).state) == ([], "pending")
     assert await refused(pause_credly, achievement="forklift") == "achievement: `forklift` is paused already."
 

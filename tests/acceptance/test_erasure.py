@@ -25,8 +25,8 @@ from flows.report import report
 from flows.retry_failed import retry_failed
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.base import laurel_metadata
-from models.ledger.erasure import ErasedUser
-from rules.erasure import BadgesAtCredly
+from models.operations.erasure import ErasedUser
+from rules.ledger.erasure import BadgesAtCredly
 from tests.support.running import run_reconcile
 from tests.support.seen import Seen, refused, see
 from tests.support.standin import Standin
@@ -113,7 +113,8 @@ async def test_nothing_names_an_erased_user_any_more(any_world: World, standin: 
     seen = await ours(erase_user, **FORM)
 
     assert (seen.name, await counts(any_world)) == ("Completed", before)
-    assert re.match(r"Erased: 1 issuance with \d calls; 4 runs and \d+ pages of Prefect deleted$", seen.message)
+    # Runs that other tests of this process started with the same id are deleted as well.
+    assert re.match(r"Erased: 1 issuance with \d calls; \d+ runs and \d+ pages of Prefect deleted$", seen.message)
     ledger = await everything_in_the_ledger(any_world)
     assert [name for name in names if name in ledger] == []
     assert await left_in_prefect(names) == []

@@ -11,7 +11,7 @@ from flows.explain import explain
 from flows.issue_badge import issue_badge
 from flows.pause_credly import pause_credly
 from models.platform.tables import User
-from rules.markup import plain
+from rules.markdown import plain
 from settings import ROOT
 from tests.support.factories import an_achievement
 from tests.support.running import run_reconcile
@@ -36,9 +36,9 @@ async def test_a_refused_badge_is_told_from_award_to_advice(any_world: World, st
 
     seen = await see(explain, user="ada", achievement="forklift")
 
-    assert (seen.name, seen.title) == ("Needs a person", "explain forklift of ada")
+    assert (seen.name, seen.title) == ("Needs attention", "explain forklift of ada")
     assert seen.message.startswith("Credly refused this badge; its message is beside this reason. Credly's message: ")
-    assert "**What a person can do:** Act on Credly's message, then issue the badge by hand" in seen.page
+    assert "**What you can do:** Act on Credly's message, then issue the badge by hand" in seen.page
     order = ["Credly was enabled", "Awarded", "An eligible award", "Sent the badge to Credly", "Refused, or the data"]
     places = [seen.page.index(part) for part in order]
     assert places == sorted(places)
@@ -105,7 +105,7 @@ async def test_an_award_that_no_run_has_seen_is_told_too(world: World) -> None:
 
     seen = await see(explain, user="ada", achievement="forklift")
 
-    assert "no run has looked since" in seen.message
+    assert "no run has planned since" in seen.message
     assert "## What would be sent\n\nNothing was sent to Credly for this badge." in seen.page
     assert "| recipient_email | a…\\@e… |" in seen.page
 
@@ -125,7 +125,7 @@ async def test_unknown_ids_are_refused_with_near_ones(world: World) -> None:
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
-        (False, "The platform has no row of its award any more, which does not withdraw it."),
+        (False, "The platform no longer has a row of its award, which does not withdraw it."),
         (True, "the award was withdrawn afterwards"),
     ],
 )

@@ -16,7 +16,7 @@ from sqlalchemy.pool import Pool
 from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.platform.tables import User, UserEmail
 from models.tables import table
-from tasks.pacing import Pace
+from tasks.runtime.rate_limiter import RateLimiter
 from tests.support.light_run import Clock
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
@@ -385,7 +385,7 @@ async def test_what_its_lease_no_longer_covers_is_given_back(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await a_due_badge(world)
-    monkeypatch.setattr("tasks.issue.LONGEST_CALL", timedelta(minutes=10))
+    monkeypatch.setattr("tasks.issuing.batch.LONGEST_CALL", timedelta(minutes=10))
 
     await run()
 
@@ -398,10 +398,10 @@ async def test_nothing_is_sent_after_the_lease_although_the_turn_came_late(
 ) -> None:
     clock = Clock()
 
-    async def late(_pace: Pace) -> None:
+    async def late(_pace: RateLimiter) -> None:
         clock.moved += timedelta(minutes=9)
 
-    monkeypatch.setattr(Pace, "turn", late)
+    monkeypatch.setattr(RateLimiter, "acquire", late)
     world.configure(monkeypatch, RETRIES="0")
     world.set_clock(clock)
     await a_due_badge(world)

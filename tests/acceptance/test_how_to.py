@@ -1,4 +1,4 @@
-"""docs/how-to.md: its commands fit the deployments, its examples are in the demo, its pictures and places exist."""
+"""docs/how-to: the commands fit the deployments, the examples are in the demo, pictures and anchors exist."""
 
 import re
 from importlib import import_module
@@ -15,9 +15,10 @@ from demo.credly_data import invented_id, invented_token, token_block
 from demo.fill import demo_seed
 from demo.platform_data import ACHIEVEMENTS, PORTALS
 from settings import ROOT
-from tests.support.how_to import HOW_TO, commands, deployment_and_parameters
+from tests.support.documents import anchors
+from tests.support.how_to import HOW_TO, commands, deployment_and_parameters, text
 
-TEXT = HOW_TO.read_text(encoding="utf-8")
+TEXT = text()
 DEPLOYMENTS = {each["name"]: each for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
 PICTURES = ROOT / "docs" / "pictures"
 
@@ -77,26 +78,27 @@ def test_the_examples_are_in_the_demo() -> None:
     }
 
     assert [(key, value) for key, value in named if key in known and value not in known[key]] == []
-    assert f"`{invented_id('organization', 'portal-lumen')}`, its token `{invented_token('portal-lumen')}`" in TEXT
+    portal = "portal-lumen"
+    named_in_the_text = f"`{invented_id('organization', portal)}`, its token `{invented_token(portal)}`"
+    assert named_in_the_text in " ".join(TEXT.split())
 
 
-def test_every_place_that_is_named_exists() -> None:
-    places = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", TEXT, re.M)}
-    elsewhere = [
+def test_every_anchor_that_a_message_names_exists() -> None:
+    named = {
         found
-        for folder in ("tasks", "flows", "rules", "docs", ".")
-        for file in [*(ROOT / folder).glob("*.py"), *(ROOT / folder).glob("*.md")]
-        for found in re.findall(r"how-to\.md#([\w-]+)", file.read_text(encoding="utf-8"))
-    ]
+        for folder in ("tasks", "flows", "rules", "automations")
+        for file in (ROOT / folder).rglob("*.py")
+        for found in re.findall(r"docs/how-to/([\w-]+\.md)#([\w-]+)", file.read_text(encoding="utf-8"))
+    }
 
-    assert "replace-a-token" in elsewhere
-    assert [place for place in [*re.findall(r"\]\(#([\w-]+)\)", TEXT), *elsewhere] if place not in places] == []
+    assert ("portals.md", "replace-a-token") in named
+    assert [(page, place) for page, place in sorted(named) if place not in anchors(HOW_TO / page)] == []
 
 
 def test_every_picture_is_shown_and_small() -> None:
     kept = sorted(PICTURES.glob("*.png"))
 
-    assert sorted(re.findall(r"\(pictures/([\w-]+\.png)\)", TEXT)) == [picture.name for picture in kept]
+    assert sorted(re.findall(r"\(\.\./pictures/([\w-]+\.png)\)", TEXT)) == [picture.name for picture in kept]
     assert [picture.name for picture in kept if picture.stat().st_size > 120_000] == []
 
 

@@ -12,13 +12,13 @@ from prefect.settings import PREFECT_CLIENT_CUSTOM_HEADERS, temporary_settings
 
 from flows.issue_badge import issue_badge
 from flows.reconcile import reconcile
-from models.by_hand import Request, enter
-from models.integrations import CredlyIntegration
+from models.ledger.manual import ManualIssue, enter
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import AchievementAward, UserEmail
-from rules.choices import EarnedAgain
-from rules.markup import plain
-from rules.states import IssuanceState
+from models.setup.tables import CredlyIntegration
+from rules.forms.inputs import EarnedAgain
+from rules.ledger.states import IssuanceState
+from rules.markdown import plain
 from tests.support.factories import an_achievement, an_issuance, change, rows_of, the_row_of
 from tests.support.seen import refused, see
 from tests.support.standin import Standin
@@ -55,7 +55,7 @@ async def test_before_the_award_and_the_award_makes_no_second_badge(any_world: W
     assert seen.message == f"Issued forklift to ada: {row.badge_url}"
     assert seen.links == [row.badge_url]
     assert f"[Open the badge]({row.badge_url})" in seen.page
-    assert "| state | issued: Credly has the badge and its id is kept. |" in seen.page
+    assert "| state | issued: Credly has the badge, and its id is recorded. |" in seen.page
     assert [entry["name"] for entry in badge["evidence"]] == ["Acme", "Bridge"]
     assert started <= datetime.fromisoformat(badge["issued_at"]) <= datetime.now(UTC)
     assert (row.state, row.origin, row.award_id, row.credly_badge_id) == ("issued", "by_hand", None, badge["id"])
@@ -87,7 +87,7 @@ async def test_after_a_failure_it_is_tried_again(world: World, standin: Standin)
     seen = await see(issue_badge, **form())
 
     row = await the_row_of(world.database, BadgeIssuance)
-    assert seen.name == "Needs a person"
+    assert seen.name == "Needs attention"
     assert seen.message == ("Not issued forklift to ada: Credly refused this badge; its message is beside this reason.")
     assert "| why | Credly refused this badge; its message is beside this reason. Act on" in seen.page
     assert "| Credly's message | " in seen.page
@@ -110,7 +110,7 @@ async def test_what_the_user_lacks_is_said(world: World, standin: Standin) -> No
     preview = await see(issue_badge, **form(preview=True))
 
     assert (seen.name, seen.message) == (
-        "Needs a person",
+        "Needs attention",
         "Not issued forklift to ada: The user has no primary e-mail address.",
     )
     assert preview.message == "Preview: nothing can be sent to ada: The user has no primary e-mail address."
@@ -126,8 +126,8 @@ async def test_what_may_pass_waits_for_the_next_run(world: World, standin: Stand
 
     assert (seen.name, seen.links) == ("Completed", [])
     assert seen.message == (
-        "Not issued forklift to ada: Credly asked for fewer calls. Before anything is sent again, it is asked "
-        "whether it made the badge. The next run of reconcile tries again."
+        "Not issued forklift to ada: Credly limits the rate of calls. The badge is looked up at Credly before "
+        "anything is sent again. The next run of reconcile tries again."
     )
     assert (await the_row_of(world.database, BadgeIssuance)).state == "pending"
 
@@ -227,7 +227,7 @@ async def test_several_who_ask_at_the_same_moment_and_a_run_make_one_badge(any_w
 
 
 async def test_several_requests_at_the_same_moment_are_one_row(any_world: World) -> None:
-    request = Request(achievement_id="forklift", user_id="ada", portal_id="northwind", badge_template_id=TEMPLATE)
+    request = ManualIssue(achievement_id="forklift", user_id="ada", portal_id="northwind", badge_template_id=TEMPLATE)
 
     async def ask() -> int | None:
         row = await enter(any_world.database, request, now=datetime.now(UTC))

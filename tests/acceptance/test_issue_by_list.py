@@ -9,7 +9,7 @@ from prefect.exceptions import ParameterTypeError
 from flows.issue_badges import issue_badges
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import UserEmail
-from tasks.by_list import lines_of
+from tasks.forms.bulk_issue import lines_of
 from tests.support.factories import an_achievement, rows_of
 from tests.support.seen import refused, see
 from tests.support.standin import Standin
@@ -46,7 +46,7 @@ async def test_good_rows_are_issued_bad_ones_reported_and_running_again_issues_n
 
     assert users(standin) == ["ada", "bob"]
     assert (seen.name, seen.message) == (
-        "Needs a person",
+        "Needs attention",
         "2 of 9 rows issued, now or before · 0 not issued · 7 skipped",
     )
     assert again.message == seen.message
@@ -78,7 +78,7 @@ async def test_a_row_that_credly_cannot_be_given_is_not_called_done(world: World
 
     seen = await see(issue_badges, rows=rows)
     assert (seen.name, seen.message) == (
-        "Needs a person",
+        "Needs attention",
         "1 of 2 rows issued, now or before · 1 not issued · 0 skipped",
     )
     assert "Not issued forklift to ada\\: The user has no primary e\\-mail address\\." in seen.page

@@ -8,9 +8,9 @@ import pytest
 
 from flows.list_integrations import list_integrations
 from flows.reconcile import reconcile
-from models.integrations import CredlyConnection
 from models.platform.people import users_with_primary_address
 from models.platform.tables import Achievement, Portal, UserEmail
+from models.setup.tables import CredlyConnection
 from settings import ROOT
 from tests.support.factories import a_portal, a_user, an_achievement, an_email, an_issuance, change
 from tests.support.seen import refused, see
@@ -44,7 +44,7 @@ async def test_each_portal_is_shown_with_what_its_achievements_issue(any_world: 
     assert (seen.name, seen.message) == ("Completed", "1 of 2 portals connected · 3 achievements with Credly")
     aeolus, northwind = seen.page.split("\n\n## ")[1:]
     assert aeolus == (
-        "Aeolus (`aeolus`)\n\n**Not connected to Credly.** What its achievements owe waits.\n\n"
+        "Aeolus (`aeolus`)\n\n**Not connected to Credly.** Badges of its achievements wait.\n\n"
         "No achievement has Credly enabled."
     )
     today = f"{datetime.now(UTC):%Y-%m-%d}"

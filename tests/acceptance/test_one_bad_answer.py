@@ -9,9 +9,9 @@ import pytest
 
 from flows.issue_badge import issue_badge
 from flows.revoke_withdrawn import revoke_withdrawn
-from models.calls import CredlyCall
 from models.ledger.tables import AttemptKind, AttemptOutcome, IssuanceAttempt
-from rules.choices import IfBadgeExists
+from models.setup.calls import CredlyCall
+from rules.forms.inputs import IfBadgeExists
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, TEMPLATE, TOKEN, World
@@ -144,7 +144,7 @@ async def test_refusal_after_refusal_without_a_success_leaves_the_badges_pending
 
     state = await run()
 
-    assert (state.name, {each for each, _ in await states(world)}) == ("Needs a person", {"pending"})
+    assert (state.name, {each for each, _ in await states(world)}) == ("Needs attention", {"pending"})
     assert "0 issued" in str(state.message)
     assert "failed" not in str(state.message)
     assert posts(standin) < 40

@@ -11,7 +11,7 @@ from flows.issue_badges import issue_badges
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import AchievementAward, User
 from models.tables import table
-from rules.choices import IfBadgeExists
+from rules.forms.inputs import IfBadgeExists
 from tests.support.resent import sent_blindly
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin

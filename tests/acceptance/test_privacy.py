@@ -28,7 +28,7 @@ from flows.release_credly import release_credly
 from flows.resume_credly import resume_credly
 from flows.retry_failed import retry_failed
 from models.platform.tables import User
-from rules.choices import Environment, EvidenceChoice, EvidenceChoices
+from rules.forms.inputs import Environment, EvidenceChoice, EvidenceChoices
 from tests.support.factories import a_user
 from tests.support.seen import Seen, log_of, see
 from tests.support.standin import Standin

@@ -116,7 +116,7 @@ async def test_bad_data_fails_with_its_reason_and_goes_out_once_corrected(
     state = await run()
     (row,) = await world.ledger()
     assert (row.state, row.reason, len(standin.badges())) == ("failed", reason, 0)
-    assert (state.name, state.message) == ("Needs a person", "0 issued · 1 failed")
+    assert (state.name, state.message) == ("Needs attention", "0 issued · 1 failed")
 
     await world.change(table_, "ada", **{name: before[name] for name in change})
     await run()
@@ -159,7 +159,7 @@ async def test_a_template_that_is_not_active_blocks_and_unblocks(world: World, s
     state = await run()
     posts = [r for r in standin.requests() if r["method"] == "POST"]
     assert (await world.ledger())[0].reason == "template_not_active"
-    assert (state.name, posts) == ("Needs a person", [])
+    assert (state.name, posts) == ("Needs attention", [])
 
     standin.template_state(TEMPLATE, "active")
     await run()
@@ -187,7 +187,7 @@ async def test_a_refused_token_stops_the_organization_with_a_handful_of_calls(wo
     rows = await world.ledger()
     assert {(r.state, r.reason) for r in rows} == {("blocked", "token_refused")}
     assert len(standin.requests()) == 1
-    assert (state.name, state.message) == ("Needs a person", "0 issued · now 2 blocked")
+    assert (state.name, state.message) == ("Needs attention", "0 issued · now 2 blocked")
 
     await world.put_token()
     await run()
@@ -219,7 +219,7 @@ async def test_a_secret_block_without_a_token_blocks(world: World, standin: Stan
     state = await run()
 
     assert (await world.ledger())[0].reason == "token_missing"
-    assert (state.name, standin.requests()) == ("Needs a person", [])
+    assert (state.name, standin.requests()) == ("Needs attention", [])
 
 
 async def test_a_badge_that_credly_has_already_is_adopted(world: World, standin: Standin) -> None:
@@ -387,7 +387,7 @@ async def test_a_token_near_its_end_is_told_loudly_even_where_nothing_is_due(
 
     state = await run()
 
-    assert state.name == "Needs a person"
+    assert state.name == "Needs attention"
     assert str(state.message).startswith(f"0 issued. Replace the Credly token of northwind ({told}")
 
 

@@ -11,8 +11,8 @@ import pytest
 from flows.export import export
 from flows.report import report
 from rules.datasets import Dataset, FileFormat
-from rules.period import Span
-from rules.states import IssuanceState
+from rules.forms.period import Span
+from rules.ledger.states import IssuanceState
 from tests.support.factories import a_user, an_issuance
 from tests.support.seen import log_of, refused, see
 from tests.support.world import World

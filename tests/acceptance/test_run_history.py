@@ -18,9 +18,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import Artifact, FlowRun
 from sqlalchemy import text
 
+from models.operations.run_log import RunOrganization
 from models.platform.tables import UserEmail
-from models.run_log import RunOrganization
-from rules.markup import plain
+from rules.markdown import plain
 from tests.support.factories import a_portal, a_user, an_achievement
 from tests.support.light_run import Clock
 from tests.support.running import run_reconcile
@@ -138,8 +138,8 @@ async def test_the_page_says_what_to_do_and_what_waits_until_when(world: World, 
     assert "### 1 badge failed: The user has no primary e\\-mail address" in page
     assert "**What to do:** Correct the user's data on the platform" in page
     page = page.replace("\\", "")
-    assert "tried when a person lets it go. Credly is paused on the achievement." in page
-    assert "UTC. Credly asked for fewer calls. Before" in page
+    assert "tried after resume-credly. Credly is paused on the achievement." in page
+    assert "UTC. Credly limits the rate of calls. The badge" in page
     waits = [row for row in await world.ledger() if row.reason == "awarded_in_future"]
     assert f"tried by the first run after {waits[0].not_before:%Y-%m-%d %H:%M:%S} UTC. The award is dated" in page
     assert "## Slowest calls" in page

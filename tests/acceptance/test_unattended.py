@@ -148,7 +148,7 @@ def said_nothing_is_wrong(watched: Watched) -> None:
     """Each award has one badge, each slot's end has a reason, and no alarm was mistaken."""
     installation, slots = watched.installation, watched.slots()
     assert len(watched.standin.badges()) == len(watched.standin.mails()) == 6
-    assert Counter(names_of(slots)).keys() <= {"Completed", "Needs a person", "Failed", "Crashed", "Cancelled"}
+    assert Counter(names_of(slots)).keys() <= {"Completed", "Needs attention", "Failed", "Crashed", "Cancelled"}
     assert names_of(slots).count("Crashed") == 1
     assert all("concurrency" in each["state"]["message"] for each in slots if each["state_name"] == "Cancelled")
     begun_by = Counter(each["created_by"]["type"] for each in slots)

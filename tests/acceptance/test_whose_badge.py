@@ -9,7 +9,7 @@ import pytest
 
 from flows.issue_badge import issue_badge
 from models.platform.tables import Achievement, User, UserEmail
-from rules.choices import IfBadgeExists
+from rules.forms.inputs import IfBadgeExists
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
 from tests.support.world import TEMPLATE, World

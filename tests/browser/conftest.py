@@ -78,7 +78,7 @@ def ui(browser: Browser, office: Installation) -> Iterator[PrefectUi]:
 
 @pytest.fixture
 def picture(ui: PrefectUi, request: pytest.FixtureRequest) -> Picture:
-    """Takes a picture of what the window shows, for docs/how-to.md, if pytest was asked to."""
+    """Takes a picture of what the window shows, for docs/how-to, if pytest was asked to."""
 
     def take(name: str, *, height: int = TALL, at: Locator | None = None) -> None:
         if request.config.getoption("--pictures", default=False):

@@ -138,10 +138,10 @@ def test_badges_that_are_many_at_once_are_held_until_a_person_releases_them(
     picture("held", height=560)
     released = ui.outcome(ui.start("release-credly", achievement=mentoring))
 
-    assert held.state == "Needs a person"
+    assert held.state == "Needs attention"
     assert held.message == (
-        f"Credly enabled on {mentoring}; HELD: 2 badges would go out at once, more than 1. Run release-credly to let "
-        "go what is held"
+        f"Credly enabled on {mentoring}; HELD: 2 badges would be issued at once, more than 1. Run release-credly "
+        "to release them"
     )
     assert released.message == f"{mentoring} released; 2 badges due with the next run of reconcile"
     assert badges_of(standin, mentoring) == []
@@ -165,7 +165,7 @@ def test_an_achievement_is_paused_another_resumed_and_a_badge_previewed(
     assert previewed.message == f"Preview: {paused} would be issued to {person}; nothing was done"
     assert "recipient_email\t" in previewed.page
     assert told == [
-        f"{paused} paused; 0 badges waiting, and what comes due waits too",
+        f"{paused} paused; 0 badges waiting, and badges that become due wait too",
         f"{resumed} resumed; 0 waiting badges due with the next run of reconcile",
     ]
     assert badges_of(standin, paused) == []

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 from models.database import Database
 from models.migrate import create_platform_tables, migrate
 from reports.html import write_report
-from rules.period import Days
+from rules.forms.period import Days
 from tests.support.background import Background
 from tests.support.factories import an_achievement
 from tests.support.random_ledger import fill
@@ -82,7 +82,7 @@ def test_a_click_on_a_heading_sorts(browser: Browser, report: str) -> None:
     with window(browser, report, width=1280, theme="light") as page:
         table = page.get_by_role("table", name="By achievement")
         cells = table.locator("tbody td:nth-child(4)")
-        button = table.get_by_role("button", name="owed")
+        button = table.get_by_role("button", name="eligible")
 
         button.click()
         down = [int(text) for text in cells.all_inner_texts()]

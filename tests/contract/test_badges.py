@@ -1,4 +1,4 @@
-"""One badge: reading, replacing, revoking and deleting it (docs/credly-api.md)."""
+"""One badge: reading, replacing, revoking and deleting it (docs/reference/credly-api.md)."""
 
 import pytest
 
@@ -100,7 +100,7 @@ def test_replacing_needs_template_and_date(api: Api, lacking: str) -> None:
     assert api.http.post(f"{api.path}/badges/{badge['id']}/replace", json=asked).status_code == 422
 
 
-def test_revoking_needs_a_reason_and_tells_the_earner(standin: Standin, api: Api) -> None:
+def test_revoking_needs_a_reason_and_mails_the_earner(standin: Standin, api: Api) -> None:
     badge = api.issue()
     path = f"{api.path}/badges/{badge['id']}/revoke"
 

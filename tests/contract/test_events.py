@@ -38,7 +38,7 @@ def _tried(standin: Standin, times: int) -> bool:
     return attempts(standin) == [times]
 
 
-def test_a_receiver_is_told_what_happened_but_not_to_whom(api: Api, receiver: Receiver) -> None:
+def test_a_receiver_gets_what_happened_but_not_to_whom(api: Api, receiver: Receiver) -> None:
     badge = api.issue()
 
     (event,) = told(receiver, 1)

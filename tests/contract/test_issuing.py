@@ -1,4 +1,4 @@
-"""Issuing: what is required, what comes back, what counts as a duplicate (docs/credly-api.md)."""
+"""Issuing: what is required, what comes back, what counts as a duplicate (docs/reference/credly-api.md)."""
 
 import re
 from typing import Any
@@ -267,7 +267,7 @@ def test_duplicate_behaviour_is_the_callers_choice(standin: Standin, api: Api) -
     assert len(standin.badges()) == 4
 
 
-def test_what_was_accepted_stays_so_when_it_is_issued_anew_in_its_place(standin: Standin, api: Api) -> None:
+def test_what_was_accepted_stays_so_when_it_is_issued_again_in_its_place(standin: Standin, api: Api) -> None:
     first = api.issue(recipient_email="ada@example.org")
     standin.as_earner(first["id"], "accept")
 

@@ -1,4 +1,4 @@
-"""Lists: envelope, pages, filters in both forms, order, the bulk read, the lag (docs/credly-api.md)."""
+"""Lists: envelope, pages, filters in both forms, order, the bulk read, the lag (docs/reference/credly-api.md)."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -182,7 +182,7 @@ def test_the_cursor_of_the_bulk_read_can_be_assumed_to_be_one_value(standin: Sta
         {"search_after[]": ["2026-11-02T08:00:00.000Z", "x"]},
     ],
 )
-def test_a_cursor_that_was_never_given_begins_anew(standin: Standin, api: Api, cursor: dict[str, Any]) -> None:
+def test_an_unknown_cursor_starts_at_the_first_page(standin: Standin, api: Api, cursor: dict[str, Any]) -> None:
     badge = api.issue()
 
     reply = api.http.get(f"{api.path}/high_volume_issued_badge_search", params=cursor)

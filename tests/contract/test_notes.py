@@ -5,7 +5,7 @@ from pathlib import Path
 
 from settings import ROOT
 
-NOTES = (ROOT / "docs" / "credly-api.md").read_text(encoding="utf-8")
+NOTES = (ROOT / "docs" / "reference" / "credly-api.md").read_text(encoding="utf-8")
 PRODUCT = [file for name in ("flows", "tasks", "rules", "models", "credly") for file in (ROOT / name).rglob("*.py")]
 
 

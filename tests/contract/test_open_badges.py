@@ -1,4 +1,4 @@
-"""The public Open Badges documents of a badge (docs/credly-api.md)."""
+"""The public Open Badges documents of a badge (docs/reference/credly-api.md)."""
 
 from hashlib import sha256
 

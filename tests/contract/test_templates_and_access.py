@@ -1,4 +1,4 @@
-"""Templates, organizations, tokens; who is let in; paths and envelopes (docs/credly-api.md)."""
+"""Templates, organizations, tokens; who is let in; paths and envelopes (docs/reference/credly-api.md)."""
 
 import base64
 from uuid import UUID

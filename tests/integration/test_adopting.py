@@ -1,4 +1,4 @@
-"""A platform with other names, other keys and soft deletes, through views: docs/adopting.md, statement by statement."""
+"""A platform with other names, keys and soft deletes, through views: docs/how-to/adopting.md, each statement."""
 
 import re
 from collections.abc import AsyncIterator
@@ -11,14 +11,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 from models.database import Database
-from models.examine import lacks_of
-from models.facts import facts_of
-from models.integrations import CredlyConnection
+from models.diagnostics.check import find_problems
 from models.ledger.claiming import due_issuances
+from models.ledger.issuance_data import facts_of
 from models.migrate import create_platform_tables, migrate
-from models.settings_history import put_settings
-from rules.badge_request import Prepared, prepare_request
-from rules.settings_changes import SettingsOf
+from models.setup.history import put_settings
+from models.setup.tables import CredlyConnection
+from rules.badge.request import Prepared, prepare_request
+from rules.ledger.settings_changes import SettingsOf
 from settings import ROOT
 from tests.support.databases import empty_postgresql_database, sqlite_database
 from tests.support.factories import a_connection, a_portal, an_award, rows_of
@@ -40,7 +40,7 @@ NOW = datetime.now(UTC)
 
 def documented() -> list[str]:
     """The SQL of the document, block by block."""
-    return re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "adopting.md").read_text(), flags=re.DOTALL)
+    return re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "how-to" / "adopting.md").read_text(), flags=re.DOTALL)
 
 
 async def run(database: Database, sql: str) -> None:
@@ -112,7 +112,7 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
 ) -> None:
     await migrate(laurel)
 
-    assert await lacks_of(laurel) == []
+    assert await find_problems(laurel) == []
     for forbidden in (
         "SELECT * FROM lms.person",
         "DELETE FROM laurel_in.users",
@@ -223,7 +223,7 @@ async def test_what_is_wrong_is_said_in_words_to_act_on(
     await run(platform, wrong)
     laurel.engine.dispose()  # what is set for a role holds for its new connections
 
-    found = await lacks_of(laurel)
+    found = await find_problems(laurel)
 
     assert any(lack.where == where and lack.what.startswith(said) and lack.advice for lack in found), found
 
@@ -238,24 +238,24 @@ async def test_each_documented_index_is_used_and_missed(platform: Database, laur
         "ANALYZE lms.person; ANALYZE lms.employer; ANALYZE lms.completion",
     )
     await migrate(laurel)
-    assert await lacks_of(laurel) == []
+    assert await find_problems(laurel) == []
 
     indexes = re.findall(r"CREATE INDEX (\w+) ON (lms\.\w+)[^;]+", "".join(documented()))
     statements = re.findall(r"CREATE INDEX [^;]+", "".join(documented()))
     assert len(indexes) == 6
     for (name, table), statement in zip(indexes, statements, strict=True):
         await run(platform, f"DROP INDEX lms.{name}")
-        found = await lacks_of(laurel)
+        found = await find_problems(laurel)
         assert any(f"reads the whole of {table}" in lack.what and not lack.stops for lack in found), (name, found)
         await run(platform, statement)
 
 
 async def test_a_role_that_owns_the_platform_is_noted_and_nothing_else(database: Database) -> None:
-    found = await lacks_of(database)
+    found = await find_problems(database)
 
     on_postgresql = database.engine.dialect.name == "postgresql"
     assert [lack.what.partition(",")[0] for lack in found] == ["It is a superuser"] * on_postgresql
-    assert not any(lack.needs_a_person or lack.stops for lack in found)
+    assert not any(lack.needs_attention or lack.stops for lack in found)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ async def test_on_sqlite_views_are_looked_at_by_their_values(tmp_path: Path, wro
         await a_portal(database)
         await run(database, f"ALTER TABLE portals RENAME TO portals_; CREATE VIEW portals AS {wrong}")
 
-        found = await lacks_of(database)
+        found = await find_problems(database)
 
     assert any(lack.where == where and lack.what.startswith(said) for lack in found), found
 
@@ -286,13 +286,13 @@ async def test_on_sqlite_times_that_do_not_sort_are_told(tmp_path: Path, moment:
         await an_award(database)
         await run(database, f"UPDATE achievement_awards SET awarded_at = '{moment}'")
 
-        found = await lacks_of(database)
+        found = await find_problems(database)
 
     assert [lack.where for lack in found] == ["achievement_awards.awarded_at"]
 
 
 async def test_an_empty_one_lacks_everything(empty_database: Database) -> None:
-    found = await lacks_of(empty_database)
+    found = await find_problems(empty_database)
 
     stopping = [lack.where for lack in found if lack.stops]
     assert stopping[-1] == "Laurel's own tables"

@@ -3,7 +3,7 @@
 import pytest
 
 from settings import Settings
-from tasks.drain import batch_size
+from tasks.issuing.drain import batch_size
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from models import by_hand
-from models.by_hand import Request
 from models.database import Database
 from models.ledger import claiming
+from models.ledger import manual as by_hand
+from models.ledger.manual import ManualIssue
 from models.ledger.tables import BadgeIssuance
 from rules.ledger.eligibility import Award, Issuance, Pair
 from rules.ledger.manual import award_for
-from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState, Origin
 from tests.support.databases import holding
 from tests.support.factories import ACHIEVEMENT, AWARDED, NOW, PORTAL, TEMPLATE, USER, an_award, an_issuance
 from tests.support.plans import BLOCKED, CANCELLED, DAY, FAILED, HOUR, ISSUED, ISSUING, PENDING, ledger, the_issuance
 
 EARLIER = "template-0"
-ASKED = Request(
+ASKED = ManualIssue(
     achievement_id=ACHIEVEMENT,
     user_id=USER,
     portal_id=PORTAL,
@@ -33,13 +33,13 @@ ASKED = Request(
 REPLACING = replace(ASKED, replace=True)
 
 
-async def entered(database: Database, request: Request = ASKED) -> BadgeIssuance:
+async def entered(database: Database, request: ManualIssue = ASKED) -> BadgeIssuance:
     row = await by_hand.enter(database, request, now=NOW)
     assert row is not None
     return row
 
 
-async def found(database: Database, request: Request = ASKED) -> BadgeIssuance | None:
+async def found(database: Database, request: ManualIssue = ASKED) -> BadgeIssuance | None:
     return await database.read(by_hand.issuance_of, request)
 
 
@@ -275,7 +275,7 @@ async def test_of_two_who_replace_it_at_the_same_moment_one_does(ready: Database
     cancelled = await an_issuance(ready, state=CANCELLED)
     issued = await an_issuance(ready, badge_template_id=EARLIER, state=ISSUED, credly_badge_id="badge-1", former=True)
 
-    async with holding(ready, lambda connection: by_hand._enter(connection, REPLACING, Pair(), now=NOW)):
+    async with holding(ready, lambda connection: by_hand._write_request(connection, REPLACING, Pair(), now=NOW)):
         other = asyncio.ensure_future(entered(ready, replace(REPLACING, requested_by="another")))
         await asyncio.wait_for(until_somebody_waits(ready), timeout=60)
 

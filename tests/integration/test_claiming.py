@@ -15,8 +15,8 @@ from models.database import Database
 from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
 from models.ledger.tables import BadgeIssuance
-from rules.reasons import Reason
-from rules.states import IssuanceState
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 from tests.support.databases import holding
 from tests.support.factories import (
     AWARDED,

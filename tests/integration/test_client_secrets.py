@@ -22,7 +22,7 @@ from tests.support.scripted_server import DROP, answer, scripted_server
         answer(307, Location=f"https://{TOKEN}:@elsewhere.example/{EMAIL}"),
     ],
 )
-async def test_no_error_tells_the_token_or_who_it_is_about(reply: bytes) -> None:
+async def test_no_error_has_the_token_or_who_it_is_about(reply: bytes) -> None:
     assert_tells_nothing(await error_from(reply))
 
 

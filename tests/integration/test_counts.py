@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection, text
 
-from models.counting import Which, time_buckets
+from models.analytics.counts import CountFilter, time_buckets
 from models.database import Database
 from reports import frames
 from reports.dictionary import fields
 from rules.datasets import TIME_BUCKETS, Dataset, Group, bucket_of
-from rules.period import ALWAYS, Period, period_of
+from rules.forms.period import ALWAYS, Period, period_of
 from tests.integration.test_frames import assert_agrees
 from tests.support.random_ledger import DAYS, fill
 
@@ -129,7 +129,7 @@ async def _times_agree(ledger: Database, period: Period) -> None:
     seconds = sorted(int(whole_seconds(after) - whole_seconds(before)) for before, after in rows)
 
     frame = await frames.time_to_badge(ledger, period)
-    buckets = await ledger.read(time_buckets, Which(period=period))
+    buckets = await ledger.read(time_buckets, CountFilter(period=period))
 
     ranks = [seconds[math.ceil(len(seconds) * percent / 100) - 1] for percent in (50, 95)] if seconds else []
     assert numbers(frame) == ([(len(seconds), seconds[0], *ranks, seconds[-1])] if seconds else [])

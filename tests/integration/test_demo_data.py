@@ -9,12 +9,12 @@ from demo.credly_data import ARCHIVED, INTEGRATIONS, invented_id, settings_rows,
 from demo.fill import demo_base_url, demo_seed, fill, point_demo_at
 from demo.platform_data import DOMAINS, NOT_CONNECTED, platform_rows
 from models.database import Database
-from models.integrations import CredlyConnection, CredlyIntegration
 from models.platform.tables import Achievement, AchievementAward, Portal, Project, User, UserEmail
-from rules.badge_request import LONGEST_TEXT, fault_of_email
-from rules.evidence import EvidenceKind, LeftOut, fault_of_link
-from rules.reasons import Reason
-from rules.text import tidy
+from models.setup.tables import CredlyConnection, CredlyIntegration
+from rules.badge.evidence import EvidenceKind, LeftOut, fault_of_link
+from rules.badge.request import LONGEST_TEXT, fault_of_email
+from rules.badge.text import tidy
+from rules.ledger.reasons import Reason
 from tests.support.factories import a_connection, change, rows_of
 
 NOW = datetime(2026, 3, 31, 12, 0, tzinfo=UTC)

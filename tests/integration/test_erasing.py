@@ -9,27 +9,27 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text
 
-from models.audit import counts, not_seen
 from models.base import laurel_metadata
-from models.by_hand import Request, enter
-from models.calls import CredlyCall
 from models.database import Database
-from models.ledger.erasure import ErasedUser, OfUser, erase, erased_badges, erased_digests, of_user
 from models.ledger.history import IssuanceTransition
-from models.ledger.kept import kept_of
+from models.ledger.manual import ManualIssue, enter
 from models.ledger.tables import AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.operations.audit import counts, not_seen
+from models.operations.erasure import ErasedUser, UserRecords, erase, erased_badges, erased_digests, of_user
+from models.operations.user_data import kept_of
 from models.planning.deletions import losses_of
 from models.planning.pairs import rows_of as rows_in_ledger
 from models.planning.planner import Sweep, begin, count_due_at_once, new_pairs, plan, sweep
 from models.planning.progress import Cursor, Round, cursor_of, put_cursor
-from models.planning.writing import OfPlatform, apply_decisions
+from models.planning.writing import PlatformRows, apply_decisions
 from models.platform.awards import awards_of
+from models.setup.calls import CredlyCall
 from models.tables import table
-from rules.choices import Mistake
-from rules.erasure import UserErased, anonymous
+from rules.forms.inputs import InvalidInput
+from rules.ledger.erasure import UserErased, anonymous
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import Transition
-from rules.reasons import Reason
-from rules.states import IssuanceState
 from tests.support.factories import (
     AWARDED,
     NOW,
@@ -77,7 +77,7 @@ async def the_user(database: Database) -> dict[str, int]:
     return made
 
 
-async def look(database: Database, user: str = USER) -> OfUser:
+async def look(database: Database, user: str = USER) -> UserRecords:
     return await database.read(of_user, user)
 
 
@@ -209,7 +209,7 @@ async def test_what_has_changed_meanwhile_is_not_erased(database: Database) -> N
     found = await look(database)
     await change(database, BadgeIssuance, key, state=IssuanceState.ISSUING, claim="run-1", lease_until=LATER)
 
-    with pytest.raises(Mistake, match="changed meanwhile"):
+    with pytest.raises(InvalidInput, match="changed meanwhile"):
         await database.write(erase, USER, found=found, at_credly={}, reason="", requested_by="", now=LATER)
 
     row = await the_row_of(database, BadgeIssuance)
@@ -236,7 +236,7 @@ async def test_no_award_of_an_erased_user_is_entered(ready: Database) -> None:
 async def test_a_run_that_planned_before_the_erasure_enters_nothing_after_it(ready: Database) -> None:
     await an_award(ready, user=USER)
     key = ("forklift", USER)
-    of_platform = OfPlatform(
+    of_platform = PlatformRows(
         awards=await ready.platform.read(awards_of, [key], now=NOW), portals={"forklift": "northwind"}
     )
     await erased(ready)
@@ -250,13 +250,13 @@ async def test_an_erasure_waits_for_who_has_seen_no_erasure_and_is_about_to_ente
     if database.engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time")
     with database.engine.connect() as planner, planner.begin():
-        rows_in_ledger(planner, [("forklift", USER)], held=True)
+        rows_in_ledger(planner, [("forklift", USER)], lock=True)
         assert erased_digests(planner) == frozenset()
         erasure = asyncio.create_task(erased(database))
         await until_it_waits_for_a_lock(erasure, database)
         await an_issuance(planner, user=USER)
 
-    with pytest.raises(Mistake, match="changed meanwhile"):
+    with pytest.raises(InvalidInput, match="changed meanwhile"):
         await erasure
 
 
@@ -272,7 +272,7 @@ async def until_it_waits_for_a_lock(erasure: asyncio.Task[None], database: Datab
 async def test_nothing_is_issued_to_an_erased_user_by_hand(ready: Database) -> None:
     await an_award(ready, user=USER)
     await erased(ready)
-    request = Request(achievement_id="forklift", user_id=USER, portal_id="northwind", badge_template_id=TEMPLATE)
+    request = ManualIssue(achievement_id="forklift", user_id=USER, portal_id="northwind", badge_template_id=TEMPLATE)
 
     with pytest.raises(UserErased) as refused:
         await enter(ready, request, now=NOW)

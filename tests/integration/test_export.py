@@ -17,14 +17,14 @@ from models.database import Database
 from reports import export as module
 from reports import frames
 from reports.dictionary import fields
-from reports.export import Wish, export
+from reports.export import ExportRequest, export
 from reports.export import main as export_command
 from reports.formats import opened
 from reports.html import main as report_command
-from rules.choices import Mistake
 from rules.datasets import Dataset, FileFormat, Group, Moment
-from rules.period import period_of
-from rules.states import IssuanceState
+from rules.forms.inputs import InvalidInput
+from rules.forms.period import period_of
+from rules.ledger.states import IssuanceState
 from settings import settings
 from tests.support.factories import a_portal, a_user, an_issuance
 from tests.support.random_ledger import fill
@@ -59,7 +59,7 @@ async def test_a_parquet_file_gives_the_frame_back(database: Database, folder: P
     await fill(database, rows=100, seed=3)
     frame = await getattr(frames, dataset.value)(database)
 
-    done = await export(database, Wish(dataset=dataset, file_format=FileFormat.PARQUET))
+    done = await export(database, ExportRequest(dataset=dataset, file_format=FileFormat.PARQUET))
 
     read = pd.read_parquet(done.path, dtype_backend="numpy_nullable")
     assert done.rows == len(frame) > 0
@@ -77,10 +77,10 @@ async def test_a_parquet_file_gives_the_frame_back(database: Database, folder: P
 async def test_csv_and_excel_hold_the_same_rows(database: Database, folder: Path, dataset: Dataset) -> None:
     await fill(database, rows=60, seed=4)
     by = () if dataset.is_log else (Group.PORTAL, Group.RUN)
-    of_portal = Wish(dataset=dataset, by=by, portal="northwind", period=period_of("2026-03-01", "2026-11-01"))
+    of_portal = ExportRequest(dataset=dataset, by=by, portal="northwind", period=period_of("2026-03-01", "2026-11-01"))
 
     as_csv = await export(database, of_portal)
-    excel = await export(database, Wish(**vars(of_portal) | {"file_format": FileFormat.EXCEL}))
+    excel = await export(database, ExportRequest(**vars(of_portal) | {"file_format": FileFormat.EXCEL}))
 
     texts, values = cells_of(as_csv.path), sheet_of(excel.path)
     assert as_csv.rows == excel.rows == len(texts) - 1 == len(values) - 1 > 0
@@ -94,9 +94,9 @@ async def test_moments_are_in_utc_in_every_form(database: Database, folder: Path
     await fill(database, rows=1, seed=5)
     ((entered,),) = (await frames.issuances(database))[["entered_at"]].to_numpy()
 
-    as_csv = await export(database, Wish(dataset=Dataset.ISSUANCES))
-    excel = await export(database, Wish(dataset=Dataset.ISSUANCES, file_format=FileFormat.EXCEL))
-    daily = await export(database, Wish(dataset=Dataset.DAILY, period=period_of("2026-03-29", "2026-03-30")))
+    as_csv = await export(database, ExportRequest(dataset=Dataset.ISSUANCES))
+    excel = await export(database, ExportRequest(dataset=Dataset.ISSUANCES, file_format=FileFormat.EXCEL))
+    daily = await export(database, ExportRequest(dataset=Dataset.DAILY, period=period_of("2026-03-29", "2026-03-30")))
 
     texts, values = cells_of(as_csv.path), sheet_of(excel.path)
     place = texts[0].index("entered_at")
@@ -110,10 +110,10 @@ async def test_no_cell_is_a_formula_in_a_spreadsheet(database: Database, folder:
         await a_user(database, f"user-{number}", first_name=odd, last_name="-")
         await an_issuance(database, user=f"user-{number}", credly_message=odd, attempts=0)
     await an_issuance(database, user="=cmd|' /C calc'!A0")
-    wish = Wish(dataset=Dataset.ISSUANCES, personal_data=True)
+    wish = ExportRequest(dataset=Dataset.ISSUANCES, personal_data=True)
 
     as_csv = await export(database, wish)
-    excel = await export(database, Wish(**vars(wish) | {"file_format": FileFormat.EXCEL}))
+    excel = await export(database, ExportRequest(**vars(wish) | {"file_format": FileFormat.EXCEL}))
 
     texts = cells_of(as_csv.path)
     at = texts[0].index("credly_message")
@@ -128,8 +128,8 @@ async def test_names_and_addresses_are_exported_only_on_request(database: Databa
     await a_user(database, "ada", email="ada@example.org", last_name="Lovelace")
     await an_issuance(database, user="ada")
 
-    plain = await export(database, Wish(dataset=Dataset.ISSUANCES))
-    personal = await export(database, Wish(dataset=Dataset.ISSUANCES, personal_data=True))
+    plain = await export(database, ExportRequest(dataset=Dataset.ISSUANCES))
+    personal = await export(database, ExportRequest(dataset=Dataset.ISSUANCES, personal_data=True))
 
     assert "Lovelace" not in plain.path.read_text()
     assert plain.note is None
@@ -146,20 +146,20 @@ async def test_what_was_rejected_is_exported_alone(database: Database, folder: P
     frame = await frames.issuances(database)
     rejected = (IssuanceState.FAILED, IssuanceState.BLOCKED)
 
-    done = await export(database, Wish(dataset=Dataset.ISSUANCES, states=rejected))
+    done = await export(database, ExportRequest(dataset=Dataset.ISSUANCES, states=rejected))
 
     head, *rows = cells_of(done.path)
     assert {row[head.index("state")] for row in rows} == {"failed", "blocked"}
     assert len(rows) == done.rows == frame["state"].isin(["failed", "blocked"]).sum()
     assert done.path.name == "laurel-issuances-failed-blocked-all.csv"
-    assert "issuances that are failed or blocked" in done.wish.words
-    with pytest.raises(Mistake, match="states: attempts have none"):
-        Wish(dataset=Dataset.ATTEMPTS, states=rejected)
+    assert "issuances that are failed or blocked" in done.request.words
+    with pytest.raises(InvalidInput, match="states: attempts have none"):
+        ExportRequest(dataset=Dataset.ATTEMPTS, states=rejected)
 
 
 async def test_an_excel_file_says_what_it_holds(database: Database, folder: Path) -> None:
     await an_issuance(database)
-    wish = Wish(dataset=Dataset.ISSUANCES, file_format=FileFormat.EXCEL, personal_data=True)
+    wish = ExportRequest(dataset=Dataset.ISSUANCES, file_format=FileFormat.EXCEL, personal_data=True)
 
     done = await export(database, wish)
 
@@ -174,8 +174,8 @@ async def test_more_rows_than_a_sheet_holds_are_refused_before_anything_is_writt
     await fill(database, rows=11, seed=6)
     monkeypatch.setattr(module, "EXCEL_ROWS", 10)
 
-    with pytest.raises(Mistake, match=r"these are 11\. Choose CSV or Parquet"):
-        await export(database, Wish(dataset=Dataset.ISSUANCES, file_format=FileFormat.EXCEL))
+    with pytest.raises(InvalidInput, match=r"these are 11\. Choose CSV or Parquet"):
+        await export(database, ExportRequest(dataset=Dataset.ISSUANCES, file_format=FileFormat.EXCEL))
 
     assert names_in(folder) == []
 
@@ -195,10 +195,10 @@ async def test_portals_that_do_not_exist_are_refused_and_names_are_safe(database
     await an_issuance(database, portal="../../etc")
     await an_issuance(database, portal="gone", achievement="gone")
 
-    with pytest.raises(Mistake, match="there is no portal `northwnd`"):
-        await export(database, Wish(dataset=Dataset.RUNS, portal="northwnd"))
-    done = await export(database, Wish(dataset=Dataset.ISSUANCES, portal="../../etc"))
-    gone = await export(database, Wish(dataset=Dataset.ISSUANCES, portal="gone", moment=Moment.CHANGED))
+    with pytest.raises(InvalidInput, match="there is no portal `northwnd`"):
+        await export(database, ExportRequest(dataset=Dataset.RUNS, portal="northwnd"))
+    done = await export(database, ExportRequest(dataset=Dataset.ISSUANCES, portal="../../etc"))
+    gone = await export(database, ExportRequest(dataset=Dataset.ISSUANCES, portal="gone", moment=Moment.CHANGED))
 
     assert (done.rows, gone.rows) == (1, 1)
     assert {done.path.parent, gone.path.parent} == {folder}
@@ -213,8 +213,8 @@ async def test_portals_that_do_not_exist_are_refused_and_names_are_safe(database
     ],
 )
 def test_wishes_that_make_no_sense_are_refused(wish: dict[str, Any], words: str) -> None:
-    with pytest.raises(Mistake) as mistake:
-        Wish(dataset=Dataset.RUNS, **wish)
+    with pytest.raises(InvalidInput) as mistake:
+        ExportRequest(dataset=Dataset.RUNS, **wish)
 
     assert str(mistake.value).startswith(words)
 

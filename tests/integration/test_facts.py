@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from models.by_hand import Request, facts_of_request
 from models.database import Database
-from models.facts import (
+from models.ledger.issuance_data import (
     Subject,
     facts_of,
     facts_of_latest_award,
     facts_of_subjects,
     of_issuances,
 )
-from models.integrations import CredlyConnection, CredlyIntegration
+from models.ledger.manual import ManualIssue, facts_of_request
 from models.platform.badge_data import complete
 from models.platform.tables import AchievementAward, Company, User
-from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
-from rules.facts import BadgeOptions, Expiry, IssuanceFacts
+from models.setup.tables import CredlyConnection, CredlyIntegration
+from rules.badge.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
+from rules.badge.issuance_data import BadgeOptions, Expiry, IssuanceFacts
 from tests.support.factories import (
     ACHIEVEMENT,
     AWARDED,
@@ -46,7 +46,7 @@ from tests.support.factories import (
 from tests.support.plans import DAY, HOUR
 
 NO_EVIDENCE = {kind: EvidenceSetting() for kind in EvidenceKind}
-WISH = Request(achievement_id=ACHIEVEMENT, user_id=USER, portal_id=PORTAL, badge_template_id=TEMPLATE)
+WISH = ManualIssue(achievement_id=ACHIEVEMENT, user_id=USER, portal_id=PORTAL, badge_template_id=TEMPLATE)
 
 
 async def found(database: Database, *ids: int) -> list[IssuanceFacts]:
@@ -58,7 +58,7 @@ async def the_facts(database: Database, issuance: int) -> IssuanceFacts:
     return facts
 
 
-async def wished(database: Database, wish: Request = WISH) -> IssuanceFacts:
+async def wished(database: Database, wish: ManualIssue = WISH) -> IssuanceFacts:
     return await facts_of_request(database, wish, now=NOW)
 
 
@@ -426,7 +426,7 @@ async def test_an_example_is_the_latest_award_whether_or_not_it_has_its_badge(re
 async def test_a_wish_before_the_award_has_no_moment_yet(ready: Database) -> None:
     await a_user(ready)
     await a_company(ready)
-    wish = Request(**vars(WISH) | {"company_id": "acme"})
+    wish = ManualIssue(**vars(WISH) | {"company_id": "acme"})
 
     facts = await wished(ready, wish)
 

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from models import failed
 from models.database import Database
-from models.facts import facts_of
-from models.integrations import CredlyIntegration
+from models.ledger.issuance_data import facts_of
 from models.ledger.tables import BadgeIssuance
+from models.operations import failed
 from models.platform.tables import AchievementAward, User, UserEmail
-from rules.badge_request import Prepared, prepare_request
-from rules.reasons import Reason
-from rules.states import IssuanceState
+from models.setup.tables import CredlyIntegration
+from rules.badge.request import Prepared, prepare_request
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 from settings import settings
-from tasks.plan import FAILED_LOOKED_AT, look_again_at_failed
+from tasks.issuing.plan import FAILED_LOOKED_AT, requeue_corrected
 from tasks.runtime.run import run_context
 from tests.support.factories import (
     AWARDED,
@@ -46,7 +46,7 @@ async def configured(ready: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 async def looked_again() -> int:
     """What a run does with what has failed."""
     async with run_context():
-        return await look_again_at_failed.fn()
+        return await requeue_corrected.fn()
 
 
 async def fingerprint_of(database: Database, issuance: int) -> str:
@@ -155,7 +155,7 @@ async def test_a_run_looks_at_so_many_and_the_next_one_goes_on_with_the_rest(con
 
 
 async def looked_at(database: Database, *ids: int, changed: tuple[int, ...] = (), now: datetime = NOW) -> int:
-    return await database.write(failed.look_again, looked_at=ids, changed=changed, now=now)
+    return await database.write(failed.requeue_corrected_rows, looked_at=ids, changed=changed, now=now)
 
 
 async def test_those_not_looked_at_for_the_longest_come_first(database: Database) -> None:

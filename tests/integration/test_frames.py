@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection, text
 
+from models.analytics.rows import RowFilter
 from models.database import Database
 from models.ledger.tables import AttemptKind, AttemptOutcome
-from models.reporting import Chosen
 from reports import frames
 from reports.dictionary import PERSONAL, Field, fields
 from reports.typed import joined
 from rules.datasets import Dataset, Moment
-from rules.period import period_of
-from rules.reasons import Reason
-from rules.states import IssuanceState
+from rules.forms.period import period_of
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 from tests.support.factories import a_user, an_achievement, an_attempt, an_issuance, together
 
 MIDNIGHT = datetime(2026, 3, 29, tzinfo=UTC)  # clocks change in Europe on this day
@@ -130,7 +130,7 @@ async def test_batches_are_parts_of_the_whole(database: Database) -> None:
     await some_of_everything(database)
     whole = await frames.issuances(database)
 
-    parts = [part async for part in frames.in_batches(database, Dataset.ISSUANCES, Chosen(), size=7)]
+    parts = [part async for part in frames.in_batches(database, Dataset.ISSUANCES, RowFilter(), size=7)]
 
     assert [len(part) for part in parts] == [7, 7, 7, 7, 2]
     pd.testing.assert_frame_equal(joined(parts, fields(Dataset.ISSUANCES)), whole)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from models import setting_up
 from models.database import Database
-from models.integrations import CredlyIntegration
+from models.setup import admin as setting_up
+from models.setup.tables import CredlyIntegration
 from tests.support.factories import ACHIEVEMENT, ENABLED, NOW, TEMPLATE, the_row_of
 from tests.support.plans import DAY, HOUR
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.database import Database
-from models.import_csv import NotOurs, import_folder, main
+from models.import_csv import ForeignPlatform, import_folder, main
 from models.platform.tables import Achievement, AchievementAward, User, UserEmail
 from settings import settings
 from tests.support.factories import rows_of
@@ -175,7 +175,7 @@ async def test_many_rows_take_little_memory_and_one_bad_one_costs_no_other(
 
 
 async def test_a_platforms_own_tables_are_left_alone(database: Database, tmp_path: Path) -> None:
-    with pytest.raises(NotOurs, match="which Laurel only reads"):
+    with pytest.raises(ForeignPlatform, match="which Laurel only reads"):
         await import_folder(database, folder_with(tmp_path))
 
     assert await rows_of(database, User) == []

@@ -9,13 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from models.database import Database
-from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger.tables import UNIQUE_ISSUANCE, AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.platform.tables import Portal, User, UserEmail
-from rules.choices import EarnedAgain
-from rules.facts import Expiry
-from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
+from models.setup.tables import CredlyConnection, CredlyIntegration
+from rules.badge.issuance_data import Expiry
+from rules.forms.inputs import EarnedAgain
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState, Origin
 from tests.support.factories import (
     NOW,
     TEMPLATE,

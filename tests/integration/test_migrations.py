@@ -12,14 +12,14 @@ from sqlalchemy import Boolean, Connection, Integer, String, inspect, select, te
 from sqlalchemy.exc import IntegrityError
 
 import models
+from models.analytics.views import view_statements, views_metadata
 from models.base import laurel_metadata
 from models.columns import UtcDateTime
 from models.database import Database
 from models.migrate import create_platform_tables, migrate
 from models.platform.tables import platform_metadata
-from models.settings_history import SettingsChange
+from models.setup.history import SettingsChange
 from models.tables import table
-from models.views import view_statements, views_metadata
 from reports.dictionary import HISTORY, KEY, MOMENT, SETTINGS_HISTORY, TEXT, WHOLE, YES_NO, Field
 from tests.support.migrating import alembic_config, go_to, insert_issuance, rows_of
 

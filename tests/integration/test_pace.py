@@ -2,8 +2,8 @@
 
 import asyncio
 
-from models import pace
 from models.database import Database
+from models.setup import rate_limit as pace
 
 ORGANIZATION = "https://api.credly.com/v1 northwind"
 MINUTE = 60.0

@@ -8,8 +8,8 @@ from models.planning import planner
 from models.planning.pairs import active_between
 from models.planning.planner import Sweep, sweep
 from models.planning.writing import PlanCounts
-from rules.reasons import Reason
-from rules.states import Origin
+from rules.ledger.reasons import Reason
+from rules.ledger.states import Origin
 from tests.support.factories import ACHIEVEMENT, NOW, an_award, an_issuance, change
 from tests.support.plans import CANCELLED, DAY, FAILED, HOUR, ISSUED, NOTHING, PENDING, ledger, planned
 
@@ -48,7 +48,7 @@ async def test_a_cancelled_row_among_active_ones_is_taken_up_again(issued: Datab
     (row,) = [row.id for row in await ledger(issued) if row.user_id == "user-4"]
     await change(issued, BadgeIssuance, row, state=CANCELLED, reason=Reason.AWARD_WITHDRAWN)
 
-    assert await swept(issued) == PlanCounts(taken_up_again=1)
+    assert await swept(issued) == PlanCounts(revived=1)
 
 
 async def test_a_cancelled_row_beside_an_active_one_changes_nothing(issued: Database) -> None:

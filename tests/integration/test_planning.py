@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from models.database import Database
-from models.integrations import CredlyConnection
 from models.planning.planner import begin, new_pairs
 from models.planning.writing import PlanCounts
+from models.setup.tables import CredlyConnection
 from rules.ledger.eligibility import decide
-from rules.reasons import Reason
-from rules.states import Origin
+from rules.ledger.reasons import Reason
+from rules.ledger.states import Origin
 from tests.support.factories import (
     ENABLED,
     NOW,
@@ -174,11 +174,11 @@ async def test_the_rows_of_a_preview_are_those_that_planning_enters(ready: Datab
     await an_award(ready, "future", user="bob", awarded_at=NOW + DAY)
     planning = await begin(ready, now=NOW)
     decisions = [each async for _, pair in new_pairs(planning) for each in decide(pair, now=NOW)]
-    foretold = {each.award.award_id: each.state for each in decisions if each.award}
+    predicted = {each.award.award_id: each.state for each in decisions if each.award}
 
     await planned(ready)
 
-    assert foretold == {row.award_id: row.state for row in await ledger(ready)}
+    assert predicted == {row.award_id: row.state for row in await ledger(ready)}
 
 
 @pytest.mark.parametrize(("portal", "entered"), [("northwind", ["ada"]), ("other", ["bob"]), ("nowhere", [])])

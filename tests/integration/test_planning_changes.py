@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from models.database import Database
-from models.integrations import CredlyConnection, CredlyIntegration
 from models.planning.writing import PlanCounts
 from models.platform.tables import AchievementAward
-from rules.choices import EarnedAgain
-from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
+from models.setup.tables import CredlyConnection, CredlyIntegration
+from rules.forms.inputs import EarnedAgain
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState, Origin
 from tests.support.factories import (
     ENABLED,
     NOW,
@@ -123,7 +123,7 @@ async def test_what_was_cancelled_is_taken_up_again_when_the_integration_covers_
     counts = await planned(ready)
 
     row = await the_issuance(ready)
-    assert counts == PlanCounts(taken_up_again=1)
+    assert counts == PlanCounts(revived=1)
     assert (row.state, row.reason, row.award_id, row.awarded_at) == (PENDING, None, "award-1", NOW - DAY)
     assert (row.not_before, row.updated_at) == (NOW - DAY, NOW)
 
@@ -142,7 +142,7 @@ async def test_enabled_again_with_a_moment_in_the_past_it_covers_what_was_cancel
     await an_issuance(ready, state=CANCELLED)
     await change(ready, CredlyIntegration, 1, enabled_at=NOW - HOUR, issue_since=NOW - DAY)
 
-    assert await planned(ready) == PlanCounts(taken_up_again=1)
+    assert await planned(ready) == PlanCounts(revived=1)
 
 
 async def test_what_was_cancelled_for_another_template_is_revived_with_the_present_one(ready: Database) -> None:
@@ -153,7 +153,7 @@ async def test_what_was_cancelled_for_another_template_is_revived_with_the_prese
     counts = await planned(ready)
 
     rows = [(row.badge_template_id, row.state) for row in await ledger(ready)]
-    assert counts == PlanCounts(taken_up_again=1)
+    assert counts == PlanCounts(revived=1)
     assert rows == [(TEMPLATE, PENDING), ("former-2", CANCELLED)]
 
 
@@ -233,7 +233,7 @@ async def test_a_new_award_takes_up_again_what_was_withdrawn(ready: Database) ->
     counts = await planned(ready)
 
     row = await the_issuance(ready)
-    assert counts == PlanCounts(taken_up_again=1)
+    assert counts == PlanCounts(revived=1)
     assert (row.state, row.award_id, row.not_before) == (PENDING, "again", NOW + HOUR)
     assert row.reason is Reason.AWARDED_IN_FUTURE
 
@@ -270,7 +270,7 @@ async def test_planning_one_portal_leaves_the_others_as_they_are(database: Datab
 
     counts = await planned(database, portal_id="one")
 
-    assert counts == PlanCounts(cancelled=2, taken_up_again=1, unblocked=1)
+    assert counts == PlanCounts(cancelled=2, revived=1, unblocked=1)
     assert [row for row in await ledger(database) if row.portal_id == "two"] == before
 
 
@@ -305,7 +305,7 @@ async def test_earned_again_the_badge_is_to_be_replaced_where_the_integration_sa
     counts = await planned(replacing)
 
     row = await the_issuance(replacing)
-    assert counts == PlanCounts(taken_up_again=1)
+    assert counts == PlanCounts(revived=1)
     assert (row.state, row.award_id, row.awarded_at) == (PENDING, "once-more", NOW - HOUR)
     assert (row.credly_badge_id, row.replaces_badge_id, row.recorded_at) == (None, "badge-1", None)
     assert (row.attempts, row.not_before) == (0, NOW)

@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import Engine, event
 
 from models.database import Database
-from models.integrations import CredlyIntegration
 from models.ledger.tables import BadgeIssuance
 from models.planning import planner
 from models.planning.planner import Sweep, plan, sweep
@@ -16,9 +15,10 @@ from models.planning.progress import PlanningProgress, Round
 from models.planning.writing import PlanCounts
 from models.platform.awards import awarded_between
 from models.platform.tables import AchievementAward
-from rules.choices import EarnedAgain
-from rules.reasons import Reason
-from rules.states import IssuanceState
+from models.setup.tables import CredlyIntegration
+from rules.forms.inputs import EarnedAgain
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 from tests.support.factories import (
     ENABLED,
     NOW,
@@ -117,7 +117,7 @@ async def test_a_later_award_replaces_though_another_one_is_still_to_come(ready:
     for name, moment in [("again", NOW - DAY), ("to come", NOW + DAY)][::order]:
         await an_award(ready, f"{'ab'[name == 'again']}-{name}", awarded_at=moment)
 
-    assert await swept(ready, now=NOW, at_least=100) == PlanCounts(taken_up_again=1)
+    assert await swept(ready, now=NOW, at_least=100) == PlanCounts(revived=1)
 
 
 async def test_of_awards_that_the_database_finds_equal_and_shows_twice_each_user_s_is_entered_once(

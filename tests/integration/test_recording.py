@@ -11,13 +11,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from credly.wire import Badge
-from models.database import Answer, Database, Given
+from models.database import Database, Params, Returned
 from models.ledger.recorder import Recorder
 from models.ledger.recording import Attempt, Result, RunIds, Sent, record
 from models.ledger.tables import AttemptKind, AttemptOutcome, IssuanceAttempt
-from rules import outcome
-from rules.outcome import Outcome
-from rules.reasons import Reason
+from rules.ledger import outcome
+from rules.ledger.outcome import Outcome
+from rules.ledger.reasons import Reason
 from tests.support.factories import AWARDED, NOW, TEMPLATE, an_issuance, rows_of, the_row_of
 from tests.support.plans import BLOCKED, CANCELLED, DAY, FAILED, HOUR, ISSUED, ISSUING, PENDING, ledger, the_issuance
 
@@ -301,8 +301,8 @@ class CountingDatabase(Database):
     writes = 0
 
     async def write(
-        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
-    ) -> Answer:
+        self, work: Callable[Concatenate[Connection, Params], Returned], /, *args: Params.args, **kwargs: Params.kwargs
+    ) -> Returned:
         self.writes += 1
         return await super().write(work, *args, **kwargs)
 

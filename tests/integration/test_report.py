@@ -16,8 +16,8 @@ from reports.figures import figures
 from reports.html import html_of
 from reports.page import Page
 from reports.page import page_of as reports_page
-from rules.period import Days
-from rules.states import IssuanceState
+from rules.forms.period import Days
+from rules.ledger.states import IssuanceState
 from tests.support.databases import sqlite_database
 from tests.support.factories import a_portal, an_achievement, an_attempt, an_issuance
 from tests.support.html_page import Seen, read
@@ -78,7 +78,7 @@ class Shown:
     def tables(self) -> dict[str, list[list[str]]]:
         page = self.page
         named = {each.title: each.table for each in (*page.daily, page.times, page.reasons, page.funnel) if each.table}
-        named |= {"By achievement": page.places, "Runs that called Credly": page.runs}
+        named |= {"By achievement": page.achievements, "Runs that called Credly": page.runs}
         return {
             name: [list(table.head), *([cell.text for cell in row] for row in table.rows)]
             for name, table in named.items()
@@ -121,8 +121,8 @@ async def test_the_reports_numbers_are_those_of_plain_sql(database: Database, po
         assert sum(whole(row[6]) for row in places) == await number(database, f"{own} AND {WAITS}")
         assert seen.tables["Waiting"][-1] == [str(days.last), seen.cards["Waiting"][0]]
         assert sum(whole(row[1]) for row in seen.tables["Issued"][1:]) == issued
-        owed = await number(database, f"{own} AND planned_at >= @ AND planned_at < @", days.first, after)
-        assert whole(seen.tables["From award to claimed badge"][1][1]) == owed > 0
+        eligible = await number(database, f"{own} AND planned_at >= @ AND planned_at < @", days.first, after)
+        assert whole(seen.tables["From award to claimed badge"][1][1]) == eligible > 0
         timed = f"{own} AND state = 'issued' AND recorded_at >= awarded_at AND recorded_at >= @ AND recorded_at < @"
         times = [whole(row[1]) for row in seen.tables.get("From award to badge", [])[1:]]
         assert sum(times) == await number(database, timed, days.first, after)
@@ -164,9 +164,9 @@ async def test_an_empty_ledger_has_a_report_that_says_so(on_sqlite: Database) ->
 
     assert [cards[0] for cards in seen.cards.values()][:5] == ["0", "0", "0", "–", "–"]
     for words in (
-        "Everything that is owed is issued.",
+        "Every eligible badge is issued.",
         "No badge with an award was issued in this period.",
-        "Nothing became owed in this period.",
+        "No badge became eligible in this period.",
         "Nothing happened in this period, and nothing waits.",
         "No run called Credly in this period.",
     ):
@@ -184,7 +184,7 @@ async def test_one_issuance_has_a_report(on_sqlite: Database) -> None:
 
     assert seen.cards["Award to badge"][0] == "3 h"
     assert "Time from award to badge of 1 badge: the median is 3 h, 95 of 100 took no longer than 3 h" in seen.text
-    assert "1 badge became owed in this period. Issued now: 1; waiting: 0" in seen.text
+    assert "1 badge became eligible in this period. Issued now: 1; waiting: 0" in seen.text
     assert seen.tables["Runs that called Credly"][1] == [
         "2026-11-10 12:00", "northwind", "1", "1", "1", "0", "0", "0", "0", "1,234 ms", "run-1",
     ]  # fmt: skip
@@ -255,9 +255,9 @@ async def test_what_is_not_shown_is_counted(database: Database, monkeypatch: pyt
     from reports import figures as module
 
     await fill(database, rows=100, seed=15)
-    monkeypatch.setattr(module, "PLACES_SHOWN", 2)
+    monkeypatch.setattr(module, "ACHIEVEMENTS_SHOWN", 2)
 
     seen = await shown_of(database, Days(first=date(2026, 10, 20), last=date(2026, 11, 10)))
 
     assert len(seen.tables["By achievement"]) == 3
-    assert seen.page.places.more == "2 of 6 achievements are shown; export has all of them."
+    assert seen.page.achievements.more == "2 of 6 achievements are shown; export has all of them."

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from models import retry_failed
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
-from models.retry_failed import Matching, Retryable, Selection
+from models.operations import retry_failed
+from models.operations.retry_failed import Matching, Retryable, Selection
 from models.tables import table
-from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState, Origin
 from tasks.forms.retry_failed import AT_MOST
 from tests.support.databases import holding
 from tests.support.factories import AWARDED, NOW, a_connection, an_integration, an_issuance, change, the_row_of

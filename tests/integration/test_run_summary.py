@@ -6,18 +6,18 @@ from itertools import count
 from typing import Any
 
 from credly.wire import Badge
-from models import run_log
 from models.database import Database
 from models.ledger import claiming
 from models.ledger.recording import Attempt, Result, RunIds, record
-from models.ledger.run_summary import summary
 from models.ledger.tables import AttemptKind, AttemptOutcome
-from rules import outcome
-from rules.alarms import Health
-from rules.outcome import Outcome
-from rules.reasons import Reason
-from rules.run_summary import NAMED, SLOWEST, Named, Results
-from rules.states import IssuanceState
+from models.operations import run_log
+from models.operations.run_summary import summary
+from rules.ledger import outcome
+from rules.ledger.outcome import Outcome
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
+from rules.monitoring.alerts import RunHealth
+from rules.monitoring.run_summary import NAMED, SLOWEST, IssuanceRef, Results
 from tests.support.factories import NOW, PORTAL, an_issuance, together
 from tests.support.plans import BLOCKED, CANCELLED, DAY, FAILED, HOUR, ISSUED, ISSUING, PENDING
 
@@ -161,7 +161,7 @@ async def test_ids_are_named_up_to_a_number_for_each_reason(database: Database) 
 
     assert found.done == {(FAILED, Reason.REFUSED_BY_CREDLY): NAMED + 1, (FAILED, Reason.NO_PRIMARY_EMAIL): 1}
     assert [each.issuance_id for each in found.named[FAILED, Reason.REFUSED_BY_CREDLY]] == rows[:NAMED]
-    last = Named(rows[-1], "forklift", f"user-{NAMED + 1}", PORTAL)
+    last = IssuanceRef(rows[-1], "forklift", f"user-{NAMED + 1}", PORTAL)
     assert found.named[FAILED, Reason.NO_PRIMARY_EMAIL] == [last]
 
 
@@ -202,8 +202,8 @@ async def test_the_run_log_has_who_started_a_run_and_which_organizations_were_st
 
 
 async def test_findings_are_read_the_latest_first_and_forgotten_after_a_while(database: Database) -> None:
-    def found(at: datetime, *alarms: str) -> Health:
-        return Health(at=at, issued=1, failed=2, backlog=3, alarms=alarms)
+    def found(at: datetime, *alarms: str) -> RunHealth:
+        return RunHealth(at=at, issued=1, failed=2, backlog=3, alarms=alarms)
 
     earlier, later = found(NOW - DAY), found(NOW, "backlog_grows:", "organization_stopped:org-1")
     for each in (earlier, later):

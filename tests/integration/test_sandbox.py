@@ -23,7 +23,7 @@ STRANGER = "0d0d0d0d-0000-4000-8000-000000000002"
 TOKEN, READ_ONLY = "invented-token-of-the-sandbox", "invented-token-that-reads-there"
 ACTIVE, DUPLICATES, ARCHIVED, FOREIGN = (f"7d7d7d7d-0000-4000-8000-00000000000{n}" for n in range(4))
 BADGES_OF_OTHERS = 1001  # one more than a page of the bulk read
-NEVER_SEEN = {"rejected-blocks", "keep-for-good"}
+NEVER_SEEN = {"rejected-blocks", "keep-permanently"}
 ONLY_ON_REQUEST = {"limit", "error-429"}
 Change = Callable[[Standin], None]
 

@@ -10,17 +10,17 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from models import setting_up
 from models.database import Database
-from models.history import history_of
-from models.integrations import CredlyIntegration
+from models.diagnostics.explain import history_of
 from models.ledger.tables import BadgeIssuance
-from models.operator_runs import OperatorRun, put_operator
-from models.settings_history import SettingsChange, change_settings, put_settings
-from rules.history import Operator
+from models.setup import admin as setting_up
+from models.setup.history import SettingsChange, change_settings, put_settings
+from models.setup.operator_runs import OperatorRun, put_operator
+from models.setup.tables import CredlyIntegration
+from rules.explain.history import Operator
+from rules.ledger.settings_changes import SettingsAction, SettingsOf
+from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import Transition
-from rules.settings_changes import SettingsAction, SettingsOf
-from rules.states import IssuanceState
 from settings import ROOT
 from tests.support.factories import (
     ACHIEVEMENT,
@@ -206,7 +206,8 @@ async def test_analysts_read_both_histories_without_names(ready: Database) -> No
 
 
 async def test_the_queries_of_the_document_answer_from_the_histories_alone(ready: Database) -> None:
-    section = (ROOT / "docs" / "run-history.md").read_text(encoding="utf-8").partition("## The history of a badge")[2]
+    page = (ROOT / "docs" / "how-to" / "run-history.md").read_text(encoding="utf-8")
+    section = page.partition("## The history of a badge")[2]
     transitions, settings = re.findall(r"^    (SELECT.+?);", section, re.DOTALL | re.MULTILINE)
     if ready.engine.dialect.name == "sqlite":
         settings = settings.replace("s.changes::json", "s.changes")

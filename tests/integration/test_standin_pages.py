@@ -115,7 +115,7 @@ def test_badges_can_be_asked_for_across_organizations(standin: Standin) -> None:
     ("method", "path", "body", "words"),
     [
         ("POST", "seed", {"badges": []}, "Cannot seed badges"),
-        ("POST", "seed", {"tokens": [{"token": "x"}]}, "lacks 'organization_id'"),
+        ("POST", "seed", {"tokens": [{"token": "x"}]}, "missing 'organization_id'"),
         ("PATCH", "settings", {"latency_ms": -1}, "latency_ms"),
         ("PATCH", "settings", {"unheard_of": 1}, "unheard_of"),
         ("POST", f"templates/{TEMPLATE}/state", {"state": "lost"}, "draft, active or archived"),

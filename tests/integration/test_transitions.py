@@ -12,9 +12,9 @@ from models.ledger import transitions
 from models.ledger.history import IssuanceTransition
 from models.ledger.tables import BadgeIssuance
 from models.tables import table
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import RULES, Transition, legal_moves
-from rules.reasons import Reason
-from rules.states import IssuanceState
 from tests.support.factories import NOW, an_issuance, do, rows_of, the_row_of
 
 issuances = table(BadgeIssuance)

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from models.database import Database, NotUsable, TableMissing, open_at
-from models.migrate import migrate
 from settings import ROOT, settings
 from tasks.runtime.run import run_context
 
@@ -49,8 +48,8 @@ async def refusing(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 @pytest.mark.parametrize(
     ("refusing", "said"),
     [
-        ('password authentication failed for user "laurel"', "did not let Laurel in: the password is wrong"),
-        ('no pg_hba.conf entry for host "192.0.2.1", user "laurel"', "pg_hba.conf does not let it"),
+        ('password authentication failed for user "laurel"', "refused the connection: the password is wrong"),
+        ('no pg_hba.conf entry for host "192.0.2.1", user "laurel"', "pg_hba.conf rejects it"),
         ('role "laurel" is not permitted to log in', "it may not log in"),
         ('Peer authentication failed for user "laurel"', "there is no such role"),
         ('database "role too many" does not exist', "there is no database of this name"),
@@ -108,21 +107,18 @@ async def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
 
 
 async def test_a_right_that_is_missing_is_named(postgresql: str) -> None:
-    with pytest.raises(NotUsable, match="lacks a right: permission denied for table pg_authid"):
+    with pytest.raises(NotUsable, match="has no sufficient rights: permission denied for table pg_authid"):
         await ask(postgresql, "SET ROLE pg_monitor", "SELECT rolpassword FROM pg_authid")
 
 
-async def test_a_table_that_is_missing_is_named_with_what_to_do(
-    empty_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await migrate(empty_database)
-    monkeypatch.setenv("LAUREL_DATABASE_URL", empty_database.engine.url.render_as_string(hide_password=False))
+async def test_a_table_that_is_missing_is_named_with_what_to_do(empty_database: Database) -> None:
+    url = empty_database.engine.url.render_as_string(hide_password=False)
 
     async def read(what: str) -> None:
-        async with run_context() as run:
-            await run.database.read(lambda connection: connection.execute(text(what)))
+        async with open_at(url) as database:
+            await database.read(lambda connection: connection.execute(text(what)))
 
-    with pytest.raises(TableMissing, match=r"no table or view user_emails\. .*docs/adopting\.md"):
+    with pytest.raises(TableMissing, match=r"no table or view user_emails\. .*docs/how-to/adopting\.md"):
         await read("SELECT 1 FROM user_emails")
     with pytest.raises(DBAPIError):
         await read("SELECT 1 FRM user_emails")
@@ -170,7 +166,7 @@ async def test_the_check_says_that_prefect_does_not_answer(ready: Database, tmp_
 
     assert (done.returncode, done.stderr) == (1, "")
     assert "Prefect's server does not answer; schedule, connections, templates and links were" in done.stdout
-    assert "mend PREFECT_API_URL" in done.stdout
+    assert "correct PREFECT_API_URL" in done.stdout
 
 
 async def test_a_setting_that_is_wrong_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:

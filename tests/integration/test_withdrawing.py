@@ -6,21 +6,21 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from models import audit
-from models.by_hand import Request, facts_of_request, pair_of
 from models.database import Database
-from models.facts import facts_of, facts_of_latest_award
-from models.history import history_of
-from models.integrations import CredlyConnection, CredlyIntegration
+from models.diagnostics.explain import history_of
+from models.ledger.issuance_data import facts_of, facts_of_latest_award
+from models.ledger.manual import ManualIssue, facts_of_request, pair_of
 from models.ledger.tables import BadgeIssuance
+from models.operations import audit
 from models.planning.planner import count_due_at_once
 from models.planning.withdrawn import withdrawn_among
 from models.planning.writing import PlanCounts
 from models.platform.tables import AchievementAward
-from rules.choices import EarnedAgain
-from rules.reasons import Reason
-from rules.states import IssuanceState
-from tasks.revoke import revocable
+from models.setup.tables import CredlyConnection, CredlyIntegration
+from rules.forms.inputs import EarnedAgain
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
+from tasks.operations.revoke import revocable
 from tests.support.factories import (
     ACHIEVEMENT,
     AWARDED,
@@ -51,7 +51,7 @@ LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 POSTGRESQL_ONLY = "20000-01-01 00:00:00"
 TO_COME = ["tomorrow", "9999-12-31 23:59:59", "infinity", POSTGRESQL_ONLY]
 COME = ["a second ago", "0001-01-01 00:00:00", "-infinity"]
-WISH = Request(achievement_id=ACHIEVEMENT, user_id=USER, portal_id=PORTAL, badge_template_id=TEMPLATE)
+WISH = ManualIssue(achievement_id=ACHIEVEMENT, user_id=USER, portal_id=PORTAL, badge_template_id=TEMPLATE)
 
 
 async def put_withdrawn_at(database: Database, value: str, award: str = "award-1") -> None:
@@ -157,7 +157,7 @@ async def test_a_later_award_that_is_not_withdrawn_yet_replaces_and_revives(read
     await put_withdrawn_at(ready, value)
     await put_withdrawn_at(ready, value, "award-2")
 
-    assert await planned(ready) == PlanCounts(taken_up_again=2)
+    assert await planned(ready) == PlanCounts(revived=2)
     assert [row.award_id for row in await ledger(ready)] == ["award-1", "award-2"]
 
 

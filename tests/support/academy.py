@@ -7,9 +7,9 @@ from sqlalchemy import insert
 
 from demo.credly_data import invented_id, settings_rows
 from demo.platform_data import platform_rows
-from models.integrations import CredlyConnection
 from models.migrate import create_platform_tables, migrate
 from models.platform.tables import AchievementAward, Portal
+from models.setup.tables import CredlyConnection
 from models.tables import table
 from tests.support.world import World
 

@@ -10,13 +10,13 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlmodel import SQLModel
 
 from models.database import Database
-from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger.history import IssuanceTransition
 from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
+from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
-from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState, Origin
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 ENABLED = NOW - timedelta(days=30)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from rules.facts import BadgeOptions, IssuanceFacts
+from rules.badge.issuance_data import BadgeOptions, IssuanceFacts
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 AWARDED = datetime(2026, 11, 2, 23, 59, 59, tzinfo=timezone(timedelta(hours=1)))

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from rules.history import Call, LedgerRow, TransitionEntry
+from rules.explain.history import Call, LedgerRow, TransitionEntry
+from rules.ledger.states import IssuanceState, Origin
 from rules.ledger.transitions import Transition
-from rules.states import IssuanceState, Origin
 from tests.support.facts import AWARDED, NOW
 
 

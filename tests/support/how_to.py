@@ -1,4 +1,4 @@
-"""The commands of docs/how-to.md, as a shell would read them."""
+"""The commands of docs/how-to, as a shell would read them."""
 
 import json
 import re
@@ -7,12 +7,17 @@ from typing import Any
 
 from settings import ROOT
 
-HOW_TO = ROOT / "docs" / "how-to.md"
+HOW_TO = ROOT / "docs" / "how-to"
+
+
+def text() -> str:
+    """Return all pages, one after another."""
+    return "\n".join(page.read_text(encoding="utf-8") for page in sorted(HOW_TO.glob("*.md")))
 
 
 def commands() -> list[list[str]]:
-    """Return the words of each command line of Prefect's in the document, in its order."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", HOW_TO.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    """Return the words of each Prefect command line in the pages, in order."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text(), re.DOTALL | re.MULTILINE)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     return [shlex.split(line) for line in lines]
 

@@ -15,15 +15,15 @@ from prefect.logging import disable_run_logger
 from prefect.states import Completed
 from sqlalchemy import Connection
 
-from models.database import Answer, Database, Given
-from rules.reasons import Reason
-from tasks import by_hand, drain
-from tasks.by_hand import Asked, issue_by_hand
-from tasks.check import check_organization
-from tasks.dispatch import organizations_with_work
-from tasks.issue import issue_batch
-from tasks.plan import look_again_at_failed, plan_issuances, sweep_everything
-from tasks.retrying import TryAgain
+from models.database import Database, Params, Returned
+from rules.ledger.reasons import Reason
+from tasks.forms import manual_issue
+from tasks.forms.manual_issue import ManualIssueForm, issue_manually
+from tasks.issuing import drain
+from tasks.issuing.batch import TransientFailure, issue_batch
+from tasks.issuing.dispatch import organizations_with_work
+from tasks.issuing.plan import plan_issuances, requeue_corrected, sweep_everything
+from tasks.issuing.preflight import check_organization
 from tasks.runtime.organization import TokenNotUsable, open_organization
 from tasks.runtime.run import Run, current_run
 
@@ -45,8 +45,8 @@ class MortalDatabase(Database):
         return self._left is not None and self._left < 0
 
     async def write(
-        self, work: Callable[Concatenate[Connection, Given], Answer], /, *args: Given.args, **kwargs: Given.kwargs
-    ) -> Answer:
+        self, work: Callable[Concatenate[Connection, Params], Returned], /, *args: Params.args, **kwargs: Params.kwargs
+    ) -> Returned:
         """Write, unless this is the moment to die."""
         with self._moment():
             return await super().write(work, *args, **kwargs)
@@ -80,13 +80,13 @@ def without_prefect() -> Iterator[None]:
     """Let task runs be plain calls."""
     with pytest.MonkeyPatch.context() as patch, disable_run_logger():
         patch.setattr(drain, "run_issue_batch", _issue_batch)
-        patch.setattr(by_hand, "run_issue_batch", _issue_batch)
-        patch.setattr(by_hand, "started_by", _somebody)
+        patch.setattr(manual_issue, "run_issue_batch", _issue_batch)
+        patch.setattr(manual_issue, "started_by", _somebody)
         yield
 
 
 async def _issue_batch(_run: Run, issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
-    with suppress(TryAgain):  # a later run takes it up
+    with suppress(TransientFailure):  # a later run takes it up
         await issue_batch.fn(issuance_ids, title, by_hand=by_hand)
     return Completed()
 
@@ -98,7 +98,7 @@ async def _somebody() -> str:
 async def light_run(run: Run) -> None:
     """Do what `reconcile` does, without Prefect."""
     await light_plan(run)
-    await look_again_at_failed.fn()
+    await requeue_corrected.fn()
     for due in await organizations_with_work.fn():
         try:
             async with open_organization(run, due) as organization:
@@ -116,10 +116,10 @@ async def light_plan(run: Run) -> None:
     await sweep_everything.fn()
 
 
-async def light_issue(run: Run, asked: Asked) -> None:
+async def light_issue(run: Run, asked: ManualIssueForm) -> None:
     """Do what `issue-badge` does, without Prefect."""
     current_run.set(run)
-    await issue_by_hand(run, asked)
+    await issue_manually(run, asked)
 
 
 async def until_killed(work: Any) -> bool:

@@ -19,20 +19,19 @@ from prefect.blocks.system import Secret
 from sqlalchemy import delete
 
 from models.database import Database
-from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import AchievementAward, User, UserEmail
+from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
-from rules.choices import EarnedAgain as Again
-from rules.choices import Environment, EvidenceChoices, IfBadgeExists, Locale, Mistake
-from rules.facts import Expiry
+from rules.badge.issuance_data import Expiry
+from rules.forms.inputs import EarnedAgain as Again
+from rules.forms.inputs import Environment, EvidenceChoices, IfBadgeExists, InvalidInput, Locale
 from settings import settings
-from tasks.by_hand import Asked
-from tasks.connecting import connect, disconnect
-from tasks.enabling import Wish, disable, enable, pause
+from tasks.forms.connections import connect, disconnect
+from tasks.forms.integrations import IntegrationForm, disable, enable, pause
+from tasks.forms.manual_issue import ManualIssueForm
 from tasks.runtime.run import Run
 from tests.support import factories
-from tests.support.foretold import foretold
 from tests.support.light_run import (
     Clock,
     MortalDatabase,
@@ -42,6 +41,7 @@ from tests.support.light_run import (
     until_killed,
     without_prefect,
 )
+from tests.support.predicted import predicted
 from tests.support.resent import sent_blindly
 from tests.support.standin import Standin
 
@@ -302,12 +302,12 @@ class LaurelMachine(RuleBasedStateMachine):
     def _plan_what_was_foretold(self) -> None:
         known = [user for user in USERS if user != "cy" or not self.is_merged]
         pairs = [(user, achievement) for user in known for achievement in PORTAL_OF]
-        told = [self.do(foretold(self.database, *pair, now=self.now())) for pair in pairs]
+        told = [self.do(predicted(self.database, *pair, now=self.now())) for pair in pairs]
         self.do(light_plan(self.laurel))
         rows = self._rows(BadgeIssuance)
         for each in told:
             each.hold_against(rows)
-            self.tried[f"foretold {each.cause}"] += 1
+            self.tried[f"predicted {each.cause}"] += 1
 
     @rule(awards=newly_awarded, troubles=troubles, writes=st.integers(0, 12), after=st.booleans())
     def run_and_die(self, awards: list[Pair], troubles: list[dict[str, Any]], writes: int, after: bool) -> None:
@@ -430,15 +430,15 @@ class LaurelMachine(RuleBasedStateMachine):
         token = {"token": f"token-of-{portal}-{place}", "organization_id": organization, **changes}
         self.standin.seed(tokens=[token])
 
-    def _asked(self, user: str, achievement: str, *, replace: bool = False) -> Asked:
+    def _asked(self, user: str, achievement: str, *, replace: bool = False) -> ManualIssueForm:
         wanted = IfBadgeExists.REPLACE if replace else IfBadgeExists.LEAVE
-        return Asked(user=user, achievement=achievement, if_badge_exists=wanted)
+        return ManualIssueForm(user=user, achievement=achievement, if_badge_exists=wanted)
 
     async def _ask(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Do what a person asks for; what is refused with a sentence changes nothing."""
         try:
             await work()
-        except Mistake:
+        except InvalidInput:
             self.tried["refused with a sentence"] += 1
 
     async def _connect(self, portal: str, place: int) -> None:
@@ -457,7 +457,7 @@ class LaurelMachine(RuleBasedStateMachine):
         )
 
     async def _enable(self, achievement: str, template: str, *, days: float) -> None:
-        wish = Wish(
+        wish = IntegrationForm(
             badge_template_id=template,
             evidence=EvidenceChoices(),
             issue_since=self.now() - timedelta(days=days) if days else None,
@@ -466,7 +466,7 @@ class LaurelMachine(RuleBasedStateMachine):
             expires_after_days=0,
             locale=Locale.TEMPLATE,
             earned_again=Again.REFUSE,
-            cap=100,
+            hold_above=100,
         )
         await self._ask(lambda: enable(self.laurel, achievement, wish))
 

@@ -11,22 +11,22 @@ from typing import Any
 
 from sqlalchemy import update
 
-from models import audit, retry_failed
-from models.audit import ToBeRevoked
-from models.calls import CredlyCall
 from models.database import Database
-from models.integrations import CredlyConnection
 from models.ledger.claiming import DueOrganization
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
+from models.operations import audit, retry_failed
+from models.operations.audit import ToBeRevoked
+from models.operations.retry_failed import Selection
 from models.platform.tables import AchievementAward
-from models.retry_failed import Selection
+from models.setup.calls import CredlyCall
+from models.setup.tables import CredlyConnection
 from models.tables import table
-from rules.choices import Mistake
-from rules.reasons import CONNECTION_REASONS
+from rules.forms.inputs import InvalidInput
+from rules.ledger.reasons import CONNECTION_REASONS
 from settings import settings
-from tasks.audit import audit_organization
-from tasks.people import asking
-from tasks.revoke import revoke_withdrawn
+from tasks.forms.run_form import open_for_form
+from tasks.operations.audit import audit_organization
+from tasks.operations.revoke import revoke_withdrawn
 from tasks.runtime.run import Run, current_run
 from tests.support import factories
 from tests.support.light_run import Clock, light_run
@@ -150,9 +150,9 @@ class Academy:
         """Open the organization; that it cannot be asked is no defect, if it is put into words."""
         (due,) = await self.database.read(audit.organizations, portal_id="northwind")
         try:
-            async with asking(self.laurel, due):
+            async with open_for_form(self.laurel, due):
                 yield due
-        except Mistake as mistake:
+        except InvalidInput as mistake:
             if any(word in str(mistake) for word in PERSONAL):
                 self.find("5 nothing personal", mistake)
 

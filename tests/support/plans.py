@@ -7,7 +7,7 @@ from models.database import Database
 from models.ledger.tables import BadgeIssuance
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
-from rules.states import IssuanceState
+from rules.ledger.states import IssuanceState
 from tests.support.factories import (
     NOW,
     rows_of,

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, insert
 from models.database import Database
 from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
-from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, Reason
-from rules.states import IssuanceState, Origin
+from rules.ledger.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, Reason
+from rules.ledger.states import IssuanceState, Origin
 
 # In Europe and in the United States, forwards and back; 29 February; the end of a year.
 DAYS = ("2026-03-08", "2026-03-29", "2026-10-25", "2026-11-01", "2028-02-29", "2026-12-31")

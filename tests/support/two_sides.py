@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
+from models.analytics.views import views_metadata
 from models.base import laurel_metadata
 from models.platform.tables import platform_metadata
-from models.views import views_metadata
 
 _ON_ROWS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
 _NAMES = re.compile(r"\b\w+\b")

@@ -14,7 +14,6 @@ from sqlmodel import SQLModel
 from credly.client import CredlyClient
 from credly.wire import BadgeRequest
 from models.database import Database
-from models.integrations import CredlyConnection, CredlyIntegration
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import (
     Achievement,
@@ -25,6 +24,7 @@ from models.platform.tables import (
     User,
     UserEmail,
 )
+from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 from settings import settings
 from tasks.runtime.run import Run, current_run

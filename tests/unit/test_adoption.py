@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from credly.wire import Badge, BadgeRequest
-from rules.adoption import CLOCKS_DIFFER, has_another_address, leaves_open, names_another, own_badges
-from rules.outcome import LIVE_STATES
+from rules.ledger.adoption import CLOCKS_DIFFER, has_another_address, leaves_open, names_another, own_badges
+from rules.ledger.outcome import LIVE_STATES
 
 SENT_AT = datetime(2026, 11, 10, 12, tzinfo=UTC)
 AWARDED_AT = datetime(2026, 11, 10, 9, 30, 15, 250_000, tzinfo=UTC)

@@ -6,32 +6,41 @@ from typing import Any
 
 import pytest
 
-from rules.alarms import Alarm, Found, Health, Limits, Raised, alarms, over, slept
-from rules.reasons import Reason
+from rules.ledger.reasons import Reason
+from rules.monitoring.alerts import (
+    Alarm,
+    Alert,
+    AlertThresholds,
+    RunFindings,
+    RunHealth,
+    alarms,
+    outage_before,
+    resolved,
+)
 from tests.support.facts import NOW
 
-LIMITS = Limits(failed_share=0.2, backlog_runs=3, quiet_after=timedelta(days=3), no_run_for=timedelta(hours=1))
-MANY = Health(at=NOW, issued=0, failed=9, backlog=0, alarms=("many_failures:",))
+LIMITS = AlertThresholds(failed_share=0.2, backlog_runs=3, quiet_after=timedelta(days=3), no_run_for=timedelta(hours=1))
+MANY = RunHealth(at=NOW, issued=0, failed=9, backlog=0, alarms=("many_failures:",))
 
 
-def found(**changes: Any) -> Found:
+def found(**changes: Any) -> RunFindings:
     values: dict[str, Any] = {"now": NOW, "issued": 0, "failed": 0, "backlog": 0}
-    return Found(**values | changes)
+    return RunFindings(**values | changes)
 
 
-def runs(*backlogs: int) -> list[Health]:
+def runs(*backlogs: int) -> list[RunHealth]:
     """Earlier runs, the latest first, a quarter of an hour apart."""
     return [
-        Health(at=NOW - timedelta(minutes=15) * number, issued=0, failed=0, backlog=backlog)
+        RunHealth(at=NOW - timedelta(minutes=15) * number, issued=0, failed=0, backlog=backlog)
         for number, backlog in enumerate(backlogs, start=1)
     ]
 
 
-def raised(*earlier: Health, **changes: Any) -> list[Raised]:
+def raised(*earlier: RunHealth, **changes: Any) -> list[Alert]:
     return alarms(found(**changes), earlier, limits=LIMITS)
 
 
-def names(told: Sequence[Raised]) -> list[Alarm]:
+def names(told: Sequence[Alert]) -> list[Alarm]:
     return [each.alarm for each in told]
 
 
@@ -40,11 +49,11 @@ def test_nothing_is_wrong_in_a_run_that_did_nothing() -> None:
 
 
 def test_each_alarm_has_words_and_two_events() -> None:
-    events = [name for alarm in Alarm for name in (alarm.event, alarm.over_event)]
+    events = [name for alarm in Alarm for name in (alarm.event, alarm.resolved_event)]
 
     assert len(set(events)) == 2 * len(Alarm)
     assert all(name.startswith("laurel.") for name in events)
-    assert all(alarm.heading and alarm.over_heading and alarm.advice.endswith(".") for alarm in Alarm)
+    assert all(alarm.heading and alarm.resolved_heading and alarm.advice.endswith(".") for alarm in Alarm)
 
 
 def test_a_stopped_organization_is_named_with_its_reason_and_what_to_do() -> None:
@@ -114,23 +123,23 @@ def test_a_pause_that_is_longer_than_usual_is_told(days_ago: tuple[float, ...], 
 
 def test_what_is_no_longer_raised_is_over_once() -> None:
     keys = ("organization_stopped:org-1", "organization_stopped:org-2", "backlog_grows:", "of_an_earlier_release:")
-    before = Health(at=NOW, issued=0, failed=0, backlog=0, alarms=keys)
-    still = Raised(alarm=Alarm.ORGANIZATION_STOPPED, subject="org-1")
+    before = RunHealth(at=NOW, issued=0, failed=0, backlog=0, alarms=keys)
+    still = Alert(alarm=Alarm.ORGANIZATION_STOPPED, subject="org-1")
 
-    told = over([still], [before, MANY])
+    told = resolved([still], [before, MANY])
 
     assert [(each.alarm, each.subject) for each in told] == [
         (Alarm.ORGANIZATION_STOPPED, "org-2"),
         (Alarm.BACKLOG_GROWS, ""),
     ]
-    assert told[0].sentence == "Badges of a Credly organization go out again: org-2."
-    assert told[1].sentence == "The backlog of badges does not grow any more."
-    assert over([], []) == []
+    assert told[0].sentence == "Badges of a Credly organization are issued again: org-2."
+    assert told[1].sentence == "The backlog of badges no longer grows."
+    assert resolved([], []) == []
 
 
 def test_the_first_run_after_a_long_silence_says_how_long_it_was() -> None:
-    late = Health(at=NOW - timedelta(hours=2), issued=0, failed=0, backlog=0)
+    late = RunHealth(at=NOW - timedelta(hours=2), issued=0, failed=0, backlog=0)
 
-    assert slept(found(), [late], limits=LIMITS) == timedelta(hours=2)
-    assert slept(found(), runs(0), limits=LIMITS) is None
-    assert slept(found(), [], limits=LIMITS) is None
+    assert outage_before(found(), [late], limits=LIMITS) == timedelta(hours=2)
+    assert outage_before(found(), runs(0), limits=LIMITS) is None
+    assert outage_before(found(), [], limits=LIMITS) is None

@@ -6,7 +6,9 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.badge_request import (
+from rules.badge.evidence import EvidenceKind, EvidenceSetting, EvidenceSource, LeftOut
+from rules.badge.issuance_data import BadgeOptions, Expiry
+from rules.badge.request import (
     LONGEST_TEXT,
     Prepared,
     can_be_looked_up,
@@ -15,9 +17,7 @@ from rules.badge_request import (
     prepare_request,
     would_differ,
 )
-from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource, LeftOut
-from rules.facts import BadgeOptions, Expiry
-from rules.reasons import Reason
+from rules.ledger.reasons import Reason
 from tests.support.facts import AWARDED, NOW, facts
 
 

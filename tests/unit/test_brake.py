@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Refused, Throttled, Unclear
+from rules.ledger.reasons import Reason
 from rules.monitoring.brake import (
     ENDLESS_AT_MOST,
     THROTTLED_AT_MOST,
@@ -13,7 +14,6 @@ from rules.monitoring.brake import (
     UNANSWERED_OVER_TIME,
     Brake,
 )
-from rules.reasons import Reason
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

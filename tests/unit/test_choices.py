@@ -3,10 +3,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from rules.choices import (
+from rules.badge.evidence import EvidenceKind, EvidenceSetting
+from rules.forms.inputs import (
     EvidenceChoice,
     EvidenceChoices,
-    Mistake,
+    InvalidInput,
     OperatorId,
     PlatformId,
     UserId,
@@ -14,7 +15,6 @@ from rules.choices import (
     in_the_past,
     operator_id,
 )
-from rules.evidence import EvidenceKind, EvidenceSetting
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
@@ -53,7 +53,7 @@ def test_an_operator_is_named_by_an_id_or_not_at_all(typed: str) -> None:
 
 @pytest.mark.parametrize("typed", ["x" * 65, "jo@example.org", "o\t17", "o\u200b17"])
 def test_what_is_no_operators_id_is_a_mistake(typed: str) -> None:
-    with pytest.raises(Mistake, match=r"^operator: give an id of at most 64 printable characters and no"):
+    with pytest.raises(InvalidInput, match=r"^operator: give an id of at most 64 printable characters and no"):
         operator_id(typed)
 
 
@@ -81,5 +81,5 @@ def test_a_moment_in_the_past_is_taken_as_it_is() -> None:
     [(NOW.replace(tzinfo=None), "needs a time zone"), (NOW + timedelta(seconds=1), "is in the future")],
 )
 def test_other_moments_are_mistakes_that_name_the_field(moment: datetime, words: str) -> None:
-    with pytest.raises(Mistake, match=f"^issue_since: .*{words}"):
+    with pytest.raises(InvalidInput, match=f"^issue_since: .*{words}"):
         in_the_past(moment, field="issue_since", now=NOW)

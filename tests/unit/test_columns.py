@@ -9,7 +9,7 @@ import models
 from models.base import laurel_metadata
 from models.columns import UtcDateTime, enum_by_value, own_id
 from models.platform.tables import platform_metadata
-from rules.states import IssuanceState
+from rules.ledger.states import IssuanceState
 
 assert models
 SQLITE, POSTGRESQL = sqlite.dialect(), postgresql.dialect()  # type: ignore[no-untyped-call]

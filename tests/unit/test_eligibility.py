@@ -17,8 +17,9 @@ from rules.ledger.eligibility import (
     is_missing,
     settings_contradict,
 )
-from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
+from rules.ledger.manual import decide_manual
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState, Origin
 from tests.support.facts import NOW
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -267,3 +268,19 @@ def test_a_new_row_is_for_the_first_covered_award_and_a_replacement_for_the_late
 def test_an_award_is_missing_where_the_platform_has_neither_it_nor_another(given: Pair, missing: bool) -> None:
     assert is_missing(given, row(ISSUED)) is missing
     assert not is_missing(given, row(ISSUED, **BY_HAND))
+
+
+@pytest.mark.parametrize(
+    ("moved", "action", "ground"),
+    [
+        (row(ISSUED, issuance_id=2), Action.NOTHING, Ground.AWARD_MOVED),
+        (row(FAILED, issuance_id=2), Action.REVIVE, Ground.ASKED_FOR),
+        (None, Action.REVIVE, Ground.ASKED_FOR),
+    ],
+)
+def test_by_hand_no_badge_is_issued_beside_one_that_belongs_to_the_moved_award(
+    moved: Issuance | None, action: Action, ground: Ground
+) -> None:
+    decided = decide_manual(pair(row(CANCELLED), moved=moved), "t", replace=False)
+
+    assert (decided.action, decided.ground) == (action, ground)

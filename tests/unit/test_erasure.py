@@ -12,11 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from credly.errors import UnsafeFilterValue
 from credly.queries import filter_expression
-from rules.choices import UserId
-from rules.erasure import anonymous, badge_digest, is_erased, user_digest
-from rules.markup import code, plain
+from rules.forms.inputs import UserId
+from rules.ledger.erasure import anonymous, badge_digest, is_erased, user_digest
+from rules.markdown import code, plain
 from settings import ROOT
-from tasks.operations.runs_of_user import NAMING_FLOWS, NOBODY, Shown, was_started_with
+from tasks.operations.runs_of_user import NAMING_FLOWS, NOBODY, PageMatcher, was_started_with
 
 USER, BADGE = "user-1", "0c8206bf-2d25-463b-ac10-ac4b0d7cd4e1"
 
@@ -77,8 +77,8 @@ def test_a_run_that_was_started_with_another_id_is_left(parameters: dict[str, An
     ],
 )
 def test_a_page_that_shows_the_user_or_a_badge_is_found(key: str, text: str) -> None:
-    assert Shown(USER, [BADGE]).on(Artifact(key=key, data=text))
-    assert Shown(USER, [BADGE]).on(Artifact(key=key, description=text))
+    assert PageMatcher(USER, [BADGE]).matches(Artifact(key=key, data=text))
+    assert PageMatcher(USER, [BADGE]).matches(Artifact(key=key, description=text))
 
 
 @pytest.mark.parametrize(
@@ -90,4 +90,4 @@ def test_a_page_that_shows_the_user_or_a_badge_is_found(key: str, text: str) -> 
     ],
 )
 def test_a_page_that_shows_others_is_left(key: str, text: str) -> None:
-    assert not Shown(USER, [BADGE]).on(Artifact(key=key, data=text))
+    assert not PageMatcher(USER, [BADGE]).matches(Artifact(key=key, data=text))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.evidence import (
+from rules.badge.evidence import (
     EvidenceKind,
     EvidenceSetting,
     EvidenceSource,

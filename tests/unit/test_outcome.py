@@ -14,7 +14,7 @@ from credly.errors import (
     Unclear,
 )
 from credly.wire import Badge
-from rules.outcome import (
+from rules.ledger.outcome import (
     LONGEST_WAIT,
     Outcome,
     WaitPolicy,
@@ -28,8 +28,8 @@ from rules.outcome import (
     try_later,
     wait_for_lists,
 )
-from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, Reason
-from rules.states import IssuanceState
+from rules.ledger.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, Reason
+from rules.ledger.states import IssuanceState
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -130,7 +130,7 @@ def test_several_attempts_of_one_run_make_one_wait(attempts: int, minutes: int) 
 
 @pytest.mark.parametrize(("attempts", "state"), [(8, PENDING), (9, FAILED), (10, FAILED)])
 @pytest.mark.parametrize("unclear", [True, False])
-def test_when_the_attempts_are_used_up_a_person_is_asked(attempts: int, state: IssuanceState, unclear: bool) -> None:
+def test_when_the_attempts_are_used_up_an_operator_is_asked(attempts: int, state: IssuanceState, unclear: bool) -> None:
     policy = replace(POLICY, attempts_limit=10)
 
     outcome = try_later(Reason.NOT_REACHABLE, attempts=attempts, now=NOW, policy=policy, unclear=unclear)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.pacing import WIDER, Pace
+from tasks.runtime.rate_limiter import SPACING_MARGIN, RateLimiter
 
 
 class Book:
@@ -15,8 +15,8 @@ class Book:
         self.now = self.next = 1000.0
         self.booked: list[float] = []
         self.late = 0.0  # by so much the next sleeper wakes late
-        monkeypatch.setattr("tasks.pacing.monotonic", lambda: self.now)
-        monkeypatch.setattr("tasks.pacing.sleep", self._sleep)
+        monkeypatch.setattr("tasks.runtime.rate_limiter.monotonic", lambda: self.now)
+        monkeypatch.setattr("tasks.runtime.rate_limiter.sleep", self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
         self.now += seconds + self.late
@@ -32,13 +32,13 @@ class Book:
     async def hold(self, seconds: float) -> None:
         self.next = max(self.next, self.now + seconds)
 
-    def pace(self, calls_per_second: float) -> Pace:
-        return Pace(calls_per_second=calls_per_second, book=self.book, hold=self.hold)
+    def pace(self, calls_per_second: float) -> RateLimiter:
+        return RateLimiter(calls_per_second=calls_per_second, reserve=self.book, pause_all=self.hold)
 
-    async def turns(self, pace: Pace, count: int) -> list[float]:
+    async def turns(self, pace: RateLimiter, count: int) -> list[float]:
         found = []
         for _ in range(count):
-            await pace.turn()
+            await pace.acquire()
             found.append(round(self.now - 1000, 6))
         return found
 
@@ -49,7 +49,7 @@ def book(monkeypatch: pytest.MonkeyPatch) -> Book:
 
 
 async def test_a_slow_pace_books_one_turn_at_a_time(book: Book) -> None:
-    apart = WIDER / 2
+    apart = SPACING_MARGIN / 2
 
     assert await book.turns(book.pace(2), 3) == [0, apart, 2 * apart]
     assert book.booked == [apart, apart, apart]
@@ -58,15 +58,15 @@ async def test_a_slow_pace_books_one_turn_at_a_time(book: Book) -> None:
 async def test_a_quick_pace_books_a_quarter_of_a_second_at_once(book: Book) -> None:
     turns = await book.turns(book.pace(100), 51)
 
-    assert turns == pytest.approx([place * WIDER / 100 for place in range(51)])
-    assert book.booked == pytest.approx([0.25 * WIDER, 0.25 * WIDER, 0.25 * WIDER])
+    assert turns == pytest.approx([place * SPACING_MARGIN / 100 for place in range(51)])
+    assert book.booked == pytest.approx([0.25 * SPACING_MARGIN, 0.25 * SPACING_MARGIN, 0.25 * SPACING_MARGIN])
 
 
 async def test_calls_that_arrive_a_little_unevenly_are_none_too_many_within_a_second(book: Book) -> None:
     turns = await book.turns(book.pace(3), 4)
 
-    assert turns[3] - turns[0] == pytest.approx(WIDER)
-    assert 1.01 < WIDER < 1.03  # more would cost more than the pace may
+    assert turns[3] - turns[0] == pytest.approx(SPACING_MARGIN)
+    assert 1.01 < SPACING_MARGIN < 1.03  # more would cost more than the pace may
 
 
 async def test_after_a_turn_that_came_late_no_second_holds_too_many(book: Book) -> None:
@@ -77,7 +77,7 @@ async def test_after_a_turn_that_came_late_no_second_holds_too_many(book: Book) 
     late, *rest = await book.turns(pace, 4)
 
     moments = [*first, late, *rest]
-    assert late == pytest.approx(2 * WIDER / 3 + 0.2)
+    assert late == pytest.approx(2 * SPACING_MARGIN / 3 + 0.2)
     assert all(after - before >= 0.999999 for before, after in zip(moments, moments[3:], strict=False))
 
 
@@ -88,7 +88,7 @@ async def test_a_turn_that_one_process_took_late_makes_no_second_hold_too_many_w
         book.late = 0.2 if place == 4 else 0.0
         moments += await book.turns(processes[place % 2], 1)
 
-    assert moments[4] == pytest.approx(4 * WIDER / 3 + 0.2)
+    assert moments[4] == pytest.approx(4 * SPACING_MARGIN / 3 + 0.2)
     assert all(after - before >= 0.999999 for before, after in zip(moments, moments[3:], strict=False))
 
 
@@ -97,24 +97,24 @@ async def test_two_processes_take_turns(book: Book) -> None:
 
     assert await book.turns(mine, 1) + await book.turns(theirs, 1) + await book.turns(mine, 1) == [
         0,
-        WIDER / 2,
-        WIDER,
+        SPACING_MARGIN / 2,
+        SPACING_MARGIN,
     ]
 
 
 async def test_turns_are_not_saved_up(book: Book) -> None:
     pace = book.pace(100)
-    await pace.turn()
+    await pace.acquire()
     book.now += 60
 
     turns = await book.turns(pace, 26)
 
-    assert turns == pytest.approx([60 + place * WIDER / 100 for place in range(26)])
+    assert turns == pytest.approx([60 + place * SPACING_MARGIN / 100 for place in range(26)])
 
 
 async def test_a_pause_holds_who_waits_and_who_comes(book: Book) -> None:
     pace, other = book.pace(100), book.pace(100)
-    await pace.turn()
+    await pace.acquire()
 
     await pace.pause(timedelta(seconds=30))
 
@@ -124,9 +124,9 @@ async def test_a_pause_holds_who_waits_and_who_comes(book: Book) -> None:
 
 async def test_a_pause_that_comes_while_somebody_sleeps_is_slept_out(book: Book) -> None:
     pace = book.pace(1)
-    await pace.turn()
+    await pace.acquire()
 
-    waiting = asyncio.create_task(pace.turn())
+    waiting = asyncio.create_task(pace.acquire())
     await asyncio.sleep(0)
     await pace.pause(timedelta(seconds=10))
     await waiting

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.choices import Mistake
 from rules.datasets import TIME_BUCKETS, bucket_of
-from rules.period import ALWAYS, EARLIEST, LATEST, Days, Period, Span, days_of, period_of
+from rules.forms.inputs import InvalidInput
+from rules.forms.period import ALWAYS, EARLIEST, LATEST, Days, Period, Span, days_of, period_of
 
 MONDAY = date(2026, 11, 2)
 DAYS = st.dates(EARLIEST, LATEST)
@@ -75,19 +75,19 @@ def test_an_open_side_is_closed(given: tuple[str, str], expected: tuple[str, str
         (("2026-13-01", ""), "from_day: '2026-13-01' is not a day. Give one such as 2026-11-02."),
         (("", "yesterday"), "until_day: 'yesterday' is not a day. Give one such as 2026-11-02."),
         (("2026-11-02", "2026-11-01"), "until_day: 2026-11-01 is before from_day, 2026-11-02."),
-        (("0026-11-02", ""), "from_day: 0026-11-02 cannot be meant. Give a day from 2000-01-01 to 2999-12-31."),
-        (("", "9999-12-31"), "until_day: 9999-12-31 cannot be meant."),
+        (("0026-11-02", ""), "from_day: 0026-11-02 is out of range. Give a day from 2000-01-01 to 2999-12-31."),
+        (("", "9999-12-31"), "until_day: 9999-12-31 is out of range."),
     ],
 )
 def test_a_bad_period_has_one_clear_error(given: tuple[str, str], words: str) -> None:
-    with pytest.raises(Mistake) as mistake:
+    with pytest.raises(InvalidInput) as mistake:
         period_of(*given)
 
     assert str(mistake.value).startswith(words)
 
 
 def test_an_error_names_the_fields_as_the_form_has_them() -> None:
-    with pytest.raises(Mistake, match=r"^until: 2026-11-01 is before since, 2026-11-02\."):
+    with pytest.raises(InvalidInput, match=r"^until: 2026-11-01 is before since, 2026-11-02\."):
         period_of("2026-11-02", "2026-11-01", fields=("since", "until"))
 
 
@@ -99,7 +99,7 @@ def test_an_error_names_the_fields_as_the_form_has_them() -> None:
     ],
 )
 def test_a_period_that_a_report_cannot_have(given: tuple[str, str], words: str) -> None:
-    with pytest.raises(Mistake) as mistake:
+    with pytest.raises(InvalidInput) as mistake:
         days_of(period_of(*given), Span.LAST_7_DAYS, today=MONDAY, longest=400)
 
     assert str(mistake.value).startswith(words)

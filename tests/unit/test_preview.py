@@ -1,7 +1,7 @@
 from datetime import timedelta
 
-from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
-from rules.preview import preview
+from rules.badge.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
+from rules.badge.preview import preview
 from tests.support.facts import AWARDED, NOW, facts
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from rules.progress import percent, progress_sentence
+from rules.monitoring.progress import percent, progress_sentence
 
 
 @pytest.mark.parametrize(

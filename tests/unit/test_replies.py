@@ -15,7 +15,7 @@ from credly.errors import (
     Unclear,
     UnsafeFilterValue,
 )
-from credly.queries import filter_expression, is_asked_for, is_last_page, may_be_asked_for, next_query, path_segment
+from credly.queries import filter_expression, is_last_page, matches_look_up, may_match_look_up, next_query, path_segment
 from credly.replies import Call, Reply, error_for, one, parse_retry_after, readable_id, several
 from credly.wire import Badge
 
@@ -280,9 +280,9 @@ def test_a_value_that_the_filter_would_misread_is_refused_and_not_repeated(value
 
 
 def test_a_filter_joins_terms_with_a_bar_and_states_with_a_comma() -> None:
-    asked = {"recipient_email": "a+b@example.org", "badge_template_id": "T"}
+    filters = {"recipient_email": "a+b@example.org", "badge_template_id": "T"}
 
-    expression = filter_expression(asked, states=("pending", "accepted"))
+    expression = filter_expression(filters, states=("pending", "accepted"))
 
     assert expression == "recipient_email::a+b@example.org|badge_template_id::T|state::pending,accepted"
 
@@ -297,7 +297,7 @@ ROW = Badge(
 
 
 @pytest.mark.parametrize(
-    ("asked", "states", "answers"),
+    ("filters", "states", "answers"),
     [
         ({"issuer_earner_id": "person-0042"}, (), True),
         ({"issuer_earner_id": "PERSON-0042"}, (), False),
@@ -310,22 +310,22 @@ ROW = Badge(
         ({"issuer_earner_id": "person-0042"}, ("accepted",), False),
     ],
 )
-def test_a_row_answers_only_what_was_asked(asked: dict[str, str], states: tuple[str, ...], answers: bool) -> None:
-    assert is_asked_for(ROW, asked={"badge_template_id": "T"} | asked, states=states) is answers
+def test_a_row_answers_only_what_was_asked(filters: dict[str, str], states: tuple[str, ...], answers: bool) -> None:
+    assert matches_look_up(ROW, filters={"badge_template_id": "T"} | filters, states=states) is answers
 
 
 @pytest.mark.parametrize("field", ["badge_template_id", "issuer_earner_id", "recipient_email", "state"])
 def test_a_row_that_does_not_say_whose_it_is_is_a_strangers(field: str) -> None:
-    asked = {"badge_template_id": "T", "issuer_earner_id": "person-0042", "recipient_email": "ada@example.org"}
+    filters = {"badge_template_id": "T", "issuer_earner_id": "person-0042", "recipient_email": "ada@example.org"}
 
-    assert is_asked_for(ROW, asked=asked, states=("pending",))
-    assert not is_asked_for(ROW.model_copy(update={field: None}), asked=asked, states=("pending",))
+    assert matches_look_up(ROW, filters=filters, states=("pending",))
+    assert not matches_look_up(ROW.model_copy(update={field: None}), filters=filters, states=("pending",))
 
 
 BY_EARNER, BY_ADDRESS = {"issuer_earner_id": "person-0042"}, {"recipient_email": "ada@example.org"}
 
 
-@pytest.mark.parametrize("asked", [BY_EARNER, BY_ADDRESS], ids=["by earner", "by address"])
+@pytest.mark.parametrize("filters", [BY_EARNER, BY_ADDRESS], ids=["by earner", "by address"])
 @pytest.mark.parametrize(
     ("changes", "may_be"),
     [
@@ -342,11 +342,11 @@ BY_EARNER, BY_ADDRESS = {"issuer_earner_id": "person-0042"}, {"recipient_email":
     ids=str,
 )
 def test_a_row_that_leaves_out_what_it_is_may_be_the_one(
-    asked: dict[str, str], changes: dict[str, str | None], may_be: bool
+    filters: dict[str, str], changes: dict[str, str | None], may_be: bool
 ) -> None:
     row = ROW.model_copy(update=changes)
 
-    assert may_be_asked_for(row, asked={"badge_template_id": "T"} | asked, states=("pending",)) is may_be
+    assert may_match_look_up(row, filters={"badge_template_id": "T"} | filters, states=("pending",)) is may_be
 
 
 @pytest.mark.parametrize(

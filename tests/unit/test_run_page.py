@@ -7,26 +7,26 @@ from datetime import timedelta
 
 import pytest
 
-from rules.reasons import Reason
-from rules.run_page import Pending, by_portal, in_portal, run_page, run_table, series_key, under_heads
-from rules.run_summary import NAMED, Named, Results, RunSummary, SlowCall
-from rules.states import IssuanceState
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
+from rules.monitoring.run_page import PendingCount, by_portal, in_portal, run_page, run_table, series_key, under_heads
+from rules.monitoring.run_summary import NAMED, IssuanceRef, Results, RunSummary, SlowCall
 from tests.support.facts import NOW
 
 KEY = (IssuanceState.FAILED, Reason.REFUSED_BY_CREDLY)
 
 
 def page(
-    total: RunSummary, *pending: Pending, warning: str = "", organizations: dict[str, RunSummary] | None = None
+    total: RunSummary, *pending: PendingCount, warning: str = "", organizations: dict[str, RunSummary] | None = None
 ) -> str:
     return run_page(
         total, planned="Planned.", organizations=organizations or {}, pending=pending, warning=warning, now=NOW
     )
 
 
-def a_pending(**changes: object) -> Pending:
+def a_pending(**changes: object) -> PendingCount:
     values = {"portal_id": "northwind", "reason": Reason.THROTTLED, "stop": "", "count": 3, "next_at": NOW}
-    return Pending(**values | changes)  # type: ignore[arg-type]
+    return PendingCount(**values | changes)  # type: ignore[arg-type]
 
 
 def results(state: IssuanceState, count: int, *, achievement: str = "forklift", reason: Reason | None) -> Results:
@@ -41,7 +41,7 @@ def results(state: IssuanceState, count: int, *, achievement: str = "forklift", 
 
 
 def refused(count: int) -> RunSummary:
-    named = [Named(number + 1, "forklift", "person-0042", "northwind") for number in range(min(count, NAMED))]
+    named = [IssuanceRef(number + 1, "forklift", "person-0042", "northwind") for number in range(min(count, NAMED))]
     return RunSummary(results=[results(KEY[0], count, reason=KEY[1])], named={KEY: named})
 
 
@@ -63,13 +63,13 @@ def test_failures_are_grouped_with_advice_and_ids_and_the_rest_is_counted() -> N
 @pytest.mark.parametrize(
     ("pending", "told"),
     [
-        (a_pending(), "by the next run. Credly asked for fewer calls."),
+        (a_pending(), "by the next run. Credly limits the rate of calls."),
         (a_pending(reason=None), "by the next run. It is due."),
         (a_pending(next_at=NOW + timedelta(hours=1)), "by the first run after 2026-11-10 13:00:00 UTC. Credly"),
-        (a_pending(stop="held"), "when a person lets it go. Credly is held on the achievement."),
+        (a_pending(stop="held"), "after release-credly. Credly is held on the achievement."),
     ],
 )
-def test_what_waits_says_why_and_until_when(pending: Pending, told: str) -> None:
+def test_what_waits_says_why_and_until_when(pending: PendingCount, told: str) -> None:
     assert f"- `northwind`: **3**, tried {told}" in page(RunSummary(), pending).replace("\\", "")
 
 
@@ -81,10 +81,10 @@ def test_everything_else_has_its_part() -> None:
     text = page(total, warning="Replace the token", organizations={"org-1": RunSummary(open=opened)})
 
     assert "**Replace the token**: afterwards nothing is issued." in text
-    assert "| 2.5 s | 1 | Sent the badge to Credly | the answer got lost, so the badge may exist |" in text
+    assert "| 2.5 s | 1 | Sent the badge to Credly | the response was lost, so the badge may exist |" in text
     assert "- **2 blocked** `token_refused`: Credly refused the portal's token" in text
     assert "may not issue\\. **What to do:** Put a valid token" in text
-    assert "- **1 pending**: To be issued from its not\\_before moment on\\." in text
+    assert "- **1 pending**: To be issued at its not\\_before moment or later\\." in text
     assert "| `org-1` | 0 issued · now 2 blocked, 1 waiting |" in text
     assert "| `northwind` | `forklift` | 0 | 1 | 0 | 0 | 0 |" in text
 

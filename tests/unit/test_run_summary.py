@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from rules.reasons import Reason
-from rules.run_summary import Results, RunSummary
-from rules.states import IssuanceState
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
+from rules.monitoring.run_summary import Results, RunSummary
 
 ISSUED, FAILED, CANCELLED = IssuanceState.ISSUED, IssuanceState.FAILED, IssuanceState.CANCELLED
 OPEN = {

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from rules.badge_request import Prepared, prepare_request
-from rules.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
-from rules.facts import Expiry
-from rules.sent import fields_of
+from rules.badge.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
+from rules.badge.fields import fields_of
+from rules.badge.issuance_data import Expiry
+from rules.badge.request import Prepared, prepare_request
 from tests.support.facts import NOW, facts
 
 EVIDENCE = {kind: EvidenceSetting(enabled=True) for kind in (EvidenceKind.USER, EvidenceKind.COMPANY)}
@@ -25,7 +25,7 @@ def test_personal_values_are_masked() -> None:
         "issued_to_last_name": "M…",
         "badge_template_id": "template-1",
         "issued_at": "2026-11-02 22:59:59 UTC",
-        "expires_at": "as the template says",
+        "expires_at": "the template's default",
         "locale": "–",
         "Credly's e-mail": "sent",
         "evidence: user": "A… → a link to the user's profile ",

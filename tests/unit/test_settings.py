@@ -79,7 +79,7 @@ def test_numbers_out_of_bounds_are_refused(name: str, value: int) -> None:
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_each_setting_is_described_here_and_in_the_documents(name: str) -> None:
-    documents = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    documents = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 
     assert (Settings.model_fields[name].description or "").endswith(".")
     assert f"LAUREL_{name.upper()}" in documents

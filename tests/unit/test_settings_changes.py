@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rules.settings_changes import SettingsAction, SettingsOf, action_of, changes_of, in_words
+from rules.ledger.settings_changes import SettingsAction, SettingsOf, action_of, change_text, changes_of
 
 CONNECTION, INTEGRATION = SettingsOf.CONNECTION, SettingsOf.INTEGRATION
 MOMENT = datetime(2026, 11, 2, 9, 15, tzinfo=timezone(timedelta(hours=1)))
@@ -76,4 +76,4 @@ def test_a_change_has_a_name(settings_of: SettingsOf, changes: Any, existed: boo
 def test_a_change_has_words(
     settings_of: SettingsOf, subject: str, action: SettingsAction, changes: Any, words: str
 ) -> None:
-    assert in_words(settings_of, subject, action, changes) == words
+    assert change_text(settings_of, subject, action, changes) == words

@@ -1,8 +1,8 @@
 import pytest
 
-from rules.choices import FailedReason
-from rules.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, FAILED_REASONS, Reason
-from rules.states import WAITING, IssuanceState, Origin
+from rules.forms.inputs import FailedReason
+from rules.ledger.reasons import BLOCKED_REASONS, CANCELLED_REASONS, DATA_REASONS, FAILED_REASONS, Reason
+from rules.ledger.states import WAITING, IssuanceState, Origin
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from rules.history import Answer, History, Integration, LedgerRow
+from rules.explain.diagnosis import Cause, answer
+from rules.explain.history import Answer, History, Integration, LedgerRow
 from rules.ledger.eligibility import Award
-from rules.reasons import Reason
-from rules.states import IssuanceState, Origin
-from rules.story import Cause, answer
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState, Origin
 from tests.support.facts import AWARDED, NOW
 from tests.support.histories import row
 
@@ -53,38 +53,38 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
         ((), {"awards": ()}, Cause.NO_AWARD, "ada was not awarded forklift."),
         ((), {"awards": (GONE,)}, Cause.WITHDRAWN, "The award was withdrawn at "),
         ((), {"integration": None}, Cause.NO_INTEGRATION, "Credly is not enabled on forklift"),
-        ((), {"integration": LATE}, Cause.BEFORE_COVERAGE, "issues badges for awards from "),
-        ((), {"integration": REACHING}, Cause.NOT_ENTERED, "no run has looked"),
+        ((), {"integration": LATE}, Cause.BEFORE_COVERAGE, "issues badges for awards since "),
+        ((), {"integration": REACHING}, Cause.NOT_ENTERED, "no run has planned"),
         ((), {"connected_at": None}, Cause.NOT_CONNECTED, "is not connected to Credly."),
-        ((), {"integration": PAUSED}, Cause.PAUSED, "Credly is paused on forklift since "),
-        ((), {"integration": HELD}, Cause.HELD, "are held since "),
+        ((), {"integration": PAUSED}, Cause.PAUSED, "Credly has been paused on forklift since "),
+        ((), {"integration": HELD}, Cause.HELD, "have been held since "),
         ((), {"awards": (NEXT_WEEK,)}, Cause.FUTURE, "The award is dated in the future"),
-        ((), {}, Cause.NOT_ENTERED, "It is owed since "),
+        ((), {}, Cause.NOT_ENTERED, "It has been eligible since "),
         ((), {"cannot_be_sent": Reason.NO_PRIMARY_EMAIL}, Cause.DUE, "The user has no primary e-mail address."),
         # pending
-        ((row(),), {}, Cause.DUE, "It is due since "),
-        ((row(),), {"cannot_be_sent": Reason.NAME_MISSING}, Cause.DUE, "cannot be sent as the data is now"),
+        ((row(),), {}, Cause.DUE, "It has been due since "),
+        ((row(),), {"cannot_be_sent": Reason.NAME_MISSING}, Cause.DUE, "cannot be sent with the present data"),
         ((row(),), {"connected_at": None}, Cause.NOT_CONNECTED, "is not connected to Credly."),
-        ((row(),), {"integration": PAUSED}, Cause.PAUSED, "is paused"),
-        ((row(),), {"integration": HELD}, Cause.HELD, "are held"),
+        ((row(),), {"integration": PAUSED}, Cause.PAUSED, "has been paused"),
+        ((row(),), {"integration": HELD}, Cause.HELD, "have been held"),
         ((row(),), {"awards": (GONE,)}, Cause.TO_BE_CANCELLED, "The award was withdrawn"),
         ((row(),), {"integration": None}, Cause.TO_BE_CANCELLED, "Credly was disabled"),
-        ((row(),), {"integration": OTHER}, Cause.DUE, "It is due since "),
+        ((row(),), {"integration": OTHER}, Cause.DUE, "It has been due since "),
         ((), {"moved": row(ISSUED)}, Cause.AWARD_MOVED, "The award was another user's before"),
         ((), {"moved": row(outstanding=True)}, Cause.AWARD_MOVED, "The award was another user's before"),
-        ((row(outstanding=True),), {"integration": OTHER}, Cause.OUTSTANDING, "answer got lost"),
-        ((row(origin=Origin.BY_HAND),), {"awards": ()}, Cause.DUE, "It is due since "),
-        ((row(not_before=LATER, reason=Reason.THROTTLED),), {}, Cause.WAITS, "Credly asked for fewer calls"),
+        ((row(outstanding=True),), {"integration": OTHER}, Cause.OUTSTANDING, "response was lost"),
+        ((row(origin=Origin.BY_HAND),), {"awards": ()}, Cause.DUE, "It has been due since "),
+        ((row(not_before=LATER, reason=Reason.THROTTLED),), {}, Cause.WAITS, "Credly limits the rate of calls"),
         ((row(not_before=LATER, reason=Reason.AWARDED_IN_FUTURE),), {}, Cause.FUTURE, "dated in the future"),
-        ((row(not_before=LATER),), {}, Cause.WAITS, "It is to be issued later. It is tried from "),
+        ((row(not_before=LATER),), {}, Cause.WAITS, "It is to be issued later. The next attempt is at "),
         # issuing
         ((row(ISSUING, lease_until=LATER),), {}, Cause.UNDER_WAY, "A run is issuing it at this moment."),
-        ((row(ISSUING, lease_until=NOW),), {}, Cause.LEFT_BEHIND, "ended before it could say how"),
+        ((row(ISSUING, lease_until=NOW),), {}, Cause.LEFT_BEHIND, "ended without a result"),
         # issued
         ((row(ISSUED),), {}, Cause.HAS_BADGE, "ada has the badge of forklift since "),
-        ((row(ISSUED, credly_state="accepted"),), {}, Cause.HAS_BADGE, "Credly says that it was accepted."),
-        ((row(ISSUED, credly_state="pending"),), {}, Cause.HAS_BADGE, "It was not accepted yet."),
-        ((row(ISSUED, credly_state="revoked"),), {}, Cause.BADGE_ENDED, "Credly now says: revoked."),
+        ((row(ISSUED, credly_state="accepted"),), {}, Cause.HAS_BADGE, "The earner has accepted it."),
+        ((row(ISSUED, credly_state="pending"),), {}, Cause.HAS_BADGE, "The earner has not accepted it yet."),
+        ((row(ISSUED, credly_state="revoked"),), {}, Cause.BADGE_ENDED, "at Credly it is revoked now."),
         ((row(ISSUED),), {"awards": (GONE,)}, Cause.AWARD_GONE, "but the award was withdrawn afterwards."),
         ((row(ISSUED, origin=Origin.BY_HAND),), {"awards": ()}, Cause.HAS_BADGE, "ada has the badge"),
         ((row(ISSUED),), {"integration": OTHER}, Cause.HAS_BADGE, "ada has the badge"),
@@ -95,7 +95,7 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
             "again",
         ),
         ((row(ISSUED, awarded_at=AWARDED),), {"awards": AGAIN}, Cause.HAS_BADGE, "ada has the badge"),
-        ((row(ISSUED),), {"awards": ()}, Cause.HAS_BADGE, "The platform has no row of its award any more"),
+        ((row(ISSUED),), {"awards": ()}, Cause.HAS_BADGE, "The platform no longer has a row of its award"),
         ((row(ISSUED),), {"awards": (), "deleted": {1}}, Cause.AWARD_GONE, "withdrawn afterwards."),
         ((row(ISSUED, award_id="a-2"),), {"awards": (GONE,)}, Cause.HAS_BADGE, "ada has the badge"),
         ((row(ISSUED, award_id="a-1"),), {"awards": (GONE,)}, Cause.AWARD_GONE, "withdrawn afterwards."),
@@ -103,7 +103,7 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
         ((row(),), {"awards": (), "deleted": {1}}, Cause.TO_BE_CANCELLED, "The award was withdrawn"),
         # blocked
         ((row(BLOCKED, reason=Reason.TOKEN_REFUSED),), {}, Cause.BLOCKED, "Credly refused the portal's token"),
-        ((row(BLOCKED, reason=Reason.PORTAL_NOT_CONNECTED),), {}, Cause.TAKEN_UP, "which is connected since "),
+        ((row(BLOCKED, reason=Reason.PORTAL_NOT_CONNECTED),), {}, Cause.TAKEN_UP, "which has been connected since "),
         (
             (row(BLOCKED, reason=Reason.PORTAL_NOT_CONNECTED),),
             {"connected_at": None},
@@ -113,7 +113,7 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
         ((row(BLOCKED, reason=Reason.TOKEN_REFUSED),), {"integration": None}, Cause.TO_BE_CANCELLED, "disabled"),
         # failed
         ((row(FAILED, **REFUSED, credly_message="No."),), {}, Cause.FAILED, "Credly's message: No."),
-        ((row(FAILED, **REFUSED),), {"present_fingerprint": "f-2"}, Cause.CORRECTED, "It had failed; since then"),
+        ((row(FAILED, **REFUSED),), {"present_fingerprint": "f-2"}, Cause.CORRECTED, "It failed; since then"),
         (
             (row(FAILED, reason=Reason.NO_PRIMARY_EMAIL),),
             {"present_fingerprint": None, "cannot_be_sent": Reason.EMAIL_MALFORMED},
@@ -124,8 +124,8 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
         # cancelled
         ((row(CANCELLED, **REMOVED),), {"integration": None}, Cause.CANCELLED, "Credly was disabled"),
         ((row(CANCELLED, **REMOVED),), {"integration": LATE}, Cause.CANCELLED, "Credly was disabled"),
-        ((row(CANCELLED, **REMOVED),), {}, Cause.TAKEN_UP, "and is owed again."),
-        ((row(CANCELLED, **REMOVED),), {"integration": PAUSED}, Cause.PAUSED, "is paused"),
+        ((row(CANCELLED, **REMOVED),), {}, Cause.TAKEN_UP, "and is eligible again."),
+        ((row(CANCELLED, **REMOVED),), {"integration": PAUSED}, Cause.PAUSED, "has been paused"),
         (
             (row(CANCELLED, reason=Reason.AWARD_WITHDRAWN, revoked_badge_id="b-1"),),
             {"awards": (GONE,)},
@@ -154,13 +154,13 @@ def test_what_waits_says_until_when_and_that_credly_is_asked_first() -> None:
     found = told(row(not_before=LATER, reason=Reason.ANSWER_UNCLEAR, unclear_at=NOW))
 
     assert found.when == LATER
-    assert f"after {LATER:%Y-%m-%d %H:%M:%S} UTC takes it up; Credly is asked first" in found.next
+    assert f"after {LATER:%Y-%m-%d %H:%M:%S} UTC issues it; it is looked up at Credly first" in found.next
 
 
 def test_what_replaces_a_badge_stands_again_where_it_is_no_longer_owed() -> None:
     found = told(row(replaces_badge_id="b-1"), awards=(GONE,))
 
-    assert found.next == "The next run of reconcile lets the badge that was to be replaced stand."
+    assert found.next == "The next run of reconcile keeps the badge that was to be replaced."
 
 
 def test_a_later_award_says_when_it_goes_out() -> None:
@@ -173,8 +173,8 @@ def test_a_later_award_says_when_it_goes_out() -> None:
 @pytest.mark.parametrize(
     ("integration", "advice"),
     [
-        (None, "Run enable-credly on the achievement. For awards made before, give issue_since; or issue it by hand."),
-        (LATE, "The award is older than what is covered: issue it by hand, or give an earlier issue_since."),
+        (None, "Run enable-credly on the achievement. For awards made before, give issue_since; or run issue-badge."),
+        (LATE, "The award is older than the integration covers: run issue-badge, or give an earlier issue_since."),
     ],
 )
 def test_what_was_cancelled_says_how_it_is_owed_again(integration: Integration | None, advice: str) -> None:

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.masking import mask_email, mask_name
-from rules.text import tidy
+from rules.badge.masking import mask_email, mask_name
+from rules.badge.text import tidy
 
 
 @pytest.mark.parametrize(

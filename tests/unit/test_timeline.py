@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from models.ledger.tables import AttemptKind, AttemptOutcome
-from rules.history import History, Integration, Operator, SettingsEntry
+from rules.explain.history import History, Integration, Operator, SettingsEntry
+from rules.explain.timeline import ANSWERS, CALLS, call_text, timeline
 from rules.ledger.eligibility import Award
+from rules.ledger.reasons import Reason
+from rules.ledger.settings_changes import SettingsAction, SettingsOf
+from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import Transition
-from rules.reasons import Reason
-from rules.settings_changes import SettingsAction, SettingsOf
-from rules.states import IssuanceState
-from rules.timeline import ANSWERS, CALLS, in_words, timeline
 from tests.support.histories import call, entry, row
 
 DAY = datetime(2026, 11, 2, 8, tzinfo=UTC)
@@ -37,8 +37,8 @@ def test_a_call_is_told_with_what_credly_answered() -> None:
     answer = {"outcome": "refused", "status": 422, "code": "taken", "credly_message": "No.", "request_id": "r-1"}
     refused = call(**answer, field_names="a,b")
 
-    assert in_words(call(status=201)) == "Sent the badge to Credly: it was issued (201, 120 ms)."
-    assert in_words(refused) == (
+    assert call_text(call(status=201)) == "Sent the badge to Credly: it was issued (201, 120 ms)."
+    assert call_text(refused) == (
         "Sent the badge to Credly: refused (422, code taken, 120 ms, request r-1). Credly's message: No. "
         "Fields sent: a, b."
     )
@@ -98,13 +98,13 @@ def test_settings_awards_transitions_and_calls_are_in_their_order() -> None:
         ("Credly was enabled; the template is t-1 now.", None),
         ("Awarded (award a-1).", None),
         ("Issuance 1: An eligible award became an issuance (pending, template t-1).", "run-0"),
-        ("Asked Credly whether the badge exists: it exists (200, 120 ms).", "run-1"),
+        ("Looked the badge up at Credly: it exists (200, 120 ms).", "run-1"),
         (
             "Issuance 1: Credly has the badge; its id was recorded (issuing → issued). Badge b-1, dated 2026-11-04 "
-            "08:00:00 UTC. Found at Credly and taken over. Evidence: user, portal. Left out: project:not_on_award.",
+            "08:00:00 UTC. Found at Credly and adopted. Evidence: user, portal. Left out: project:not_on_award.",
             "run-2",
         ),
-        ("The audit asked Credly: the badge is revoked. That is no standing badge.", None),
+        ("The audit read the badge at Credly: it is revoked. That badge does not count.", None),
         ("Achievement forklift was paused. By USER: jo, operator o-17.", "run-3"),
         ("Award a-1 was withdrawn.", None),
     ]
@@ -164,9 +164,9 @@ def test_what_is_from_before_the_history_is_marked() -> None:
     by_hand = row(IssuanceState.ISSUED, requested_by="USER: jo", issued_at=on(1), transitions=entries)
 
     assert told(rows=(by_hand,)) == [
-        "Issuance 1: As it stood then (pending, template t-1). It was requested by USER: jo, at an unknown moment. "
-        "(from before the history was kept)",
-        "Issuance 1: As it stood then (issued). Badge b-1, dated 2026-11-03 08:00:00 UTC. Evidence: none. "
+        "Issuance 1: Its state at that time (pending, template t-1). It was requested by USER: jo, at an unknown "
+        "moment. (from before the history was kept)",
+        "Issuance 1: Its state at that time (issued). Badge b-1, dated 2026-11-03 08:00:00 UTC. Evidence: none. "
         "(from before the history was kept)",
     ]
 
@@ -181,7 +181,7 @@ def test_a_state_that_was_written_without_a_transition_is_named_as_such() -> Non
 
 def test_a_badge_that_was_never_asked_about_is_not_known_to_the_audit() -> None:
     assert told(rows=(row(IssuanceState.ISSUED, audited_at=on(3)),)) == [
-        "The audit asked Credly: the badge is not known."
+        "The audit read the badge at Credly: it is not known."
     ]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rules.withdrawal import Loss, Revocable, held_back
+from rules.ledger.withdrawal import Loss, Revocable, held_back
 
 
 def lost(missing: int, awards: int) -> Loss:

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from rules.markup import code, plain, row, table
-from rules.masking import mask_email, mask_name
-from rules.near import did_you_mean, near_matches
-from rules.token import fault_of_token
-from rules.told import counted
+from rules.badge.masking import mask_email, mask_name
+from rules.forms.suggestions import did_you_mean, near_matches
+from rules.forms.token_format import fault_of_token
+from rules.markdown import code, plain, row, table
+from rules.wording import counted
 
 KNOWN = {"forklift": "Forklift Operation", "first-aid": "First Aid", "crane": "Crane", "lights": "", "mentor": "mentor"}
 
@@ -80,7 +80,7 @@ def test_where_there_are_few_all_are_named_and_long_names_are_cut() -> None:
         ("'token", "quotation marks"),
         ("to ken", "in it"),
         ("to\u200bken", "in it"),
-        ("tökén", "no token has"),
+        ("tökén", "not allowed in a token"),
     ],
 )
 def test_a_badly_pasted_token_is_recognised_and_not_repeated(value: str, fault: str) -> None:

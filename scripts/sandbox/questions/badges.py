@@ -18,14 +18,12 @@ _EVIDENCE = {"type": "UrlEvidence", "name": "Portfolio", "value": "https://examp
 
 
 def template_of(box: Sandbox) -> str:
-    """Return the template that badges are made from."""
     if box.target.template is None:
         raise NotSeen("LAUREL_SANDBOX_TEMPLATE is not set: an active template that does not allow duplicates")
     return box.target.template
 
 
 def issued(box: Sandbox, code: str, **changes: Any) -> Badge:
-    """Return a new badge of the usual template."""
     reply = box.post(box.request(code, template=template_of(box), **changes))
     if reply.status_code != 201:
         raise NotSeen(f"no badge could be issued for it: {reply.status_code}")

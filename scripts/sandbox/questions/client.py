@@ -15,7 +15,6 @@ from scripts.sandbox.questions.badges import template_of
 
 @probe("client", asks="Can Laurel's client read each answer?", expects="each call is read")
 def client(box: Sandbox) -> Seen:
-    """Issue, look up and revoke with it."""
     request = BadgeRequest(
         **box.request("client", template=template_of(box))
         | {"issued_at": datetime(2026, 1, 5, 9, tzinfo=UTC), "issuer_earner_id": box.address("client")}

@@ -58,7 +58,6 @@ def _unknown_badge(box: Sandbox) -> None:
 
 @probe("request-id", number=2, asks="Has an answer an X-Request-Id of its own?", expects="its own")
 def request_id(box: Sandbox) -> Seen:
-    """Send one, and compare."""
     sent = str(uuid4())
     came = box.get(headers={"X-Request-Id": sent}).headers.get("x-request-id")
     seen = "none" if came is None else "that of the request" if came == sent else "its own"
@@ -114,10 +113,10 @@ def _only_for_earners(_box: Sandbox) -> Seen:
     raise NotSeen("only an earner can reject a badge, on Credly's pages")
 
 
-keep_for_good = probe(
-    "keep-for-good",
+keep_permanently = probe(
+    "keep-permanently",
     number=10,
-    asks="May badge ids, states and links be kept for good (API terms 2.0)?",
+    asks="May badge ids, states and links be kept permanently (API terms 2.0)?",
     expects="Credly's support permits it",
 )(_only_for_support)
 
@@ -132,4 +131,4 @@ ERRORS = (
     _error(404, _unknown_badge),
 )
 # In this order, behind all others: the calls after a 429 may be throttled.
-LAST = (limit, _error(429, lambda _box: None), rejected_blocks, keep_for_good)
+LAST = (limit, _error(429, lambda _box: None), rejected_blocks, keep_permanently)

@@ -31,7 +31,6 @@ def _first_page(box: Sandbox) -> tuple[list[dict[str, Any]], Query]:
 
 @probe("bulk-entitlement", number=3, asks="Is the bulk read open to the organization?", expects="200")
 def bulk_entitlement(box: Sandbox) -> Seen:
-    """Read its first page."""
     status = _bulk(box).status_code
     return Seen(status == 200, str(status))
 
@@ -70,7 +69,6 @@ def _counted(names: list[str]) -> str:
 
 @probe("bulk-format", number=3, asks="Which badge_format has next_page_url after minimal?", expects="default")
 def bulk_format(box: Sandbox) -> Seen:
-    """Read it from the link."""
     _, query = _first_page(box)
     written = dict(query).get("badge_format", "none")
     shown = written if written in ("default", "minimal", "none") else "another one"
@@ -79,7 +77,6 @@ def bulk_format(box: Sandbox) -> Seen:
 
 @probe("page-prefix", number=3, asks="How does the path in next_page_url of a list begin?", expects="/api/v1")
 def page_prefix(box: Sandbox) -> Seen:
-    """Read it from the first page of all badges."""
     link = _all_badges(box)["metadata"].get("next_page_url")
     if not link:
         raise NotSeen("the organization's badges fit on one page")

@@ -1,0 +1,1 @@
+"""The SQL views of the ledger, and the counts that reports and analysts read."""

@@ -1,0 +1,196 @@
+"""Counts for analysts. The database makes them, so that memory does not grow with the number of issuances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    String,
+    case,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+    type_coerce,
+    union_all,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from models.analytics import views
+from models.analytics.rows import of_portal, within
+from models.columns import UtcDateTime
+from rules.datasets import TIME_BUCKETS, Group
+from rules.forms.period import ALWAYS, Period
+from rules.ledger.states import WAITING, IssuanceState
+
+issuances = views.issuances
+_STATE = issuances.c.state
+_LEFT = case((_STATE == IssuanceState.ISSUED, issuances.c.recorded_at), else_=issuances.c.changed_at)
+# Clocks of two machines may differ: an issuance must not end before it was created.
+_LEFT_AT = type_coerce(
+    case(
+        (_STATE.in_(WAITING), null()),
+        (issuances.c.entered_at > _LEFT, issuances.c.entered_at),
+        else_=_LEFT,
+    ),
+    UtcDateTime(),
+)
+# By name: the moment that decides the day, and which issuances are counted.
+_FLOWS: dict[str, tuple[ColumnElement[Any], ColumnElement[bool]]] = {
+    "awarded": (issuances.c.awarded_at, true()),
+    "entered": (issuances.c.entered_at, true()),
+    "issued": (issuances.c.recorded_at, _STATE == IssuanceState.ISSUED),
+    "failed": (issuances.c.changed_at, _STATE == IssuanceState.FAILED),
+    "cancelled": (issuances.c.changed_at, _STATE == IssuanceState.CANCELLED),
+    "left": (_LEFT_AT, true()),
+}
+
+
+class utc_day(FunctionElement[str]):
+    """The day of a moment in UTC, as text such as 2026-11-02, whatever the time zone of the connection."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(utc_day, "sqlite")
+def _on_sqlite(element: utc_day, compiler: Any, **options: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **options)}, 1, 10)"
+
+
+@compiles(utc_day, "postgresql")
+def _on_postgresql(element: utc_day, compiler: Any, **options: Any) -> str:
+    return f"to_char({compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+
+
+Counted = tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountFilter:
+    """What to count: a period, a portal (empty for all), and the columns to group by."""
+
+    period: Period = ALWAYS
+    portal_id: str = ""
+    by: tuple[Group, ...] = ()
+
+    @property
+    def groups(self) -> list[ColumnElement[Any]]:
+        return [issuances.c[group.column] for group in self.by]
+
+
+def daily_flows(connection: Connection, which: CountFilter) -> Sequence[Counted]:
+    """Return (groups…, day as text, name of the count, number) for each day of the period that has any.
+
+    `left` counts issuances that were issued, failed or cancelled, on no day before their creation.
+    """
+    parts = []
+    for name, (moment, counted) in _FLOWS.items():
+        day = utc_day(moment)
+        query = select(*which.groups, day.label("day"), literal(name).label("counted"), func.count().label("n"))
+        wanted = (counted, moment.is_not(None), within(moment, which.period), of_portal(issuances, which.portal_id))
+        parts.append(query.where(*wanted).group_by(*which.groups, day))
+    return _all(connection, union_all(*parts))
+
+
+def waiting_before(connection: Connection, which: CountFilter, day: date) -> Sequence[Counted]:
+    """Return (groups…, how many) of the issuances waiting when the day began (UTC)."""
+    moment = datetime.combine(day, time.min, tzinfo=UTC)
+    still_there = or_(_LEFT_AT.is_(None), moment <= _LEFT_AT)
+    entered = issuances.c.entered_at < moment
+    return _grouped(connection, which, func.count(), where=(entered, still_there))
+
+
+def times_to_badge(connection: Connection, which: CountFilter) -> Sequence[Counted]:
+    """Return (groups…, badges, fastest, median, 95th percentile, slowest) in seconds, of badges of the period.
+
+    Percentiles are by nearest rank: the smallest time that so many of a hundred badges did not exceed.
+    """
+    groups, seconds = which.groups, issuances.c.seconds_to_badge
+    ranked = (
+        select(
+            *groups,
+            seconds.label("seconds"),
+            func.row_number().over(partition_by=groups or None, order_by=seconds).label("place"),
+            func.count().over(partition_by=groups or None).label("n"),
+        )
+        .where(*_timed(which))
+        .subquery()
+    )
+    keys = [ranked.c[group.column] for group in which.by]
+    median, p95 = (
+        func.max(case((ranked.c.place == (ranked.c.n * percent + 99) // 100, ranked.c.seconds))) for percent in (50, 95)
+    )
+    query = select(
+        *keys, func.count(), func.min(ranked.c.seconds), median, p95, func.max(ranked.c.seconds)
+    ).select_from(ranked)
+    query = query.group_by(*keys).order_by(*keys) if keys else query.having(func.count() > 0)
+    return _all(connection, query)
+
+
+def time_buckets(connection: Connection, which: CountFilter) -> Sequence[Counted]:
+    """Return (number of the bucket in TIME_BUCKETS, badges) of badges of the period; empty buckets are left out."""
+    bounds = [
+        (issuances.c.seconds_to_badge < bound, number)
+        for number, (bound, _words) in enumerate(TIME_BUCKETS)
+        if bound is not None
+    ]
+    bucket = case(*bounds, else_=len(bounds)).label("bucket")
+    counted = select(bucket).where(*_timed(which)).subquery()
+    query = select(counted.c.bucket, func.count()).group_by(counted.c.bucket).order_by(counted.c.bucket)
+    return _all(connection, query)
+
+
+def reasons(connection: Connection, which: CountFilter) -> Sequence[Counted]:
+    """Return (groups…, state, reason, how many) of issuances that are not issued and last changed in the period."""
+    state, reason = (type_coerce(column, String) for column in (_STATE, issuances.c.reason))
+    wanted = (
+        _STATE != IssuanceState.ISSUED,
+        within(issuances.c.changed_at, which.period),
+        of_portal(issuances, which.portal_id),
+    )
+    keys = [*which.groups, state, reason]
+    query = select(*keys, func.count()).where(*wanted).group_by(*keys).order_by(*keys)
+    return _all(connection, query)
+
+
+def funnel(connection: Connection, which: CountFilter) -> Sequence[Counted]:
+    """Return (groups…, created, issued, claim known, claimed, waiting, failed, cancelled) of the period's issuances."""
+    claimed = issuances.c.claimed
+    counted = (
+        _STATE == IssuanceState.ISSUED,
+        claimed.is_not(None),
+        claimed.is_(True),
+        _STATE.in_(WAITING),
+        _STATE == IssuanceState.FAILED,
+        _STATE == IssuanceState.CANCELLED,
+    )
+    sums = [func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in counted]
+    return _grouped(connection, which, func.count(), *sums, where=(within(issuances.c.entered_at, which.period),))
+
+
+def _timed(which: CountFilter) -> tuple[ColumnElement[bool], ...]:
+    return (
+        issuances.c.seconds_to_badge.is_not(None),
+        within(issuances.c.recorded_at, which.period),
+        of_portal(issuances, which.portal_id),
+    )
+
+
+def _grouped(
+    connection: Connection, which: CountFilter, *counts: ColumnElement[Any], where: Sequence[ColumnElement[bool]]
+) -> Sequence[Counted]:
+    query = select(*which.groups, *counts).where(*where, of_portal(issuances, which.portal_id))
+    return _all(connection, query.group_by(*which.groups).order_by(*which.groups))
+
+
+def _all(connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> Sequence[Counted]:
+    return [tuple(row) for row in connection.execute(query)]

@@ -1,0 +1,1 @@
+"""Queries and writes of operations on the ledger: audit, retries, counts, retention, erasure."""

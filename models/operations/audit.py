@@ -1,0 +1,164 @@
+"""Compares the ledger with Credly: stores the states that Credly reports, and revocations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
+
+from models.ledger.claiming import DueOrganization
+from models.ledger.conditions import integration_has
+from models.ledger.recording import Attempt, RunIds, keep_calls
+from models.ledger.tables import BadgeIssuance
+from models.ledger.transitions import move
+from models.operations.erasure import NOT_ERASED
+from models.planning.deletions import VALID_AT_CREDLY
+from models.setup.tables import CredlyConnection, CredlyIntegration
+from models.tables import table
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
+from rules.ledger.transitions import Transition
+
+connections = table(CredlyConnection)
+integrations = table(CredlyIntegration)
+issuances = table(BadgeIssuance)
+_LONGEST_STATE = 20  # the length of the column
+_ISSUED = issuances.c.state == IssuanceState.ISSUED
+ISSUED_AND_VALID = and_(_ISSUED, VALID_AT_CREDLY, NOT_ERASED)  # by the last state that Credly reported
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownBadge:
+    """An issued badge in the ledger."""
+
+    issuance_id: int
+    credly_badge_id: str
+    credly_state: str | None = None
+
+
+_KNOWN_BADGES = select(issuances.c.id.label("issuance_id"), issuances.c.credly_badge_id, issuances.c.credly_state)
+
+
+def organizations(connection: Connection, *, portal_id: str = "") -> list[DueOrganization]:
+    """Return the connected organizations (of one portal, if given); portals that share a token are one entry."""
+    query = select(connections).order_by(connections.c.organization_id, connections.c.portal_id)
+    if portal_id:
+        query = query.where(connections.c.portal_id == portal_id)
+    grouped: dict[tuple[str, str, str], list[CredlyConnection]] = {}
+    for row in connection.execute(query):
+        each = CredlyConnection(**row._mapping)
+        grouped.setdefault((each.organization_id, each.base_url, each.token_block), []).append(each)
+    return [
+        DueOrganization(
+            organization_id=organization_id,
+            base_url=base_url,
+            token_block=token_block,
+            calls_per_second=min(each.calls_per_second for each in members),
+            portal_ids=tuple(each.portal_id for each in members),
+            due=0,
+        )
+        for (organization_id, base_url, token_block), members in grouped.items()
+    ]
+
+
+def known(connection: Connection, badge_ids: Sequence[str]) -> dict[str, KnownBadge]:
+    query = _KNOWN_BADGES.where(issuances.c.credly_badge_id.in_(badge_ids))
+    return {row.credly_badge_id: KnownBadge(**row) for row in connection.execute(query).mappings()}
+
+
+def note_states(connection: Connection, states: Mapping[str, str], *, now: datetime) -> None:
+    """Store the states that Credly reports for these badges, by badge id, and that they were audited at `now` (UTC)."""
+    if states:
+        statement = (
+            update(issuances)
+            .where(issuances.c.credly_badge_id == bindparam("badge_id"))
+            .values(credly_state=bindparam("reported"), audited_at=now)
+        )
+        rows = [{"badge_id": key, "reported": state[:_LONGEST_STATE]} for key, state in states.items()]
+        connection.execute(statement, rows)
+
+
+def not_seen(
+    connection: Connection, *, portal_ids: Sequence[str], since: datetime, recorded_before: datetime, limit: int
+) -> list[KnownBadge]:
+    """Return issued badges recorded before one moment that no audit has found since another (both UTC)."""
+    unseen = or_(issuances.c.audited_at.is_(None), issuances.c.audited_at < since)
+    old = and_(_ISSUED, issuances.c.portal_id.in_(portal_ids), issuances.c.recorded_at < recorded_before)
+    query = _KNOWN_BADGES.where(old, unseen, NOT_ERASED).order_by(issuances.c.id).limit(limit)
+    return [KnownBadge(**row) for row in connection.execute(query).mappings()]
+
+
+def counts(connection: Connection, *, portal_ids: Sequence[str]) -> dict[str, int]:
+    """Count the issued badges of these portals by the state that Credly reported last."""
+    query = (
+        select(func.coalesce(issuances.c.credly_state, "not asked yet").label("reported"), func.count().label("n"))
+        .where(_ISSUED, issuances.c.portal_id.in_(portal_ids))
+        .group_by("reported")
+        .order_by("reported")
+    )
+    return {row.reported: row.n for row in connection.execute(query)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToBeRevoked:
+    """An issued badge whose award was withdrawn, of an integration that then revokes it."""
+
+    issuance_id: int
+    credly_badge_id: str
+    reason: str
+    silent: bool
+
+
+REVOKED_WHEN_WITHDRAWN: ColumnElement[bool] = and_(
+    ISSUED_AND_VALID,
+    integration_has(integrations.c.revoke_when_withdrawn),
+)
+
+
+def to_be_revoked(connection: Connection, issuance_ids: Sequence[int]) -> list[ToBeRevoked]:
+    query = (
+        select(
+            issuances.c.id,
+            issuances.c.credly_badge_id,
+            integrations.c.revoke_reason,
+            integrations.c.suppress_notification,
+        )
+        .join(integrations, integrations.c.achievement_id == issuances.c.achievement_id)
+        .where(integrations.c.revoke_when_withdrawn, ISSUED_AND_VALID, issuances.c.id.in_(issuance_ids))
+        .order_by(issuances.c.id)
+    )
+    return [
+        ToBeRevoked(
+            issuance_id=row.id,
+            credly_badge_id=row.credly_badge_id,
+            reason=row.revoke_reason,
+            silent=row.suppress_notification,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def keep_revoking(
+    connection: Connection,
+    badge: ToBeRevoked,
+    state: str | None,
+    calls: Sequence[Attempt],
+    runs: RunIds,
+    *,
+    now: datetime,
+) -> None:
+    """Record the calls made to revoke a badge, and its state at Credly if that is known."""
+    keep_calls(connection, calls, runs)
+    if state == "revoked":
+        put_revoked(connection, badge, now=now)
+    elif state is not None:
+        note_states(connection, {badge.credly_badge_id: state}, now=now)
+
+
+def put_revoked(connection: Connection, badge: ToBeRevoked, *, now: datetime) -> None:
+    """Cancel a revoked issuance, so that a new award makes it due again."""
+    # Only if the row still has this badge: it may have been replaced since.
+    same = and_(issuances.c.id == badge.issuance_id, issuances.c.credly_badge_id == badge.credly_badge_id)
+    values: dict[str, Any] = {"revoked_badge_id": badge.credly_badge_id, "credly_state": "revoked"}
+    move(connection, Transition.REVOKE, same, now=now, reason=Reason.AWARD_WITHDRAWN, **values)

@@ -1,0 +1,130 @@
+"""Writes the settings of administrators: connections of portals, integrations of achievements."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select, update
+
+from models.ledger.conditions import is_outstanding
+from models.ledger.tables import BadgeIssuance
+from models.ledger.transitions import move
+from models.setup import organizations
+from models.setup.history import change_settings, put_settings, remove_settings
+from models.setup.lookups import integration_of
+from models.setup.tables import CredlyConnection, CredlyIntegration
+from models.tables import table
+from rules.ledger.reasons import Reason
+from rules.ledger.settings_changes import SettingsOf
+from rules.ledger.states import IssuanceState
+from rules.ledger.transitions import Transition
+
+connections = table(CredlyConnection)
+integrations = table(CredlyIntegration)
+issuances = table(BadgeIssuance)
+_WAITING = (IssuanceState.PENDING, IssuanceState.BLOCKED)
+
+
+def put_connection(connection: Connection, portal_id: str, values: Mapping[str, Any], *, now: datetime) -> bool:
+    """Connect a portal, or replace its connection; return whether it had one."""
+    access = {name: values[name] for name in ("base_url", "organization_id", "token_block", "calls_per_second")}
+    organizations.put(connection, **access)
+    return put_settings(connection, SettingsOf.CONNECTION, portal_id, values, now=now)
+
+
+def remove_connection(connection: Connection, portal_id: str, *, now: datetime) -> int | None:
+    """Disconnect a portal and block its waiting issuances; return how many, None if it was not connected."""
+    if not remove_settings(connection, SettingsOf.CONNECTION, portal_id, now=now):
+        return None
+    # Outstanding calls are reconciled with the organization that was called.
+    waiting = and_(issuances.c.portal_id == portal_id, issuances.c.state.in_(_WAITING), ~is_outstanding())
+    return move(connection, Transition.BLOCK, waiting, now=now, reason=Reason.PORTAL_NOT_CONNECTED)
+
+
+def enable(
+    connection: Connection, achievement_id: str, values: Mapping[str, Any], *, now: datetime
+) -> tuple[CredlyIntegration | None, int, bool]:
+    """Store an achievement's settings, held if they cover earlier awards than before, until the cap was checked.
+
+    Returns the previous settings, how many issuances get a new template, and whether this call held it.
+    """
+    before, since = integration_of(connection, achievement_id), values["issue_since"]
+    reaches_further = since is not None and (before is None or covers_from(before) > since)
+    held = reaches_further and (before is None or before.held_at is None)
+    new = {"enabled_at": now} if before is None else {}
+    put_settings(connection, SettingsOf.INTEGRATION, achievement_id, {**values, **new}, now=now)
+    if held:
+        change_settings(connection, SettingsOf.INTEGRATION, achievement_id, {"held_at": now}, now=now)
+    return before, retarget_waiting(connection, achievement_id, values["badge_template_id"], now=now), held
+
+
+def release_own_hold(
+    connection: Connection, achievement_id: str, values: Mapping[str, Any], *, held_at: datetime, now: datetime
+) -> None:
+    """Release the hold of `enable`, unless the settings were changed since."""
+    same = [integrations.c[name].is_not_distinct_from(values[name]) for name in ("issue_since", "badge_template_id")]
+    mine = integrations.c.held_at == held_at, *same
+    change_settings(connection, SettingsOf.INTEGRATION, achievement_id, {"held_at": None}, *mine, now=now)
+
+
+def covers_from(integration: CredlyIntegration) -> datetime:
+    return integration.issue_since or integration.enabled_at
+
+
+def remove_integration(connection: Connection, achievement_id: str, *, now: datetime) -> int:
+    """Delete an achievement's integration and cancel its waiting issuances; return how many."""
+    remove_settings(connection, SettingsOf.INTEGRATION, achievement_id, now=now)
+    # Not issuances in `issuing`: their run cancels or completes them. Outstanding calls are reconciled first.
+    of_achievement = issuances.c.achievement_id == achievement_id
+    waiting = and_(of_achievement, issuances.c.state.in_(_WAITING), ~is_outstanding())
+    return move(connection, Transition.CANCEL, waiting, now=now, reason=Reason.INTEGRATION_REMOVED)
+
+
+def retarget_waiting(connection: Connection, achievement_id: str, badge_template_id: str, *, now: datetime) -> int:
+    """Move waiting issuances of an achievement to the new template; return how many."""
+    other = table(BadgeIssuance).alias()
+    has_row = (
+        select(other.c.id)
+        .where(
+            other.c.achievement_id == issuances.c.achievement_id,
+            other.c.user_id == issuances.c.user_id,
+            other.c.badge_template_id == badge_template_id,
+        )
+        .exists()
+    )
+    # Not issuances that Credly may already have, nor those that replace a badge of the old template.
+    waiting = (
+        (issuances.c.achievement_id == achievement_id)
+        & (issuances.c.badge_template_id != badge_template_id)
+        & issuances.c.state.in_([IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED])
+        & ~is_outstanding()
+        & ~issuances.c.former
+        & issuances.c.replaces_badge_id.is_(None)
+        & ~has_row
+    )
+    return move(connection, Transition.CHANGE_TEMPLATE, waiting, now=now, badge_template_id=badge_template_id)
+
+
+def counts_by_state(connection: Connection, achievement_id: str) -> dict[IssuanceState, int]:
+    query = select(issuances.c.state, func.count().label("n")).where(issuances.c.achievement_id == achievement_id)
+    return {row.state: row.n for row in connection.execute(query.group_by(issuances.c.state))}
+
+
+def tokens_ending(
+    connection: Connection, *, before: datetime, portal_ids: Sequence[str] | None = None
+) -> list[tuple[str, datetime]]:
+    """Return the portals whose tokens are known to expire before this moment (UTC), the earliest first."""
+    query = (
+        select(connections.c.portal_id, connections.c.token_ends_at)
+        .where(connections.c.token_ends_at < before)
+        .order_by(connections.c.token_ends_at, connections.c.portal_id)
+    )
+    if portal_ids is not None:
+        query = query.where(connections.c.portal_id.in_(portal_ids))
+    return [(row.portal_id, row.token_ends_at) for row in connection.execute(query)]
+
+
+def put_token_end(connection: Connection, portal_ids: Sequence[str], ends_at: datetime) -> None:
+    """Store when the token of these portals expires (UTC)."""
+    of_portals = connections.c.portal_id.in_(portal_ids)
+    connection.execute(update(connections).where(of_portals).values(token_ends_at=ends_at))

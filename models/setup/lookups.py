@@ -1,0 +1,51 @@
+"""The settings of a portal or an achievement by its id: connection and integration."""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, select
+from sqlmodel import SQLModel
+
+from models.database import Database
+from models.platform.names import NamedAchievement, achievement_of
+from models.setup.tables import CredlyConnection, CredlyIntegration
+from models.tables import table
+
+Model = TypeVar("Model", bound=SQLModel)
+connections = table(CredlyConnection)
+integrations = table(CredlyIntegration)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AchievementSetup(NamedAchievement):
+    """An achievement with its portal, and the settings of both."""
+
+    connection: CredlyConnection | None
+    integration: CredlyIntegration | None
+
+
+async def achievement_setup(database: Database, achievement_id: str) -> AchievementSetup | None:
+    """Return an achievement with its settings, or None if there is no such achievement."""
+    named = await database.platform.read(achievement_of, achievement_id)
+    return await database.read(_setup_with, named) if named else None
+
+
+def _setup_with(connection: Connection, named: NamedAchievement) -> AchievementSetup:
+    return AchievementSetup(
+        **vars(named),
+        connection=connection_of(connection, named.portal_id),
+        integration=integration_of(connection, named.achievement_id),
+    )
+
+
+def connection_of(connection: Connection, portal_id: str) -> CredlyConnection | None:
+    return _one(connection, CredlyConnection, connections.c.portal_id == portal_id)
+
+
+def integration_of(connection: Connection, achievement_id: str) -> CredlyIntegration | None:
+    return _one(connection, CredlyIntegration, integrations.c.achievement_id == achievement_id)
+
+
+def _one(connection: Connection, model: type[Model], condition: Any) -> Model | None:
+    found = connection.execute(select(table(model)).where(condition)).one_or_none()
+    return None if found is None else model(**found._mapping)

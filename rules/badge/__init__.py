@@ -1,0 +1,1 @@
+"""The badge of an issuance: recipient, template, dates and evidence of its request. Pure functions."""

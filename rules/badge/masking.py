@@ -1,0 +1,17 @@
+"""Masked personal data: enough for an operator to recognise a user, too little to identify one."""
+
+HIDDEN = "…"
+
+
+def mask_name(name: str | None) -> str:
+    """Return the first character and an ellipsis; blank stays blank."""
+    return f"{name[0]}{HIDDEN}" if name else ""
+
+
+def mask_email(address: str | None) -> str:
+    """Return first characters of local part and domain: `a…@e…`."""
+    if not address:
+        return ""
+    # From the right: a quoted local part may contain an @.
+    local, _, domain = address.rpartition("@")
+    return f"{mask_name(local)}@{mask_name(domain)}"

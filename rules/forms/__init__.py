@@ -1,0 +1,1 @@
+"""Input of forms: types, limits, suggestions, and the errors that name a field."""

@@ -1,0 +1,172 @@
+"""The reasons why an issuance is not issued or waits, each with its meaning and what to do."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class _Words(NamedTuple):
+    sentence: str
+    advice: str
+
+
+class Reason(StrEnum):
+    """Why an issuance has its state. Stored in the ledger by value."""
+
+    # blocked: issued automatically once the cause is gone
+    PORTAL_NOT_CONNECTED = "portal_not_connected"
+    TOKEN_MISSING = "token_missing"  # noqa: S105 - a reason's name, not a token
+    TOKEN_REFUSED = "token_refused"  # noqa: S105
+    ORGANIZATION_NOT_FOUND = "organization_not_found"
+    TEMPLATE_NOT_FOUND = "template_not_found"
+    TEMPLATE_NOT_ACTIVE = "template_not_active"
+    # failed by our own check, before anything is sent
+    NO_PRIMARY_EMAIL = "no_primary_email"
+    EMAIL_MALFORMED = "email_malformed"
+    NAME_MISSING = "name_missing"
+    NAME_TOO_LONG = "name_too_long"
+    USER_MISSING = "user_missing"
+    USER_ID_NOT_USABLE = "user_id_not_usable"
+    # failed by Credly's answer
+    REFUSED_BY_CREDLY = "refused_by_credly"
+    NOT_PERMITTED = "not_permitted"
+    DUPLICATE_ELSEWHERE = "duplicate_elsewhere"
+    # failed after too many attempts
+    ATTEMPTS_USED_UP = "attempts_used_up"
+    # pending again: the result of the last attempt
+    THROTTLED = "throttled"
+    NOT_REACHABLE = "not_reachable"
+    ANSWER_UNCLEAR = "answer_unclear"
+    LOOK_UP_FAILED = "look_up_failed"
+    # pending: not yet
+    AWARDED_IN_FUTURE = "awarded_in_future"
+    # cancelled
+    INTEGRATION_REMOVED = "integration_removed"
+    AWARD_WITHDRAWN = "award_withdrawn"
+    USER_ERASED = "user_erased"
+
+    @property
+    def sentence(self) -> str:
+        return _WORDS[self].sentence
+
+    @property
+    def advice(self) -> str:
+        return _WORDS[self].advice
+
+
+_BY_ITSELF = "Nothing: the next run tries again."
+_CORRECT_USER = "Correct the user's data on the platform; the next run issues the badge."
+
+_WORDS = {
+    Reason.PORTAL_NOT_CONNECTED: _Words(
+        "The achievement's portal is not connected to Credly.",
+        "Connect the portal; its badges are then issued automatically.",
+    ),
+    Reason.TOKEN_MISSING: _Words(
+        "The Prefect Secret block that should hold the portal's token does not exist or is not usable.",
+        "Create the block under the name in the connection, or connect the portal again.",
+    ),
+    Reason.TOKEN_REFUSED: _Words(
+        "Credly refused the portal's token: it is wrong, expired, replaced, or may not issue.",
+        "Put a valid token with write permission into the connection's Secret block.",
+    ),
+    Reason.ORGANIZATION_NOT_FOUND: _Words(
+        "The organization that the portal is connected to does not exist at Credly.",
+        "Check the organization id and the environment of the portal's connection.",
+    ),
+    Reason.TEMPLATE_NOT_FOUND: _Words(
+        "The badge template does not exist in the portal's Credly organization.",
+        "Enable the achievement again with a template of that organization.",
+    ),
+    Reason.TEMPLATE_NOT_ACTIVE: _Words(
+        "The badge template is a draft or archived; Credly issues active ones only.",
+        "Activate the template at Credly, or enable the achievement with another one.",
+    ),
+    Reason.NO_PRIMARY_EMAIL: _Words("The user has no primary e-mail address.", _CORRECT_USER),
+    Reason.EMAIL_MALFORMED: _Words("The user's primary e-mail address is not an address.", _CORRECT_USER),
+    Reason.NAME_MISSING: _Words(
+        "The user's first or last name is blank, and Credly refuses blanks.",
+        "Correct the name, or set what the portal's connection sends for a missing name.",
+    ),
+    Reason.NAME_TOO_LONG: _Words("The user's first or last name is longer than 255 characters.", _CORRECT_USER),
+    Reason.USER_MISSING: _Words(
+        "The awarded user no longer exists on the platform.",
+        "Restore the user, or leave it: nothing is issued.",
+    ),
+    Reason.USER_ID_NOT_USABLE: _Words(
+        "The user's id contains a character that Credly's filter cannot express (| , :: or a control character), so a "
+        "second badge could not be ruled out.",
+        "Supply the platform's users under ids without these characters.",
+    ),
+    Reason.REFUSED_BY_CREDLY: _Words(
+        "Credly refused this badge; its message is beside this reason.",
+        "Act on Credly's message, then issue the badge by hand; many at once with retry-failed.",
+    ),
+    Reason.NOT_PERMITTED: _Words(
+        "Credly does not permit this one badge, although it accepts the portal's token and organization; its message "
+        "is beside this reason.",
+        "Compare the template's owner and the token's rights at Credly, then run retry-failed.",
+    ),
+    Reason.DUPLICATE_ELSEWHERE: _Words(
+        "The user already has this badge at Credly, but for another row of the ledger, or under another id or address: "
+        "most likely another address of the same Credly account.",
+        "Look the user up in the ledger and at Credly, and decide whether that badge counts for this award.",
+    ),
+    Reason.ATTEMPTS_USED_UP: _Words(
+        "Credly could not be reached, or its responses were lost, in every run over many hours.",
+        "Read the attempts for Credly's responses; once Credly works again, issue the badge by hand, or many at once "
+        "with retry-failed. The badge is looked up at Credly first.",
+    ),
+    Reason.THROTTLED: _Words(
+        "Credly limits the rate of calls. The badge is looked up at Credly before anything is sent again.",
+        _BY_ITSELF,
+    ),
+    Reason.NOT_REACHABLE: _Words("Credly could not be reached; nothing was sent.", _BY_ITSELF),
+    Reason.ANSWER_UNCLEAR: _Words(
+        "Credly's response was lost or unreadable, so the badge may exist; it is looked up at Credly before anything "
+        "is sent again.",
+        _BY_ITSELF,
+    ),
+    Reason.LOOK_UP_FAILED: _Words("The badge could not be looked up at Credly, so nothing was sent.", _BY_ITSELF),
+    Reason.AWARDED_IN_FUTURE: _Words(
+        "The award is dated in the future; it is issued when that moment comes.",
+        "Nothing, unless the date is a mistake.",
+    ),
+    Reason.INTEGRATION_REMOVED: _Words(
+        "Credly was disabled for the achievement before the badge was issued.",
+        "Enable it again, or issue the badge by hand.",
+    ),
+    Reason.AWARD_WITHDRAWN: _Words(
+        "The award was withdrawn before the badge was issued.",
+        "Nothing; a new award makes it due again.",
+    ),
+    Reason.USER_ERASED: _Words(
+        "The user was erased from the ledger on request; no badge is issued to this user any more.",
+        "Nothing.",
+    ),
+}
+
+BLOCKED_REASONS = frozenset(
+    {
+        Reason.PORTAL_NOT_CONNECTED,
+        Reason.TOKEN_MISSING,
+        Reason.TOKEN_REFUSED,
+        Reason.ORGANIZATION_NOT_FOUND,
+        Reason.TEMPLATE_NOT_FOUND,
+        Reason.TEMPLATE_NOT_ACTIVE,
+    }
+)
+DATA_REASONS = frozenset(
+    {
+        Reason.NO_PRIMARY_EMAIL,
+        Reason.EMAIL_MALFORMED,
+        Reason.NAME_MISSING,
+        Reason.NAME_TOO_LONG,
+        Reason.USER_MISSING,
+        Reason.USER_ID_NOT_USABLE,
+    }
+)
+CONNECTION_REASONS = (Reason.TOKEN_MISSING, Reason.TOKEN_REFUSED, Reason.ORGANIZATION_NOT_FOUND)
+REFUSED_REASONS = (Reason.REFUSED_BY_CREDLY, Reason.NOT_PERMITTED)
+TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)
+FAILED_REASONS = DATA_REASONS | {*REFUSED_REASONS, Reason.DUPLICATE_ELSEWHERE, Reason.ATTEMPTS_USED_UP}
+CANCELLED_REASONS = frozenset({Reason.INTEGRATION_REMOVED, Reason.AWARD_WITHDRAWN, Reason.USER_ERASED})

@@ -1,0 +1,41 @@
+"""The states of an issuance. The transitions between them are in transitions.py."""
+
+from enum import StrEnum
+
+
+class IssuanceState(StrEnum):
+    """The state of an issuance. `sentence` is shown to analysts and operators."""
+
+    PENDING = "pending"
+    ISSUING = "issuing"
+    ISSUED = "issued"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    IssuanceState.PENDING: "To be issued at its not_before moment or later.",
+    IssuanceState.ISSUING: "Claimed by a run; a call to Credly may be under way.",
+    IssuanceState.ISSUED: "Credly has the badge, and its id is recorded.",
+    IssuanceState.BLOCKED: "Waits for the portal, its token or the badge template; issued automatically afterwards.",
+    IssuanceState.FAILED: "Refused; an operator has to remove the cause.",
+    IssuanceState.CANCELLED: "No longer eligible: the integration or the award was removed first.",
+}
+
+WAITING = (IssuanceState.PENDING, IssuanceState.ISSUING, IssuanceState.BLOCKED)
+
+
+class Origin(StrEnum):
+    """The origin of an issuance."""
+
+    AWARD = "award"
+    BY_HAND = "by_hand"
+
+    @property
+    def sentence(self) -> str:
+        return "An award on the platform." if self is Origin.AWARD else "A request of an operator."

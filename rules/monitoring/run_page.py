@@ -1,0 +1,160 @@
+"""The page of a run: its results, what was not issued and why, what is pending and until when. Ids only."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from rules.explain.timeline import ANSWERS, CALLS
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
+from rules.markdown import code, plain, table
+from rules.monitoring.run_summary import NAMED, IssuanceRef, RunSummary
+from rules.wording import counted, moment
+
+_SHOWN = (
+    IssuanceState.ISSUED,
+    IssuanceState.FAILED,
+    IssuanceState.BLOCKED,
+    IssuanceState.PENDING,
+    IssuanceState.CANCELLED,
+)
+_HEADS = ("portal", "achievement", "issued", "failed", "blocked", "to be tried again", "cancelled")
+_LONGEST_KEY = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingCount:
+    """The pending issuances of one portal for one reason; `stop` is `paused` or `held`, or empty."""
+
+    portal_id: str
+    reason: Reason | None
+    stop: str
+    count: int
+    next_at: datetime
+
+
+def run_page(
+    total: RunSummary,
+    *,
+    planned: str,
+    organizations: Mapping[str, RunSummary],
+    pending: Sequence[PendingCount],
+    warning: str = "",
+    now: datetime,
+) -> str:
+    """Return the page in Markdown. `planned` is a sentence about planning; `now` is UTC."""
+    parts = ["# What this run did", f"**{plain(total.sentence, longest=500)}**"]
+    if warning:
+        parts.append(
+            f"**{plain(warning, longest=500)}**: afterwards nothing is issued. "
+            "How: docs/how-to/portals.md#replace-a-token"
+        )
+    parts.append(planned)
+    if total.results:
+        parts += ["## By portal and achievement", table(_HEADS, _achievements(total))]
+    if total.named:
+        parts += ["## Not issued in this run, and what to do", *_not_issued(total)]
+    if total.open:
+        parts += ["## What is open now, from this run and earlier ones", "\n".join(_reasons(total))]
+    if pending:
+        parts += ["## What waits, and when it is tried next", "\n".join(_waits(each, now) for each in pending)]
+    if total.slowest:
+        parts += ["## Slowest calls", table(_CALLS, _slowest(total))]
+    if organizations:
+        rows = [(code(each), plain(done.sentence, longest=500)) for each, done in organizations.items()]
+        parts += ["## By organization", table(("organization", "what happened"), rows)]
+    return "\n\n".join(parts)
+
+
+def run_table(total: RunSummary) -> list[dict[str, str | int]]:
+    return [
+        dict(zip(_HEADS, (portal, achievement, *(counts.get(state, 0) for state in _SHOWN)), strict=True))
+        for portal, achievement, counts in total.by_achievement
+    ]
+
+
+def series_key(name: str, subject: str) -> str:
+    """Return an artifact key for a series of one subject: lower case letters, digits and dashes, unique for each."""
+    slug = re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")[:_LONGEST_KEY]
+    # Two subjects may have the same slug.
+    if slug != subject or not slug:
+        slug = f"{slug}-{sha256(subject.encode()).hexdigest()[:8]}".strip("-")
+    return f"{name}-{slug}"
+
+
+def by_portal(total: RunSummary) -> dict[str, Counter[IssuanceState]]:
+    portals: dict[str, Counter[IssuanceState]] = {}
+    for portal, _, counts in total.by_achievement:
+        portals.setdefault(portal, Counter()).update(counts)
+    return portals
+
+
+def under_heads(counts: Mapping[IssuanceState, int]) -> dict[str, int]:
+    return {head: counts.get(state, 0) for state, head in zip(_SHOWN, _HEADS[2:], strict=True)}
+
+
+def in_portal(portal: str, counts: Mapping[IssuanceState, int]) -> str:
+    """Return the results of a run in a portal as text: `northwind: 4 issued · 1 failed`."""
+    return f"{portal}: {' · '.join(f'{count} {head}' for head, count in under_heads(counts).items() if count)}"
+
+
+def _achievements(total: RunSummary) -> list[tuple[str, ...]]:
+    return [
+        (code(portal), code(achievement), *(str(counts.get(state, 0)) for state in _SHOWN))
+        for portal, achievement, counts in total.by_achievement
+    ]
+
+
+def _not_issued(total: RunSummary) -> list[str]:
+    parts, done = [], total.done
+    for (state, reason), names in sorted(total.named.items()):
+        count = done[state, reason]
+        more = f" and {count - NAMED} more" if count > NAMED else ""
+        shown = ", ".join(_name(each) for each in names)
+        parts += [
+            f"### {counted(count, 'badge')} {state}: {plain(reason.sentence, longest=400)}",
+            f"**What to do:** {plain(reason.advice, longest=400)}",
+            f"{shown}{more}",
+        ]
+    return [*parts, "Each is listed by issuance, achievement and user; the deployment *explain* shows its history."]
+
+
+def _name(each: IssuanceRef) -> str:
+    return f"{each.issuance_id} ({code(each.achievement_id)} to {code(each.user_id)})"
+
+
+def _reasons(total: RunSummary) -> Iterator[str]:
+    # A list, as Prefect's pages cut off wide tables.
+    for (state, reason), count in total.open.most_common():
+        name = f" {code(reason)}" if reason else ""
+        why = plain(reason.sentence if reason else state.sentence, longest=400)
+        advice = f" **What to do:** {plain(reason.advice, longest=400)}" if reason else ""
+        yield f"- **{count} {state}**{name}: {why}{advice}"
+
+
+def _waits(each: PendingCount, now: datetime) -> str:
+    why = each.reason.sentence if each.reason else "It is due."
+    if each.stop:
+        why = f"Credly is {each.stop} on the achievement."
+        when = f"after {'release-credly' if each.stop == 'held' else 'resume-credly'}"
+    else:
+        when = "by the next run" if each.next_at <= now else f"by the first run after {moment(each.next_at)}"
+    return f"- {code(each.portal_id)}: **{each.count}**, tried {plain(when)}. {plain(why, longest=400)}"
+
+
+def _slowest(total: RunSummary) -> list[tuple[str, ...]]:
+    return [
+        (
+            f"{each.duration.total_seconds():.1f} s",
+            str(each.issuance_id),
+            CALLS.get(each.kind, each.kind),
+            ANSWERS.get(each.outcome, each.outcome),
+        )
+        for each in total.slowest
+    ]
+
+
+_CALLS = ("took", "issuance", "call", "answer")

@@ -1,0 +1,321 @@
+"""Enabling Credly on an achievement, changing its settings, pausing, releasing and disabling it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from credly.errors import NotFound
+from credly.wire import BadgeTemplate
+from models.ledger.issuance_data import facts_of_latest_award
+from models.planning.planner import count_due_at_once
+from models.setup import admin as setting_up
+from models.setup import lookups as directory
+from models.setup.history import change_settings
+from models.setup.lookups import AchievementSetup
+from models.setup.tables import CredlyIntegration
+from rules.badge.evidence import EvidenceKind
+from rules.badge.fields import fields_of
+from rules.badge.issuance_data import Expiry, IssuanceFacts
+from rules.badge.request import Prepared, prepare_request
+from rules.badge.text import tidy
+from rules.forms.inputs import EarnedAgain, EvidenceChoices, InvalidInput, Locale, in_the_past
+from rules.forms.suggestions import did_you_mean
+from rules.ledger.reasons import Reason
+from rules.ledger.settings_changes import SettingsOf
+from rules.ledger.states import IssuanceState
+from rules.markdown import code, plain, table
+from rules.wording import FormResult, counted
+from tasks.forms.run_form import connection_of, credly_id, known_achievement, open_for_form, organization_of
+from tasks.runtime.organization import Organization
+from tasks.runtime.run import Run
+
+PUBLIC = "Evidence is **public**: everyone who sees the badge sees it."
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegrationForm:
+    badge_template_id: str
+    evidence: EvidenceChoices
+    issue_since: datetime | None
+    suppress_notification: bool
+    expiry: Expiry
+    expires_after_days: int
+    locale: Locale
+    earned_again: EarnedAgain
+    hold_above: int
+    revoke_when_withdrawn: bool = False
+    revoke_reason: str = ""
+
+
+async def enable(run: Run, achievement: str, form: IntegrationForm) -> FormResult:
+    """Enable Credly on the achievement, or change its settings. Waiting badges are issued with the new ones.
+
+    Raises:
+        InvalidInput: nothing was stored; the message names the field and the fault.
+    """
+    moment = run.now()
+    setup = await known_achievement(run, achievement)
+    template_id = credly_id(form.badge_template_id, field="badge_template_id")
+    since = in_the_past(form.issue_since, field="issue_since", now=moment)
+    values = _values(form, template_id=template_id, since=since, days=_days(form))
+    async with open_for_form(run, organization_of(connection_of(setup))) as organization:
+        template = await usable_template(organization, template_id)
+    stored = await _store(run, setup, values, hold_above=form.hold_above, moment=moment)
+    sentence = _enabled_sentence(achievement, stored, hold_above=form.hold_above)
+    page = _enabled_page(setup, template, stored, sentence=sentence, moment=moment)
+    return FormResult(sentence=sentence, page=page, needs_attention=stored.after.held_at is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    before: CredlyIntegration | None
+    after: CredlyIntegration
+    moved: int
+    due: int
+    example: IssuanceFacts | None
+
+    @property
+    def difference(self) -> list[tuple[str, ...]]:
+        if self.before is None:
+            return []
+        old, new = settings_of(self.before), settings_of(self.after)
+        return [(name, shown(old[name]), shown(new[name])) for name in new if old[name] != new[name]]
+
+
+async def _store(
+    run: Run, setup: AchievementSetup, values: dict[str, Any], *, hold_above: int, moment: datetime
+) -> _Stored:
+    """Store the settings. Hold the integration if it now covers earlier awards and more than `hold_above` are due."""
+    # Settings that reach further back are stored as held, so that no run issues anything before the count.
+    achievement = setup.achievement_id
+    before, moved, held = await run.database.write(setting_up.enable, achievement, values, now=moment)
+    due = await count_due_at_once(run.database, achievement, now=moment)
+    if held and due <= hold_above:
+        await run.database.write(setting_up.release_own_hold, achievement, values, held_at=moment, now=moment)
+    after = await run.database.read(directory.integration_of, achievement)
+    if after is None:
+        raise AssertionError(f"the integration of {achievement} is gone after it was stored")
+    example = await facts_of_latest_award(run.database, achievement, now=moment)
+    return _Stored(before=before, after=after, moved=moved, due=due, example=example)
+
+
+def _enabled_sentence(achievement: str, stored: _Stored, *, hold_above: int) -> str:
+    changes = len(stored.difference)
+    if stored.before is None:
+        done = f"Credly enabled on {achievement}"
+    else:
+        done = f"Settings of {achievement} changed ({changes})" if changes else f"{achievement}: no change"
+    due = counted(stored.due, "badge")
+    if stored.after.held_at is not None:
+        many = f", more than {hold_above}" if stored.due > hold_above else ""
+        return f"{done}; HELD: {due} would be issued at once{many}. Run release-credly to release them"
+    if stored.after.paused_at is not None:
+        return f"{done}; still PAUSED: {due} would be issued at once. Run resume-credly to issue them"
+    return f"{done}; {due} due at once"
+
+
+def _enabled_page(
+    setup: AchievementSetup, template: BadgeTemplate, stored: _Stored, *, sentence: str, moment: datetime
+) -> str:
+    difference, template_id = stored.difference, stored.after.badge_template_id
+    moved = counted(stored.moved, "waiting badge")
+    page = [
+        "# Credly is enabled" if stored.before is None else "# Settings changed",
+        plain(sentence, longest=500),
+        f"Achievement {code(setup.achievement_id)} ({plain(setup.achievement_name)}) issues the badge template "
+        f"**{plain(template.name or template_id)}** ({code(template_id)}).",
+        *([f"{moved} will be issued with the new template."] if stored.moved else []),
+        *(["## What changed", table(("setting", "before", "now"), difference)] if difference else []),
+        "## Settings",
+        table(("setting", "value"), [(name, shown(value)) for name, value in settings_of(stored.after).items()]),
+        "## What would be sent for the latest award",
+        _example(stored.example, moment),
+        PUBLIC,
+        f"**Next:** {_next(stored.after)}",
+    ]
+    return "\n\n".join(page)
+
+
+def _next(integration: CredlyIntegration) -> str:
+    achievement = code(integration.achievement_id)
+    if integration.held_at is not None:
+        return f"look at the list with *reconcile* and its preview, then run *release-credly* for {achievement}."
+    if integration.paused_at is not None:
+        return f"run *resume-credly* for {achievement} when badges are to be issued."
+    return "nothing; *reconcile* runs every 15 minutes."
+
+
+async def usable_template(organization: Organization, template_id: str) -> BadgeTemplate:
+    """Return the template if it exists in this organization and is active.
+
+    Raises:
+        InvalidInput: it does not or is not; the message suggests active templates.
+        CredlyError: Credly did not answer.
+    """
+    try:
+        template = await organization.client.template(template_id)
+    except NotFound:
+        hint = await _active_templates(organization, template_id)
+        where = code(organization.due.organization_id)
+        raise InvalidInput(
+            f"badge_template_id: organization {where} has no template {code(template_id)}.{hint}"
+        ) from None
+    if template.state not in ("active", None):
+        hint = await _active_templates(organization, template.name or template_id)
+        raise InvalidInput(
+            f"badge_template_id: template {code(template.name or template_id)} is {template.state}; "
+            f"Credly issues active ones only.{hint}"
+        )
+    return template
+
+
+async def _active_templates(organization: Organization, typed: str) -> str:
+    templates = await organization.client.templates(state="active")
+    names = {each.id: each.name or "" for each in templates}
+    if hint := did_you_mean(typed, names):
+        return hint
+    shown = ", ".join(f"{name} ({key})" for key, name in list(names.items())[:5])
+    return f" Active templates are: {shown}." if shown else " The organization has no active template."
+
+
+async def pause(run: Run, achievement: str, *, paused: bool) -> FormResult:
+    """Pause or resume an integration. Badges that become due while it is paused wait.
+
+    Raises:
+        InvalidInput: the achievement has no integration, or is paused (or running) already.
+    """
+    setup = await known_achievement(run, achievement)
+    integration = integration_of(setup)
+    if (integration.paused_at is not None) == paused:
+        raise InvalidInput(f"achievement: {code(achievement)} is {'paused already' if paused else 'not paused'}.")
+    moment = run.now()
+    values = {"paused_at": moment if paused else None}
+    await run.database.write(change_settings, SettingsOf.INTEGRATION, achievement, values, now=moment)
+    counts = await run.database.read(setting_up.counts_by_state, achievement)
+    waiting = counts.get(IssuanceState.PENDING, 0)
+    if paused:
+        sentence = f"{achievement} paused; {counted(waiting, 'badge')} waiting, and badges that become due wait too"
+    else:
+        sentence = f"{achievement} resumed; {counted(waiting, 'waiting badge')} due with the next run of reconcile"
+    return FormResult(sentence=sentence, page=f"# {'Paused' if paused else 'Resumed'}\n\n{plain(sentence)}.")
+
+
+async def release(run: Run, achievement: str) -> FormResult:
+    """Release the held badges of an integration.
+
+    Raises:
+        InvalidInput: the achievement has no integration, or is not held.
+    """
+    setup = await known_achievement(run, achievement)
+    if integration_of(setup).held_at is None:
+        raise InvalidInput(f"achievement: {code(achievement)} is not held, so there is nothing to release.")
+    moment = run.now()
+    await run.database.write(change_settings, SettingsOf.INTEGRATION, achievement, {"held_at": None}, now=moment)
+    due = await count_due_at_once(run.database, achievement, now=moment)
+    sentence = f"{achievement} released; {counted(due, 'badge')} due with the next run of reconcile"
+    return FormResult(sentence=sentence, page=f"# Released\n\n{plain(sentence)}.")
+
+
+async def disable(run: Run, achievement: str) -> FormResult:
+    """Delete the integration and cancel its waiting badges. Issued badges stay.
+
+    Raises:
+        InvalidInput: the achievement has no integration.
+    """
+    setup = await known_achievement(run, achievement)
+    integration_of(setup)
+    cancelled = await run.database.write(setting_up.remove_integration, achievement, now=run.now())
+    counts = await run.database.read(setting_up.counts_by_state, achievement)
+    kept = counted(counts.get(IssuanceState.ISSUED, 0), "issued badge")
+    sentence = f"Credly disabled on {achievement}; {counted(cancelled, 'waiting badge')} cancelled, {kept} kept"
+    page = (
+        f"# Credly is disabled\n\n{plain(sentence)}.\n\nThe issued badges stay at Credly and in the ledger. If Credly "
+        "is enabled again, it covers awards made from then on; *issue_since* reaches further back."
+    )
+    return FormResult(sentence=sentence, page=page)
+
+
+def integration_of(setup: AchievementSetup) -> CredlyIntegration:
+    """Return the achievement's integration.
+
+    Raises:
+        InvalidInput: it has none.
+    """
+    if setup.integration is None:
+        raise InvalidInput(
+            f"achievement: {code(setup.achievement_id)} has no Credly integration. Run enable-credly first."
+        )
+    return setup.integration
+
+
+def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
+    """Return the settings of an integration, by the names that pages show."""
+    settings: dict[str, Any] = {
+        "badge template": integration.badge_template_id,
+        "covers awards from": setting_up.covers_from(integration),
+        "Credly's e-mail": "suppressed" if integration.suppress_notification else "sent",
+        "expiry": integration.expiry,
+        "expires after days": integration.expires_after_days,
+        "language of the e-mail": integration.locale,
+        "earned again": integration.earned_again,
+        "revoked when withdrawn": "yes" if integration.revoke_when_withdrawn else "no",
+        "reason for revoking": integration.revoke_reason,
+        "paused since": integration.paused_at,
+        "held since": integration.held_at,
+    }
+    for kind in EvidenceKind:
+        on = getattr(integration, f"{kind}_evidence")
+        name, description = (getattr(integration, f"{kind}_evidence_{part}") for part in ("name", "description"))
+        static = "".join(f", {part} “{text}”" for part, text in (("name", name), ("description", description)) if text)
+        settings[f"{kind} evidence"] = f"on{static}" if on else "off"
+    return settings
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return plain(str(value)) if value not in (None, "") else "–"
+
+
+def _days(form: IntegrationForm) -> int | None:
+    if form.expiry is Expiry.AFTER_DAYS:
+        if form.expires_after_days < 1:
+            raise InvalidInput("expires_after_days: give a number of days above 0, or choose another expiry.")
+        return form.expires_after_days
+    if form.expires_after_days:
+        raise InvalidInput("expires_after_days: counts only with the expiry 'after_days'; choose that, or leave it 0.")
+    return None
+
+
+def _values(form: IntegrationForm, *, template_id: str, since: datetime | None, days: int | None) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "badge_template_id": template_id,
+        "issue_since": since,
+        "suppress_notification": form.suppress_notification,
+        "expiry": form.expiry,
+        "expires_after_days": days,
+        "locale": form.locale.value,
+        "earned_again": form.earned_again,
+        "revoke_when_withdrawn": form.revoke_when_withdrawn,
+        "revoke_reason": tidy(form.revoke_reason),
+    }
+    for kind, setting in form.evidence.as_settings().items():
+        values[f"{kind}_evidence"] = setting.enabled
+        values[f"{kind}_evidence_name"] = setting.static_name
+        values[f"{kind}_evidence_description"] = setting.static_description
+    return values
+
+
+def _example(example: IssuanceFacts | None, moment: datetime) -> str:
+    if example is None:
+        return "Nobody has been awarded this achievement yet."
+    prepared = prepare_request(example, now=moment)
+    if isinstance(prepared, Reason):
+        return f"Nothing, for user {code(example.user_id)}: {prepared.sentence} {prepared.advice}"
+    return sent_page(example.user_id, prepared)
+
+
+def sent_page(user_id: str, prepared: Prepared) -> str:
+    """Return a table of the exact request, with personal values masked."""
+    rows = [(name, plain(value, longest=700)) for name, value in fields_of(prepared)]
+    return table(("field", "what is sent"), [("user", code(user_id)), *rows])

@@ -1,0 +1,197 @@
+"""Issuing one badge by hand: before the award, after a failure, or as a replacement."""
+
+from dataclasses import dataclass
+
+from credly.errors import NotFound
+from credly.wire import BadgeRequest
+from models.ledger import manual
+from models.ledger.manual import ManualIssue
+from models.ledger.tables import BadgeIssuance
+from models.operations.erasure import refuse_erased
+from models.platform.names import exists
+from models.platform.people import user_exists
+from models.platform.tables import Company, Project
+from models.setup.lookups import AchievementSetup
+from models.setup.tables import CredlyIntegration
+from rules.badge.masking import mask_email
+from rules.badge.request import prepare_request
+from rules.badge.text import tidy
+from rules.forms.inputs import IfBadgeExists, InvalidInput
+from rules.ledger.adoption import has_another_address
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
+from rules.markdown import code, plain, table
+from rules.wording import FormResult
+from tasks.forms.integrations import PUBLIC, integration_of, sent_page
+from tasks.forms.run_form import connection_of, known_achievement, open_for_form, organization_of, started_by
+from tasks.issuing.batch import run_issue_batch
+from tasks.runtime.run import Run
+
+# A second time where an earlier call with another template turned out to have made no badge.
+_TRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManualIssueForm:
+    user: str
+    achievement: str
+    project: str = ""
+    company: str = ""
+    reason: str = ""
+    if_badge_exists: IfBadgeExists = IfBadgeExists.LEAVE
+
+
+async def preview_manual_issue(run: Run, form: ManualIssueForm) -> FormResult:
+    """Show the request that would be sent, and send nothing.
+
+    Raises:
+        InvalidInput: an id does not exist, or Credly is not set up for the achievement.
+    """
+    request = await _request(run, form, requested_by="")
+    row = await run.database.read(manual.issuance_of, request)
+    facts = await manual.facts_of_request(run.database, request, now=run.now())
+    if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
+        sentence = f"Preview: nothing would be sent, {form.user} has the badge of {form.achievement} already"
+        return FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=row.badge_url)
+    prepared = prepare_request(facts, now=run.now())
+    if isinstance(prepared, Reason):
+        sentence = f"Preview: nothing can be sent to {form.user}: {prepared.sentence}"
+        return FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}\n\n{prepared.advice}", done=False)
+    former = await _former_address(run, form, row, prepared.request)
+    note = f". It {_to_former_address('goes', former)}" if former else ""
+    sentence = f"Preview: {form.achievement} would be issued to {form.user}; nothing was done{note}"
+    page = (
+        f"# Preview\n\nNothing was done{plain(note)}. This would be sent:\n\n{sent_page(form.user, prepared)}"
+        f"\n\n{PUBLIC}"
+    )
+    return FormResult(sentence=sentence, page=page)
+
+
+async def _former_address(run: Run, form: ManualIssueForm, row: BadgeIssuance | None, request: BadgeRequest) -> str:
+    # Credly sends a replacement to the address of the badge that it replaces (Credly API notes, section 4.9).
+    if row is None or row.credly_badge_id is None:
+        return ""
+    async with open_for_form(
+        run, organization_of(connection_of(await known_achievement(run, form.achievement)))
+    ) as organization:
+        try:
+            replaced = await organization.client.badge(row.credly_badge_id)
+        except NotFound:
+            return ""
+    return mask_email(replaced.recipient_email or "") if has_another_address(replaced, request) else ""
+
+
+def _to_former_address(verb: str, address: str = "") -> str:
+    shown = f" ({address})" if address else ""
+    return f"{verb} to the address of the badge that it replaces{shown}, not to the user's present one"
+
+
+async def issue_manually(run: Run, form: ManualIssueForm) -> FormResult:
+    """Issue the badge at once, by the same task as a scheduled run.
+
+    Raises:
+        InvalidInput: an id does not exist, or Credly is not set up for the achievement.
+    """
+    request = await _request(run, form, requested_by=await started_by())
+    setup = await known_achievement(run, form.achievement)
+    async with open_for_form(run, organization_of(connection_of(setup))):
+        entered = await _enter(run, request)
+        issued_before = entered.state is IssuanceState.ISSUED
+        for _ in range(_TRIES):
+            if entered.state is not IssuanceState.PENDING or entered.id is None:
+                break
+            await run_issue_batch(run, [entered.id], f"{form.achievement} · {entered.id} by hand", by_hand=True)
+            settled = await run.database.read(manual.issuance_of, request)
+            if settled is None or settled.unclear_at or settled.badge_template_id == request.badge_template_id:
+                break
+            entered = await _enter(run, request)
+    # In a write transaction: it waits for a claim by another run, which is then shown instead of a pending row.
+    row = await run.database.write(manual.issuance_of, request, lock=True)
+    if row is None:
+        raise AssertionError(f"the issuance of {request.achievement_id} to {request.user_id} is gone")
+    return _result(row, issued_before=issued_before)
+
+
+async def _enter(run: Run, request: ManualIssue) -> BadgeIssuance:
+    entered = await manual.enter(run.database, request, now=run.now())
+    if entered is None:
+        raise InvalidInput(
+            f"user: {code(request.user_id)} has an award that was another user's, and what Credly made of that badge "
+            "is not known yet. Run reconcile first: then the badge is this user's."
+        )
+    return entered
+
+
+async def _request(run: Run, form: ManualIssueForm, *, requested_by: str) -> ManualIssue:
+    await run.database.read(refuse_erased, form.user)
+    setup = await known_achievement(run, form.achievement)
+    integration = _active_integration(setup)
+    connection_of(setup)
+    if not await run.platform.read(user_exists, form.user):
+        raise InvalidInput(
+            f"user: there is no user {code(form.user)}. Give the user's id on the platform; "
+            "`python -m models.find_user` finds it by the primary e-mail address."
+        )
+    for field, model, key in (("project", Project, form.project), ("company", Company, form.company)):
+        if key and not await run.platform.read(exists, model, key):
+            raise InvalidInput(f"{field}: there is no {field} {code(key)}. Leave it empty, or give its id.")
+    return ManualIssue(
+        achievement_id=form.achievement,
+        user_id=form.user,
+        portal_id=setup.portal_id,
+        badge_template_id=integration.badge_template_id,
+        project_id=form.project or None,
+        company_id=form.company or None,
+        requested_by=requested_by,
+        reason=tidy(form.reason),
+        replace=form.if_badge_exists is IfBadgeExists.REPLACE,
+    )
+
+
+def _active_integration(setup: AchievementSetup) -> CredlyIntegration:
+    integration = integration_of(setup)
+    if integration.paused_at is not None:
+        raise InvalidInput(f"achievement: {code(setup.achievement_id)} is paused. Run resume-credly first.")
+    return integration
+
+
+def _result(row: BadgeIssuance, *, issued_before: bool) -> FormResult:
+    facts: list[tuple[str, ...]] = [
+        ("user", code(row.user_id)),
+        ("achievement", code(row.achievement_id)),
+        ("issuance", str(row.id)),
+        ("state", f"{row.state}: {row.state.sentence}"),
+    ]
+    if row.reason is not None:
+        facts.append(("why", f"{row.reason.sentence} {row.reason.advice}"))
+    if row.credly_message:
+        facts.append(("Credly's message", plain(row.credly_message, longest=500)))
+    if row.evidence_left_out:
+        facts.append(("evidence left out", code(row.evidence_left_out)))
+    issued = row.state is IssuanceState.ISSUED
+    sentence = _sentence(row, issued_before=issued_before)
+    link = [f"[Open the badge]({row.badge_url})"] if issued and row.badge_url else []
+    title = "# Issued already" if issued and issued_before else "# Issued" if issued else "# Not issued"
+    page = "\n\n".join([title, *link, plain(sentence, longest=500), table(("what", "value"), facts)])
+    return FormResult(
+        sentence=sentence,
+        page=page,
+        done=issued,
+        needs_attention=row.state in (IssuanceState.FAILED, IssuanceState.BLOCKED),
+        badge_url=row.badge_url if issued else None,
+    )
+
+
+def _sentence(row: BadgeIssuance, *, issued_before: bool) -> str:
+    who = f"{row.achievement_id} to {row.user_id}"
+    if row.state is IssuanceState.ISSUED:
+        at = f": {row.badge_url}" if row.badge_url else ""
+        if issued_before:
+            return f"Not issued again: {row.user_id} has the badge of {row.achievement_id} already{at}"
+        former = f". It {_to_former_address('went')}" if row.former_address else ""
+        return f"Issued {who}{', found at Credly' if row.adopted else ''}{at}{former}"
+    if row.state is IssuanceState.ISSUING:
+        return f"Another run is issuing {who} at this moment; look at that run"
+    why = row.reason.sentence if row.reason else row.state.sentence
+    later = " The next run of reconcile tries again." if row.state is IssuanceState.PENDING else ""
+    return f"Not issued {who}: {why}{later}"

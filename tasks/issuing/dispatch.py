@@ -1,0 +1,65 @@
+"""Dispatch: which organizations have work, how many badges each may issue, and in which process."""
+
+import asyncio
+from typing import Any
+
+from prefect import State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import arun_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Failed
+
+from models.ledger import claiming
+from models.ledger.claiming import DueOrganization
+from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
+
+DEPLOYMENT = "issue-organization/issue-organization"
+_POLL_SECONDS = 2
+
+
+@laurel_task(name="dispatch", retry_delays=DATABASE_RETRIES)
+async def organizations_with_work(portals: list[str] | None = None) -> list[DueOrganization]:
+    """Return the organizations with due issuances, or with blocked ones whose cause may be gone.
+
+    Args:
+        portals: Only these portals' work; all if left out.
+    """
+    run = current_run.get()
+    return await run.database.read(claiming.due_organizations, now=run.now(), portal_ids=portals)
+
+
+def shares(organizations: list[DueOrganization], *, limit: int) -> list[tuple[DueOrganization, int]]:
+    """Divide `limit` among the organizations, in order; 0 is no limit. One without a share is not in the list."""
+    if not limit:
+        return [(organization, 0) for organization in organizations]
+    allotted = []
+    for organization in organizations:
+        share = min(limit, organization.due)
+        limit -= share
+        if share:
+            allotted.append((organization, share))
+    return allotted
+
+
+async def issue_elsewhere(run: Run, due: DueOrganization, *, limit: int, together: int, tags: list[str]) -> State[Any]:
+    """Start a run of issue-organization on any free worker, wait for it, and return its final state."""
+    parameters = {"portals": list(due.all_portals), "limit": limit, "together": together}
+    # Only where needed: a worker of an earlier version refuses a parameter that its flow does not have.
+    if due.settles:
+        parameters["organization"] = due.organization_id
+    try:
+        other = await arun_deployment(DEPLOYMENT, parameters=parameters, tags=tags, timeout=0)
+    except ObjectNotFound:
+        return Failed(message=f"There is no deployment {DEPLOYMENT}: apply prefect.yaml or set LAUREL_DISPATCH=here.")
+    return await _wait_for_end(run, other)
+
+
+async def _wait_for_end(run: Run, other: FlowRun) -> State[Any]:
+    async with get_client() as client:
+        while other.state is None or not other.state.is_final():
+            await asyncio.sleep(_POLL_SECONDS)
+            # The other run has a watchdog of its own, so waiting for it counts as progress.
+            run.made_progress()
+            other = await client.read_flow_run(other.id)
+    return other.state

@@ -1,0 +1,121 @@
+"""Draining the due issuances of an organization: a fixed number of slots, fed from the ledger in small portions."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from functools import cache
+from math import ceil
+
+from models.ledger import claiming
+from models.ledger.claiming import DueOrganization
+from rules.ledger.reasons import CONNECTION_REASONS, Reason
+from settings import Settings
+from tasks.issuing.batch import is_defect, run_issue_batch
+from tasks.runtime.organization import Organization
+from tasks.runtime.run import Run
+
+_PORTION = 500
+_SLOW_CALL_SECONDS = 2
+# While the call for one badge is under way, another badge is claimed, prepared or recorded.
+_SLOTS_FOR_A_CALL = 2
+_END = None
+Batch = list[tuple[int, str]]
+
+
+async def drain(run: Run, organization: Organization, *, limit: int | None, together: int = 0) -> None:
+    """Issue the due badges of the organization, at most `limit`.
+
+    `together` is the number of due badges of the whole run, over all organizations.
+
+    Raises:
+        RuntimeError: a task run failed for a bug. All others were finished first, and nothing is lost.
+    """
+    _freeze_loaded_objects()
+    configured = run.settings
+    queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=_slots(configured))
+    slots = [asyncio.create_task(_slot(run, queue)) for _ in range(_slots(configured))]
+    due = min(organization.due.due, limit or organization.due.due)
+    size = batch_size(configured, due=due, together=together, calls_per_second=organization.due.calls_per_second)
+    async for batch in _batches(run, organization, size=size, limit=limit):
+        await queue.put(batch)
+    for _ in slots:
+        await queue.put(_END)
+    defects = sum(await asyncio.gather(*slots))
+    if defects:
+        raise RuntimeError(
+            f"{defects} task runs of organization {organization.due.organization_id} ended in a defect, see their logs."
+            " Their badges stay in the ledger; the next run asks Credly about them before sending anything."
+        )
+
+
+def batch_size(configured: Settings, *, due: int, together: int, calls_per_second: float) -> int:
+    """Return how many badges share a task run: one, unless the run would exceed its number of task runs.
+
+    All organizations of a run share that number, but each keeps enough task runs to occupy its slots.
+    """
+    task_runs, slots = configured.task_runs_per_run, _slots(configured)
+    wanted = max(ceil(due / task_runs), min(ceil(together / task_runs), ceil(due / slots)))
+    # Never so many that leases could end before the last badge is sent, at the rate limit or with slow answers.
+    half_a_lease = configured.lease.total_seconds() / 2
+    seconds_each = max(slots / calls_per_second, _SLOTS_FOR_A_CALL * _SLOW_CALL_SECONDS)
+    within_lease = int(half_a_lease / seconds_each)
+    return max(1, min(wanted, within_lease))
+
+
+# Once per process. A full collection visits every object of Prefect and its dependencies, which stalls the event loop,
+# and with it every call, for 150 ms.
+@cache
+def _freeze_loaded_objects() -> None:
+    gc.collect()
+    gc.freeze()
+
+
+def _slots(configured: Settings) -> int:
+    return _SLOTS_FOR_A_CALL * configured.calls_at_once
+
+
+async def block_rest(run: Run, organization: Organization) -> None:
+    """Block the remaining due issuances if the organization was stopped for its connection."""
+    if organization.stopped in CONNECTION_REASONS:
+        await block_everything(run, organization.due, organization.stopped)
+
+
+async def block_everything(run: Run, due: DueOrganization, reason: Reason) -> None:
+    await run.database.write(claiming.block_due, reason, now=run.now(), **due.scope)
+
+
+async def _batches(run: Run, organization: Organization, *, size: int, limit: int | None) -> AsyncIterator[Batch]:
+    # By id, and each once: a badge that is due again during this run is left to the next.
+    after_id, left = 0, limit
+    while not organization.stopped and (left is None or left > 0):
+        portion = await run.database.read(
+            claiming.due_issuances,
+            **organization.due.scope,
+            now=run.now(),
+            after_id=after_id,
+            limit=_PORTION if left is None else min(left, _PORTION),
+        )
+        if not portion:
+            return
+        after_id = portion[-1][0]
+        left = None if left is None else left - len(portion)
+        for start in range(0, len(portion), size):
+            if organization.stopped:
+                return
+            yield portion[start : start + size]
+
+
+async def _slot(run: Run, queue: asyncio.Queue[Batch | None]) -> int:
+    """Issue batches until the queue ends. Returns the number of task runs that failed for a bug."""
+    defects = 0
+    while (batch := await queue.get()) is not _END:
+        state = await run_issue_batch(run, [issuance_id for issuance_id, _ in batch], _title(batch))
+        defects += await is_defect(state)
+    return defects
+
+
+def _title(batch: Batch) -> str:
+    first_id, achievement_id = batch[0]
+    if len(batch) == 1:
+        return f"{achievement_id} · {first_id}"
+    return f"{len(batch)} badges · {first_id} to {batch[-1][0]}"

@@ -1,0 +1,40 @@
+"""Planning: eligible awards become issuances in the ledger."""
+
+from models.ledger.issuance_data import facts_of
+from models.operations import failed
+from models.planning.planner import Sweep, plan, sweep
+from models.planning.writing import PlanCounts
+from rules.badge.request import would_differ
+from tasks.runtime.run import DATABASE_RETRIES, current_run, laurel_task
+
+# Per run: a bounded part, so that a large number of failed issuances does not slow every run down.
+FAILED_LOOKED_AT = 500
+
+
+@laurel_task(name="plan", retry_delays=DATABASE_RETRIES)
+async def plan_issuances(portal: str = "") -> PlanCounts:
+    """Enter an issuance for each new eligible award; cancel, revive or unblock where award or settings changed."""
+    run = current_run.get()
+    return await plan(run.database, now=run.now(), portal_id=portal or None)
+
+
+@laurel_task(name="sweep", retry_delays=DATABASE_RETRIES)
+async def sweep_everything(portal: str = "", *, full: bool = False) -> PlanCounts:
+    """Check the awards of changed integrations and a bounded part of all others, for changes that planning missed."""
+    run = current_run.get()
+    configured = run.settings
+    wanted = Sweep(at_least=configured.sweep_rows, recent=configured.recent_awards, full=full)
+    return await sweep(run.database, wanted, now=run.now(), portal_id=portal or None)
+
+
+@laurel_task(name="look again", retry_delays=DATABASE_RETRIES)
+async def requeue_corrected() -> int:
+    """Requeue failed issuances whose data was corrected, so that the request would now differ. Returns how many."""
+    run = current_run.get()
+    moment = run.now()
+    ids = await run.database.read(failed.longest_not_looked_at, limit=FAILED_LOOKED_AT)
+    facts = await facts_of(run.database, ids, now=moment)
+    if not facts:
+        return 0
+    changed = [each.issuance_id for each in facts if would_differ(each, now=moment)]
+    return await run.database.write(failed.requeue_corrected_rows, looked_at=ids, changed=changed, now=moment)

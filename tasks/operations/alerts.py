@@ -1,0 +1,176 @@
+"""Events about problems and their end; automations turn them into messages. They hold ids and no names."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect.artifacts import acreate_table_artifact
+from prefect.events import emit_event
+from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
+
+from models.operations import run_log
+from models.operations.open_counts import last_issued
+from models.setup import admin as setting_up
+from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
+from rules.markdown import plain
+from rules.monitoring.alerts import (
+    BADGE_REFUSED,
+    RECONCILED,
+    REVOKING_HELD,
+    RUNS_RESUMED,
+    Alarm,
+    Alert,
+    AlertThresholds,
+    RunFindings,
+    RunHealth,
+    alarms,
+    outage_before,
+    resolved,
+)
+from rules.monitoring.run_page import PendingCount
+from rules.monitoring.run_summary import IssuanceRef, RunSummary
+from rules.wording import counted
+from settings import Settings
+from tasks.operations.token_expiry import WARN_BEFORE
+from tasks.runtime.run import Run
+
+_ARTIFACT_KEY = "health"
+_LEDGER = "laurel.ledger"
+_RESOURCES = {Alarm.ORGANIZATION_STOPPED: "laurel.organization", Alarm.TOKEN_ENDS: "laurel.portal"}
+
+
+async def emit_events(
+    run: Run, total: RunSummary, stopped: Mapping[str, Reason], pending: Sequence[PendingCount], *, whole: bool
+) -> None:
+    """Emit events for refused badges, for alarms, and for alarms that ended since the run before.
+
+    Args:
+        total: the summary of the run.
+        stopped: the organizations that were stopped, and why.
+        pending: counts of pending badges after the run.
+        whole: whether the run worked on everything; only then is it compared with earlier runs.
+    """
+    _emit_refused(total)
+    thresholds = thresholds_of(run.settings)
+    if not whole:
+        for raised in alarms(
+            RunFindings(now=run.now(), issued=0, failed=0, backlog=0, stopped=stopped), (), limits=thresholds
+        ):
+            _emit(raised.alarm.event, raised)
+        return
+    earlier = await run.database.read(run_log.earlier_findings)
+    found = await _findings(run, total, stopped, pending)
+    raised_now = alarms(found, earlier, limits=thresholds)
+    for raised in raised_now:
+        _emit(raised.alarm.event, raised)
+    for ended in resolved(raised_now, earlier):
+        _emit(ended.alarm.resolved_event, ended)
+    if (silence := outage_before(found, earlier, limits=thresholds)) is not None:
+        minutes = counted(round(silence.total_seconds() / 60), "minute")
+        _send(RUNS_RESUMED, _LEDGER, f"reconcile runs again, after {minutes} without a run.")
+    await _save(run, found, raised_now, earlier)
+
+
+def emit_completed(sentence: str) -> None:
+    # The automation in automations/silence.py measures the time from one of these events to the next.
+    _send(RECONCILED, _LEDGER, sentence)
+
+
+def emit_revoking_held(portal_id: str, sentence: str, *, advice: str, badges: int) -> None:
+    sentence_case = f"{sentence[:1].upper()}{sentence[1:]}."
+    _send(REVOKING_HELD, f"laurel.portal.{portal_id}", sentence_case, advice=advice, portal=portal_id, badges=badges)
+
+
+def thresholds_of(configured: Settings) -> AlertThresholds:
+    return AlertThresholds(
+        failed_share=configured.alert_failed_share,
+        backlog_runs=configured.alert_backlog_runs,
+        quiet_after=configured.alert_quiet_after,
+        no_run_for=configured.alert_no_run_for,
+    )
+
+
+async def _findings(
+    run: Run, total: RunSummary, stopped: Mapping[str, Reason], pending: Sequence[PendingCount]
+) -> RunFindings:
+    moment = run.now()
+    issued_at = await run.database.read(last_issued)
+    ending = await run.database.read(setting_up.tokens_ending, before=moment + WARN_BEFORE)
+    # Paused, held and future badges are no backlog: they wait on purpose.
+    blocked = sum(count for (state, _), count in total.open.items() if state is IssuanceState.BLOCKED)
+    due = sum(each.count for each in pending if not each.stop and each.reason is not Reason.AWARDED_IN_FUTURE)
+    return RunFindings(
+        now=moment,
+        issued=total.issued,
+        failed=total.failed,
+        backlog=due + blocked,
+        stopped=stopped,
+        tokens_ending=dict(ending),
+        last_issued=issued_at,
+    )
+
+
+def _emit_refused(total: RunSummary) -> None:
+    # The summary names a limited number of badges, which bounds the number of events.
+    for (state, reason), names in total.named.items():
+        if state is IssuanceState.FAILED:
+            for each in names:
+                _emit_badge(each, reason)
+
+
+def _emit_badge(each: IssuanceRef, reason: Reason) -> None:
+    sentence = f"Issuance {each.issuance_id} ({each.achievement_id} to {each.user_id}) was refused: {reason.sentence}"
+    ids = {"issuance": each.issuance_id, "achievement": each.achievement_id, "user": each.user_id}
+    _send(
+        BADGE_REFUSED,
+        f"laurel.issuance.{each.issuance_id}",
+        sentence,
+        advice=reason.advice,
+        related=[{"prefect.resource.id": f"laurel.portal.{each.portal_id}", "prefect.resource.role": "portal"}],
+        **ids,
+        portal=each.portal_id,
+        reason=reason.value,
+    )
+
+
+def _emit(event: str, raised: Alert) -> None:
+    kind = _RESOURCES.get(raised.alarm)
+    resource = f"{kind}.{raised.subject}" if kind else _LEDGER
+    _send(event, resource, raised.sentence, advice=raised.alarm.advice)
+
+
+def _send(
+    event: str,
+    resource: str,
+    sentence: str,
+    *,
+    advice: str = "",
+    related: list[dict[str, str]] | None = None,
+    **ids: Any,
+) -> None:
+    payload = {"sentence": sentence, "advice": advice, "run": _run_url(), **ids}
+    emit_event(event, resource={"prefect.resource.id": resource}, related=related, payload=payload)
+
+
+def _run_url() -> str:
+    return url_for("flow-run", obj_id=str(flow_run.id)) or str(flow_run.id)
+
+
+async def _save(run: Run, found: RunFindings, raised: Sequence[Alert], earlier: Sequence[RunHealth]) -> None:
+    alarms_now = tuple(each.key for each in raised)
+    health = RunHealth(at=found.now, issued=found.issued, failed=found.failed, backlog=found.backlog, alarms=alarms_now)
+    await run.database.write(run_log.keep_finding, health, flow_run_id=flow_run.id)
+    rows = [_row(each) for each in (health, *earlier[: run_log.LATEST - 1])]
+    words = "; ".join(each.sentence for each in raised) or "Nothing is wrong."
+    await acreate_table_artifact(key=_ARTIFACT_KEY, table=rows, description=plain(words, longest=2000))
+
+
+def _row(each: RunHealth) -> dict[str, str | int]:
+    return {
+        "at": each.at.isoformat(timespec="seconds"),
+        "issued": each.issued,
+        "failed": each.failed,
+        "backlog": each.backlog,
+        "alarms": ", ".join(each.alarms),
+    }

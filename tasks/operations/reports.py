@@ -1,0 +1,53 @@
+"""Writing reports and exports. The run shows their path and counts, never the rows."""
+
+from datetime import date
+from typing import Any
+
+from reports.export import ExportRequest, export, personal_note
+from reports.html import LONGEST_DAYS, write_report
+from rules.forms.period import Span, days_of, period_of
+from rules.markdown import code, plain, table
+from rules.wording import FormResult, counted
+from tasks.runtime.run import Run
+
+
+async def export_file(run: Run, *, days: tuple[date | None, date | None], **options: Any) -> FormResult:
+    """Export to a file, and report its path and number of rows.
+
+    Raises:
+        InvalidInput: period, portal or the combination of options is invalid, or the rows do not fit.
+    """
+    done = await export(run.database, ExportRequest(period=period_of(*days), **options))
+    rows = counted(done.rows, "row")
+    personal = " · with personal data" if done.note else ""
+    lines = [
+        f"# {rows}{personal}",
+        f"{plain(done.request.words)}.",
+        f"File on the machine of the worker: {code(str(done.path), longest=500)}",
+        "The columns are explained in docs/reference/data-dictionary.md. Moments and days are in UTC.",
+    ]
+    if done.note:
+        lines.insert(1, f"**{plain(personal_note(), longest=1000)}**")
+    return FormResult(sentence=f"{rows} of {done.request.words}{personal}", page="\n\n".join(lines))
+
+
+async def report_file(
+    run: Run, *, span: Span, days: tuple[date | None, date | None], portal: str, folder: str
+) -> FormResult:
+    """Write the report, and show its key figures and path.
+
+    Raises:
+        InvalidInput: the period or the portal is invalid.
+    """
+    moment = run.now()
+    chosen = days_of(period_of(*days), span, today=moment.date(), longest=LONGEST_DAYS)
+    done = await write_report(run.database, chosen, portal=portal, folder=folder, made_at=moment)
+    numbers = " · ".join(f"{one.name.lower()} {one.value}" for one in done.headlines)
+    rows = [(one.name, f"**{plain(one.value)}**", plain(one.change), plain(one.help)) for one in done.headlines]
+    lines = [
+        f"# {plain(done.title)}",
+        table(("", "", "against the days before", "what it is"), rows),
+        f"The whole report is a file on the machine of the worker: {code(str(done.path), longest=500)}. "
+        "It opens in any browser, without a network.",
+    ]
+    return FormResult(sentence=numbers, page="\n\n".join(lines))

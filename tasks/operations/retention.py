@@ -1,0 +1,72 @@
+"""Retention: removing calls and runs that are older than the settings allow."""
+
+from datetime import timedelta
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterEndTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES
+
+from models.operations import run_log
+from models.operations import run_parts as parts
+from models.operations.retention import forget_attempts
+from models.setup import calls as calls_log
+from rules.wording import FormResult, counted
+from tasks.runtime.run import Run
+
+MAX_RUNS = 5_000
+_PAGE = 200
+TAG, _PART = "credly", "issue-organization"
+
+
+async def remove_expired(run: Run) -> FormResult:
+    configured = run.settings
+    calls = runs = 0
+    if configured.keep_attempts:
+        calls = await forget_attempts(run.database, before=run.now() - timedelta(days=configured.keep_attempts))
+    if configured.keep_runs:
+        kept_for = timedelta(days=configured.keep_runs)
+        # Calls that belong to no issuance.
+        calls += await run.database.write(calls_log.forget, before=run.now() - kept_for)
+        await run.database.write(run_log.forget, before=run.now() - kept_for)
+        runs = await _remove_runs(run, kept_for)
+    await run.database.write(parts.forget, now=run.now())
+    more = "; more are left for the next run" if runs >= MAX_RUNS else ""
+    kept = f"Calls are kept {_duration(configured.keep_attempts)}, runs {_duration(configured.keep_runs)}."
+    return FormResult(sentence=f"{counted(calls, 'call')} and {counted(runs, 'run')} removed{more}. {kept}")
+
+
+async def _remove_runs(run: Run, kept_for: timedelta) -> int:
+    # Laurel's own runs: those of its deployments, which have a tag, and the sub-flows of reconcile. Prefect deletes the
+    # logs together with a run.
+    ended = FlowRunFilterEndTime(before_=run.now() - kept_for)
+    over = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(TERMINAL_STATES)))
+    tagged = FlowRunFilter(end_time=ended, state=over, tags=FlowRunFilterTags(all_=[TAG]))
+    parts = FlowFilter(name=FlowFilterName(any_=[_PART]))
+    removed = await _remove(flow_run_filter=tagged)
+    return removed + await _remove(flow_filter=parts, flow_run_filter=FlowRunFilter(end_time=ended, state=over))
+
+
+async def _remove(**which: Any) -> int:
+    removed = 0
+    async with get_client() as client:
+        while removed < MAX_RUNS:
+            page = await client.read_flow_runs(**which, limit=_PAGE)
+            if not page:
+                break
+            for run in page:
+                await client.delete_flow_run(run.id)
+            removed += len(page)
+    return removed
+
+
+def _duration(days: int) -> str:
+    return counted(days, "day") if days else "permanently"
