@@ -59,27 +59,37 @@ class DueOrganization:
     id: int | None = None
 
     @property
-    def scope(self) -> dict[str, Any]:
-        """The arguments by which the functions below select this organization's issuances."""
-        return {"portal_ids": self.portal_ids, "settles": self.settles, "organization": self.id}
+    def scope(self) -> "Scope":
+        return Scope(self.portal_ids, self.settles, self.id)
 
     @property
     def all_portals(self) -> tuple[str, ...]:
         return (*self.portal_ids, *self.settles)
 
 
-def _in_scope(portal_ids: Sequence[str], settles: Sequence[str], organization: int | None) -> ColumnElement[bool]:
-    # Issuances of these portals without a call outstanding at another organization; of the portals in `settles`, only
-    # issuances with a call outstanding at this one.
-    columns = issuances.c
-    if organization is None:
-        return columns.portal_id.in_(portal_ids)
-    here = columns.sent_to == organization
-    mine = and_(columns.portal_id.in_(portal_ids), or_(columns.sent_to.is_(None), here))
-    if not settles:
-        return mine
-    of_portals = columns.portal_id.in_([*portal_ids, *settles])  # redundant, but the index begins with the portal
-    return and_(of_portals, or_(mine, and_(columns.portal_id.in_(settles), here)))
+@dataclass(frozen=True)
+class Scope:
+    """The issuances of an organization: of these portals, without a call outstanding at another organization.
+
+    Of the portals in `settles`, only issuances with a call outstanding at this one. Without the organization's id,
+    all of the portals.
+    """
+
+    portal_ids: Sequence[str]
+    settles: Sequence[str] = ()
+    organization: int | None = None
+
+    def condition(self) -> ColumnElement[bool]:
+        columns = issuances.c
+        if self.organization is None:
+            return columns.portal_id.in_(self.portal_ids)
+        here = columns.sent_to == self.organization
+        mine = and_(columns.portal_id.in_(self.portal_ids), or_(columns.sent_to.is_(None), here))
+        if not self.settles:
+            return mine
+        # Redundant, but the index begins with the portal.
+        of_portals = columns.portal_id.in_([*self.portal_ids, *self.settles])
+        return and_(of_portals, or_(mine, and_(columns.portal_id.in_(self.settles), here)))
 
 
 def is_due(*, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
@@ -118,20 +128,23 @@ def due_organizations(
     if portal_ids is not None:
         query = query.where(work.c.portal_id.in_(portal_ids))
     access = _access_index(connection)
-    found: dict[_Access, list[_Work]] = {}
+    found = []
     for portal_id, sent_to, due, blocked in connection.execute(query):
         connected = access.by_portal.get(portal_id)
         outstanding = access.by_organization.get(sent_to)
         # An outstanding call is reconciled where it was made, also after the portal was connected to another
         # organization.
         if outstanding is not None and not outstanding.is_of(connected):
-            found.setdefault(outstanding, []).append(_Work(portal_id, due, blocked, settled_only=True))
+            found.append(_Work(outstanding, portal_id, due, blocked, settled_only=True))
         elif connected is not None:
-            found.setdefault(connected, []).append(_Work(portal_id, due, blocked))
-    return sorted(
-        (_due_organization(route, of_access) for route, of_access in found.items()),
-        key=lambda each: (each.organization_id, each.all_portals),
-    )
+            found.append(_Work(connected, portal_id, due, blocked))
+    return _grouped(found)
+
+
+def connected_organizations(connection: Connection, *, portal_id: str = "") -> list[DueOrganization]:
+    """Return the connected organizations (of one portal, if given), whatever is due."""
+    connected = _access_index(connection).by_portal.items()
+    return _grouped([_Work(access, each) for each, access in connected if portal_id in ("", each)])
 
 
 @dataclass(frozen=True)
@@ -141,8 +154,8 @@ class _Access:
     organization_id: str
     base_url: str
     token_block: str
-    id: int | None = field(compare=False)
     calls_per_second: float = field(compare=False)
+    id: int | None = field(compare=False)
 
     def is_of(self, other: "_Access | None") -> bool:
         return other is not None and (other.organization_id, other.base_url) == (self.organization_id, self.base_url)
@@ -150,9 +163,10 @@ class _Access:
 
 @dataclass(frozen=True)
 class _Work:
+    access: _Access
     portal_id: str
-    due: int
-    blocked: int
+    due: int = 0
+    blocked: int = 0
     settled_only: bool = False
 
 
@@ -164,54 +178,50 @@ class _AccessIndex:
 
 def _access_index(connection: Connection) -> _AccessIndex:
     kept = connection.execute(select(*(organizations.c[name] for name in ("id", *_ACCESS_COLUMNS)))).all()
-    ids = {(row.base_url, row.organization_id): row.id for row in kept}
+    ids = {(row.organization_id, row.base_url): row.id for row in kept}
     query = select(*(connections.c[name] for name in ("portal_id", *_ACCESS_COLUMNS))).order_by(connections.c.portal_id)
-    connected = connection.execute(query).all()
-    slowest: dict[tuple[str, str, str], float] = {}  # portals that share an organization and its token share its pace
-    for row in connected:
-        access = (row.organization_id, row.base_url, row.token_block)
-        slowest[access] = min(row.calls_per_second, slowest.get(access, row.calls_per_second))
     by_portal = {
-        row.portal_id: _Access(*access, ids.get((row.base_url, row.organization_id)), slowest[access])
-        for row in connected
-        for access in [(row.organization_id, row.base_url, row.token_block)]
+        row.portal_id: _access(row, ids.get((row.organization_id, row.base_url))) for row in connection.execute(query)
     }
     # An organization that a portal is connected to is called with that token, not with the one stored for it earlier.
-    present = {(each.base_url, each.organization_id): each for each in by_portal.values()}
-    by_organization: dict[int | None, _Access] = {
-        own_id: present.get((base_url, organization_id))
-        or _Access(organization_id, base_url, token_block, own_id, pace)
-        for own_id, organization_id, base_url, token_block, pace in kept
-    }
-    return _AccessIndex(by_portal, by_organization)
-
-
-def _due_organization(route: _Access, of_access: Sequence[_Work]) -> DueOrganization:
-    own = {each.portal_id for each in of_access if not each.settled_only}
-    return DueOrganization(
-        organization_id=route.organization_id,
-        base_url=route.base_url,
-        token_block=route.token_block,
-        calls_per_second=route.calls_per_second,
-        portal_ids=tuple(sorted(own)),
-        due=sum(each.due for each in of_access),
-        blocked=sum(each.blocked for each in of_access),
-        settles=tuple(sorted({each.portal_id for each in of_access} - own)),
-        id=route.id,
+    present = {(each.organization_id, each.base_url): each for each in by_portal.values()}
+    return _AccessIndex(
+        by_portal,
+        {row.id: present.get((row.organization_id, row.base_url)) or _access(row, row.id) for row in kept},
     )
 
 
-def templates_with_work(
-    connection: Connection,
-    *,
-    portal_ids: Sequence[str],
-    now: datetime,
-    settles: Sequence[str] = (),
-    organization: int | None = None,
-) -> list[str]:
-    """Return the badge templates of the due and the blocked issuances of these portals."""
-    of_portals = select(issuances.c.badge_template_id).where(_in_scope(portal_ids, settles, organization))
-    query = union(of_portals.where(is_due(now=now)), of_portals.where(_is_rechecked()))
+def _access(row: Any, own_id: int | None) -> _Access:
+    return _Access(**{name: getattr(row, name) for name in _ACCESS_COLUMNS}, id=own_id)
+
+
+def _grouped(works: Sequence[_Work]) -> list[DueOrganization]:
+    of_access: dict[_Access, list[_Work]] = {}
+    for each in works:
+        of_access.setdefault(each.access, []).append(each)
+    found = [_due_organization(access, of_each) for access, of_each in of_access.items()]
+    return sorted(found, key=lambda each: (each.organization_id, each.all_portals))
+
+
+def _due_organization(access: _Access, works: Sequence[_Work]) -> DueOrganization:
+    own = {each.portal_id for each in works if not each.settled_only}
+    return DueOrganization(
+        organization_id=access.organization_id,
+        base_url=access.base_url,
+        token_block=access.token_block,
+        calls_per_second=min(each.access.calls_per_second for each in works),  # they share the limit
+        portal_ids=tuple(sorted(own)),
+        due=sum(each.due for each in works),
+        blocked=sum(each.blocked for each in works),
+        settles=tuple(sorted({each.portal_id for each in works} - own)),
+        id=access.id,
+    )
+
+
+def templates_with_work(connection: Connection, scope: Scope, *, now: datetime) -> list[str]:
+    """Return the badge templates of the due and the blocked issuances in this scope."""
+    in_scope = select(issuances.c.badge_template_id).where(scope.condition())
+    query = union(in_scope.where(is_due(now=now)), in_scope.where(_is_rechecked()))
     return sorted(connection.execute(query).scalars())
 
 
@@ -221,18 +231,16 @@ _ACCESS_COLUMNS = ("organization_id", "base_url", "token_block", "calls_per_seco
 
 def due_issuances(
     connection: Connection,
+    scope: Scope,
     *,
-    portal_ids: Sequence[str],
     now: datetime,
     after_id: int = 0,
     limit: int,
-    settles: Sequence[str] = (),
-    organization: int | None = None,
 ) -> list[tuple[int, str]]:
     """Return id and achievement of the next due issuances with ids above `after_id`, in the order of their ids."""
     query = (
         select(issuances.c.id, issuances.c.achievement_id)
-        .where(_in_scope(portal_ids, settles, organization), issuances.c.id > after_id, is_due(now=now))
+        .where(scope.condition(), issuances.c.id > after_id, is_due(now=now))
         .order_by(issuances.c.id)
         .limit(limit)
     )
@@ -339,15 +347,13 @@ def put_back(
 def block_due(
     connection: Connection,
     reason: Reason,
+    scope: Scope,
     *,
-    portal_ids: Sequence[str],
     now: datetime,
     badge_template_id: str | None = None,
-    settles: Sequence[str] = (),
-    organization: int | None = None,
 ) -> int:
-    """Block all pending issuances of these portals (of one template, if given); return how many."""
-    condition = and_(issuances.c.state == IssuanceState.PENDING, _in_scope(portal_ids, settles, organization))
+    """Block all pending issuances in this scope (of one template, if given); return how many."""
+    condition = and_(issuances.c.state == IssuanceState.PENDING, scope.condition())
     if badge_template_id is not None:
         # What is outstanding is only looked up, which needs no active template.
         condition = and_(condition, issuances.c.badge_template_id == badge_template_id, ~is_outstanding())
@@ -357,24 +363,22 @@ def block_due(
 def unblock(
     connection: Connection,
     reasons: Sequence[Reason],
+    scope: Scope,
     *,
-    portal_ids: Sequence[str],
     now: datetime,
     badge_template_id: str | None = None,
-    settles: Sequence[str] = (),
-    organization: int | None = None,
 ) -> int:
-    """Make due the issuances of these portals that are blocked for one of the reasons; return how many."""
-    condition = and_(issuances.c.reason.in_(reasons), _in_scope(portal_ids, settles, organization))
+    """Make due the issuances in this scope that are blocked for one of the reasons; return how many."""
+    condition = and_(issuances.c.reason.in_(reasons), scope.condition())
     if badge_template_id is not None:
         condition = and_(condition, issuances.c.badge_template_id == badge_template_id)
     return transitions.move(connection, Transition.UNBLOCK, condition, now=now)
 
 
 def set_template(
-    connection: Connection, fault: Reason | None, *, scope: dict[str, Any], now: datetime, badge_template_id: str
+    connection: Connection, fault: Reason | None, scope: Scope, *, now: datetime, badge_template_id: str
 ) -> None:
     """Unblock the issuances that wait for this template; if it has a fault, block all pending ones of it."""
-    unblock(connection, TEMPLATE_REASONS, now=now, badge_template_id=badge_template_id, **scope)
+    unblock(connection, TEMPLATE_REASONS, scope, now=now, badge_template_id=badge_template_id)
     if fault is not None:
-        block_due(connection, fault, now=now, badge_template_id=badge_template_id, **scope)
+        block_due(connection, fault, scope, now=now, badge_template_id=badge_template_id)

@@ -21,7 +21,6 @@ from rules.ledger.states import IssuanceState
 issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
 
-_UNCHANGED = 2  # value of `keeps_open` besides 0 and 1: outstanding if it was before
 LONGEST_URL = 500  # the length of the column
 
 
@@ -149,8 +148,7 @@ def _outcome_statement() -> Any:
     given = ("reason", "credly_message", "updated_at", "flow_run_id", "task_run_id")
     optional = ("not_before", "request_fingerprint", "evidence_sent", "evidence_left_out")
     with_badge = ("credly_badge_id", "issued_at", "recorded_at")
-    keeps_open: BindParameter[int] = bindparam("keeps_open", type_=columns.moves.type)
-    is_unclear = columns.unclear_at.is_not(None)
+    keeps_open: BindParameter[bool | None] = bindparam("keeps_open", type_=columns.former.type)
     held = and_(columns.id == bindparam("issuance"), columns.claim == bindparam("token"))
     return (
         transitions.recording()
@@ -166,7 +164,7 @@ def _outcome_statement() -> Any:
                     (bindparam("settled", type_=columns.former.type), _new_value("unclear_at")),
                     else_=func.coalesce(_new_value("unclear_at"), columns.unclear_at),
                 ),
-                "sent_to": case((or_(keeps_open == 1, and_(keeps_open == _UNCHANGED, is_unclear)), columns.sent_to)),
+                "sent_to": case((func.coalesce(keeps_open, columns.unclear_at.is_not(None)), columns.sent_to)),
                 "replaces_badge_id": case((has_badge, null()), else_=columns.replaces_badge_id),
                 "sent_at": case((has_badge, null()), else_=columns.sent_at),
             }
@@ -190,7 +188,7 @@ def _outcome_parameters(outcome: Outcome, result: Result) -> dict[str, Any]:
         "new_not_before": outcome.not_before,
         "new_unclear_at": now if outcome.unclear else None,
         "settled": outcome.settled,
-        "keeps_open": _UNCHANGED if outcome.keeps_call_open is None else int(outcome.keeps_call_open),
+        "keeps_open": outcome.keeps_call_open,
         "new_request_fingerprint": sent.fingerprint if sent else None,
         "new_evidence_sent": sent.evidence_sent if sent else None,
         "new_evidence_left_out": sent.evidence_left_out if sent else None,

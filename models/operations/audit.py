@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
 
-from models.ledger.claiming import DueOrganization
 from models.ledger.conditions import integration_has
 from models.ledger.recording import Attempt, RunIds, keep_calls
 from models.ledger.tables import BadgeIssuance
@@ -38,28 +37,6 @@ class KnownBadge:
 
 
 _KNOWN_BADGES = select(issuances.c.id.label("issuance_id"), issuances.c.credly_badge_id, issuances.c.credly_state)
-
-
-def organizations(connection: Connection, *, portal_id: str = "") -> list[DueOrganization]:
-    """Return the connected organizations (of one portal, if given); portals that share a token are one entry."""
-    query = select(connections).order_by(connections.c.organization_id, connections.c.portal_id)
-    if portal_id:
-        query = query.where(connections.c.portal_id == portal_id)
-    grouped: dict[tuple[str, str, str], list[CredlyConnection]] = {}
-    for row in connection.execute(query):
-        each = CredlyConnection(**row._mapping)
-        grouped.setdefault((each.organization_id, each.base_url, each.token_block), []).append(each)
-    return [
-        DueOrganization(
-            organization_id=organization_id,
-            base_url=base_url,
-            token_block=token_block,
-            calls_per_second=min(each.calls_per_second for each in members),
-            portal_ids=tuple(each.portal_id for each in members),
-            due=0,
-        )
-        for (organization_id, base_url, token_block), members in grouped.items()
-    ]
 
 
 def known(connection: Connection, badge_ids: Sequence[str]) -> dict[str, KnownBadge]:

@@ -7,8 +7,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from credly.errors import NotConnected, NotFound, Refused
+from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
-from models.operations import audit, erasure
+from models.operations import erasure
 from models.operations.erasure import Erasable, UserRecords
 from models.platform.people import user_exists
 from rules.badge.text import tidy
@@ -104,7 +105,7 @@ async def _load(run: Run, form: EraseForm) -> tuple[UserRecords, Traces]:
 async def _end_badges(run: Run, form: EraseForm, found: UserRecords) -> dict[str, str]:
     """Revoke or delete the badges of the user, and return the state of each."""
     by_organization: dict[str, list[Erasable]] = defaultdict(list)
-    organizations = await run.database.read(audit.organizations)
+    organizations = await run.database.read(claiming.connected_organizations)
     reached = {portal_id: due for due in organizations for portal_id in due.portal_ids}
     for each in found.issuances:
         if each.badge_ids:

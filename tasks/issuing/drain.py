@@ -81,7 +81,7 @@ async def block_rest(run: Run, organization: Organization) -> None:
 
 
 async def block_everything(run: Run, due: DueOrganization, reason: Reason) -> None:
-    await run.database.write(claiming.block_due, reason, now=run.now(), **due.scope)
+    await run.database.write(claiming.block_due, reason, due.scope, now=run.now())
 
 
 async def _batches(run: Run, organization: Organization, *, size: int, limit: int | None) -> AsyncIterator[Batch]:
@@ -90,7 +90,7 @@ async def _batches(run: Run, organization: Organization, *, size: int, limit: in
     while not organization.stopped and (left is None or left > 0):
         portion = await run.database.read(
             claiming.due_issuances,
-            **organization.due.scope,
+            organization.due.scope,
             now=run.now(),
             after_id=after_id,
             limit=_PORTION if left is None else min(left, _PORTION),

@@ -29,20 +29,18 @@ async def check_organization() -> None:
         return
     if fault is not None:
         return
-    await run.database.write(claiming.unblock, CONNECTION_REASONS, now=run.now(), **current.due.scope)
+    await run.database.write(claiming.unblock, CONNECTION_REASONS, current.due.scope, now=run.now())
     await refresh_token_expiry(run, current)
     await _check_templates(run, current)
 
 
 async def _check_templates(run: Run, current: Organization) -> None:
     scope = current.due.scope
-    templates = await run.database.read(claiming.templates_with_work, now=run.now(), **scope)
+    templates = await run.database.read(claiming.templates_with_work, scope, now=run.now())
     for template_id in templates:
         try:
             fault = await fault_of_template(current, template_id)
         except CredlyError as error:
             get_run_logger().warning("Template %s could not be checked: %s", template_id, error)
             continue
-        await run.database.write(
-            claiming.set_template, fault, scope=scope, now=run.now(), badge_template_id=template_id
-        )
+        await run.database.write(claiming.set_template, fault, scope, now=run.now(), badge_template_id=template_id)

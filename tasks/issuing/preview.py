@@ -5,6 +5,7 @@ from collections import Counter
 from prefect.artifacts import acreate_table_artifact
 
 from models.ledger import claiming
+from models.ledger.claiming import Scope
 from models.ledger.issuance_data import Subject, facts_of, facts_of_subjects
 from models.planning.planner import begin, new_pairs
 from models.platform.awards import Key
@@ -36,7 +37,7 @@ async def _previews(run: Run, portal_id: str | None, *, limit: int) -> list[Prev
     portals = None if portal_id is None else [portal_id]
     organizations = await ledger.read(claiming.due_organizations, now=moment, portal_ids=portals)
     reached = [portal for organization in organizations for portal in organization.all_portals]
-    due = await ledger.read(claiming.due_issuances, portal_ids=reached, now=moment, limit=limit)
+    due = await ledger.read(claiming.due_issuances, Scope(reached), now=moment, limit=limit)
     held = await ledger.read(claiming.paused_or_held, portal_id=portal_id, now=moment, limit=limit - len(due))
     facts = await facts_of(ledger, [*(issuance_id for issuance_id, _ in due), *held], now=moment)
     subjects = await _new_subjects(run, portal_id, limit=limit - len(facts))

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from credly.errors import NotConnected, NotFound
 from credly.wire import Badge
+from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
 from models.operations import audit
 from models.operations.audit import KnownBadge
@@ -45,7 +46,7 @@ async def audit_all(run: Run, portal: str) -> FormResult:
     """
     if portal:
         await known_portal(run, portal)
-    organizations = await run.database.read(audit.organizations, portal_id=portal)
+    organizations = await run.database.read(claiming.connected_organizations, portal_id=portal)
     found = []
     for due in organizations:
         async with open_for_form(run, due):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from prefect import get_run_logger
 
 from credly.errors import CredlyError, NotConnected, NotFound, Refused, Unclear
+from models.ledger import claiming
 from models.operations import audit
 from models.operations.audit import ToBeRevoked
 from models.planning.withdrawn import Withdrawn, withdrawn_among
@@ -45,7 +46,7 @@ async def revoke_all(run: Run, portal: str, *, hold_above: int) -> FormResult:
     """
     if portal:
         await known_portal(run, portal)
-    organizations = await run.database.read(audit.organizations, portal_id=portal)
+    organizations = await run.database.read(claiming.connected_organizations, portal_id=portal)
     revoked = left = later = 0
     held: list[HeldBack] = []
     lost: list[Loss] = []

@@ -76,11 +76,13 @@ class Organization:
 
     async def id_in_ledger(self) -> int:
         """Return the organization's id in the ledger's database, where an outstanding call's organization is kept."""
-        if self.due.id is None:
-            names = ("base_url", "organization_id", "token_block", "calls_per_second")
-            reach = {name: getattr(self.due, name) for name in names}
-            self.due = replace(self.due, id=await self.run.database.write(organizations.put, **reach))
-        return self.due.id or 0
+        if self.due.id is not None:
+            return self.due.id
+        names = ("base_url", "organization_id", "token_block", "calls_per_second")
+        access = {name: getattr(self.due, name) for name in names}
+        stored = await self.run.database.write(organizations.put, **access)
+        self.due = replace(self.due, id=stored)
+        return stored
 
     async def confirm(self, *, since: datetime | None = None, sending: bool = False) -> Reason | None:
         """Request the organization itself from Credly. If its token or id is refused, stop it and return the reason.

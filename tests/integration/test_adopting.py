@@ -12,7 +12,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from models.database import Database
 from models.diagnostics.check import find_problems
-from models.ledger.claiming import due_issuances
+from models.ledger.claiming import Scope, due_issuances
 from models.ledger.issuance_data import facts_of
 from models.migrate import create_platform_tables, migrate
 from models.setup.history import put_settings
@@ -93,7 +93,7 @@ async def test_badges_are_planned_and_made_from_views(platform: Database, laurel
 
     await planned(laurel, now=NOW)
 
-    due = await laurel.read(due_issuances, portal_ids=[str(SITE)], now=NOW, after_id=0, limit=9)
+    due = await laurel.read(due_issuances, Scope([str(SITE)]), now=NOW, after_id=0, limit=9)
     facts = await facts_of(laurel, [issuance_id for issuance_id, _ in due], now=NOW)
     prepared = {each.user_id: prepare_request(each, now=NOW) for each in facts}
     ada = prepared[str(ADA)]

@@ -43,7 +43,9 @@ CLAIMERS, ROWS, AT_ONCE = 8, 60, 7
 async def due(
     database: Database, *, portals: Sequence[str] = (PORTAL,), now: datetime = NOW, after_id: int = 0, limit: int = 100
 ) -> list[int]:
-    found = await database.read(claiming.due_issuances, portal_ids=portals, now=now, after_id=after_id, limit=limit)
+    found = await database.read(
+        claiming.due_issuances, claiming.Scope(portals), now=now, after_id=after_id, limit=limit
+    )
     return [issuance_id for issuance_id, _ in found]
 
 
@@ -133,7 +135,7 @@ async def test_what_is_due_comes_in_order_in_portions_and_from_these_portals_onl
 async def test_what_is_due_comes_with_its_achievement(ready: Database) -> None:
     issuance = await an_issuance(ready, achievement="crane")
 
-    found = await ready.read(claiming.due_issuances, portal_ids=[PORTAL], now=NOW, limit=1)
+    found = await ready.read(claiming.due_issuances, claiming.Scope([PORTAL]), now=NOW, limit=1)
 
     assert found == [(issuance, "crane")]
 
@@ -310,13 +312,13 @@ async def test_what_was_taken_over_stays_unclear_when_it_is_given_back(ready: Da
 
 async def block(database: Database, reason: Reason, *, template: str | None = None) -> int:
     return await database.write(
-        claiming.block_due, reason, portal_ids=[PORTAL], now=NOW + HOUR, badge_template_id=template
+        claiming.block_due, reason, claiming.Scope([PORTAL]), now=NOW + HOUR, badge_template_id=template
     )
 
 
 async def unblock(database: Database, *reasons: Reason, template: str | None = None) -> int:
     return await database.write(
-        claiming.unblock, reasons, portal_ids=[PORTAL], now=NOW + HOUR, badge_template_id=template
+        claiming.unblock, reasons, claiming.Scope([PORTAL]), now=NOW + HOUR, badge_template_id=template
     )
 
 
@@ -383,7 +385,7 @@ async def organizations(database: Database, *, portals: Sequence[str] | None = N
 
 
 async def templates(database: Database, *portals: str) -> list[str]:
-    return await database.read(claiming.templates_with_work, portal_ids=portals, now=NOW)
+    return await database.read(claiming.templates_with_work, claiming.Scope(portals), now=NOW)
 
 
 async def another_portal(database: Database, portal: str, **connection: Any) -> None:

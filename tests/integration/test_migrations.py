@@ -95,6 +95,37 @@ async def test_the_migrations_make_the_views_of_the_models(empty_database: Datab
     assert await views_of(empty_database) == migrated
 
 
+async def history_as_created(database: Database) -> tuple[list[str], str]:
+    """The triggers that fill the history with what they run, and on PostgreSQL the CHECK of its transitions.
+
+    SQLite keeps that CHECK as it was written; PostgreSQL in a form of its own, in which two alike are the same text.
+    """
+    sources = {
+        "sqlite": "SELECT sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name",
+        "postgresql": "SELECT pg_get_triggerdef(t.oid) || p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
+        " WHERE NOT t.tgisinternal ORDER BY t.tgname",
+    }
+    triggers = [row[0] for row in await rows_of(database, sources[database.engine.dialect.name])]
+
+    def legal(connection: Connection) -> str:
+        if connection.dialect.name == "sqlite":
+            return ""
+        checks = inspect(connection).get_check_constraints("issuance_history")
+        return next(check["sqltext"] for check in checks if check["name"] == "ck_issuance_history_legal")
+
+    return [" ".join(each.split()) for each in triggers], await database.read(legal)
+
+
+async def test_the_migrations_make_the_history_of_the_models(empty_database: Database) -> None:
+    await migrate(empty_database)
+    migrated = await history_as_created(empty_database)
+    await empty_database.write(laurel_metadata.drop_all)
+    await empty_database.write(laurel_metadata.create_all)
+
+    assert len(migrated[0]) == 2
+    assert await history_as_created(empty_database) == migrated
+
+
 async def test_the_views_have_the_columns_that_python_reads(empty_database: Database) -> None:
     await migrate(empty_database)
 

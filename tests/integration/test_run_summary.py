@@ -143,7 +143,7 @@ async def test_only_what_was_claimed_is_a_result(database: Database) -> None:
     lapsed = await an_issuance(database, user="eve", **lost)
     await database.write(claiming.claim, [lapsed], token="u", now=NOW, lease=HOUR)
 
-    await database.write(claiming.block_due, Reason.TOKEN_REFUSED, portal_ids=[PORTAL], now=NOW)
+    await database.write(claiming.block_due, Reason.TOKEN_REFUSED, claiming.Scope([PORTAL]), now=NOW)
 
     assert await done(database, "run-1") == {}
 

@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import update
 
 from models.database import Database
+from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
-from models.operations import audit, retry_failed
+from models.operations import retry_failed
 from models.operations.audit import ToBeRevoked
 from models.operations.retry_failed import Selection
 from models.platform.tables import AchievementAward
@@ -148,7 +149,7 @@ class Academy:
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[DueOrganization]:
         """Open the organization; that it cannot be asked is no defect, if it is put into words."""
-        (due,) = await self.database.read(audit.organizations, portal_id="northwind")
+        (due,) = await self.database.read(claiming.connected_organizations, portal_id="northwind")
         try:
             async with open_for_form(self.laurel, due):
                 yield due
