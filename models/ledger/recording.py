@@ -3,14 +3,16 @@
 Recording requires the claim token, so that a run which lost its lease cannot overwrite the result of another run.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, and_, bindparam, case, func, insert, null, or_, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from models.database import Database
 from models.ledger import transitions
 from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
@@ -244,3 +246,50 @@ _LOCK_CLAIMED = (
     .order_by(issuances.c.id)
     .with_for_update()
 )
+
+
+@dataclass(eq=False)
+class _Entry:
+    result: Result
+    done: bool = False
+    recorded: Outcome | None = None
+
+
+class Recorder:
+    """Records results for every slot of a process. A slot continues only after its own result is committed.
+
+    Results that arrive during a transaction are collected for the next one: under low load each has a transaction of
+    its own, under high load they share its cost.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[_Entry] = []
+        self._transaction = asyncio.Lock()
+
+    async def record(self, database: Database, result: Result) -> Outcome | None:
+        """Record a result as `record` does, and return once it is committed.
+
+        Raises:
+            SQLAlchemyError, ValueError: this result could not be written; the others are not affected.
+        """
+        entry = _Entry(result)
+        self._waiting.append(entry)
+        async with self._transaction:
+            # While this slot waited for the lock, another one may have recorded its entry with its own.
+            if not entry.done and len(self._waiting) > 1:
+                await self._record_together(database)
+            if not entry.done:
+                self._waiting.remove(entry)
+                return await database.write(record, result)
+        return entry.recorded
+
+    async def _record_together(self, database: Database) -> None:
+        group = self._waiting.copy()
+        try:
+            recorded = await database.write(record_together, [each.result for each in group])
+        except (SQLAlchemyError, ValueError):
+            # The error does not identify the result that caused it: each slot then records its own.
+            return
+        for entry, outcome in zip(group, recorded, strict=True):
+            entry.done, entry.recorded = True, outcome
+        self._waiting = [entry for entry in self._waiting if not entry.done]

@@ -17,8 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run, task_run
 
 from models.database import Database, Platform, open_at, valid_settings
-from models.ledger.recorder import Recorder
-from models.ledger.recording import Result, RunIds
+from models.ledger.recording import Recorder, Result, RunIds
 from models.revision import check_revision
 from rules.ledger.outcome import Outcome, WaitPolicy
 from settings import Settings

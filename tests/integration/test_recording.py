@@ -12,8 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from credly.wire import Badge
 from models.database import Database, Params, Returned
-from models.ledger.recorder import Recorder
-from models.ledger.recording import Attempt, Result, RunIds, Sent, record
+from models.ledger.recording import Attempt, Recorder, Result, RunIds, Sent, record
 from models.ledger.tables import AttemptKind, AttemptOutcome, IssuanceAttempt
 from rules.ledger import outcome
 from rules.ledger.outcome import Outcome
