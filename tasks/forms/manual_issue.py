@@ -138,15 +138,10 @@ async def _request(run: Run, form: ManualIssueForm, *, requested_by: str) -> tup
     integration = _active_integration(setup)
     connection_of(setup)
     await known_user(run, form.user)
-    notes = []
     for field, model, key in (("project", Project, form.project), ("company", Company, form.company)):
-        if not key:
-            continue
-        if not await run.platform.read(exists, model, key):
+        if key and not await run.platform.read(exists, model, key):
             near = await run.platform.read(near_by_id_or_name, model, key)
             raise unknown(field, key, near, advice=" Or leave it empty.")
-        if not getattr(integration, f"{field}_evidence"):
-            notes.append(f"{field}: it has no effect, as {field} evidence is off for {form.achievement}")
     request = ManualIssue(
         achievement_id=form.achievement,
         user_id=form.user,
@@ -158,7 +153,22 @@ async def _request(run: Run, form: ManualIssueForm, *, requested_by: str) -> tup
         reason=tidy(form.reason),
         replace=form.if_badge_exists is IfBadgeExists.REPLACE,
     )
-    return request, notes
+    return request, await _without_effect(run, form, request, integration)
+
+
+async def _without_effect(
+    run: Run, form: ManualIssueForm, request: ManualIssue, integration: CredlyIntegration
+) -> list[str]:
+    if not (form.project or form.company):
+        return []
+    facts = await manual.facts_of_request(run.database, request, now=run.now())
+    notes = []
+    for field, key, used in (("project", form.project, facts.project_id), ("company", form.company, facts.company_id)):
+        if key and not getattr(integration, f"{field}_evidence"):
+            notes.append(f"{field}: it has no effect, as {field} evidence is off for {form.achievement}")
+        elif key and used != key:
+            notes.append(f"{field}: it has no effect, as the award has its own {field}")
+    return notes
 
 
 def _ignored(form: ManualIssueForm) -> list[str]:
