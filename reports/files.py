@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from rules.forms.inputs import InvalidInput
+from rules.markdown import code
 from settings import ROOT
 
 _OWNER_ONLY = 0o600
@@ -31,11 +33,21 @@ def whole_file(target: Path, *, owner_only: bool = False) -> Iterator[Path]:
     """Yield a path to write to; at the end the file is moved to the target, on an error it is removed.
 
     Nobody but its owner may read the file while it is written, and with `owner_only` afterwards.
+
+    Raises:
+        InvalidInput: the folder cannot be created, or cannot be written to.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.name}.{uuid4().hex[:8]}.unfinished")
-    # Created with its mode, since a chmod afterwards would leave a moment in which others can read it.
-    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _OWNER_ONLY))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Created with its mode, since a chmod afterwards would leave a moment in which others can read it.
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _OWNER_ONLY))
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
+        raise InvalidInput(
+            f"folder: nothing can be written to {code(str(target.parent))} on this machine ({why}). Enter another "
+            "folder, or leave it empty."
+        ) from None
     try:
         yield unfinished
         if not owner_only:

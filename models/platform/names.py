@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, or_, select
 from sqlmodel import SQLModel
 
 from models.by_key import portions
@@ -12,6 +12,7 @@ from models.tables import table
 
 portals = table(Portal)
 achievements = table(Achievement)
+_NEAR = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,18 @@ def exists(connection: Connection, model: type[SQLModel], key: str) -> bool:
     column = table(model).c.id
     # Compared again in Python: the database's collation may ignore case, the ledger does not.
     return key in connection.execute(select(column).where(column == key)).scalars().all()
+
+
+def near_by_id_or_name(connection: Connection, model: type[SQLModel], typed: str) -> dict[str, str]:
+    """Return names by id of those whose id or name begins like what was typed, ignoring case; a few at most."""
+    named = table(model).c
+    for beginning in (typed, typed[:3]):
+        columns = (func.lower(column) for column in (named.id, named.name))
+        like = or_(*(column.startswith(beginning.lower(), autoescape=True) for column in columns))
+        query = select(named.id, named.name).where(like).order_by(named.id).limit(_NEAR)
+        if found := {row.id: row.name or "" for row in connection.execute(query)}:
+            return found
+    return {}
 
 
 def _null_to_empty(names: dict[str, str]) -> dict[str, str]:

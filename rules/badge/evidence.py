@@ -61,11 +61,12 @@ class EvidenceSource:
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedEvidence:
-    """The evidence to send, and the kinds that are switched on but left out."""
+    """The evidence to send, the kinds that are switched on but left out, and those sent with a static name."""
 
     items: tuple[UrlEvidence, ...] = ()
     kinds: tuple[EvidenceKind, ...] = ()
     left_out: tuple[tuple[EvidenceKind, LeftOut], ...] = ()
+    static_names: frozenset[EvidenceKind] = frozenset()
 
 
 def resolve_evidence(
@@ -88,7 +89,12 @@ def resolve_evidence(
             left_out.append((kind, resolved))
         else:
             items[kind] = resolved
-    return ResolvedEvidence(items=tuple(items.values()), kinds=tuple(items), left_out=tuple(left_out))
+    return ResolvedEvidence(
+        items=tuple(items.values()),
+        kinds=tuple(items),
+        left_out=tuple(left_out),
+        static_names=frozenset(kind for kind in items if tidy(settings[kind].static_name)),
+    )
 
 
 def _resolve_one(setting: EvidenceSetting, source: EvidenceSource | None) -> UrlEvidence | LeftOut:

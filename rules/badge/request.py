@@ -21,11 +21,12 @@ LONGEST_TEXT = 255  # Credly API notes, section 4.1: assumed, as in a Rails stri
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A request that can be sent, and the evidence that is switched on but left out of it."""
+    """A request that can be sent, the evidence that is switched on but left out of it, and which names are static."""
 
     request: BadgeRequest
     kinds: tuple[EvidenceKind, ...] = ()
     left_out: tuple[tuple[EvidenceKind, LeftOut], ...] = ()
+    static_names: frozenset[EvidenceKind] = frozenset()
 
 
 def prepare_request(facts: IssuanceFacts, *, now: datetime) -> Prepared | Reason:
@@ -59,7 +60,9 @@ def prepare_request(facts: IssuanceFacts, *, now: datetime) -> Prepared | Reason
         suppress_badge_notification_email=facts.options.suppress_notification,
         expires_at=expires_at(facts.options, issued_at=issued_at),
     )
-    return Prepared(request=request, kinds=evidence.kinds, left_out=evidence.left_out)
+    return Prepared(
+        request=request, kinds=evidence.kinds, left_out=evidence.left_out, static_names=evidence.static_names
+    )
 
 
 def would_differ(facts: IssuanceFacts, *, now: datetime) -> bool:

@@ -1,10 +1,10 @@
 """The input types of run forms. Prefect's UI renders them as groups of switches, menus and fields."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from rules.badge.evidence import EvidenceKind, EvidenceSetting
 from rules.badge.text import tidy
@@ -104,15 +104,20 @@ class EvidenceChoice(BaseModel):
         )
 
 
+def _titled(title: str, description: str) -> WithJsonSchema:
+    # A schema of its own: Prefect's V2 pages show the title of what a reference leads to, the same for all.
+    return WithJsonSchema(EvidenceChoice.model_json_schema() | {"title": title, "description": description})
+
+
 class EvidenceChoices(BaseModel):
     """The evidence on the badge; each kind is left out where it does not apply to an award."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    user: EvidenceChoice = Field(default=EvidenceChoice(), description="The user's name and profile link.")
-    company: EvidenceChoice = Field(default=EvidenceChoice(), description="The company's name and link.")
-    project: EvidenceChoice = Field(default=EvidenceChoice(), description="The project's name and link.")
-    portal: EvidenceChoice = Field(default=EvidenceChoice(), description="The portal's name and link.")
+    user: Annotated[EvidenceChoice, _titled("User", "The user's name and profile link.")] = EvidenceChoice()
+    company: Annotated[EvidenceChoice, _titled("Company", "The company's name and link.")] = EvidenceChoice()
+    project: Annotated[EvidenceChoice, _titled("Project", "The project's name and link.")] = EvidenceChoice()
+    portal: Annotated[EvidenceChoice, _titled("Portal", "The portal's name and link.")] = EvidenceChoice()
 
     def as_settings(self) -> dict[EvidenceKind, EvidenceSetting]:
         return {kind: getattr(self, kind).as_setting() for kind in EvidenceKind}
@@ -154,10 +159,10 @@ def operator_id(typed: str) -> str:
 
 
 def in_the_past(moment: datetime | None, *, field: str, now: datetime) -> datetime | None:
-    """Return the moment, aware; refuse one in the future or without a time zone.
+    """Return the moment in UTC; refuse one in the future or without a time zone.
 
     Raises:
-        InvalidInput: the moment is in the future, or has no time zone.
+        InvalidInput: the moment is in the future, has no time zone, or UTC has no such moment.
     """
     if moment is None:
         return None
@@ -167,4 +172,7 @@ def in_the_past(moment: datetime | None, *, field: str, now: datetime) -> dateti
         raise InvalidInput(
             f"{field}: {moment.isoformat(timespec='minutes')} is in the future; give a moment in the past."
         )
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(f"{field}: the moment is before the year 1 in UTC; give a later one.") from None

@@ -146,6 +146,21 @@ class RunFindings:
     last_issued: Sequence[datetime] = ()
 
 
+def health_words(raised: Sequence[Alert], *, needs_action: bool, summary: str) -> str:
+    """Return what operators have to know after a run, as text; `summary` has the run's counts."""
+    if raised:
+        return " ".join(each.sentence for each in raised)
+    return f"No alert, but an operator has to act: {summary}." if needs_action else "Nothing is wrong."
+
+
+def alert_words(key: str) -> str:
+    """Return the key of an alert as text: `Many badges are refused`."""
+    name, _, subject = key.partition(":")
+    # An alarm of another version of Laurel may be in the history.
+    heading = Alarm(name).heading if name in set(Alarm) else name.replace("_", " ")
+    return f"{heading}: {subject}" if subject else heading
+
+
 def alarms(findings: RunFindings, earlier: Sequence[RunHealth], *, limits: AlertThresholds) -> list[Alert]:
     """Return the present alerts. `earlier` are the findings of earlier runs, the latest first."""
     raised = [

@@ -1,23 +1,29 @@
 """Connecting a portal to its Credly organization, and disconnecting it."""
 
+import re
 from datetime import datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from prefect.blocks.system import Secret
+from prefect.client.orchestration import get_client
 
 from models.ledger import outstanding
 from models.ledger.claiming import DueOrganization
 from models.setup import admin as setting_up
 from models.setup.lookups import connection_of
+from models.setup.tables import CredlyConnection
 from rules.badge.text import tidy
 from rules.forms.inputs import BASE_URLS, Environment, InvalidInput
+from rules.forms.suggestions import near_matches
 from rules.forms.token_format import fault_of_token
 from rules.markdown import code, plain, table
-from rules.wording import FormResult, counted
-from tasks.forms.run_form import credly_id, known_portal, open_for_form
+from rules.wording import FormResult, counted, nothing_to_do
+from tasks.forms.run_form import credly_id, known_portal, no_connection, open_for_form
 from tasks.operations.token_expiry import WARN_BEFORE, expiry_sentence, read_token_expiry
 from tasks.runtime.run import Run
+
+_BLOCK_NAME = re.compile("[a-z0-9-]+")  # what Prefect accepts
 
 
 async def connect(
@@ -46,32 +52,33 @@ async def connect(
         portal_ids=(portal,),
         due=0,
     )
-    await _refuse_block_in_use(run, portal, target)
+    before = await run.database.read(connection_of, portal)
+    await _refuse_block_in_use(run, before, target)
     async with open_for_form(run, target) as organization:
         at_credly = await organization.client.organization()
         ends_at = await read_token_expiry(organization)
     moment = run.now()
-    values = {
+    chosen = {
         "organization_id": target.organization_id,
         "base_url": target.base_url,
         "token_block": target.token_block,
         "calls_per_second": calls_per_second,
         "missing_name": tidy(missing_name),
         "deletion_withdraws": deletion_withdraws,
-        "token_ends_at": ends_at,
-        "connected_at": moment,
     }
-    changed = await run.database.write(setting_up.put_connection, portal, values, now=moment)
+    values = chosen | {"token_ends_at": ends_at, "connected_at": moment}
+    await run.database.write(setting_up.put_connection, portal, values, now=moment)
     facts = _facts(portal, name, at_credly.name or "", target, deletion_withdraws=deletion_withdraws)
-    return _connected(portal, at_credly.name or target.organization_id, facts, ends_at, moment, changed=changed)
+    changed = before is not None and any(getattr(before, name) != value for name, value in chosen.items())
+    verb = "connected" if before is None else "connection changed" if changed else "connected already, no change"
+    return _connected(portal, at_credly.name or target.organization_id, facts, ends_at, moment, verb=verb)
 
 
-async def _refuse_block_in_use(run: Run, portal: str, target: DueOrganization) -> None:
+async def _refuse_block_in_use(run: Run, before: CredlyConnection | None, target: DueOrganization) -> None:
     """Keep the token of an organization that the portal leaves, while calls to it are outstanding."""
-    before = await run.database.read(connection_of, portal)
     if before is None or before.token_block != target.token_block or before.organization_id == target.organization_id:
         return
-    count = await run.database.read(outstanding.count_at, portal, before.organization_id)
+    count = await run.database.read(outstanding.count_at, before.portal_id, before.organization_id)
     if count:
         raise InvalidInput(
             f"token_block: {counted(count, 'badge')} of this portal may have been made in organization "
@@ -100,10 +107,9 @@ def _connected(
     ends_at: datetime | None,
     moment: datetime,
     *,
-    changed: bool,
+    verb: str,
 ) -> FormResult:
     expiry = expiry_sentence(ends_at, moment=moment)
-    verb = "connection changed" if changed else "connected"
     sentence = f"Portal {portal} {verb}: Credly organization {organization}"
     page = "\n\n".join(
         [
@@ -122,12 +128,12 @@ async def disconnect(run: Run, portal: str) -> FormResult:
     """Delete the connection of a portal. Its waiting issuances are blocked; issued badges stay.
 
     Raises:
-        InvalidInput: there is no such portal, or it is not connected.
+        InvalidInput: there is no such portal.
     """
     await known_portal(run, portal)
     waiting = await run.database.write(setting_up.remove_connection, portal, now=run.now())
     if waiting is None:
-        raise InvalidInput(f"portal: {code(portal)} is not connected to Credly, so there is nothing to disconnect.")
+        return nothing_to_do(no_connection(portal))
     sentence = (
         f"Portal {portal} disconnected; {counted(waiting, 'waiting badge')} blocked until the portal is connected again"
     )
@@ -153,9 +159,11 @@ def address_of(environment: Environment, base_url: str) -> str:
         raise InvalidInput("base_url: the environment 'other' needs an address, such as http://127.0.0.1:8090/v1.")
     scheme, host = _parts(base_url)
     if scheme not in ("http", "https") or not host or any(mark in base_url for mark in "@?# "):
+        # Not repeated where it may contain a password.
+        typed = "it" if "@" in base_url else code(base_url, longest=80)
         raise InvalidInput(
-            f"base_url: {code(base_url, longest=80)} is no address of an API. Those look like "
-            "https://api.credly.com/v1, without user, query or fragment."
+            f"base_url: {typed} is no address of an API. Those look like https://api.credly.com/v1, without user, "
+            "query or fragment."
         )
     # Over plain HTTP the token would be readable on the network.
     if scheme == "http" and not _is_this_machine(host):
@@ -193,11 +201,27 @@ async def usable_block(name: str) -> str:
     try:
         block: Secret[str] = await Secret.aload(name)
     except ValueError:
-        raise InvalidInput(
-            f"token_block: there is no Secret block named {code(name, longest=80)}. Create it in Prefect under Blocks "
-            "(type Secret), with Credly's authorization token as its value."
-        ) from None
+        raise InvalidInput(await _no_block(name)) from None
     fault = fault_of_token(str(block.get()))
     if fault is not None:
         raise InvalidInput(f"token_block: the token in {code(name)} cannot be used: {fault}. Enter it again.")
     return name
+
+
+async def _no_block(name: str) -> str:
+    # The name is not repeated if no block can have it: it may be the token itself.
+    if not _BLOCK_NAME.fullmatch(name):
+        wrong = "it is no name of a Secret block" if name else "it is empty"
+        return f"token_block: {wrong}. Enter the block's name, not the token.{await _near_blocks(name)}"
+    return (
+        f"token_block: there is no Secret block named {code(name)}.{await _near_blocks(name)} Create it in Prefect "
+        "under Blocks (type Secret), with Credly's authorization token as its value."
+    )
+
+
+async def _near_blocks(name: str) -> str:
+    async with get_client() as client:
+        blocks = await client.read_block_documents_by_type("secret", include_secrets=False)
+    names = {block.name: "" for block in blocks if block.name}
+    near = near_matches(name.rpartition("/")[2], names)
+    return f" Did you mean {', '.join(near)}?" if near else ""

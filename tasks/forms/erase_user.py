@@ -1,4 +1,4 @@
-"""EraseForm one user: in the ledger, in Prefect, and on request the badges at Credly.
+"""Erasing one user: in the ledger, in Prefect, and on request the badges at Credly.
 
 The ledger comes last, because it leads to the badges and pages. An interrupted run is completed by running it again.
 """

@@ -13,8 +13,8 @@ from models.operations.audit import ToBeRevoked
 from models.planning.withdrawn import Withdrawn, withdrawn_among
 from rules.ledger.withdrawal import HELD_ADVICE, HeldBack, Loss, Revocable, held_back
 from rules.markdown import code, plain, table
-from rules.wording import FormResult, counted
-from tasks.forms.run_form import known_portal, open_for_form
+from rules.wording import FormResult, counted, nothing_to_do
+from tasks.forms.run_form import known_portal, no_connection, open_for_form
 from tasks.operations.alerts import emit_revoking_held
 from tasks.runtime.organization import Organization, current_organization
 from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of
@@ -47,6 +47,8 @@ async def revoke_all(run: Run, portal: str, *, hold_above: int) -> FormResult:
     if portal:
         await known_portal(run, portal)
     organizations = await run.database.read(claiming.connected_organizations, portal_id=portal)
+    if not organizations:
+        return nothing_to_do(no_connection(portal))
     revoked = left = later = 0
     held: list[HeldBack] = []
     lost: list[Loss] = []

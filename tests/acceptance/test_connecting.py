@@ -114,7 +114,7 @@ async def test_who_names_no_portal_is_told_near_names(world: World) -> None:
     assert re.search(r"(?<!\\)<", seen.page) is None
 
 
-@pytest.mark.parametrize("portal", ["", "نورثويند", "🏅", "{portal}", "north\x00wind'; --"])
+@pytest.mark.parametrize("portal", ["نورثويند", "🏅", "{portal}", "north\x00wind'; --"])
 async def test_an_odd_portal_is_no_portal(any_world: World, portal: str) -> None:
     said = await refused(disconnect_portal, portal=portal)
 
@@ -123,12 +123,22 @@ async def test_an_odd_portal_is_no_portal(any_world: World, portal: str) -> None
 
 
 async def test_what_is_wrong_with_the_block_is_said_and_credly_is_not_called(world: World, standin: Standin) -> None:
-    for name in ("Credly Northwind", "", "a/b", "بلوك🏅"):
+    said = await refused(connect_portal, **form(world, token_block="northwind"))
+    assert said == (
+        f"token_block: there is no Secret block named `northwind`. Did you mean {BLOCK}? Create it in Prefect under "
+        "Blocks (type Secret), with Credly's authorization token as its value."
+    )
+    for name in ("Credly Northwind", "secret/credly-northwind"):
         said = await refused(connect_portal, **form(world, token_block=name))
         assert said == (
-            f"token_block: there is no Secret block named `{name}`. Create it in Prefect under Blocks "
-            "(type Secret), with Credly's authorization token as its value."
+            "token_block: it is no name of a Secret block. Enter the block's name, not the token. "
+            f"Did you mean {BLOCK}?"
         )
+    # It may be the token, which is not repeated.
+    for name in ("Zx9-Invented_Token==", "بلوك🏅"):
+        said = await refused(connect_portal, **form(world, token_block=name))
+        assert said == "token_block: it is no name of a Secret block. Enter the block's name, not the token."
+    assert (await refused(connect_portal, **form(world, token_block=" "))).startswith("token_block: it is empty.")
     assert standin.requests() == []
 
 
@@ -174,7 +184,8 @@ async def test_what_credly_refuses_is_said_and_nothing_is_stored(world: World, s
 
     nobodys = ANOTHER_ORGANIZATION.replace("2", "3")
     assert await refused(connect_portal, **form(world, organization_id=nobodys)) == (
-        f"organization_id: Credly knows no organization `{nobodys}` at `{world.base_url}`."
+        f"organization_id: Credly has no organization `{nobodys}` at `{world.base_url}`. Correct the id, or the "
+        "address in base_url."
     )
     assert await refused(connect_portal, **form(world, organization_id=ANOTHER_ORGANIZATION)) == (
         f"token_block: the token in Secret block `{BLOCK}` may not do this for organization `{ANOTHER_ORGANIZATION}`. "
@@ -209,7 +220,7 @@ async def test_trouble_on_the_way_to_credly_is_said_and_nothing_is_stored(
     world.configure(monkeypatch, THROTTLE_PAUSE_DEFAULT="0.01")
     nowhere = "http://127.0.0.1:1/v1"
     assert await refused(connect_portal, **form(world, base_url=nowhere)) == (
-        f"environment: `{nowhere}` could not be reached. Check the address and the network."
+        f"base_url: `{nowhere}` could not be reached. Check the address and the network."
     )
     standin.fault("answer", status=429, count=5)
     assert await refused(connect_portal, **form(world)) == (
@@ -217,8 +228,9 @@ async def test_trouble_on_the_way_to_credly_is_said_and_nothing_is_stored(
     )
     standin.fault("answer", status=503, content="<html><body>ada@example.org</body></html>")
     said = await refused(connect_portal, **form(world))
-    assert said.startswith("Credly gave no usable answer (")
-    assert said.endswith("). Nothing was changed; try again.")
+    assert re.fullmatch(
+        r"Credly gave no usable answer \(status 503, request [\w-]+\)\. Nothing was changed; try again\.", said
+    )
     assert "@" not in said
 
 
@@ -259,8 +271,8 @@ async def test_disconnecting_blocks_what_waits_until_the_portal_is_connected_aga
     row = await the_row_of(any_world.database, BadgeIssuance)
     assert (row.state, row.reason) == ("blocked", "portal_not_connected")
 
-    said = await refused(disconnect_portal, portal="northwind")
-    assert said == "portal: `northwind` is not connected to Credly, so there is nothing to disconnect."
+    twice = await see(disconnect_portal, portal="northwind")
+    assert (twice.name, twice.message) == ("Completed", "Nothing to do: portal northwind is not connected to Credly")
 
     await see(connect_portal, **form(any_world))
     await change(any_world.database, CredlyIntegration, 1, paused_at=None)
@@ -276,7 +288,6 @@ async def test_disconnecting_blocks_what_waits_until_the_portal_is_connected_aga
         "https://",
         "https://[::1/v1",
         "https://credly.example.org:x/v1",
-        "https://me:secret@credly.example.org/v1",
         "https://credly.example.org/v1?page=1",
         "<b>&",
     ],
@@ -284,6 +295,11 @@ async def test_disconnecting_blocks_what_waits_until_the_portal_is_connected_aga
 def test_what_is_no_address_of_an_api_is_refused(typed: str) -> None:
     with pytest.raises(InvalidInput, match=r"^base_url: `.*` is no address of an API"):
         address_of(Environment.OTHER, typed)
+
+
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    with pytest.raises(InvalidInput, match=r"^base_url: it is no address of an API"):
+        address_of(Environment.OTHER, "https://me:secret@credly.example.org/v1")
 
 
 @pytest.mark.parametrize("host", ["credly.example.org", "192.0.2.1"])

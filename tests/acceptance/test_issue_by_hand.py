@@ -262,15 +262,15 @@ async def test_what_is_named_and_is_not_there_is_said(world: World, standin: Sta
     )
     await world.enable()
     assert await refused(issue_badge, **form(user="<i>eve</i>")) == (
-        "user: there is no user `<i>eve</i>`. Give the user's id on the platform; "
-        "`python -m models.find_user` finds it by the primary e-mail address."
+        "user: there is no user `<i>eve</i>`. Enter the user's id on the platform. "
+        "`python -m models.find_user` finds an id by the primary e-mail address."
     )
     said = await refused(issue_badge, **form(project=long))
     assert said.startswith("project: there is no project `🏅<b>🏅")
-    assert said.endswith("…`. Leave it empty, or give its id.")
+    assert said.endswith("…`. Enter the project's id on the platform. Or leave it empty.")
     assert len(said) < 300
     assert await refused(issue_badge, **form(company="جسر")) == (
-        "company: there is no company `جسر`. Leave it empty, or give its id."
+        "company: there is no company `جسر`. Enter the company's id on the platform. Or leave it empty."
     )
     await world.put_token("  ")
     assert (await refused(issue_badge, **form())).startswith("token_block: The Prefect Secret block credly-northwind")
