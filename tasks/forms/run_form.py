@@ -11,13 +11,13 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled
+from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled, Unclear
 from models.ledger.claiming import DueOrganization
 from models.platform.names import achievement_names, portal_names
 from models.setup.lookups import AchievementSetup, achievement_setup
 from models.setup.operator_runs import put_operator
 from models.setup.tables import CredlyConnection
-from rules.forms.inputs import InvalidInput, operator_id
+from rules.forms.inputs import BASE_URLS, InvalidInput, operator_id
 from rules.forms.suggestions import did_you_mean
 from rules.markdown import code, plain
 from rules.wording import FormResult
@@ -145,10 +145,13 @@ async def open_for_form(run: Run, target: DueOrganization) -> AsyncIterator[Orga
 
 def _message(error: CredlyError, target: DueOrganization) -> str:
     block, organization_id, base_url = code(target.token_block), code(target.organization_id), code(target.base_url)
+    field = "environment" if target.base_url in BASE_URLS.values() else "base_url"
     match error:
-        # Not in Credly's form: a proxy or another server answered, so neither token nor id is to blame.
-        case NotConnected() | NotFound() if not error.in_credly_form and error.code != "redirected":
-            return f"environment: something other than Credly answered at {base_url} ({error}). Nothing was changed."
+        case NotConnected() | NotFound() | Unclear() if _is_of_another_server(error):
+            answered = (
+                f"{field}: what answered at {base_url} is not Credly's API ({_answer(error)}). Nothing was changed."
+            )
+            return f"{answered} {_address_advice(target.base_url)}"
         case NotConnected(status=401):
             return f"token_block: Credly refused the token in Secret block {block}. Put a valid one there."
         case NotConnected():
@@ -159,11 +162,34 @@ def _message(error: CredlyError, target: DueOrganization) -> str:
         case NotFound():
             return f"organization_id: Credly knows no organization {organization_id} at {base_url}."
         case NotSent():
-            return f"environment: {base_url} could not be reached. Check the address and the network."
+            return f"{field}: {base_url} could not be reached. Check the address and the network."
         case Throttled():
             return "Credly asked for fewer calls. Nothing was changed; try again in a minute."
+        case Unclear(status=None):
+            answered = f"{field}: {base_url} gave no complete answer ({_answer(error)}). Nothing was changed."
+            return f"{answered} Try again; if it stays, check the address and the network."
         case _:
-            return f"Credly gave no usable answer ({error}). Nothing was changed; try again."
+            return f"Credly gave no usable answer ({_answer(error)}). Nothing was changed; try again."
+
+
+def _is_of_another_server(error: CredlyError) -> bool:
+    """Whether a proxy, a web page or another service answered, so that neither token nor id is to blame."""
+    if error.status is None or error.status >= 500:
+        return False
+    is_unreadable = error.status >= 300 or error.code in ("unparsable_reply", "incomplete_reply")
+    return error.code == "redirected" or (is_unreadable and not error.in_credly_form)
+
+
+def _address_advice(base_url: str) -> str:
+    if base_url in BASE_URLS.values():
+        return "Look for a proxy or firewall on the way."
+    advice = "Enter the API's address with its version, such as https://api.credly.com/v1"
+    return f"{advice}." if base_url.endswith("/v1") else f"{advice}; did you mean {code(f'{base_url}/v1')}?"
+
+
+def _answer(error: CredlyError) -> str:
+    status = [f"status {error.status}"] if error.status else []
+    return ", ".join([*status, f"{error.code}", f"request {error.request_id}"])
 
 
 async def started_by() -> str:
