@@ -142,6 +142,12 @@ class Settings(BaseSettings):
         description="For how many days calls to Credly are kept, of badges that are issued or cancelled. 0: "
         "permanently. The ledger itself is always kept.",
     )
+    keep_answers: int = Field(
+        default=0,
+        ge=0,
+        description="For how many days links, messages and request ids from Credly's answers are kept, in the ledger "
+        "and in the calls. 0: as long as the row. Ids and states of badges always stay.",
+    )
     keep_runs: int = Field(
         default=90,
         ge=0,

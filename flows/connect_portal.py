@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.forms.inputs import Environment, OperatorId, PlatformId
+from rules.forms.inputs import ApiAddress, Environment, OperatorId, PlatformId
 from tasks.forms.connections import connect
 from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
@@ -17,7 +17,7 @@ async def connect_portal(
     organization_id: str,
     token_block: str,
     environment: Environment = Environment.PRODUCTION,
-    base_url: str = "",
+    base_url: ApiAddress = "",
     calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 3.0,
     missing_name: Annotated[str, Field(max_length=100)] = "",
     deletion_withdraws: bool = False,

@@ -33,6 +33,11 @@ WithoutAddress = Annotated[str, Field(pattern=r"^[^@]*$")]
 """Text without an e-mail address, which is refused before a run exists: Prefect keeps the parameters of a run."""
 
 
+ApiAddress = Annotated[str, Field(json_schema_extra={"pattern": r"^[^@]*$"})]
+"""An address without user and password. In the schema alone, which Prefect's server checks before a run exists: a run
+that is started without the server would repeat the value in its message."""
+
+
 OperatorId = Annotated[str, Field(pattern=r"^[^@]*$"), BeforeValidator(_as_text)]
 """The operator's id; an e-mail address is refused before a run exists."""
 

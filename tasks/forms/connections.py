@@ -2,12 +2,11 @@
 
 import re
 from datetime import datetime
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 
+from credly.arguments import checked_base_url
 from models.ledger import outstanding
 from models.ledger.claiming import DueOrganization
 from models.setup import admin as setting_up
@@ -21,6 +20,7 @@ from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import credly_id, known_portal, no_connection, open_for_form
 from tasks.operations.token_expiry import WARN_BEFORE, expiry_sentence, read_token_expiry
+from tasks.runtime.organization import NO_TEXT, token_text
 from tasks.runtime.run import Run
 
 _BLOCK_NAME = re.compile("[a-z0-9-]+")  # what Prefect accepts
@@ -150,45 +150,18 @@ def address_of(environment: Environment, base_url: str) -> str:
     Raises:
         InvalidInput: the address is missing, malformed, or given where the environment has its own.
     """
-    base_url = base_url.strip().rstrip("/")
+    base_url = base_url.strip()
     if environment is not Environment.OTHER:
         if base_url:
             raise InvalidInput(f"base_url: leave it empty for {environment}, or choose the environment 'other'.")
         return BASE_URLS[environment]
     if not base_url:
         raise InvalidInput("base_url: the environment 'other' needs an address, such as http://127.0.0.1:8090/v1.")
-    scheme, host = _parts(base_url)
-    if scheme not in ("http", "https") or not host or any(mark in base_url for mark in "@?# "):
-        # Not repeated where it may contain a password.
-        typed = "it" if "@" in base_url else code(base_url, longest=80)
-        raise InvalidInput(
-            f"base_url: {typed} is no address of an API. Those look like https://api.credly.com/v1, without user, "
-            "query or fragment."
-        )
-    # Over plain HTTP the token would be readable on the network.
-    if scheme == "http" and not _is_this_machine(host):
-        raise InvalidInput(
-            f"base_url: {code(base_url, longest=80)} must begin with https://; http:// is for a stand-in on this "
-            "machine only."
-        )
-    return base_url
-
-
-def _parts(base_url: str) -> tuple[str, str]:
     try:
-        parts = urlsplit(base_url)
-        # Raises for a port that is not a number.
-        _ = parts.port
-    except ValueError:
-        return "", ""
-    return parts.scheme, parts.hostname or ""
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return checked_base_url(base_url)
+    except ValueError as unusable:
+        # Without the address, which may hold a password.
+        raise InvalidInput(f"{str(unusable).replace(' ', ': it ', 1)}.") from None
 
 
 async def usable_block(name: str) -> str:
@@ -202,7 +175,10 @@ async def usable_block(name: str) -> str:
         block: Secret[str] = await Secret.aload(name)
     except ValueError:
         raise InvalidInput(await _no_block(name)) from None
-    fault = fault_of_token(str(block.get()))
+    value = token_text(block)
+    if value is None:
+        raise InvalidInput(f"token_block: {code(name)} holds {NO_TEXT}.")
+    fault = fault_of_token(value)
     if fault is not None:
         raise InvalidInput(f"token_block: the token in {code(name)} cannot be used: {fault}. Enter it again.")
     return name

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from prefect.utilities.urls import url_for
 
+from credly.wire import badge_page
 from models.diagnostics.explain import Explanation, history_of
 from models.operations.erasure import refuse_erased
 from models.setup import lookups as directory
@@ -65,7 +66,7 @@ async def explain_badge(run: Run, user: str, achievement: str) -> FormResult:
         sentence=diagnosis.answer.sentence,
         page=page(diagnosis),
         needs_attention=diagnosis.answer.cause in _NEEDS_ACTION,
-        badge_url=row.badge_url if row else None,
+        badge_url=badge_page(row.badge_url, row.credly_badge_id) if row else None,
     )
 
 

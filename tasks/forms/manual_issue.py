@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from credly.errors import NotFound
-from credly.wire import BadgeRequest
+from credly.wire import BadgeRequest, badge_page
 from models.ledger import manual
 from models.ledger.manual import ManualIssue
 from models.ledger.tables import BadgeIssuance
@@ -59,7 +59,7 @@ async def preview_manual_issue(run: Run, form: ManualIssueForm) -> FormResult:
     facts = await manual.facts_of_request(run.database, request, now=run.now())
     if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
         sentence = f"Preview: nothing would be sent, {form.user} has the badge of {form.achievement} already"
-        result = FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=row.badge_url)
+        result = FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=_page_of(row))
         return result.with_notes(_ignored(form))
     prepared = prepare_request(facts, now=run.now())
     if isinstance(prepared, Reason):
@@ -199,7 +199,8 @@ def _result(row: BadgeIssuance, *, issued_before: bool) -> FormResult:
         facts.append(("evidence left out", code(row.evidence_left_out)))
     issued = row.state is IssuanceState.ISSUED
     sentence = _sentence(row, issued_before=issued_before)
-    link = [f"[Open the badge]({row.badge_url})"] if issued and row.badge_url else []
+    badge = _page_of(row) if issued else None
+    link = [f"[Open the badge]({badge})"] if badge else []
     title = "# Issued already" if issued and issued_before else "# Issued" if issued else "# Not issued"
     page = "\n\n".join([title, *link, plain(sentence, longest=500), table(("what", "value"), facts)])
     return FormResult(
@@ -207,14 +208,20 @@ def _result(row: BadgeIssuance, *, issued_before: bool) -> FormResult:
         page=page,
         done=issued,
         needs_attention=row.state in (IssuanceState.FAILED, IssuanceState.BLOCKED),
-        badge_url=row.badge_url if issued else None,
+        badge_url=badge,
     )
+
+
+def _page_of(row: BadgeIssuance) -> str | None:
+    # Rows of earlier versions have the link that claims the badge.
+    return badge_page(row.badge_url, row.credly_badge_id)
 
 
 def _sentence(row: BadgeIssuance, *, issued_before: bool) -> str:
     who = f"{row.achievement_id} to {row.user_id}"
     if row.state is IssuanceState.ISSUED:
-        at = f": {row.badge_url}" if row.badge_url else ""
+        badge = _page_of(row)
+        at = f": {badge}" if badge else ""
         if issued_before:
             return f"Not issued again: {row.user_id} has the badge of {row.achievement_id} already{at}"
         former = f". It {_to_former_address('went')}" if row.former_address else ""
