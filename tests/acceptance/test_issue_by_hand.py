@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_CUSTOM_HEADERS, temporary_settings
 
+from flows.explain import explain
 from flows.issue_badge import issue_badge
 from flows.reconcile import reconcile
 from models.ledger.manual import ManualIssue, enter
@@ -54,6 +55,9 @@ async def test_before_the_award_and_the_award_makes_no_second_badge(any_world: W
     assert (seen.name, seen.title) == ("Completed", "issue forklift to ada")
     assert seen.message == f"Issued forklift to ada: {row.badge_url}"
     assert seen.links == [row.badge_url]
+    assert row.badge_url.endswith(f"/badges/{badge['id']}")
+    assert badge["accept_badge_url"] == f"{row.badge_url}/accept"  # claims it, for whoever has the link
+    assert "/accept" not in seen.message + seen.page
     assert f"[Open the badge]({row.badge_url})" in seen.page
     assert "| state | issued: Credly has the badge, and its id is recorded. |" in seen.page
     assert [entry["name"] for entry in badge["evidence"]] == ["Acme", "Bridge"]
@@ -165,6 +169,15 @@ async def test_a_badge_that_is_there_is_left_or_replaced(any_world: World, stand
     assert left.message == f"Not issued again: ada has the badge of forklift already: {row.badge_url}"
     assert left.links == preview.links == [row.badge_url]
     assert preview.message == "Preview: nothing would be sent, ada has the badge of forklift already"
+    # As rows of an earlier version have it.
+    await any_world.change_row(row.id, badge_url=first["accept_badge_url"])
+    for again in (
+        await see(issue_badge, **form(if_badge_exists="leave")),
+        await see(issue_badge, **form(preview=True)),
+        await see(explain, user="ada", achievement="forklift"),
+    ):
+        assert again.links == [row.badge_url]
+        assert "/accept" not in again.message + again.page
     assert posts(standin) == 1
 
     await any_world.change(UserEmail, "ada", address="countess@example.org")

@@ -60,6 +60,7 @@ CHOSEN = [
     "single:404-envelope:always",
     "single:odd-replaced-by-itself:always",
     "single:odd-another-badge:always",
+    "single:odd-successor-long:always",
     "single:403-html:for-one",
     "organization:404-html:always",
     "organization:403-envelope:always",
@@ -79,6 +80,7 @@ CHOSEN = [
     "bulk:odd-id-long:always",
     "bulk:odd-state-long:always",
     "bulk:list-without-end:always",
+    "bulk:list-next-page-long:always",
 ]
 ANY = example_settings(
     max_examples=int(os.environ.get("ANY_EXAMPLES", "6")),
