@@ -34,7 +34,7 @@ async def issue_badge(
         company: A company's id, as evidence for a user without an award. Leave empty otherwise.
         reason: Why it is issued by hand; kept with the badge. Do not name people here.
         if_badge_exists: Keep an existing badge, or replace it by one with the current data.
-        preview: Show what would be sent (masked), and do nothing.
+        preview: Show what would be sent (mform), and do nothing.
         operator: Your own id, kept in the history. No e-mail address.
     """
     form = ManualIssueForm(

@@ -159,11 +159,9 @@ def address_of(environment: Environment, base_url: str) -> str:
         raise InvalidInput("base_url: the environment 'other' needs an address, such as http://127.0.0.1:8090/v1.")
     scheme, host = _parts(base_url)
     if scheme not in ("http", "https") or not host or any(mark in base_url for mark in "@?# "):
-        # Not repeated where it may contain a password.
-        typed = "it" if "@" in base_url else code(base_url, longest=80)
         raise InvalidInput(
-            f"base_url: {typed} is no address of an API. Those look like https://api.credly.com/v1, without user, "
-            "query or fragment."
+            f"base_url: {code(base_url, longest=80)} is no address of an API. Those look like "
+            "https://api.credly.com/v1, without user, query or fragment."
         )
     # Over plain HTTP the token would be readable on the network.
     if scheme == "http" and not _is_this_machine(host):

@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled
+from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled, Unclear
 from models.ledger.claiming import DueOrganization
 from models.platform.names import achievement_names, exists, portal_names
 from models.platform.people import near_user_ids, user_exists
@@ -174,10 +174,13 @@ async def open_for_form(run: Run, target: DueOrganization) -> AsyncIterator[Orga
 
 def _message(error: CredlyError, target: DueOrganization) -> str:
     block, organization_id, base_url = code(target.token_block), code(target.organization_id), code(target.base_url)
+    field = "environment" if target.base_url in BASE_URLS.values() else "base_url"
     match error:
-        # Not in Credly's form: a proxy or another server answered, so neither token nor id is to blame.
-        case NotConnected() | NotFound() if not error.in_credly_form and error.code != "redirected":
-            return f"{_not_credly(target)} Nothing was changed."
+        case NotConnected() | NotFound() | Unclear() if _is_of_another_server(error):
+            answered = (
+                f"{field}: what answered at {base_url} is not Credly's API ({_answer(error)}). Nothing was changed."
+            )
+            return f"{answered} {_address_advice(target.base_url)}"
         case NotConnected(status=401):
             return f"token_block: Credly refused the token in Secret block {block}. Put a valid one there."
         case NotConnected():
@@ -186,36 +189,36 @@ def _message(error: CredlyError, target: DueOrganization) -> str:
                 "Use a token of that organization, with write permission."
             )
         case NotFound():
-            return (
-                f"organization_id: Credly has no organization {organization_id} at {base_url}. Correct the id, or "
-                f"{'the address in base_url' if _is_other(target) else 'choose the environment that it is in'}."
-            )
+            return f"organization_id: Credly knows no organization {organization_id} at {base_url}."
         case NotSent():
-            return f"{_address_field(target)}: {base_url} could not be reached. Check the address and the network."
+            return f"{field}: {base_url} could not be reached. Check the address and the network."
         case Throttled():
             return "Credly asked for fewer calls. Nothing was changed; try again in a minute."
-        case _ if error.code == "unparsable_reply":
-            return f"{_not_credly(target)} Nothing was changed."
+        case Unclear(status=None):
+            answered = f"{field}: {base_url} gave no complete answer ({_answer(error)}). Nothing was changed."
+            return f"{answered} Try again; if it stays, check the address and the network."
         case _:
-            return f"Credly gave no usable answer ({_cause(error)}). Nothing was changed; try again."
+            return f"Credly gave no usable answer ({_answer(error)}). Nothing was changed; try again."
 
 
-def _is_other(target: DueOrganization) -> bool:
-    return target.base_url not in BASE_URLS.values()
+def _is_of_another_server(error: CredlyError) -> bool:
+    """Whether a proxy, a web page or another service answered, so that neither token nor id is to blame."""
+    if error.status is None or error.status >= 500:
+        return False
+    is_unreadable = error.status >= 300 or error.code in ("unparsable_reply", "incomplete_reply")
+    return error.code == "redirected" or (is_unreadable and not error.in_credly_form)
 
 
-def _address_field(target: DueOrganization) -> str:
-    return "base_url" if _is_other(target) else "environment"
+def _address_advice(base_url: str) -> str:
+    if base_url in BASE_URLS.values():
+        return "Look for a proxy or firewall on the way."
+    advice = "Enter the API's address with its version, such as https://api.credly.com/v1"
+    return f"{advice}." if base_url.endswith("/v1") else f"{advice}; did you mean {code(f'{base_url}/v1')}?"
 
 
-def _not_credly(target: DueOrganization) -> str:
-    wrong = f"{_address_field(target)}: something other than Credly's API answered at {code(target.base_url)}."
-    return f"{wrong} Credly's address ends with /v1." if _is_other(target) else f"{wrong} Check proxy and firewall."
-
-
-def _cause(error: CredlyError) -> str:
-    cause = f"status {error.status}" if error.status else (error.code or "no answer").replace("_", " ")
-    return f"{cause}, request {error.request_id}" if error.request_id else cause
+def _answer(error: CredlyError) -> str:
+    status = [f"status {error.status}"] if error.status else []
+    return ", ".join([*status, f"{error.code}", f"request {error.request_id}"])
 
 
 async def started_by() -> str:
