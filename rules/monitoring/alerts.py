@@ -146,11 +146,16 @@ class RunFindings:
     last_issued: Sequence[datetime] = ()
 
 
-def health_words(raised: Sequence[Alert], *, needs_action: bool, summary: str) -> str:
-    """Return what operators have to know after a run, as text; `summary` has the run's counts."""
+def health_words(raised: Sequence[Alert], *, needs_action: bool, summary: str, failed: int) -> str:
+    """Return what operators have to know after a run, as text.
+
+    `summary` has the run's counts, `failed` is the number of badges that are failed now, from this run or earlier ones.
+    """
     if raised:
         return " ".join(each.sentence for each in raised)
-    return f"No alert, but an operator has to act: {summary}." if needs_action else "Nothing is wrong."
+    if needs_action:
+        return f"No alert, but an operator has to act: {summary}."
+    return f"No alert; {counted(failed, 'failed badge')} of earlier runs left." if failed else "Nothing is wrong."
 
 
 def alert_words(key: str) -> str:

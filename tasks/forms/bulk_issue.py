@@ -136,7 +136,8 @@ def lines_of(text: str, *, field: str = "rows") -> Iterator[Line]:
             continue
         if not any(values):
             continue
-        if found := _columns_of(values, field="" if seen else field):
+        found, field = _columns_of(values, field=field), ""
+        if found:
             columns = found
         else:
             yield _line(number, values, columns, seen)
@@ -149,9 +150,9 @@ def _unquoted(value: str) -> str:
 def _columns_of(values: list[str], *, field: str) -> tuple[int, int] | None:
     """Return the columns of user and achievement if this row is a header, such as `User ID,Achievement`.
 
-    `field` is empty for rows that cannot be the list's first.
+    `field` is empty for all rows but the first.
     """
-    letters = [re.sub("[^a-z]", "", value.casefold()).removesuffix("s") for value in values]
+    letters = [re.sub(r"[\s_.-]", "", value.casefold()).removesuffix("s") for value in values]
     names = [name.removesuffix("id").removesuffix("s") for name in letters]
     named = [name for name in _NAMES if name in names]
     if len(named) == len(_NAMES):

@@ -50,8 +50,8 @@ async def _portal(run: Run, each: PortalOverview) -> str:
     if not each.configured:
         return "\n\n".join([*parts, "No achievement has Credly enabled."])
     names, fault = await _template_names(run, each)
-    # Settings in a list, because Prefect's pages cut off a wide table at the right.
-    columns = ("achievement", *_COUNTED_STATES, "status", "last issued (UTC)")
+    # Names and settings in a list, because Prefect's pages cut off a wide table at the right.
+    columns = ("achievement", *_COUNTED_STATES, "status")
     parts += [table(columns, [_row(one) for one in each.configured])]
     parts += [f"The names of the badge templates could not be read. {plain(fault, longest=500)}"] if fault else []
     return "\n\n".join([*parts, "\n".join(_settings(one, names) for one in each.configured)])
@@ -83,10 +83,9 @@ async def _template_names(run: Run, each: PortalOverview) -> tuple[Mapping[str, 
 def _row(one: Configured) -> tuple[str, ...]:
     stops = [word for word, at in (("held", one.integration.held_at), ("paused", one.integration.paused_at)) if at]
     return (
-        f"{plain(one.achievement_name, longest=60)} ({code(one.achievement_id)})",
+        code(one.achievement_id),
         *(str(one.counts.get(state, 0)) for state in _COUNTED_STATES),
         f"**{', '.join(stops)}**" if stops else "on",
-        f"{one.last_issued_at:%Y-%m-%d %H:%M}" if one.last_issued_at else "–",
     )
 
 
@@ -98,5 +97,6 @@ def _settings(one: Configured, names: Mapping[str, str]) -> str:
         for setting, value in settings_of(one.integration).items()
         if setting not in _IN_TABLE and value not in (None, "") and value != _USUAL.get(setting)
     ]
-    template = f"badge template {name}({code(template_id)})"
-    return f"- {code(one.achievement_id)} · {' · '.join([template, *others])}"
+    last = [f"last issued: {shown(one.last_issued_at)}"] if one.last_issued_at else []
+    facts = [f"badge template {name}({code(template_id)})", *last, *others]
+    return f"- **{plain(one.achievement_name)}** ({code(one.achievement_id)}): {' · '.join(facts)}"

@@ -71,7 +71,8 @@ async def emit_events(
     if (silence := outage_before(found, earlier, limits=thresholds)) is not None:
         minutes = counted(round(silence.total_seconds() / 60), "minute")
         _send(RUNS_RESUMED, _LEDGER, f"reconcile runs again, after {minutes} without a run.")
-    words = health_words(raised_now, needs_action=total.needs_action, summary=total.sentence)
+    left = sum(count for (state, _), count in total.open.items() if state is IssuanceState.FAILED)
+    words = health_words(raised_now, needs_action=total.needs_action, summary=total.sentence, failed=left)
     await _save(run, found, raised_now, earlier, words=words)
 
 

@@ -144,7 +144,7 @@ async def test_no_badge_follows_although_the_award_is_still_there(any_world: Wor
         explain, user="ada", achievement="forklift"
     )
     listed = await see(issue_badges, rows="ada,forklift")
-    assert "no badge is issued to an erased user" in listed.page.replace("\\", "")
+    assert "nothing is kept of the user, and no badge is issued" in listed.page.replace("\\", "")
     assert (standin.badges(), len(await any_world.ledger())) == ([], 1)
     assert (audited.name, audited.message) == ("Completed", "0 badges at Credly compared with the ledger")
 

@@ -146,6 +146,16 @@ def test_a_row_is_read_by_itself(text: str, read: list[Any]) -> None:
     assert [(line.user, line.achievement, line.fault) for line in lines_of(text)] == read
 
 
+def test_ids_that_look_like_headings_are_ids() -> None:
+    text = "user,achievement\nuser-0006,achievement-17\nuser_1,achievement_2\nuser7,achievements-8"
+
+    assert [(line.user, line.achievement) for line in lines_of(text)] == [
+        ("user-0006", "achievement-17"),
+        ("user_1", "achievement_2"),
+        ("user7", "achievements-8"),
+    ]
+
+
 BOTH = [("ada", "forklift"), ("bob", "crane")]
 
 

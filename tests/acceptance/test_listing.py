@@ -52,14 +52,17 @@ async def test_each_portal_is_shown_with_what_its_achievements_issue(any_world: 
     assert northwind.startswith(f"{SHOWN} (`northwind`)\n\nOrganization `{ORGANIZATION}` at `{any_world.base_url}`, ")
     assert f"token from Secret block `{BLOCK}` (It ends on {ends_at:%Y-%m-%d}, in 100 days.), 2.5 calls" in northwind
     rows = [line for line in northwind.splitlines() if line.startswith("|")]
-    assert rows[0] == "| achievement | issued | pending | blocked | failed | status | last issued (UTC) |"
-    assert rows[2:4] == [
-        "| Boat (`boat`) | 0 | 1 | 0 | 0 | **paused** | – |",
-        "| Crane (`crane`) | 0 | 0 | 0 | 0 | **held, paused** | – |",
+    assert rows[0] == "| achievement | issued | pending | blocked | failed | status |"
+    assert rows[2:] == [
+        "| `boat` | 0 | 1 | 0 | 0 | **paused** |",
+        "| `crane` | 0 | 0 | 0 | 0 | **held, paused** |",
+        "| `forklift` | 1 | 0 | 0 | 1 | on |",
     ]
-    assert rows[4].startswith(f"| {SHOWN} (`forklift`) | 1 | 0 | 0 | 1 | on | {today} ")
     boat, _, forklift = northwind.splitlines()[-3:]
-    assert boat.startswith(f"- `boat` · badge template **Forklift** (`{TEMPLATE}`) · covers awards from: ")
+    assert boat.startswith(f"- **Boat** (`boat`): badge template **Forklift** (`{TEMPLATE}`) · covers awards from: ")
+    assert forklift.startswith(
+        f"- **{SHOWN}** (`forklift`): badge template **Forklift** (`{TEMPLATE}`) · last issued: {today} "
+    )
     for setting in ("user evidence: on, name “Profile”, description “Open\\|it”", "portal evidence: on"):
         assert f" · {setting}" in forklift
     assert " · Credly's e-mail: suppressed" in forklift
@@ -73,7 +76,7 @@ async def test_a_listing_does_without_the_names_of_templates(world: World) -> No
     seen = await see(list_integrations)
 
     assert "The names of the badge templates could not be read. token\\_block\\: Credly refused the token" in seen.page
-    assert f"- `forklift` · badge template (`{TEMPLATE}`) · " in seen.page
+    assert f"- **Forklift** (`forklift`): badge template (`{TEMPLATE}`) · " in seen.page
 
 
 async def test_one_portal_is_shown_where_it_is_named(world: World) -> None:

@@ -29,7 +29,6 @@ from flows.resume_credly import resume_credly
 from flows.retry_failed import retry_failed
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.platform.tables import Company, Project
-from settings import ROOT
 from tests.support.factories import a_portal, an_achievement
 from tests.support.seen import see
 from tests.support.standin import Standin
@@ -208,17 +207,21 @@ def moments() -> Iterator[Mistake]:
     )
 
 
-def files() -> Iterator[Mistake]:
+def lists() -> Iterator[Mistake]:
     either = "rows: give either rows or a path, not both and not neither."
     for typed in ({}, {"rows": "ada,forklift", "path": "list.csv"}):
         yield Mistake(issue_badges, typed, either)
-    yield Mistake(issue_badges, {"path": "list.csv"}, "path: there is no file `list.csv` on the machine of the worker.")
+
+
+def unwritable_folders(folder: Path) -> Iterator[Mistake]:
+    (folder / "file").touch()
+    form: Flow[..., Any]
     for form, typed in ((export, {}), (report, {}), (export_user, {"user": "bob"})):
-        for folder, why in ((ROOT / "README.md", "File exists"), (ROOT / "README.md" / "x", "Not a directory")):
+        for place, why in ((folder / "file", "File exists"), (folder / "file" / "x", "Not a directory")):
             yield Mistake(
                 form,
-                typed | {"folder": str(folder)},
-                f"folder: nothing can be written to `{folder}` on this machine ({why}). Enter another folder, or leave "
+                typed | {"folder": str(place)},
+                f"folder: nothing can be written to `{place}` on this machine ({why}). Enter another folder, or leave "
                 "it empty.",
             )
 
@@ -249,33 +252,27 @@ async def office(world: World, standin: Standin) -> World:
     return world
 
 
-@pytest.mark.parametrize("kind", [ids_of_the_platform, ids_of_credly, out_of_order, without_effect, moments, files])
+@pytest.mark.parametrize("kind", [ids_of_the_platform, ids_of_credly, out_of_order, without_effect, moments, lists])
 async def test_a_mistake_is_answered_with_its_field_and_what_to_do(office: World, kind: Any) -> None:
-    found = await answers(kind())
+    await check_answers(kind())
 
+
+async def test_a_folder_that_cannot_be_written_is_named(
+    office: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.configure(monkeypatch, REPORTS_FOLDER=str(tmp_path))
+
+    await check_answers(unwritable_folders(tmp_path))
+
+
+async def check_answers(mistakes: Iterator[Mistake]) -> None:
+    found = await answers(mistakes)
     assert [(each.form.name, each.typed, each.state, each.said) for each, *_ in found] == [
         (each.form.name, each.typed, state, message) for each, state, message, _ in found
     ]
     for each, _, message, page in found:
         assert each.state == "Completed" or page.startswith("# Not done")
         assert message.split(". ")[-1] in page.replace("\\", "")
-
-
-async def test_an_address_that_is_not_credlys_api_is_named_with_the_field(office: World) -> None:
-    form = {"portal": "northwind", "organization_id": ORGANIZATION, "token_block": BLOCK, "environment": "other"}
-    root = office.base_url.removesuffix("/v1")
-
-    seen = await see(connect_portal, **connect_portal.validate_parameters(form | {"base_url": root}))
-    wrong = await see(connect_portal, **connect_portal.validate_parameters(form | {"base_url": f"{root}/v2"}))
-
-    assert seen.message == (
-        f"base_url: something other than Credly's API answered at `{root}`. Credly's address ends with /v1. Nothing "
-        "was changed."
-    )
-    assert wrong.message == (
-        f"organization_id: Credly has no organization `{ORGANIZATION}` at `{root}/v2`. Correct the id, or the address "
-        "in base_url."
-    )
 
 
 async def test_connecting_again_without_a_change_says_so(office: World) -> None:

@@ -142,11 +142,12 @@ def test_what_is_no_longer_raised_is_over_once() -> None:
 def test_the_health_of_a_run_agrees_with_what_needs_attention() -> None:
     many = Alert(alarm=Alarm.MANY_FAILURES, sentence="9 of 9 badges of this run were refused (100%).")
 
-    assert health_words([], needs_action=False, summary="1 issued") == "Nothing is wrong."
-    assert health_words([], needs_action=True, summary="1 failed") == (
-        "No alert, but an operator has to act: 1 failed."
-    )
-    assert health_words([many], needs_action=True, summary="9 failed") == many.sentence
+    assert health_words([], needs_action=False, summary="1 issued", failed=0) == "Nothing is wrong."
+    before = "No alert; 2 failed badges of earlier runs left."
+    assert health_words([], needs_action=False, summary="1 issued", failed=2) == before
+    now = "No alert, but an operator has to act: 1 failed."
+    assert health_words([], needs_action=True, summary="1 failed", failed=1) == now
+    assert health_words([many], needs_action=True, summary="9 failed", failed=9) == many.sentence
 
 
 @pytest.mark.parametrize(
