@@ -8,6 +8,7 @@ from prefect.states import Completed
 
 from flows.issue_organization import issue_organization
 from models.ledger.claiming import DueOrganization
+from rules.forms.inputs import PlatformId
 from rules.wording import counted
 from settings import Dispatch
 from tasks.issuing.dispatch import issue_elsewhere, organizations_with_work, shares
@@ -19,7 +20,7 @@ from tasks.runtime.run import Run, run_context
 
 
 @flow(name="reconcile", persist_result=False)
-async def reconcile(portal: str = "", limit: int = 0, preview: bool = False, full: bool = False) -> State[None]:
+async def reconcile(portal: PlatformId = "", limit: int = 0, preview: bool = False, full: bool = False) -> State[None]:
     """Issue a Credly badge for every award that has none yet.
 
     Safe to start and to retry at any time: no badge is issued twice.
