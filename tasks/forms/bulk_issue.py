@@ -9,6 +9,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from models.platform.names import exists
+from models.platform.tables import Achievement, User
+from reports.files import path_within
 from rules.badge.text import tidy
 from rules.forms.inputs import InvalidInput, UserId
 from rules.markdown import code, plain
@@ -35,11 +38,13 @@ async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bo
     Raises:
         InvalidInput: the list is missing or too long.
     """
-    lines = list(lines_of(_text(rows, path)))
+    lines = list(lines_of(_text(run, rows, path)))
     if not lines:
         raise InvalidInput("rows: the list is empty. Give lines of user id and achievement id, separated by a comma.")
     if len(lines) > _MAX_ROWS:
         raise InvalidInput(f"rows: {len(lines)} rows are more than {_MAX_ROWS}; cut the list into several.")
+    if path.strip():
+        lines = [await _known(run, line) for line in lines]
     results = [(line, await _issue_row(run, line, reason=reason, preview=preview)) for line in lines]
     counts = Counter(result.kind for _, result in results)
     sentence = (
@@ -51,6 +56,15 @@ async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bo
         [f"# {'Preview' if preview else 'Row by row'}", "", f"{plain(sentence)}.", "", *_result_lines(results)]
     )
     return FormResult(sentence=sentence, page=page, needs_attention=counts["done"] < len(lines))
+
+
+async def _known(run: Run, line: Line) -> Line:
+    """Return the row; without its values if the platform does not have them: a file that is no list may have names."""
+    for model, value, column in ((User, line.user, "first"), (Achievement, line.achievement, "second")):
+        if not line.fault and not await run.platform.read(exists, model, value):
+            kind = model.__name__.lower()
+            return Line(number=line.number, fault=f"the platform has no {kind} with the id in the {column} column.")
+    return line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,20 +91,20 @@ def _result_lines(results: list[tuple[Line, _Result]]) -> Iterator[str]:
         yield f"- line **{line.number}** · {ids}{plain(result.text, longest=700)}"
 
 
-def _text(rows: str, path: str) -> str:
+def _text(run: Run, rows: str, path: str) -> str:
     if bool(rows.strip()) == bool(path.strip()):
         raise InvalidInput("rows: give either rows or a path, not both and not neither.")
-    return rows if rows.strip() else _text_of_file(path.strip())
+    return rows if rows.strip() else _text_of_file(path_within(path, run.settings.lists_folder, field="path"))
 
 
-def _text_of_file(path: str) -> str:
+def _text_of_file(path: Path) -> str:
     try:
-        if not Path(path).is_file():
-            raise InvalidInput(f"path: there is no file {code(path)} on the machine of the worker.")
-        with Path(path).open("rb") as file:
+        if not path.is_file():
+            raise InvalidInput(f"path: there is no file {code(str(path))} on the machine of the worker.")
+        with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError):
-        raise InvalidInput(f"path: the file {code(path)} cannot be read.") from None
+        raise InvalidInput(f"path: the file {code(str(path))} cannot be read.") from None
     if len(content) > _MAX_BYTES:
         raise InvalidInput(f"path: the file is larger than {_MAX_BYTES} bytes; cut the list into several.")
     try:

