@@ -39,7 +39,7 @@ def _addresses_as_keys(connection: Connection, one: Table) -> Iterator[Problem]:
     if count:
         yield Problem(
             where=f"{one.name}.id",
-            what=f"Keys have an @, as e-mail addresses do, in {count} rows. Prefect shows and keeps keys, and its forms "
+            what=f"Keys have an @, as e-mail addresses do, in {count} rows. Prefect shows and keeps keys, and forms "
             "refuse these.",
             advice="Give other keys in the view, such as md5 of the present ones, alike in all views.",
         )
