@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from psycopg import InterfaceError, OperationalError, RawCursor, RawServerCursor
-from sqlalchemy import URL, Connection, Engine, FromClause, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, FromClause, create_engine, event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
@@ -339,6 +339,7 @@ def _sqlite_engine(url: str) -> Engine:
     engine.dialect.statement_compiler = _CompilerWithHints
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "handle_error", _name_statement)
     return engine
 
 
@@ -361,6 +362,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _name_statement(context: ExceptionContext) -> None:
+    # An error about a row that is read comes without its statement, and so without the table.
+    if context.sqlalchemy_exception is not None and context.execution_context is not None:
+        context.sqlalchemy_exception.statement = context.execution_context.statement
 
 
 def _begin_sqlite(connection: Connection) -> None:
