@@ -134,7 +134,8 @@ async def test_no_error_takes_a_value_of_the_platform_to_prefect(
     shown = [f"{one.title} {one.message} {one.page} {one.links}" for one in runs]
     assert [line for line in [*log, *shown, *caplog.text.splitlines()] if CANARY in line] == []
     kept = list(everything_kept(prefect_server, reports))
-    assert any("/storage/" in name and holds(content, "UnexpectedError") for name, content in kept)
+    stored = [name for name, content in kept if "/storage/" in name and holds(content, "UnexpectedError")]
+    assert {Path(name).stat().st_mode & 0o777 for name in stored} == {0o600}  # noqa: ASYNC240
     assert [name for name, content in kept if holds(content, CANARY)] == []
     ledger = [str(row) for one in laurel_metadata.sorted_tables for row in await world.read(select(one))]
     assert [row for row in ledger if CANARY in row] == []
