@@ -7,7 +7,6 @@ odd date.
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -213,19 +212,8 @@ class Badge(Received):
 
     @property
     def url(self) -> str | None:
-        # Until the earner accepts the badge, it has only the link with which to accept it.
-        return page_of(self.badge_url) or page_of(self.accept_badge_url)
-
-
-_PAGE = re.compile(
-    r"(https?://[\w.:-]+(?:/[\w.~%!$&'*+,;=:-]*)*?)(?:/accept)?/?(?:[?#].*)?", re.ASCII | re.DOTALL | re.IGNORECASE
-)
-
-
-def page_of(link: str | None) -> str | None:
-    """Return the badge's page that a link leads to, without what accepts the badge; None if it is no web address."""
-    page = _PAGE.fullmatch(link or "")
-    return page[1] if page else None
+        # Until the earner accepts the badge, it has only the page on which to accept it.
+        return self.badge_url or self.accept_badge_url
 
 
 class BadgeTemplate(Received):

@@ -256,13 +256,14 @@ def _clean(error: StatementError) -> StatementError:
 
 
 def _clean_driver_error(error: DBAPIError) -> DBAPIError:
-    clean = DriverError(_driver_message(error.orig))
+    clean = DriverError(driver_message(error.orig))
     return type(error)(
         error.statement, None, clean, hide_parameters=True, connection_invalidated=error.connection_invalidated
     )
 
 
-def _driver_message(original: BaseException | None) -> str:
+def driver_message(original: BaseException | None) -> str:
+    """Return what a driver reported, or its class and the names in it if the text may quote a value."""
     message = str(original).partition("\n")[0]
     if isinstance(original, sqlite3.Error):
         kept = re.match(_SQLITE_MESSAGES, message)

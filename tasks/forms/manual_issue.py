@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from credly.errors import NotFound
-from credly.wire import BadgeRequest, page_of
+from credly.wire import BadgeRequest
 from models.ledger import manual
 from models.ledger.manual import ManualIssue
 from models.ledger.tables import BadgeIssuance
@@ -170,8 +170,7 @@ def _result(row: BadgeIssuance, *, issued_before: bool) -> FormResult:
         facts.append(("evidence left out", code(row.evidence_left_out)))
     issued = row.state is IssuanceState.ISSUED
     sentence = _sentence(row, issued_before=issued_before)
-    badge_page = page_of(row.badge_url)
-    link = [f"[Open the badge]({badge_page})"] if issued and badge_page else []
+    link = [f"[Open the badge]({row.badge_url})"] if issued and row.badge_url else []
     title = "# Issued already" if issued and issued_before else "# Issued" if issued else "# Not issued"
     page = "\n\n".join([title, *link, plain(sentence, longest=500), table(("what", "value"), facts)])
     return FormResult(
@@ -186,7 +185,7 @@ def _result(row: BadgeIssuance, *, issued_before: bool) -> FormResult:
 def _sentence(row: BadgeIssuance, *, issued_before: bool) -> str:
     who = f"{row.achievement_id} to {row.user_id}"
     if row.state is IssuanceState.ISSUED:
-        at = f": {badge_page}" if (badge_page := page_of(row.badge_url)) else ""
+        at = f": {row.badge_url}" if row.badge_url else ""
         if issued_before:
             return f"Not issued again: {row.user_id} has the badge of {row.achievement_id} already{at}"
         former = f". It {_to_former_address('went')}" if row.former_address else ""

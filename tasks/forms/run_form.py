@@ -12,7 +12,6 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled
-from credly.wire import page_of
 from models.ledger.claiming import DueOrganization
 from models.platform.names import achievement_names, portal_names
 from models.setup.lookups import AchievementSetup, achievement_setup
@@ -59,8 +58,8 @@ async def finish_form(work: Awaitable[FormResult], *, key: str) -> State[None]:
     # Escaped, because Prefect renders descriptions as Markdown too.
     description = plain(result.sentence, longest=2000)
     await acreate_markdown_artifact(key=key, markdown=result.page or description, description=description)
-    if link := page_of(result.badge_url):  # earlier versions stored the link that accepts the badge
-        await acreate_link_artifact(key=f"{key}-link", link=link, description=description)
+    if result.badge_url:
+        await acreate_link_artifact(key=f"{key}-link", link=result.badge_url, description=description)
     return Completed(name=NEEDS_ATTENTION if result.needs_attention else "Completed", message=result.sentence)
 
 

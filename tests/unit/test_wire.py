@@ -147,9 +147,6 @@ def test_field_names_tell_what_was_sent_without_saying_about_whom() -> None:
     ]
 
 
-PAGE = "https://www.credly.com/badges/"
-
-
 def a_badge_row(**changed: Any) -> dict[str, Any]:
     return {
         "id": "badge-1",
@@ -186,15 +183,13 @@ def test_a_badge_is_read_from_credlys_row() -> None:
 @pytest.mark.parametrize(
     ("urls", "url"),
     [
-        ({"badge_url": f"{PAGE}b", "accept_badge_url": f"{PAGE}a/accept"}, f"{PAGE}b"),
-        ({"badge_url": None, "accept_badge_url": f"{PAGE}a/accept/?token=x#y"}, f"{PAGE}a"),
-        ({"badge_url": "javascript:alert(1)", "accept_badge_url": f"{PAGE}a"}, f"{PAGE}a"),
+        ({"badge_url": "B", "accept_badge_url": "A"}, "B"),
+        ({"badge_url": None, "accept_badge_url": "A"}, "A"),
         ({"accept_badge_url": None}, None),
-        *(({"badge_url": f"{odd}"}, None) for odd in ("data:,x", "//x/y", "https://u:p@x/y", "https://x/) [y](z", "")),
     ],
 )
-def test_a_badge_is_shown_on_its_page_without_what_accepts_it(urls: dict[str, Any], url: str | None) -> None:
-    assert Badge.model_validate(a_badge_row(accept_badge_url=None) | urls).url == url
+def test_a_badge_is_shown_on_its_page_or_where_it_is_claimed(urls: dict[str, Any], url: str | None) -> None:
+    assert Badge.model_validate(a_badge_row(**urls)).url == url
 
 
 @pytest.mark.parametrize(
