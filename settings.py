@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
+ONLY_THE_OWNER = 0o077  # the umask of processes that write files about people
 DEFAULT_DATABASE = ROOT / ".laurel" / "laurel.db"
 # Operators still have addresses with the drivers of earlier versions, and with asyncpg's parameter `ssl`.
 _DRIVEN = dict.fromkeys(("sqlite", "sqlite+aiosqlite"), "sqlite") | dict.fromkeys(
@@ -147,7 +148,12 @@ class Settings(BaseSettings):
     )
     reports_folder: Path = Field(
         default=Path(".laurel/reports"),
-        description="Where reports and exports are written; a relative folder is in the checkout.",
+        description="Where reports and exports are written; a relative folder is in the checkout. Forms write nowhere "
+        "else.",
+    )
+    lists_folder: Path = Field(
+        default=Path(".laurel/lists"),
+        description="Where issue-badges reads lists from, and from nowhere else; a relative folder is in the checkout.",
     )
 
     keep_attempts: int = Field(

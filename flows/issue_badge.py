@@ -3,9 +3,8 @@
 from typing import Annotated
 
 from prefect import State, flow
-from pydantic import Field
 
-from rules.forms.inputs import IfBadgeExists, OperatorId, PlatformId, UserId, WithoutAddress
+from rules.forms.inputs import IfBadgeExists, OperatorId, PlatformId, UserId, free_text
 from tasks.forms.manual_issue import ManualIssueForm, issue_manually, preview_manual_issue
 from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
@@ -17,7 +16,7 @@ async def issue_badge(
     achievement: PlatformId,
     project: PlatformId = "",
     company: PlatformId = "",
-    reason: Annotated[WithoutAddress, Field(max_length=500)] = "",
+    reason: Annotated[str, free_text(500)] = "",
     if_badge_exists: IfBadgeExists = IfBadgeExists.LEAVE,
     date_now: bool = False,
     preview: bool = False,

@@ -23,7 +23,16 @@ from sqlalchemy.types import NullType
 
 from models.columns import FIRST, UtcDateTime, is_malformed
 from models.diagnostics.problem import Problem
-from models.platform.tables import AchievementAward, UserEmail, platform_metadata
+from models.platform.tables import (
+    Achievement,
+    AchievementAward,
+    Company,
+    Portal,
+    Project,
+    User,
+    UserEmail,
+    platform_metadata,
+)
 from models.tables import table
 from rules.ledger.states import NO_MOMENT
 
@@ -32,6 +41,7 @@ _SAMPLED_ROWS = 1_000_000  # per table, for the check of duplicate keys
 _SHOWN = 5
 _YEARS = "a moment of the years 1 to 9999"
 _MOMENT = "____-__-__ __:__:__"
+_NAMED_BY_KEY = (Portal, User, Company, Project, Achievement)
 
 
 def row_problems(connection: Connection) -> list[Problem]:
@@ -42,7 +52,19 @@ def row_problems(connection: Connection) -> list[Problem]:
     for one in platform_metadata.sorted_tables:
         found += _value_problems(connection, one)
         found += _duplicate_keys(connection, one)
+    found += [problem for one in _NAMED_BY_KEY for problem in _addresses_as_keys(connection, table(one))]
     return [*found, *_duplicate_primary_addresses(connection)]
+
+
+def _addresses_as_keys(connection: Connection, one: Table) -> Iterator[Problem]:
+    count = connection.scalar(select(func.count()).select_from(one).where(one.c.id.like("%@%")))
+    if count:
+        yield Problem(
+            where=f"{one.name}.id",
+            what=f"Keys have an @, as e-mail addresses do, in {count} rows. Prefect shows and keeps keys, and forms "
+            "refuse these.",
+            advice="Give other keys in the view, such as md5 of the present ones, alike in all views.",
+        )
 
 
 def _value_problems(connection: Connection, one: Table) -> Iterator[Problem]:

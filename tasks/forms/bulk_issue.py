@@ -10,6 +10,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from models.platform.names import exists
+from models.platform.tables import Achievement, User
+from reports.files import path_within
 from rules.badge.text import tidy
 from rules.forms.inputs import InvalidInput, UserId
 from rules.markdown import code, plain
@@ -42,7 +45,7 @@ async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bo
     Raises:
         InvalidInput: the list is missing or too long.
     """
-    field, text = _text(rows, path)
+    field, text = _text(run, rows, path)
     lines = list(lines_of(text, field=field))
     if not lines:
         raise InvalidInput(
@@ -50,6 +53,8 @@ async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bo
         )
     if len(lines) > _MAX_ROWS:
         raise InvalidInput(f"{field}: {len(lines)} rows are more than {_MAX_ROWS}; cut the list into several.")
+    if field == "path":
+        lines = [await _known(run, line) for line in lines]
     results = [(line, await _issue_row(run, line, reason=reason, preview=preview)) for line in lines]
     counts = Counter(result.kind for _, result in results)
     sentence = (
@@ -62,6 +67,15 @@ async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bo
         [f"# {'Preview' if preview else 'Row by row'}", "", f"{plain(sentence)}.", "", *_result_lines(results)]
     )
     return FormResult(sentence=sentence, page=page, needs_attention=bool(counts["not done"] or counts["skipped"]))
+
+
+async def _known(run: Run, line: Line) -> Line:
+    """Return the row; without its values if the platform does not have them: a file that is no list may have names."""
+    for model, value in ((User, line.user), (Achievement, line.achievement)):
+        if not line.fault and not await run.platform.read(exists, model, value):
+            kind = model.__name__.lower()
+            return Line(number=line.number, fault=f"the platform has no {kind} with this row's {kind} id.")
+    return line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,21 +104,23 @@ def _result_lines(results: list[tuple[Line, _Result]]) -> Iterator[str]:
         yield f"- line **{line.number}** · {ids}{plain(result.text, longest=700)}"
 
 
-def _text(rows: str, path: str) -> tuple[str, str]:
+def _text(run: Run, rows: str, path: str) -> tuple[str, str]:
     """Return the field that has the list, and the list."""
     if bool(rows.strip()) == bool(path.strip()):
         raise InvalidInput("rows: give either rows or a path, not both and not neither.")
-    return ("rows", rows) if rows.strip() else ("path", _text_of_file(path.strip()))
+    if rows.strip():
+        return "rows", rows
+    return "path", _text_of_file(path_within(path, run.settings.lists_folder, field="path"))
 
 
-def _text_of_file(path: str) -> str:
+def _text_of_file(path: Path) -> str:
     try:
-        if not Path(path).is_file():
-            raise InvalidInput(f"path: there is no file {code(path)} on the machine of the worker.")
-        with Path(path).open("rb") as file:
+        if not path.is_file():
+            raise InvalidInput(f"path: there is no file {code(str(path))} on the machine of the worker.")
+        with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError):
-        raise InvalidInput(f"path: the file {code(path)} cannot be read.") from None
+        raise InvalidInput(f"path: the file {code(str(path))} cannot be read.") from None
     if len(content) > _MAX_BYTES:
         raise InvalidInput(f"path: the file is larger than {_MAX_BYTES} bytes; cut the list into several.")
     try:

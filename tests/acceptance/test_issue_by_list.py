@@ -12,7 +12,7 @@ from models.platform.tables import UserEmail
 from rules.forms.inputs import InvalidInput
 from tasks.forms.bulk_issue import lines_of
 from tests.support.factories import an_achievement, rows_of
-from tests.support.seen import refused, see
+from tests.support.seen import log_of, refused, see
 from tests.support.standin import Standin
 from tests.support.world import World
 
@@ -87,19 +87,57 @@ async def test_a_row_that_credly_cannot_be_given_is_not_called_done(world: World
     assert "Not issued forklift to ada\\: The user has no primary e\\-mail address\\." in seen.page
 
 
-async def test_a_file_is_read_as_spreadsheets_write_it(world: World, standin: Standin, tmp_path: Path) -> None:
+@pytest.fixture
+def lists(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that lists are read from."""
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    world.configure(monkeypatch, LISTS_FOLDER=str(folder))
+    return folder
+
+
+async def test_a_file_is_read_as_spreadsheets_write_it(world: World, standin: Standin, lists: Path) -> None:
     await world.enable()
-    file = tmp_path / "list – ليست.csv"
+    file = lists / "list – ليست.csv"
     file.write_bytes('\ufeff"user","achievement"\r\n"ada","forklift","Ada"\r\n"bob","forklift"'.encode())
 
-    seen = await see(issue_badges, path=f" {file} ")
+    seen = await see(issue_badges, path=f" {file.name} ")
 
     assert (seen.name, users(standin)) == ("Completed", ["ada", "bob"])
     assert seen.message == "2 of 2 rows issued, now or before · 0 not issued · 0 skipped"
 
 
-async def test_a_list_that_cannot_be_read_is_said(world: World, standin: Standin, tmp_path: Path) -> None:
-    file = tmp_path / "list.csv"
+async def test_a_file_that_is_no_list_is_not_repeated(world: World, standin: Standin, lists: Path) -> None:
+    await world.enable()
+    (lists / "users.csv").write_text(
+        "id,first_name,last_name,email\nada,Wilhelmina,Featherstonehaugh,minna@example.net\n"
+        "Featherstonehaugh,forklift\nbob,forklift\n"
+    )
+
+    seen = await see(issue_badges, path="users.csv")
+
+    assert (seen.message, users(standin)) == ("1 of 4 rows issued, now or before · 0 not issued · 3 skipped", ["bob"])
+    assert "- line **2** · Skipped\\: the platform has no achievement with the id in the second column" in seen.page
+    assert "- line **3** · Skipped\\: the platform has no user with the id in the first column" in seen.page
+    seen_or_logged = "\n".join([seen.page, *await log_of(seen.run_id)])
+    assert [name for name in ("Wilhelmina", "Featherstonehaugh", "minna") if name in seen_or_logged] == []
+
+
+async def test_files_of_other_folders_are_not_read(world: World, standin: Standin, lists: Path) -> None:
+    await world.enable()
+    outside = lists.parent / "outside.csv"
+    outside.write_text("ada,forklift\n")
+    (lists / "link.csv").symlink_to(outside)
+    (lists / "folder").symlink_to(lists.parent)
+
+    for path in ("../outside.csv", str(outside), "link.csv", "folder/outside.csv", "~nobody/x", "x/../../y"):
+        message = f"path: give a path in `{lists}` on the machine of the worker, and no other."
+        assert await refused(issue_badges, path=path) == message
+    assert standin.requests() == []
+
+
+async def test_a_list_that_cannot_be_read_is_said(world: World, standin: Standin, lists: Path) -> None:
+    file = lists / "list.csv"
     for content, said in (
         (b"\xff\xfea\x00d\x00a\x00", "path: the file is not UTF-8 text. Save it as “CSV UTF-8” and try again."),
         (b"user,achievement\n\n , \n", "path: the list is empty. Give lines of user id and achievement id, separated "),
@@ -109,9 +147,9 @@ async def test_a_list_that_cannot_be_read_is_said(world: World, standin: Standin
     ):
         file.write_bytes(content)
         assert (await refused(issue_badges, path=str(file))).startswith(said)
-    for path in (str(tmp_path), str(tmp_path / "none.csv"), "/dev/zero", "🏅\n<b>"):
+    for path in (str(lists), str(lists / "none.csv"), "🏅\n<b>"):
         assert (await refused(issue_badges, path=path)).startswith("path: there is no file `")
-    assert (await refused(issue_badges, path="x" * 5000)).startswith("path: the file `xxx")
+    assert (await refused(issue_badges, path="x" * 300)).startswith("path: the file `")
     either = "rows: give either rows or a path, not both and not neither."
     assert await refused(issue_badges, rows=" ", path="\n") == either
     assert await refused(issue_badges, rows="ada,forklift", path=str(file)) == either

@@ -267,6 +267,7 @@ def test_an_address_of_a_person_is_refused_before_there_is_a_run(ui: PrefectUi, 
     for fields in (
         {"user": "ada@example.org", "achievement": LEAD},
         {"user": "user-0001", "achievement": LEAD, "reason": "asked by ada@example.org"},
+        {"user": "user-0001", "achievement": "x" * 10_000},
     ):
         ui.form("issue-badge")
         ui.fill(**fields)
@@ -278,6 +279,8 @@ def test_an_address_of_a_person_is_refused_before_there_is_a_run(ui: PrefectUi, 
 
     assert "Validation failed for field 'user'" in notices[0]
     assert "Validation failed for field 'reason'" in notices[1]
+    assert "'an id of at most 64 characters, no e-mail address' was expected" in notices[2]
+    assert max(map(len, notices)) < 250
     assert "ada@example.org" not in office.everything_stored()
 
 
