@@ -301,7 +301,8 @@ async def test_what_is_named_and_is_not_there_is_said(world: World, standin: Sta
         "`python -m models.find_user` finds an id by the primary e-mail address."
     )
     said = await refused(issue_badge, **form(project=long))
-    assert said == f"project: there is no project `{long}`. Leave it empty, or give its id."
+    assert said.startswith("project: there is no project `🏅<b>🏅")
+    assert said.endswith("…`. Enter the project's id on the platform. Or leave it empty.")
     assert await refused(issue_badge, **form(company="جسر")) == (
         "company: there is no company `جسر`. Enter the company's id on the platform. Or leave it empty."
     )

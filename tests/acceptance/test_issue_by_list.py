@@ -117,8 +117,8 @@ async def test_a_file_that_is_no_list_is_not_repeated(world: World, standin: Sta
     seen = await see(issue_badges, path="users.csv")
 
     assert (seen.message, users(standin)) == ("1 of 4 rows issued, now or before · 0 not issued · 3 skipped", ["bob"])
-    assert "- line **2** · Skipped\\: the platform has no achievement with the id in the second column" in seen.page
-    assert "- line **3** · Skipped\\: the platform has no user with the id in the first column" in seen.page
+    assert "- line **2** · Skipped\\: the platform has no achievement with this row's achievement id" in seen.page
+    assert "- line **3** · Skipped\\: the platform has no user with this row's user id" in seen.page
     seen_or_logged = "\n".join([seen.page, *await log_of(seen.run_id)])
     assert [name for name in ("Wilhelmina", "Featherstonehaugh", "minna") if name in seen_or_logged] == []
 
