@@ -19,6 +19,8 @@ from tasks.operations.token_expiry import WARN_BEFORE, expiry_sentence, read_tok
 from tasks.runtime.organization import NO_TEXT, token_text
 from tasks.runtime.run import Run
 
+_LONGEST_NAME = 100
+
 
 async def connect(
     run: Run,
@@ -48,7 +50,7 @@ async def connect(
     )
     await _refuse_block_in_use(run, portal, target)
     async with open_for_form(run, target) as organization:
-        at_credly = await organization.client.organization()
+        organization_name = tidy((await organization.client.organization()).name)[:_LONGEST_NAME]
         ends_at = await read_token_expiry(organization)
     moment = run.now()
     values = {
@@ -62,8 +64,8 @@ async def connect(
         "connected_at": moment,
     }
     changed = await run.database.write(setting_up.put_connection, portal, values, now=moment)
-    facts = _facts(portal, name, at_credly.name or "", target, deletion_withdraws=deletion_withdraws)
-    return _connected(portal, at_credly.name or target.organization_id, facts, ends_at, moment, changed=changed)
+    facts = _facts(portal, name, organization_name, target, deletion_withdraws=deletion_withdraws)
+    return _connected(portal, organization_name or target.organization_id, facts, ends_at, moment, changed=changed)
 
 
 async def _refuse_block_in_use(run: Run, portal: str, target: DueOrganization) -> None:

@@ -1,5 +1,6 @@
 """Connecting a portal to Credly and taking that back, as a portal administrator does, with every mistake in words."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -89,6 +90,17 @@ async def test_whether_a_deleted_award_is_withdrawn_is_chosen_in_the_form_and_is
 
     assert (await the_row_of(world.database, CredlyConnection)).deletion_withdraws is bool(chosen)
     assert f"| Deleted awards count as withdrawn | {said} |" in seen.page
+
+
+async def test_a_long_name_of_an_organization_is_shown_as_one_line_of_its_beginning(
+    world: World, standin: Standin
+) -> None:
+    row = json.dumps({"data": {"id": ORGANIZATION, "name": "North\n wind" + "d" * 33_000}})
+    standin.fault("answer", path=f"{ORGANIZATION}$", status=200, content=row)
+
+    seen = await see(connect_portal, **form(world))
+
+    assert seen.message == f"Portal northwind connection changed: Credly organization North wind{'d' * 90}"
 
 
 async def test_a_token_that_does_not_say_when_it_ends_is_connected_all_the_same(world: World, standin: Standin) -> None:
