@@ -23,6 +23,7 @@ from tasks.runtime.organization import NO_TEXT, token_text
 from tasks.runtime.run import Run
 
 _BLOCK_NAME = re.compile("[a-z0-9-]+")  # what Prefect accepts
+_LONGEST_NAME = 100
 
 
 async def connect(
@@ -54,7 +55,7 @@ async def connect(
     before = await run.database.read(connection_of, portal)
     await _refuse_block_in_use(run, before, target)
     async with open_for_form(run, target) as organization:
-        at_credly = await organization.client.organization()
+        organization_name = tidy((await organization.client.organization()).name)[:_LONGEST_NAME]
         ends_at = await read_token_expiry(organization)
     moment = run.now()
     chosen = {
@@ -67,10 +68,10 @@ async def connect(
     }
     values = chosen | {"token_ends_at": ends_at, "connected_at": moment}
     await run.database.write(setting_up.put_connection, portal, values, now=moment)
-    facts = _facts(portal, name, at_credly.name or "", target, deletion_withdraws=deletion_withdraws)
+    facts = _facts(portal, name, organization_name, target, deletion_withdraws=deletion_withdraws)
     changed = before is not None and any(getattr(before, name) != value for name, value in chosen.items())
     verb = "connected" if before is None else "connection changed" if changed else "connected already, no change"
-    return _connected(portal, at_credly.name or target.organization_id, facts, ends_at, moment, verb=verb)
+    return _connected(portal, organization_name or target.organization_id, facts, ends_at, moment, verb=verb)
 
 
 async def _refuse_block_in_use(run: Run, before: CredlyConnection | None, target: DueOrganization) -> None:

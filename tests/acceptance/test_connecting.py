@@ -1,5 +1,6 @@
 """Connecting a portal to Credly and taking that back, as a portal administrator does, with every mistake in words."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -91,6 +92,17 @@ async def test_whether_a_deleted_award_is_withdrawn_is_chosen_in_the_form_and_is
     assert f"| Deleted awards count as withdrawn | {said} |" in seen.page
 
 
+async def test_a_long_name_of_an_organization_is_shown_as_one_line_of_its_beginning(
+    world: World, standin: Standin
+) -> None:
+    row = json.dumps({"data": {"id": ORGANIZATION, "name": "North\n wind" + "d" * 33_000}})
+    standin.fault("answer", path=f"{ORGANIZATION}$", status=200, content=row)
+
+    seen = await see(connect_portal, **form(world))
+
+    assert seen.message == f"Portal northwind connection changed: Credly organization North wind{'d' * 90}"
+
+
 async def test_a_token_that_does_not_say_when_it_ends_is_connected_all_the_same(world: World, standin: Standin) -> None:
     standin.fault("answer", path="authorization_tokens$", status=403, content="{}")
     unlisted = await see(connect_portal, **form(world))
@@ -132,8 +144,8 @@ async def test_what_is_wrong_with_the_block_is_said_and_credly_is_not_called(wor
     )
     # It may be the token, which is not repeated. Prefect's server refuses it before a run exists.
     for name in ("Credly Northwind", "secret/credly-northwind", "Zx9-Invented_Token==", "بلوك🏅"):
-        said = await refused(connect_portal, **form(world, token_block=name))
-        assert said.endswith(
+        seen = await see(connect_portal, **form(world, token_block=name))
+        assert seen.message.endswith(
             "token_block: 'the name of a Secret block: at most 100 lowercase letters, digits and dashes' was expected"
         )
     assert (await refused(connect_portal, **form(world, token_block=" "))).startswith("token_block: it is empty.")

@@ -49,7 +49,7 @@ def _calls(client: CredlyClient, badge_id: str) -> list[Awaitable[object]]:
     ]
 
 
-@settings(max_examples=40, derandomize=True, database=None)
+@settings(max_examples=60, derandomize=True, database=None)
 @given(any_answers)
 def test_any_answer_is_a_value_that_can_be_kept_or_an_error(given_answer: AnyAnswer) -> None:
     asyncio.run(_call_everything(given_answer))
@@ -150,6 +150,17 @@ async def test_an_answer_is_read_in_the_encodings_that_were_asked_for(encoding: 
     reply = answer(200, encode(body), Content_Encoding=encoding)
     async with scripted_server(reply) as server, a_client(server.base_url) as client:
         assert (await client.organization()).name == "Northwind"
+
+
+async def test_an_answer_in_more_encodings_than_anybody_uses_is_not_read() -> None:
+    body = reduce(lambda raw, _: gzip.compress(raw), range(3), b'{"data": {"id": "org-1"}}')
+    async with (
+        scripted_server(answer(200, body, Content_Encoding="gzip, gzip, gzip")) as server,
+        a_client(server.base_url) as client,
+    ):
+        error = await error_of(client.organization())
+
+    assert (type(error), error.code) == (Unclear, "unparsable_reply")
 
 
 async def test_a_page_of_more_rows_than_any_page_has_is_unclear() -> None:

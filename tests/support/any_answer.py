@@ -38,7 +38,7 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS) | _any_text, inner, max_size=4),
     max_leaves=8,
 )
-_rows = st.dictionaries(st.sampled_from(FIELDS), _odd_text | _long_text | _values, min_size=1, max_size=6)
+_rows = st.dictionaries(st.sampled_from(FIELDS), _values, max_size=6)
 _bodies = st.one_of(
     st.just(PROPER),
     st.builds(
@@ -92,15 +92,26 @@ class AnyAnswer:
         return json.dumps(answer).encode()
 
 
-any_answers = st.builds(
+_headers = st.dictionaries(st.sampled_from(HEADERS), _header_text, max_size=3)
+_any = st.builds(
     AnyAnswer,
     status=_statuses,
     body=_bodies,
     odd=_rows,
-    headers=st.dictionaries(st.sampled_from(HEADERS), _header_text, max_size=3),
+    headers=_headers,
     encoding=st.sampled_from(ENCODINGS),
     is_encoded=st.booleans(),
 )
+_nearly_proper = st.builds(
+    AnyAnswer,
+    status=st.just(0),
+    body=st.just(PROPER),
+    odd=st.dictionaries(st.sampled_from(FIELDS), _odd_text | _long_text, min_size=1, max_size=8),
+    headers=_headers,
+    encoding=st.just(""),
+    is_encoded=st.just(False),
+)
+any_answers = _nearly_proper | _any
 
 
 def as_kind(answer: AnyAnswer) -> Misbehaviour:
