@@ -235,8 +235,7 @@ MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
             "organization_id": invented_id("organization", "portal-northwind"),
             "token_block": "credly-northwinds",
         },
-        "token_block: there is no Secret block named `credly-northwinds`. Create it in Prefect under Blocks (type "
-        "Secret), with Credly's authorization token as its value.",
+        "token_block: there is no Secret block named `credly-northwinds`. Did you mean credly-northwind",
     ),
 }
 
