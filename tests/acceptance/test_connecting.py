@@ -123,7 +123,7 @@ async def test_an_odd_portal_is_no_portal(any_world: World, portal: str) -> None
 
 
 async def test_what_is_wrong_with_the_block_is_said_and_credly_is_not_called(world: World, standin: Standin) -> None:
-    for name in ("Credly Northwind", "", "a/b", "بلوك🏅"):
+    for name in ("credly-northwinds", "", "-", "x" * 80):
         said = await refused(connect_portal, **form(world, token_block=name))
         assert said == (
             f"token_block: there is no Secret block named `{name}`. Create it in Prefect under Blocks "
@@ -231,7 +231,7 @@ async def test_trouble_on_the_way_to_credly_is_said_and_nothing_is_stored(
         ),
         ({"base_url": " "}, "base_url: the environment 'other' needs an address, such as http://127.0.0.1:8090/v1."),
         (
-            {"organization_id": "x" * 300},
+            {"organization_id": "x" * 64},
             f"organization_id: `{'x' * 59}…` is not an id of Credly. Those look like "
             "1a2b3c4d-1234-4abc-8def-1a2b3c4d5e6f; copy it from the address of the page at Credly.",
         ),
