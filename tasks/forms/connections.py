@@ -12,6 +12,7 @@ from models.ledger.claiming import DueOrganization
 from models.setup import admin as setting_up
 from models.setup.lookups import connection_of
 from models.setup.tables import CredlyConnection
+from rules.badge.text import tidy
 from rules.forms.inputs import BASE_URLS, Environment, InvalidInput, static_text
 from rules.forms.suggestions import near_matches
 from rules.forms.token_format import fault_of_token

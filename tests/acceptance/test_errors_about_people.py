@@ -1,7 +1,8 @@
 """Errors that quote a learner's data: none of it reaches Prefect, its storage, a log, the ledger or a report."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Concatenate, NoReturn
 
@@ -53,24 +54,27 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 
 
 def unreadable(column: Column[Any]) -> str:
-    """Return an expression for the column that no driver can read, and that drivers quote."""
-    canary = f"{CANARY} {column.table.name} {column.name}"
+    """Return an expression for the column that PostgreSQL cannot compute, and whose value it quotes."""
     if column.primary_key or column.foreign_keys or isinstance(column.type, Boolean):
         return column.name
     # In hexadecimal, since the statement that creates the view is logged.
-    undecodable = "" if isinstance(column.type, UtcDateTime) else "ff"
-    return f"CAST(x'{undecodable}{canary.encode().hex()}' AS TEXT)"
+    value = f"convert_from('\\x{f'{CANARY} {column}'.encode().hex()}', 'UTF8') || id"
+    return f"({value})::{'timestamptz' if isinstance(column.type, UtcDateTime) else 'integer::text'}"
 
 
-async def replace_by_view(world: World, relation: Table) -> None:
-    columns = ", ".join(f"{unreadable(column)} AS {column.name}" for column in relation.c)
-    await world.do(text(f"ALTER TABLE {relation.name} RENAME TO {relation.name}_before"))
-    await world.do(text(f"CREATE VIEW {relation.name} AS SELECT {columns} FROM {relation.name}_before"))
-
-
-async def put_back(world: World, relation: Table) -> None:
-    await world.do(text(f"DROP VIEW {relation.name}"))
-    await world.do(text(f"ALTER TABLE {relation.name}_before RENAME TO {relation.name}"))
+@asynccontextmanager
+async def unreadable_views(world: World, relations: Sequence[Table]) -> AsyncIterator[None]:
+    """Put views with unreadable columns in the place of these tables until the block ends."""
+    for one in relations:
+        columns = ", ".join(f"{unreadable(column)} AS {column.name}" for column in one.c)
+        await world.do(text(f"ALTER TABLE {one.name} RENAME TO {one.name}_before"))
+        await world.do(text(f"CREATE VIEW {one.name} AS SELECT {columns} FROM {one.name}_before"))
+    try:
+        yield
+    finally:
+        for one in relations:
+            await world.do(text(f"DROP VIEW {one.name}"))
+            await world.do(text(f"ALTER TABLE {one.name}_before RENAME TO {one.name}"))
 
 
 class FailingDatabase(Database):
@@ -95,13 +99,15 @@ async def every_flow(world: World) -> dict[str, Seen]:
     return found
 
 
+@pytest.mark.parametrize("_migrated", ["postgresql"], indirect=True)
 async def test_no_error_takes_a_value_of_the_platform_to_prefect(
-    world: World,
+    any_world: World,
     prefect_server: str,
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    world = any_world
     assert PARAMETERS.keys() == DEPLOYMENTS.keys()
     for logger in LOGGERS:
         caplog.set_level(logging.DEBUG, logger=logger)
@@ -114,15 +120,13 @@ async def test_no_error_takes_a_value_of_the_platform_to_prefect(
 
     seen = []
     for relation in platform_metadata.sorted_tables:
-        await replace_by_view(world, relation)
-        seen.append(await see(explain, **USER, **ACHIEVEMENT))
-        await put_back(world, relation)
+        async with unreadable_views(world, [relation]):
+            seen.append(await see(explain, **USER, **ACHIEVEMENT))
+    async with unreadable_views(world, platform_metadata.sorted_tables):
+        unreadable_everywhere = await every_flow(world)
     token = current_run.set(Run(settings(), FailingDatabase(world.database.url)))
     crashed = await every_flow(world)
     current_run.reset(token)
-    for relation in platform_metadata.sorted_tables:
-        await replace_by_view(world, relation)
-    unreadable_everywhere = await every_flow(world)
 
     assert [
         name for name, one in crashed.items() if "UnexpectedError: builtins.RuntimeError in " not in one.message

@@ -26,6 +26,7 @@ def read_of_view(connection: Connection, column: Column[object]) -> None:
     """Read a column of a view of this name that the database cannot compute, or the driver cannot decode."""
     expression = f"('{CANARY}' || clock_timestamp())::{_cast(column)}"
     if connection.dialect.name == "sqlite":
+        connection.connection.driver_connection.text_factory = str  # type: ignore[union-attr] # as the driver sets it
         expression = f"CAST(x'ff{CANARY.encode().hex()}' AS TEXT)"
     connection.execute(text(f"CREATE TEMPORARY VIEW {column.table.name} AS SELECT {expression} AS {column.name}"))
     connection.execute(select(column)).all()
