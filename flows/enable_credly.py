@@ -8,7 +8,8 @@ from pydantic import Field
 
 from rules.badge.issuance_data import Expiry
 from rules.forms.inputs import EarnedAgain, EvidenceChoices, Locale, OperatorId, PlatformId, WithoutAddress
-from tasks.forms.integrations import IntegrationForm, enable
+from rules.forms.settings import IntegrationForm
+from tasks.forms.integrations import enable
 from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
 
@@ -53,7 +54,7 @@ async def enable_credly(
         badge_template_id=badge_template_id,
         evidence=evidence,
         issue_since=issue_since,
-        suppress_notification=suppress_credly_email,
+        suppress_credly_email=suppress_credly_email,
         expiry=expiry,
         expires_after_days=expires_after_days,
         locale=locale,

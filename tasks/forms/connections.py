@@ -1,22 +1,27 @@
 """Connecting a portal to its Credly organization, and disconnecting it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from prefect.blocks.system import Secret
 
+from credly.wire import Organization as AtCredly
 from models.ledger import outstanding
 from models.ledger.claiming import DueOrganization
 from models.setup import admin as setting_up
 from models.setup.lookups import connection_of
 from rules.badge.text import tidy
 from rules.forms.inputs import BASE_URLS, Environment, InvalidInput
+from rules.forms.settings import ConnectionForm
 from rules.forms.token_format import fault_of_token
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted
 from tasks.forms.run_form import credly_id, known_portal, open_for_form
 from tasks.operations.token_expiry import WARN_BEFORE, expiry_sentence, read_token_expiry
+from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
 
@@ -38,35 +43,58 @@ async def connect(
         InvalidInput: nothing was stored; the message names the field and the fault.
     """
     name = await known_portal(run, portal)
-    target = DueOrganization(
-        organization_id=credly_id(organization_id, field="organization_id"),
-        base_url=address_of(environment, base_url),
-        token_block=await usable_block(token_block),
+    form = ConnectionForm(
+        organization_id=organization_id,
+        token_block=token_block,
+        environment=environment,
+        base_url=base_url,
         calls_per_second=calls_per_second,
-        portal_ids=(portal,),
-        due=0,
+        missing_name=missing_name,
+        deletion_withdraws=deletion_withdraws,
     )
-    await _refuse_block_in_use(run, portal, target)
+    columns = connection_columns(form)
+    target = target_of(columns, portal)
+    await usable_block(target.token_block)
+    await refuse_block_in_use(run, portal, target)
     async with open_for_form(run, target) as organization:
-        at_credly = await organization.client.organization()
-        ends_at = await read_token_expiry(organization)
+        at_credly, ends_at = await accepted(organization)
     moment = run.now()
-    values = {
-        "organization_id": target.organization_id,
-        "base_url": target.base_url,
-        "token_block": target.token_block,
-        "calls_per_second": calls_per_second,
-        "missing_name": tidy(missing_name),
-        "deletion_withdraws": deletion_withdraws,
-        "token_ends_at": ends_at,
-        "connected_at": moment,
-    }
+    values = columns | {"token_ends_at": ends_at, "connected_at": moment}
     changed = await run.database.write(setting_up.put_connection, portal, values, now=moment)
     facts = _facts(portal, name, at_credly.name or "", target, deletion_withdraws=deletion_withdraws)
     return _connected(portal, at_credly.name or target.organization_id, facts, ends_at, moment, changed=changed)
 
 
-async def _refuse_block_in_use(run: Run, portal: str, target: DueOrganization) -> None:
+def connection_columns(form: ConnectionForm) -> dict[str, Any]:
+    """Return the columns of a connection, by name.
+
+    Raises:
+        InvalidInput: the organization's id or the address is none.
+    """
+    return form.model_dump(exclude={"environment"}) | {
+        "organization_id": credly_id(form.organization_id, field="organization_id"),
+        "base_url": address_of(form.environment, form.base_url),
+        "token_block": form.token_block.strip(),
+        "missing_name": tidy(form.missing_name),
+    }
+
+
+def target_of(columns: Mapping[str, Any], *portals: str) -> DueOrganization:
+    access = {name: columns[name] for name in ("organization_id", "base_url", "token_block", "calls_per_second")}
+    return DueOrganization(**access, portal_ids=portals, due=0)
+
+
+async def accepted(organization: Organization) -> tuple[AtCredly, datetime | None]:
+    """Return the organization as Credly has it, and when the token ends (UTC), if Credly shows that.
+
+    Raises:
+        InvalidInput: the token may only read.
+        CredlyError: token or organization was refused, or Credly did not answer.
+    """
+    return await organization.client.organization(), await read_token_expiry(organization)
+
+
+async def refuse_block_in_use(run: Run, portal: str, target: DueOrganization) -> None:
     """Keep the token of an organization that the portal leaves, while calls to it are outstanding."""
     before = await run.database.read(connection_of, portal)
     if before is None or before.token_block != target.token_block or before.organization_id == target.organization_id:
