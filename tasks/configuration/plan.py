@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pydantic import SecretStr
-from sqlmodel import SQLModel
 
 from models.platform.names import achievements_of
 from models.setup.admin import counts_by_state
@@ -228,7 +228,7 @@ async def _stored(run: Run) -> tuple[dict[str, Columns], dict[str, Columns]]:
     return _of_rows(connections, CONNECTION_COLUMNS), _of_rows(integrations, INTEGRATION_COLUMNS)
 
 
-def _of_rows(rows: Mapping[str, SQLModel], names: Sequence[str]) -> dict[str, Columns]:
+def _of_rows(rows: Mapping[str, Any], names: Sequence[str]) -> dict[str, Columns]:
     return {key: {name: getattr(row, name) for name in names} for key, row in rows.items()}
 
 
