@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rules.forms.configuration import Columns
-from rules.forms.settings import IntegrationForm
+from rules.forms.settings import ConnectionForm, IntegrationForm
 from rules.ledger.settings_changes import SettingsOf, changes_of
 
 
@@ -49,8 +49,13 @@ def plan_lines(changes: Sequence[Change], *, waiting: Mapping[str, int]) -> Iter
         for column, (old, new) in changes_of(change.before, change.after).items():
             if change.before is not None:
                 yield f"    {key_of(column)}: {_json(old)} → {_json(new)}"
-            elif new not in (None, "", False, 0):
+            elif new not in _omitted(column):
                 yield f"    {key_of(column)}: {_json(new)}"
+
+
+def _omitted(column: str) -> tuple[Any, ...]:
+    field = IntegrationForm.model_fields.get(column) or ConnectionForm.model_fields.get(column)
+    return (None, "", False, field.default if field else False)
 
 
 def key_of(column: str) -> str:

@@ -17,6 +17,8 @@ from rules.wording import counted
 from tasks.configuration.plan import Plan
 from tasks.runtime.run import Run, run_ids
 
+_LONGEST_ORIGIN = 255
+
 
 async def apply(
     run: Run,
@@ -40,10 +42,12 @@ async def apply(
         # The history names who changed something by the id of a run; a command has none of Prefect's.
         own = str(uuid4())
         run.database.flow_run = lambda: own
-    await run.database.write(put_operator, creator=origin, operator_id=given, now=moment)
+    await run.database.write(put_operator, creator=origin[:_LONGEST_ORIGIN], operator_id=given, now=moment)
+    stored = []
     for portal in plan.configuration.connections if token is not None else ():
         block: Secret[str] = Secret(value=token)
-        await block.asave(plan.connections[portal]["token_block"], overwrite=True)
+        await block.asave(name := plan.connections[portal]["token_block"], overwrite=True)
+        stored.append(f"Token stored in Secret block {name}.")
         if (ends_at := ends[portal]) is not None:
             await run.database.write(setting_up.put_token_end, [portal], ends_at)
     connected = {portal: {"token_ends_at": ends_at, "connected_at": moment} for portal, ends_at in ends.items()}
@@ -57,10 +61,11 @@ async def apply(
         columns = next(each.after for each in plan.of(SettingsOf.INTEGRATION) if each.key == achievement)
         due = await count_due_at_once(run.database, achievement, now=moment)
         if due > (limit := plan.configuration.integrations[achievement].hold_above):
-            held.append(f"{achievement}: HELD, {counted(due, 'badge')} would be issued at once, more than {limit}")
+            many = f"{counted(due, 'badge')} would be issued at once, more than {limit}"
+            held.append(f"{achievement}: HELD, {many}. Run release-credly to release them")
         elif columns is not None:
             await run.database.write(setting_up.release_own_hold, achievement, columns, held_at=moment, now=moment)
-    return _sentence(plan, done), held
+    return " ".join([_sentence(plan, done), *stored]).strip(), held
 
 
 def _sentence(plan: Plan, done: setting_up.Applied) -> str:
@@ -75,4 +80,4 @@ def _sentence(plan: Plan, done: setting_up.Applied) -> str:
         (done.blocked, "blocked until the portal is connected again"),
     )
     parts += [f"{counted(count, 'waiting badge')} {what}" for count, what in badges if count]
-    return f"Applied: {', '.join(parts)}." if parts else "No settings differ."
+    return f"Applied: {', '.join(parts)}." if parts else ""

@@ -74,27 +74,29 @@ async def plan_of(run: Run, configuration: Configuration, *, prune: bool, remove
         InvalidConfiguration: an entry cannot be used, or more would be removed than allowed.
     """
     faults = _Faults()
-    portals = await _portals(run, configuration, faults)
     connections, integrations = _columns(configuration, faults, now=run.now())
     faults.refuse()
     stored_connections, stored_integrations = await _stored(run)
     of_portals = differences(_CONNECTION, connections, stored_connections, prune=prune)
     of_achievements = differences(_INTEGRATION, integrations, stored_integrations, prune=prune)
+    kept = [each for each in [*of_portals, *of_achievements] if each.after is not None]
+    removed = [each for each in [*of_achievements, *of_portals] if each.after is None]
+    # What is stored like this already is no fault, whatever became of it on the platform: an export changes nothing.
+    portals = await _portals(run, configuration, kept, faults)
     gone = {each.key for each in of_portals if each.after is None}
     after = {key: value for key, value in {**stored_connections, **connections}.items() if key not in gone}
+    changed = {each.key for each in of_achievements}
     for key, portal in portals.items():
-        if portal not in after:
+        if portal not in after and (key in changed or portal in gone):
             how = "would be disconnected" if portal in gone else "is not connected to Credly"
             add = place_of(_CONNECTION, portal)
             faults.add(_INTEGRATION, key, f"achievement: its portal {portal} {how}. Add {add} to the file.")
-    removed = [each for each in [*of_achievements, *of_portals] if each.after is None]
     if len(removed) > remove_at_most:
         faults.found.append(
             f"--prune: {len(removed)} entries would be removed, more than {remove_at_most}. If that is meant, add "
             f"--remove-at-most {len(removed)}."
         )
     faults.refuse()
-    kept = [each for each in [*of_portals, *of_achievements] if each.after is not None]
     waiting = {each.key: await _waiting(run, each.key) for each in removed if each.settings_of is _INTEGRATION}
     return Plan(
         configuration=configuration,
@@ -196,15 +198,16 @@ def _other_organization(change: Change) -> bool:
     return before is not None and after is not None and any(before[name] != after[name] for name in names)
 
 
-async def _portals(run: Run, configuration: Configuration, faults: "_Faults") -> dict[str, str]:
-    """Return the portals of the file's achievements; ids that the platform does not have are faults."""
-    for portal in configuration.connections:
-        with faults.of(_CONNECTION, portal):
-            await known_portal(run, portal)
+async def _portals(
+    run: Run, configuration: Configuration, changes: Sequence[Change], faults: "_Faults"
+) -> dict[str, str]:
+    """Return the portals of the file's achievements; changes of what the platform does not have are faults."""
     found = await run.platform.read(achievements_of, list(configuration.integrations))
-    for key in [key for key in configuration.integrations if key not in found][:SHOWN_FAULTS]:
-        with faults.of(_INTEGRATION, key):
-            await known_achievement(run, key)
+    for each in changes:
+        if len(faults.found) >= SHOWN_FAULTS or (each.settings_of is _INTEGRATION and each.key in found):
+            continue
+        with faults.of(each.settings_of, each.key):
+            await (known_portal if each.settings_of is _CONNECTION else known_achievement)(run, each.key)
     return {key: found[key].portal_id for key in configuration.integrations if key in found}
 
 
