@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select
 
+from demo.credly_data import invented_token, token_block
+from demo.fill import demo_seed
 from flows.enable_credly import enable_credly
-from models.platform.tables import Achievement
+from models.platform.tables import Achievement, Portal
 from models.setup.history import SettingsChange
 from models.setup.operator_runs import OperatorRun
 from models.setup.tables import CredlyConnection, CredlyIntegration
@@ -23,6 +25,7 @@ from tasks.configuration.apply import apply
 from tasks.configuration.plan import plan_of
 from tasks.runtime.run import run_context
 from tests.support.factories import an_issuance
+from tests.support.how_to import HOW_TO
 from tests.support.seen import see
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, SECOND_ORGANIZATION, TEMPLATE, TOKEN, World
@@ -105,6 +108,27 @@ async def test_many_achievements_are_one_command_and_the_next_changes_nothing(
     (by,) = await world.rows(OperatorRun)
     assert {change.flow_run_id for change in changes} == {by.flow_run_id}
     assert (len(changes), by.creator, by.operator_id) == (MANY + 1, "file integrations.toml", "op-7")
+
+
+async def test_the_example_of_the_documents_is_applied(world: World, standin: Standin, configured: Configured) -> None:
+    page = (HOW_TO / "configuration.md").read_text()
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    standin.seed(**demo_seed())
+    await world.add(Portal, id="portal-lumen", name="Lumen Campus")
+    await world.add(Achievement, id="achievement-lighting", portal_id="portal-lumen", name="Lighting")
+    await world.put_token(invented_token("portal-lumen"), block=token_block("portal-lumen"))
+
+    code, printed = await configured.run(
+        "apply", "--yes", text=example.replace("http://127.0.0.1:8090/v1", world.base_url)
+    )
+
+    assert (code, printed.splitlines()[-1]) == (0, "Applied: 1 connection new, 1 integration new.")
+    (row,) = await world.rows(CredlyIntegration)
+    assert (row.user_evidence, row.portal_evidence_name, row.suppress_notification) == (True, "Lumen Campus", True)
+    (fault,) = re.findall(r"^ {4}(\[integrations.*)", page, re.MULTILINE)
+    wrong = 'suppress_credly_email = true\nexpiry = "sometimes"'
+    _, said = await configured.run("plan", text=example.replace("suppress_credly_email = true", wrong))
+    assert said == f"{fault}\n"
 
 
 FORKLIFT = r"\[integrations.forklift\] "
