@@ -8,13 +8,16 @@ and 2 when something cannot be used and nothing was stored.
 import argparse
 import asyncio
 import re
+import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from getpass import getpass
 from pathlib import Path
 from typing import Any
 
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from pydantic import BaseModel, SecretStr
 
@@ -27,6 +30,7 @@ from tasks.configuration.plan import Plan, check_at_credly, export, plan_of
 from tasks.runtime.run import Run, run_context
 
 _REMOVE_AT_MOST = 20
+_INTERRUPTED = 130  # as a shell reports Ctrl-C
 
 
 async def _plan(run: Run, options: argparse.Namespace) -> int:
@@ -79,7 +83,7 @@ async def _carry_out(
         return 0
     # Nothing is overwritten or removed unasked; a command that creates something asks nothing.
     replaces = any(each.before is not None for each in plan.changes)
-    if (replaces or options.command == "apply") and not (options.yes or await asyncio.to_thread(_confirmed)):
+    if (replaces or options.command == "apply") and not (options.yes or _confirmed()):
         print("Nothing was done.")
         return 1
     sentence, held = await apply(run, plan, ends, origin=origin, operator=options.operator, token=token)
@@ -94,14 +98,26 @@ def _show(plan: Plan) -> None:
 def _confirmed() -> bool:
     if not sys.stdin.isatty():
         raise InvalidInput("There is no terminal to confirm on; add --yes.")
-    return input("Apply this? [y/N] ").strip().casefold() in ("y", "yes")
+    try:
+        return _answer(input, "Apply this? [y/N] ").strip().casefold() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _answer(ask: Callable[[str], str], prompt: str) -> str:
+    # asyncio's own handler of Ctrl-C cancels a task, and the prompt would go on waiting.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return ask(prompt)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _token(portal: str) -> SecretStr:
     """Read the token from the terminal without echo, or from a pipe; never from an argument."""
     prompt = f"Credly token of {portal} (not shown): "
     try:
-        return SecretStr(getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n"))
+        return SecretStr(_answer(getpass, prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n"))
     except EOFError:
         raise InvalidInput("No token was entered; nothing was stored.") from None
 
@@ -175,19 +191,33 @@ _COMMANDS = {"plan": _plan, "apply": _apply, "export": _export, "connect": _conn
 
 async def configure(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    if options.command != "export" and not get_current_settings().api.url:
-        print("Set PREFECT_API_URL to Prefect's server, such as http://127.0.0.1:4200/api.", file=sys.stderr)
-        return 2
     try:
+        if options.command != "export":
+            await _check_prefect()
         async with run_context() as run:
             return await _COMMANDS[options.command](run, options)
     except InvalidInput as invalid:
         print(invalid, file=sys.stderr)
-        return 2
+    except PrefectHTTPStatusError as error:
+        print(f"Prefect's server refuses the command with status {error.response.status_code}.", file=sys.stderr)
+    return 2
+
+
+async def _check_prefect() -> None:
+    # Without an address Prefect would start a server of its own, whose blocks no worker reads.
+    address = get_current_settings().api.url
+    if not address:
+        raise InvalidInput("Set PREFECT_API_URL to Prefect's server, such as http://127.0.0.1:4200/api.")
+    async with get_client() as client:
+        if await client.api_healthcheck() is not None:
+            raise InvalidInput(f"Prefect's server at {address} does not answer. Look at PREFECT_API_URL.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    return asyncio.run(configure(arguments))
+    try:
+        return asyncio.run(configure(arguments))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 if __name__ == "__main__":

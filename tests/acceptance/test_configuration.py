@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
 from sqlalchemy import func, insert, select
 
 from demo.credly_data import invented_token, token_block
@@ -22,7 +23,7 @@ from rules.forms.inputs import BASE_URLS, Environment, EvidenceChoice, EvidenceC
 from rules.ledger.states import IssuanceState
 from scripts.configure import configure
 from tasks.configuration.apply import apply
-from tasks.configuration.plan import plan_of
+from tasks.configuration.plan import check_at_credly, plan_of
 from tasks.runtime.run import run_context
 from tests.support.factories import an_issuance
 from tests.support.how_to import HOW_TO
@@ -210,8 +211,9 @@ async def test_a_forms_change_shows_as_a_difference_and_is_taken_back(world: Wor
 
 
 async def test_what_the_file_omits_stays_unless_it_is_pruned_and_that_has_a_cap(
-    world: World, configured: Configured
+    any_world: World, configured: Configured
 ) -> None:
+    world = any_world
     await configured.run("apply", "--yes", text=toml(world.base_url, {"forklift": of_template()}))
     for number in range(3):
         await world.add(Achievement, id=f"old-{number}", portal_id="northwind", name="Old")
@@ -322,3 +324,36 @@ async def test_a_change_after_the_comparison_stores_nothing(world: World) -> Non
 
     (row,) = await world.rows(CredlyIntegration)
     assert row.locale == "de"
+
+
+async def test_within_a_flow_the_history_has_the_runs_id(world: World) -> None:
+    wanted = read_configuration(toml(world.base_url, {"forklift": of_template()}).encode())
+
+    @flow
+    async def apply_file() -> None:
+        async with run_context() as run:
+            plan = await plan_of(run, wanted, prune=False, remove_at_most=0)
+            await apply(run, plan, await check_at_credly(run, plan), origin="a flow", operator="op-7")
+
+    state = await apply_file(return_state=True)
+
+    (change,) = await world.rows(SettingsChange)
+    (by,) = await world.rows(OperatorRun)
+    assert (change.flow_run_id, by.flow_run_id) == (str(state.state_details.flow_run_id),) * 2
+    assert (by.creator, by.operator_id) == ("a flow", "op-7")
+
+
+async def test_waiting_badges_follow_a_template_that_the_file_changes(
+    world: World, standin: Standin, configured: Configured
+) -> None:
+    standin.seed(templates=[{"id": template(2), "organization_id": ORGANIZATION, "name": "New", "state": "active"}])
+    await configured.run("apply", "--yes", text=toml(world.base_url, {"forklift": of_template()}))
+    await an_issuance(world.database, user="ada", achievement="forklift", portal="northwind")
+
+    code, printed = await configured.run("apply", "--yes", text=toml(world.base_url, {"forklift": of_template(2)}))
+
+    assert (code, printed.splitlines()[-1]) == (
+        0,
+        "Applied: 1 integration changed, 1 waiting badge will have the new template.",
+    )
+    assert [row.badge_template_id for row in await world.ledger()] == [template(2)]

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import pytest
 from prefect.blocks.system import Secret
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import delete
 
 from models.setup.tables import CredlyConnection, CredlyIntegration
@@ -93,6 +94,16 @@ async def test_a_token_is_replaced_and_another_organizations_is_not(
     block: Secret[str] = await Secret.aload(BLOCK)
     assert block.get() == second
     assert second not in why + said + semicolon + empty + confirm
+
+
+async def test_without_prefects_server_the_token_is_not_asked_for(world: World, terminal: Terminal) -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        away = await terminal.run(*connecting(world), typed=TOKEN)
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        unset = await terminal.run(*connecting(world), typed=TOKEN)
+
+    assert away == (2, "Prefect's server at http://127.0.0.1:9/api does not answer. Look at PREFECT_API_URL.\n")
+    assert unset == (2, "Set PREFECT_API_URL to Prefect's server, such as http://127.0.0.1:4200/api.\n")
 
 
 async def test_the_token_is_not_shown_while_it_is_typed(world: World, prefect_server: str) -> None:
