@@ -280,6 +280,9 @@ async def test_an_export_is_no_change_whatever_is_stored(
         await world.add(Achievement, id=odd, portal_id="northwind", name="Odd")
         await see(enable_credly, achievement=odd, badge_template_id=TEMPLATE)
     await world.forget("gone")
+    await world.add(Portal, id="left", name="Left")
+    await world.add(Achievement, id="of-left", portal_id="left", name="Of a portal without a connection")
+    await world.enable("of-left")
     for portal, environment in (("live", Environment.PRODUCTION), ("trial", Environment.SANDBOX)):
         await world.connect(portal, base_url=BASE_URLS[environment], missing_name="-", deletion_withdraws=True)
     before = await world.rows(CredlyIntegration), await world.rows(CredlyConnection), len(standin.requests())
