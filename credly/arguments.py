@@ -27,10 +27,11 @@ def checked_base_url(base_url: str) -> str:
     """
     try:
         url = httpx.URL(base_url)
-    except httpx.InvalidURL:
+        url.host.encode("idna")  # else the name is found to be none in the middle of a call
+    except (httpx.InvalidURL, UnicodeError):
         url = httpx.URL("")
     if not url.host or url.userinfo or any(mark in base_url for mark in "?# "):
-        raise ValueError("base_url must look like https://api.credly.com/v1, without user, query or fragment")
+        raise ValueError("base_url must look like https://api.credly.com/v1, without user, password, query or fragment")
     if url.scheme != "https" and not (url.scheme == "http" and _is_this_machine(url.host)):
         raise ValueError("base_url must begin with https://; http:// is for a stand-in on this machine only")
     return base_url.rstrip("/")

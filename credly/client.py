@@ -18,7 +18,7 @@ from credly.replies import Reply, one, several
 from credly.session import Session
 from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, Received
 
-_LONGEST_BULK_REPLY = 20_000_000  # bytes: a thousand full badges of 6 kB, three times over
+_LONGEST_BULK_REPLY = 10_000_000  # bytes: a thousand full badges of 6 kB, and more
 _MOST_PAGES = 400
 _MOST_LOOK_UP_PAGES = 40  # two thousand badges of one earner and template
 _MOST_BULK_PAGES = 20_000
@@ -159,12 +159,14 @@ class CredlyClient(Session):
         pages = self._pages(
             Badge, path, operation="find_badges", params=params, personal=personal, most=_MOST_LOOK_UP_PAGES
         )
-        badges = [badge async for page in pages for badge in page]
-        # A row without template, state or earner may be the earner's: dropped, it would read as "no badge", and a
-        # second one would be issued.
-        if any(may_match_look_up(badge, filters=filters, states=states) for badge in badges):
-            raise Unclear(code="incomplete_rows", operation="find_badges")
-        return [badge for badge in badges if matches_look_up(badge, filters=filters, states=states)]
+        badges = []
+        async for page in pages:
+            # A row without template, state or earner may be the earner's: dropped, it would read as "no badge", and a
+            # second one would be issued.
+            if any(may_match_look_up(badge, filters=filters, states=states) for badge in page):
+                raise Unclear(code="incomplete_rows", operation="find_badges")
+            badges += [badge for badge in page if matches_look_up(badge, filters=filters, states=states)]
+        return badges
 
     async def badges(self, *, states: tuple[str, ...] = ()) -> AsyncIterator[Badge]:
         """Every badge of the organization, the oldest first, 50 to a call: for where the bulk read is not allowed.
@@ -288,7 +290,7 @@ class CredlyClient(Session):
             query = {**(params or {}), "page": str(page)}
             reply, received = await self._send("GET", path, call=call, read=partial(_page, model), params=query)
             rows = {row.id: row for row in received}
-            is_last = is_last_page(reply.payload().get("metadata"))
+            is_last = is_last_page(reply.payload.get("metadata"))
             new = [row for key, row in rows.items() if key not in seen]
             yield new
             if is_last or (is_last is None and not new):

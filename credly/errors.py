@@ -28,6 +28,7 @@ from typing import ClassVar, TypedDict, Unpack
 _MASK = "…"
 _LONGEST_MESSAGE = 500
 _LONGEST_READ = 4_000  # of a message: masking costs time for each character
+_LONGEST_ADDRESS = 320
 _SHORTEST_ANYWHERE = 4  # "Al" is not to be cut out of "Already"
 
 
@@ -168,16 +169,19 @@ def masked(text: str, *, personal: Iterable[str]) -> str | None:
     too much is harmless: only very short names need to stand alone to be masked.
     """
     words = _plain(text[:_LONGEST_READ])
-    if len(text) > _LONGEST_READ:
-        words = words.rpartition(" ")[0]  # the last word may be half a name
     # The longest first: else the last name is masked in the address, and the rest of the address stays.
-    for secret in sorted({_plain(value) for value in personal} - {""}, key=len, reverse=True):
+    secrets = sorted({_plain(value) for value in personal} - {""}, key=len, reverse=True)
+    for secret in secrets:
         pattern = re.escape(secret)
         if secret.isascii() and len(secret) < _SHORTEST_ANYWHERE:
             pattern = rf"(?<!\w){pattern}(?!\w)"
         words = re.sub(pattern, _MASK, words, flags=re.IGNORECASE)
-    kept = (_MASK if "@" in word or "%40" in word else word for word in words.split())
-    return " ".join(kept)[:_LONGEST_MESSAGE] or None
+    kept = " ".join(_MASK if "@" in word or "%40" in word else word for word in words.split())
+    if len(text) > _LONGEST_READ:
+        # The end may be half of an address or name, in a last word that may be the whole message.
+        head, _, last = kept.rpartition(" ")
+        kept = f"{head} {last[: -max([_LONGEST_ADDRESS, *map(len, secrets)])]}".strip()
+    return kept[:_LONGEST_MESSAGE] or None
 
 
 def _plain(text: str) -> str:

@@ -8,6 +8,7 @@ from credly.replies import Reply
 from credly.wire import Badge, is_id
 
 Query = tuple[tuple[str, str], ...]
+_LONGEST_ADDRESS = 8_000  # bytes of the next page's
 
 
 def filter_expression(terms: Mapping[str, str], *, states: tuple[str, ...]) -> str:
@@ -63,12 +64,13 @@ def next_query(reply: Reply, *, own: Mapping[str, str]) -> Query | None:
     Raises:
         Unclear: the reply has no readable address of the next page.
     """
-    metadata = reply.payload().get("metadata")
+    metadata = reply.payload.get("metadata")
     following = metadata.get("next_page_url") if isinstance(metadata, Mapping) else ""
     if following is None:
         return None
     try:
-        pairs = parse_qsl(urlsplit(following).query, keep_blank_values=True)
+        is_usable = len(following.encode()) <= _LONGEST_ADDRESS
+        pairs = parse_qsl(urlsplit(following).query, keep_blank_values=True) if is_usable else []
     except (ValueError, AttributeError, TypeError):
         pairs = []
     if not pairs:

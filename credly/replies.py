@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -31,6 +32,7 @@ from credly.wire import Received
 _LONGEST_WAIT = timedelta(hours=24)
 _REDIRECTED = frozenset({301, 302, 307, 308})
 _GONE = frozenset({404, 410})
+_MOST_ROWS = 2_000  # of a page: the longest one has a thousand, and each row takes a kilobyte
 
 ReceivedT = TypeVar("ReceivedT", bound=Received)
 
@@ -62,6 +64,7 @@ class Reply:
     retry_after: str | None = None
     credly_request_id: str | None = None
 
+    @cached_property
     def payload(self) -> dict[str, Any]:
         try:
             parsed = json.loads(self.body or b"")
@@ -90,11 +93,13 @@ def several(model: type[ReceivedT], reply: Reply) -> list[ReceivedT]:
     """The objects in a success reply that lists some.
 
     Raises:
-        Unclear: there is no list, or an entry has no id.
+        Unclear: there is no list, it is longer than any page, or an entry has no id.
     """
     rows = _content(reply)
     if not isinstance(rows, list):
         raise reply.unclear("incomplete_reply")
+    if len(rows) > _MOST_ROWS:
+        raise reply.unclear("reply_too_large")
     return [_parsed(model, row, reply=reply) for row in rows]
 
 
@@ -103,7 +108,7 @@ def error_for(reply: Reply, *, now: datetime) -> CredlyError:
     status = reply.status
     if reply.body is None:
         return reply.unclear("reply_too_large")
-    payload = reply.payload()
+    payload = reply.payload
     texts = list(_texts(payload))
     facts = reply.facts(f"http_{status}")
     facts["credly_message"] = masked("; ".join(texts), personal=reply.call.personal)
@@ -153,7 +158,7 @@ def _refusal(reply: Reply, *, message: str, facts: Facts) -> Refused:
     if reply.status == 422 and "already has this badge" in message:
         return AlreadyIssued(**facts | {"code": "already_issued"})
     if reply.status == 422 and "cannot be replaced because it has already been replaced" in message:
-        metadata = reply.payload().get("metadata")
+        metadata = reply.payload.get("metadata")
         current = metadata.get("current_badge_id") if isinstance(metadata, Mapping) else None
         badge_id = current if isinstance(current, str) else None
         return AlreadyReplaced(current_badge_id=badge_id, **facts | {"code": "already_replaced"})
@@ -161,7 +166,7 @@ def _refusal(reply: Reply, *, message: str, facts: Facts) -> Refused:
 
 
 def _content(reply: Reply) -> object:
-    payload = reply.payload()
+    payload = reply.payload
     if "data" not in payload:
         raise reply.unclear("incomplete_reply" if payload else "unparsable_reply")
     return payload["data"]

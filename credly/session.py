@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from credly.arguments import checked_base_url, checked_token
 from credly.queries import Query, path_segment
 from credly.replies import Call, Reply, error_for, readable_id
-from credly.transport import Transport, transport_error
+from credly.transport import Transport, decoded, transport_error
 
 _VERSION = "0.1.0"
 # Shorter than any server's, so that we close idle connections: one that the server closes as a call goes out leaves
@@ -160,10 +160,11 @@ class Session:
         reply = Reply(call, response.status_code, body=None, retry_after=wait, credly_request_id=credly_request_id)
         try:
             body = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > call.longest_reply:
                     return reply
         finally:
             await response.aclose()
-        return replace(reply, body=bytes(body))
+        encodings = response.headers.get("Content-Encoding", "")
+        return replace(reply, body=decoded(bytes(body), encodings=encodings, longest=call.longest_reply))

@@ -5,6 +5,7 @@ closes the connection in the middle of a call as for one that was never reached,
 the class of aiohttp's exception.
 """
 
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -28,6 +29,9 @@ _CLASSES: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
 )
 
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+_MOST_ENCODINGS = 2
+
 
 class Transport(AiohttpTransport):
     """Sends a request once, over a free connection, and raises what httpx's own transport would."""
@@ -37,6 +41,8 @@ class Transport(AiohttpTransport):
         # Else aiohttp repeats a GET or PUT over a new connection: a call without a row in the attempts.
         session._retry_connection = False
         session._response_class = _Response
+        # Else cookies of replies are kept and sent with later calls, until their headers are too long.
+        session._cookie_jar = aiohttp.DummyCookieJar()
         return session
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -85,6 +91,36 @@ def _mapped_failures() -> Iterator[None]:
         original = failure if isinstance(failure, aiohttp.ClientError) else failure.__cause__ or failure
         mapped = next((mapped for kind, mapped in _CLASSES if isinstance(original, kind)), httpx.ReadError)
         raise mapped(type(original).__name__) from None
+
+
+def decoded(body: bytes, *, encodings: str, longest: int) -> bytes | None:
+    """Return a reply's body without the encodings that its header names, or None if it is longer than `longest`.
+
+    The limit holds in each step, as a thousand bytes can stand for a gigabyte. An encoding that was not asked for
+    stays, and the body cannot be read.
+
+    Raises:
+        DecodingError: the body is not in the encoding.
+    """
+    named = [window for name in encodings.split(",") if (window := _WINDOWS.get(name.strip().lower()))]
+    for window in reversed(named[-_MOST_ENCODINGS:]):
+        try:
+            body = _decompressed(body, window, longest=longest + 1)
+        except zlib.error:
+            raise httpx.DecodingError("the body is not in the encoding that its header names") from None
+        if len(body) > longest:
+            return None
+    return body
+
+
+def _decompressed(body: bytes, window: int, *, longest: int) -> bytes:
+    try:
+        return zlib.decompressobj(window).decompress(body, longest)
+    except zlib.error:
+        if window != zlib.MAX_WBITS:
+            raise
+        # Some servers send "deflate" without zlib's header.
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, longest)
 
 
 def transport_error(failure: Exception, *, call: Call, credly_request_id: str | None) -> CredlyError:

@@ -7,8 +7,9 @@ odd date.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,10 @@ _REPLACEMENT_FIELDS = frozenset(
         "evidence",
     }
 )
+
+_WEB_ADDRESS = re.compile(r"(?i:https?)://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~%!$&*+,;=:/-]*)?(?=[?#]|\Z)")
+_LONGEST_ID = 64
+_LONGEST_TEXT = 500
 
 
 class _Sent(BaseModel):
@@ -143,26 +148,43 @@ def _text_or_none(value: object, parse: Callable[[object], str | None]) -> str |
     return None if text is None or "\0" in text or not _is_whole(text) else text
 
 
+def _beginning(text: str | None) -> str | None:
+    # Enough to be shown; what is cut equals no text of ours.
+    return text and text[:_LONGEST_TEXT]
+
+
 def _is_whole(text: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _moment_or_none(value: object, parse: Callable[[object], datetime | None]) -> datetime | None:
-    # Credly writes UTC, so a time without a zone is UTC. OverflowError: a moment that UTC has no year for.
-    try:
-        moment = parse(value)
-        if moment is None:
-            return None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValidationError, OverflowError):
+    # Credly writes UTC, so a time without a zone is UTC. The first and the last year would be out of Python's range in
+    # another time zone, such as that of a database's session.
+    moment: datetime | None = _or_none(value, parse)
+    if moment is None or not MINYEAR < moment.year < MAXYEAR:
         return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def is_id(value: str) -> bool:
-    """Whether a text can be an id of Credly's: one segment of a path, and printable."""
+    """Whether a text can be an id of Credly's: one segment of a path, printable, and not too long for the ledger."""
     # A dot segment or separator would make it the path of another object.
     leads_elsewhere = not value.strip(".") or ".." in value or any(mark in value for mark in "/\\?#")
-    return value.isprintable() and bool(value.strip()) and not leads_elsewhere
+    return value.isprintable() and bool(value.strip()) and len(value) <= _LONGEST_ID and not leads_elsewhere
+
+
+def badge_page(link: str | None, badge_id: str | None) -> str | None:
+    """Return the page of a badge from a link of Credly's, without what claims the badge: `/badges/ID/accept?…`.
+
+    None unless it is a web address that the ledger can hold, without characters that Markdown or a browser would read
+    as something else, and without an e-mail address.
+    """
+    address = _WEB_ADDRESS.match(link or "")
+    if address is None:
+        return None
+    own = re.match(rf".*?/{re.escape(badge_id)}(?=/|$)", address[0]) if badge_id else None
+    page = own[0] if own else address[0].removesuffix("/accept")
+    return page if len(page) <= _LONGEST_TEXT and "%40" not in page else None
 
 
 def _id(value: str) -> str:
@@ -171,28 +193,25 @@ def _id(value: str) -> str:
     return value
 
 
-Text = Annotated[str | None, WrapValidator(_text_or_none)]
+Link = Annotated[str | None, WrapValidator(_text_or_none)]
+Text = Annotated[Link, AfterValidator(_beginning)]
 Flag = Annotated[bool | None, WrapValidator(_or_none)]
 Secret = Annotated[SecretStr | None, WrapValidator(_or_none)]
-BadgeId = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_id)]
+Id = Annotated[str, AfterValidator(_id)]
 Moment = Annotated[datetime | None, WrapValidator(_moment_or_none)]
 
 
 class Received(BaseModel):
-    """An object that Credly returns. Only its id is required."""
+    """An object that Credly returns. Only its id is required: one that fits a path, so that it can be read again."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, coerce_numbers_to_str=True)
 
-    id: Annotated[str, Field(min_length=1)]
+    id: Id
 
 
 class Badge(Received):
-    """An issued badge as Credly returns it (Credly API notes, section 4.3).
+    """An issued badge as Credly returns it (Credly API notes, section 4.3)."""
 
-    Its id must fit the ledger and a path: a badge with any other id could never be read again.
-    """
-
-    id: BadgeId
     state: Text = None
     recipient_email: Annotated[Text, Field(repr=False)] = None
     issuer_earner_id: Annotated[Text, Field(repr=False)] = None
@@ -200,8 +219,8 @@ class Badge(Received):
     issued_at: Moment = None
     expires_at: Moment = None
     created_at: Moment = None
-    badge_url: Text = None
-    accept_badge_url: Text = None
+    badge_url: Link = None
+    accept_badge_url: Annotated[Link, Field(repr=False)] = None
     replaces_badge_id: Text = None
     replacement_badge_id: Text = None
 
@@ -212,8 +231,9 @@ class Badge(Received):
 
     @property
     def url(self) -> str | None:
-        # Until the earner accepts the badge, it has only the page on which to accept it.
-        return self.badge_url or self.accept_badge_url
+        """The badge's page. Until the earner accepts the badge, Credly gives only the link that claims it."""
+        of_claim = badge_page(self.accept_badge_url, self.id) or ""
+        return badge_page(self.badge_url, self.id) or (of_claim if of_claim.endswith(f"/{self.id}") else None)
 
 
 class BadgeTemplate(Received):

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TextIO
 import psutil
 
 from rules.monitoring.schedule import NEXT_RUNS
-from settings import ROOT
+from settings import ONLY_THE_OWNER, ROOT
 
 HOST = "127.0.0.1"
 PREFECT_PORT = 4200
@@ -89,7 +89,9 @@ def ask(port: int, path: str, *, body: Mapping[str, Any] | None = None, method: 
 @contextmanager
 def only_one_here() -> Iterator[None]:
     """Hold the checkout's lock, so that the demo never removes the files of a running `make up`."""
+    os.umask(ONLY_THE_OWNER)  # also for the processes that are started, and their logs
     FOLDER.mkdir(exist_ok=True)
+    FOLDER.chmod(0o700)
     with (FOLDER / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

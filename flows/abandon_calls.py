@@ -2,7 +2,7 @@
 
 from prefect import State, flow
 
-from rules.forms.inputs import OperatorId, PlatformId
+from rules.forms.inputs import CredlyId, OperatorId, PlatformId
 from tasks.forms.abandon_calls import abandon_calls as abandon
 from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
@@ -10,7 +10,7 @@ from tasks.runtime.run import run_context
 
 @flow(name="abandon-calls", flow_run_name="abandon calls of {portal}", persist_result=False)
 async def abandon_calls(
-    portal: PlatformId, organization_id: str, preview: bool = True, operator: OperatorId = ""
+    portal: PlatformId, organization_id: CredlyId, preview: bool = True, operator: OperatorId = ""
 ) -> State[None]:
     """Give up a portal's calls whose outcome is not known, at an organization that it left and that cannot be asked.
 

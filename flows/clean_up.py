@@ -12,7 +12,8 @@ async def clean_up() -> State[None]:
     """Remove old calls to Credly from the database, and Laurel's own old runs from Prefect.
 
     The settings LAUREL_KEEP_ATTEMPTS and LAUREL_KEEP_RUNS give the number of days; 0 keeps them permanently. The state
-    of each badge is never removed, nor are calls for badges that are not issued yet.
+    of each badge is never removed, nor are calls for badges that are not issued yet. LAUREL_KEEP_ANSWERS clears links
+    and messages of Credly in what is kept.
     """
     async with run_context() as run:
         return await finish_form(remove_expired(run), key="clean-up")

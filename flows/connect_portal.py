@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.forms.inputs import Environment, OperatorId, PlatformId
+from rules.forms.inputs import BlockName, CredlyId, Environment, OperatorId, PlatformId, free_text
 from tasks.forms.connections import connect
 from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
@@ -14,12 +14,12 @@ from tasks.runtime.run import run_context
 @flow(name="connect-portal", flow_run_name="connect {portal}", persist_result=False)
 async def connect_portal(
     portal: PlatformId,
-    organization_id: str,
-    token_block: str,
+    organization_id: CredlyId,
+    token_block: BlockName,
     environment: Environment = Environment.PRODUCTION,
-    base_url: str = "",
+    base_url: Annotated[str, free_text(255)] = "",
     calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 3.0,
-    missing_name: Annotated[str, Field(max_length=100)] = "",
+    missing_name: Annotated[str, free_text(100)] = "",
     deletion_withdraws: bool = False,
     operator: OperatorId = "",
 ) -> State[None]:

@@ -1,13 +1,21 @@
 """Enable Credly on an achievement, or change its settings."""
 
-from datetime import datetime
 from typing import Annotated
 
 from prefect import State, flow
 from pydantic import Field
 
 from rules.badge.issuance_data import Expiry
-from rules.forms.inputs import EarnedAgain, EvidenceChoices, Locale, OperatorId, PlatformId, WithoutAddress
+from rules.forms.inputs import (
+    CredlyId,
+    EarnedAgain,
+    EvidenceChoices,
+    Locale,
+    OperatorId,
+    PastMoment,
+    PlatformId,
+    free_text,
+)
 from rules.forms.settings import IntegrationForm
 from tasks.forms.integrations import enable
 from tasks.forms.run_form import run_form
@@ -17,16 +25,16 @@ from tasks.runtime.run import run_context
 @flow(name="enable-credly", flow_run_name="enable {achievement}", persist_result=False)
 async def enable_credly(
     achievement: PlatformId,
-    badge_template_id: str,
+    badge_template_id: CredlyId,
     evidence: EvidenceChoices = EvidenceChoices(),  # noqa: B008 - frozen; Prefect's form reads its defaults
-    issue_since: datetime | None = None,
+    issue_since: PastMoment = None,
     suppress_credly_email: bool = False,
     expiry: Expiry = Expiry.TEMPLATE_DEFAULT,
     expires_after_days: Annotated[int, Field(ge=0, le=36500)] = 0,
     locale: Locale = Locale.TEMPLATE,
     earned_again: EarnedAgain = EarnedAgain.REFUSE,
     revoke_when_withdrawn: bool = False,
-    revoke_reason: Annotated[WithoutAddress, Field(max_length=255)] = "",
+    revoke_reason: Annotated[str, free_text(255)] = "",
     hold_above: Annotated[int, Field(ge=0)] = 100,
     operator: OperatorId = "",
 ) -> State[None]:

@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.forms.inputs import OperatorId, UserId, WithoutAddress
+from rules.forms.inputs import OperatorId, UserId, free_text
 from rules.ledger.erasure import BadgesAtCredly
 from tasks.forms.erase_user import EraseForm, preview_erasure
 from tasks.forms.erase_user import erase_user as erase
@@ -16,7 +16,7 @@ from tasks.runtime.run import run_context
 @flow(name="erase-user", persist_result=False)
 async def erase_user(
     user: UserId,
-    reason: Annotated[WithoutAddress, Field(min_length=1, max_length=500)],
+    reason: Annotated[str, Field(min_length=1), free_text(500)],
     badges_at_credly: BadgesAtCredly = BadgesAtCredly.LEAVE,
     preview: bool = True,
     operator: OperatorId = "",

@@ -1,11 +1,9 @@
 """Export issuances, calls, runs or counts to a file."""
 
-from datetime import date
-
 from prefect import State, flow
 
 from rules.datasets import Dataset, FileFormat, Group, Moment
-from rules.forms.inputs import PlatformId
+from rules.forms.inputs import Day, PathText, PlatformId
 from rules.ledger.states import IssuanceState
 from tasks.forms.run_form import finish_form
 from tasks.operations.reports import export_file
@@ -16,14 +14,14 @@ from tasks.runtime.run import run_context
 async def export(
     what: Dataset = Dataset.ISSUANCES,
     file_format: FileFormat = FileFormat.CSV,
-    from_day: date | None = None,
-    until_day: date | None = None,
+    from_day: Day = None,
+    until_day: Day = None,
     portal: PlatformId = "",
     moment: Moment = Moment.ENTERED,
     by: tuple[Group, ...] = (),
     states: tuple[IssuanceState, ...] = (),
     personal_data: bool = False,
-    folder: str = "",
+    folder: PathText = "",
 ) -> State[None]:
     """Write issuances, calls to Credly, runs or counts to a file, for a period and a portal.
 
@@ -40,7 +38,7 @@ async def export(
         states: Only for issuances: which states, such as failed and blocked. Leave empty for all.
         personal_data: Only for issuances: include names and e-mail addresses. The file is then marked, and only its
             owner can read it.
-        folder: Where to write. Leave empty for the folder of the setting LAUREL_REPORTS_FOLDER.
+        folder: A folder in that of the setting LAUREL_REPORTS_FOLDER, created if missing. Leave empty for that one.
     """
     async with run_context() as run:
         work = export_file(

@@ -3,9 +3,8 @@
 from typing import Annotated
 
 from prefect import State, flow
-from pydantic import Field
 
-from rules.forms.inputs import OperatorId, WithoutAddress
+from rules.forms.inputs import OperatorId, PathText, free_text
 from tasks.forms.bulk_issue import issue_list
 from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
@@ -13,9 +12,9 @@ from tasks.runtime.run import run_context
 
 @flow(name="issue-badges", persist_result=False)
 async def issue_badges(
-    rows: Annotated[WithoutAddress, Field(max_length=200_000)] = "",
-    path: str = "",
-    reason: Annotated[WithoutAddress, Field(max_length=500)] = "",
+    rows: Annotated[str, free_text(200_000)] = "",
+    path: PathText = "",
+    reason: Annotated[str, free_text(500)] = "",
     preview: bool = False,
     operator: OperatorId = "",
 ) -> State[None]:
@@ -26,7 +25,8 @@ async def issue_badges(
     Args:
         rows: Lines of user id and achievement id, separated by a comma, with or without a header line
             "user,achievement". Ids only, no addresses: what is pasted here is kept in the run history.
-        path: Instead of rows: a CSV file with the columns user and achievement, on the machine of the worker.
+        path: Instead of rows: a CSV file with the columns user and achievement, on the machine of the worker, in the
+            folder of the setting LAUREL_LISTS_FOLDER.
         reason: Why these are issued by hand; kept with each badge. Do not name people here.
         preview: Check the list and show what would be issued, and issue nothing.
         operator: Your own id, kept in the history. No e-mail address.

@@ -3,6 +3,7 @@
 from prefect import State, flow, get_run_logger
 
 from models.ledger.claiming import DueOrganization
+from rules.forms.inputs import CredlyId, PlatformId
 from rules.ledger.reasons import Reason
 from tasks.issuing.dispatch import organizations_with_work
 from tasks.issuing.drain import block_everything, block_rest, drain
@@ -15,7 +16,7 @@ from tasks.runtime.run import Run, run_context
 
 @flow(name="issue-organization", persist_result=False)
 async def issue_organization(
-    portals: list[str], limit: int = 0, together: int = 0, organization: str = ""
+    portals: list[PlatformId], limit: int = 0, together: int = 0, organization: CredlyId = ""
 ) -> State[None]:
     """Issue the due badges of the portals of one Credly organization.
 

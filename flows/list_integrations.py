@@ -10,7 +10,9 @@ from tasks.runtime.run import run_context
 
 @flow(name="list-integrations", persist_result=False)
 async def list_integrations(portal: PlatformId = "") -> State[None]:
-    """Show the connection of each portal, and for each achievement its template, evidence, counts and last badge.
+    """Show the connection of each portal, and for each achievement its counts, last badge, template and settings.
+
+    Changes nothing. The names of the badge templates are read from Credly.
 
     Args:
         portal: Only this portal (its id). Leave empty for all.

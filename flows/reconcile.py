@@ -1,15 +1,19 @@
 """The scheduled run: new awards become Credly badges."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import State, flow, tags
 from prefect.states import Completed
+from pydantic import Field
 
 from flows.issue_organization import issue_organization
 from models.ledger.claiming import DueOrganization
+from reports.inputs import check_portal
+from rules.forms.inputs import InvalidInput, PlatformId
 from rules.wording import counted
 from settings import Dispatch
+from tasks.forms.run_form import not_done
 from tasks.issuing.dispatch import issue_elsewhere, organizations_with_work, shares
 from tasks.issuing.plan import plan_issuances, requeue_corrected, sweep_everything
 from tasks.issuing.preview import preview_run
@@ -19,7 +23,12 @@ from tasks.runtime.run import Run, run_context
 
 
 @flow(name="reconcile", persist_result=False)
-async def reconcile(portal: str = "", limit: int = 0, preview: bool = False, full: bool = False) -> State[None]:
+async def reconcile(
+    portal: PlatformId = "",
+    limit: Annotated[int, Field(ge=0)] = 0,
+    preview: bool = False,
+    full: bool = False,
+) -> State[None]:
     """Issue a Credly badge for every award that has none yet.
 
     Safe to start and to retry at any time: no badge is issued twice.
@@ -32,6 +41,10 @@ async def reconcile(portal: str = "", limit: int = 0, preview: bool = False, ful
             so that each is checked within a day.
     """
     async with run_context() as run:
+        try:
+            await check_portal(run.database, portal)
+        except InvalidInput as invalid:
+            return await not_done(invalid, key="reconcile")
         if preview:
             await name_run("reconcile · preview")
             return Completed(message=await preview_run(portal=portal, limit=limit))

@@ -1,10 +1,8 @@
 """Write the report."""
 
-from datetime import date
-
 from prefect import State, flow
 
-from rules.forms.inputs import PlatformId
+from rules.forms.inputs import Day, PathText, PlatformId
 from rules.forms.period import Span
 from tasks.forms.run_form import finish_form
 from tasks.operations.reports import report_file
@@ -14,10 +12,10 @@ from tasks.runtime.run import run_context
 @flow(name="report", flow_run_name="report {span}", persist_result=False)
 async def report(
     span: Span = Span.LAST_7_DAYS,
-    from_day: date | None = None,
-    until_day: date | None = None,
+    from_day: Day = None,
+    until_day: Day = None,
     portal: PlatformId = "",
-    folder: str = "",
+    folder: PathText = "",
 ) -> State[None]:
     """Write a report as one HTML file that opens offline: key numbers, charts and tables, with plain explanations.
 
@@ -28,7 +26,7 @@ async def report(
         from_day: The first day, in UTC.
         until_day: The last day, in UTC, included. Leave empty for today.
         portal: Only this portal (its id). Leave empty for all.
-        folder: Where to write. Leave empty for the folder of the setting LAUREL_REPORTS_FOLDER.
+        folder: A folder in that of the setting LAUREL_REPORTS_FOLDER, created if missing. Leave empty for that one.
     """
     async with run_context() as run:
         work = report_file(run, span=span, days=(from_day, until_day), portal=portal, folder=folder)

@@ -1,12 +1,11 @@
 """Requeue many failed badges."""
 
-from datetime import date
 from typing import Annotated
 
 from prefect import State, flow
 from pydantic import Field
 
-from rules.forms.inputs import FailedReason, OperatorId, PlatformId
+from rules.forms.inputs import Day, FailedReason, OperatorId, PlatformId
 from tasks.forms.retry_failed import AT_MOST, RetryForm, preview_retry, retry
 from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
@@ -17,8 +16,8 @@ async def retry_failed(
     achievement: PlatformId = "",
     portal: PlatformId = "",
     reason: FailedReason = FailedReason.ANY,
-    since: date | None = None,
-    until: date | None = None,
+    since: Day = None,
+    until: Day = None,
     at_most: Annotated[int, Field(ge=1, le=AT_MOST)] = 200,
     preview: bool = True,
     operator: OperatorId = "",

@@ -1,12 +1,13 @@
 """Column types of all tables (moments, enums, keys), and statements that differ between the two databases."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
     DateTime,
@@ -14,12 +15,21 @@ from sqlalchemy import (
     Enum,
     Integer,
     Select,
+    String,
     TableClause,
     case,
     literal,
+    or_,
+    type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from rules.ledger.states import NO_MOMENT
+
+LONGEST_KEY = 64
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -51,6 +61,65 @@ def moment_of(stored: datetime | str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+class PlatformMoment(UtcDateTime):
+    """A moment on the platform: `NO_MOMENT` where the stored value is none."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        del dialect, coltype
+        return lambda stored: None if stored is None else platform_moment(stored)
+
+
+def platform_moment(stored: object) -> datetime:
+    """Convert a driver's value of a platform's column; `NO_MOMENT` if it is no moment that Python has."""
+    try:
+        return moment_of(stored)  # type: ignore[arg-type]
+    except (ValueError, OverflowError, TypeError, AttributeError):
+        return NO_MOMENT
+
+
+class PlatformText(TypeDecorator[str]):
+    """Text on the platform. SQLite may store bytes and numbers; what is not UTF-8 is replaced by `UNREADABLE`."""
+
+    impl = String
+    cache_ok = True
+
+    def process_result_value(self, value: object, dialect: Dialect) -> str | None:
+        del dialect
+        if isinstance(value, str) and not value.isascii():
+            value = value.encode("utf-8", "surrogateescape")  # the bytes that the driver could not decode
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        return None if value is None else str(value)
+
+
+class PlatformKey(TypeDecorator[str]):
+    """A key on the platform: None where the ledger cannot have it (`is_key`)."""
+
+    impl = String
+    cache_ok = True
+
+    def process_result_value(self, value: object, dialect: Dialect) -> str | None:
+        del dialect
+        return value if isinstance(value, str) and is_key(value) else None
+
+
+def is_key(value: object) -> bool:
+    """Whether a stored value can be a key in the ledger: text of 1 to 64 characters."""
+    # Encoded, because the driver gives bytes that are not UTF-8 as lone surrogates.
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_KEY and (value.isascii() or is_utf8(value))
+
+
+def is_utf8(value: str) -> bool:
+    """Whether the text can be stored: it has no lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def as_stored(
     connection: Connection, query: Select[*tuple[Any, ...]], given: Mapping[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
@@ -64,9 +133,48 @@ FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 
 
 
 def within_python_range(moment: ColumnElement[datetime]) -> ColumnElement[datetime]:
-    """Clamp a moment to Python's range: PostgreSQL also has infinity and years above 9999."""
-    first, last = literal(FIRST, type_=UtcDateTime()), literal(LAST, type_=UtcDateTime())
-    return case((moment > last, last), (moment < first, first), else_=moment)
+    """Replace a moment by `NO_MOMENT` if Python does not have it: PostgreSQL's infinity and years outside 1 to 9999."""
+    first, last = literal(FIRST, type_=moment.type), literal(NO_MOMENT, type_=moment.type)
+    return type_coerce(in_utc(case((or_(moment < first, moment > last), last), else_=moment)), moment.type)
+
+
+class in_utc(FunctionElement[datetime]):
+    """A moment without the time zone of PostgreSQL's connection, in which the driver may be unable to express it."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(in_utc, "sqlite")
+def _as_it_is(element: in_utc, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(in_utc, "postgresql")
+def _without_zone(element: in_utc, compiler: Any, **options: Any) -> str:
+    return f"timezone('UTC', {compiler.process(element.clauses, **options)})"
+
+
+class is_malformed(FunctionElement[bool]):
+    """Whether SQLite stores something else than a moment in a column of moments; on PostgreSQL that cannot be."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(is_malformed, "sqlite")
+def _on_sqlite(element: is_malformed, compiler: Any, **options: Any) -> str:
+    stored = compiler.process(element.clauses, **options)
+    return (
+        f"((typeof({stored}) NOT IN ('text', 'null') OR datetime({stored}) IS NULL AND {stored} IS NOT NULL"
+        f" OR {stored} NOT GLOB '[0-9][0-9][0-9][0-9]-*') AND {stored} NOT IN ('infinity', '-infinity'))"
+    )
+
+
+@compiles(is_malformed, "postgresql")
+def _on_postgresql(element: is_malformed, compiler: Any, **options: Any) -> str:
+    del element, compiler, options
+    return "false"
 
 
 def enum_by_value(members: type[StrEnum], *, name: str) -> Enum:

@@ -1,21 +1,25 @@
 """The database, SQLite or PostgreSQL: short transactions, none of them open during a call to Credly."""
 
 import asyncio
+import logging
+import os
 import re
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from psycopg import RawCursor, RawServerCursor
+from psycopg import InterfaceError, OperationalError, RawCursor, RawServerCursor
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, FromClause, create_engine, event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
 from rules.forms.inputs import InvalidInput
-from settings import NotConfigured, Settings, settings
+from settings import DEFAULT_DATABASE, ONLY_THE_OWNER, NotConfigured, Settings, settings
 
 BUSY_TIMEOUT_SECONDS = 60
 Returned = TypeVar("Returned")
@@ -36,6 +40,8 @@ class Database:
     # write lock, about ten times longer.
 
     def __init__(self, url: str) -> None:
+        # For all that this process writes: the ledger, exports, and errors that Prefect stores.
+        os.umask(ONLY_THE_OWNER)
         self.url = url
         on_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url) if on_sqlite else _postgresql_engine(url)
@@ -60,7 +66,7 @@ class Database:
         """Run `work` in a read-only transaction on one snapshot, and return its result."""
 
         def read_snapshot() -> Returned:
-            with self._connect(self._for_reading) as connection:
+            with self._connected(self._for_reading) as connection:
                 return work(connection, *args, **kwargs)
 
         return await self._in_thread(self._reading, read_snapshot)
@@ -75,7 +81,7 @@ class Database:
         """Yield the parts that `work` yields, all of one snapshot: for results too large for memory."""
 
         def read_snapshot() -> Generator[Part]:
-            with self._connect(self._for_reading) as connection:
+            with self._connected(self._for_reading) as connection:
                 yield from work(connection, *args, **kwargs)
 
         loop, parts = asyncio.get_running_loop(), read_snapshot()
@@ -94,7 +100,7 @@ class Database:
         """Run `work` in a transaction and return its result once it is committed; an error rolls back."""
 
         def transact() -> Returned:
-            with self._connect(self._for_writing) as connection:
+            with self._connected(self._for_writing) as connection:
                 connection.execution_options(laurel_flow_run=flow_run_id)
                 with connection.begin():
                     return work(connection, *args, **kwargs)
@@ -107,13 +113,18 @@ class Database:
         self.stepped()
         return result
 
-    def _connect(self, engine: Engine) -> Connection:
+    @contextmanager
+    def _connected(self, engine: Engine) -> Iterator[Connection]:
         try:
-            return engine.connect()
+            connection = engine.connect()
         except DBAPIError as error:
-            if unusable := _usage_error(error, engine.url):
-                raise unusable from None
-            raise
+            clean = _clean_driver_error(error)
+            raise _usage_error(clean, engine.url) or clean from None
+        try:
+            with connection:
+                yield connection
+        except StatementError as error:
+            raise _clean(error) from None
 
     async def dispose(self) -> None:
         """Close every connection after the running transactions have ended."""
@@ -234,6 +245,51 @@ def _usage_error(error: DBAPIError, url: URL) -> NotUsable | None:
     return None
 
 
+class DriverError(Exception):
+    """What a driver reported, without the values of rows and parameters that it may have quoted."""
+
+
+def _clean(error: StatementError) -> StatementError:
+    """Return an error of the same class whose text, attributes and pickle have no value of a row or a parameter."""
+    if isinstance(error, DBAPIError):
+        return _clean_driver_error(error)
+    return StatementError(f"{type(error.orig).__name__} before the statement was sent", error.statement, None, None)
+
+
+def _clean_driver_error(error: DBAPIError) -> DBAPIError:
+    clean = DriverError(driver_message(error.orig))
+    return type(error)(
+        error.statement, None, clean, hide_parameters=True, connection_invalidated=error.connection_invalidated
+    )
+
+
+def driver_message(original: BaseException | None) -> str:
+    """Return what a driver reported, or its class and the names in it if the text may quote a value."""
+    message = str(original).partition("\n")[0]
+    if isinstance(original, sqlite3.Error):
+        kept = re.match(_SQLITE_MESSAGES, message)
+        return kept[0] if kept else getattr(original, "sqlite_errorname", type(original).__name__)
+    sqlstate = getattr(original, "sqlstate", None)
+    if sqlstate is None:
+        # Without an answer of the server; a DataError is about a value that the driver cannot convert.
+        return message if isinstance(original, OperationalError | InterfaceError) else type(original).__name__
+    if sqlstate.startswith(_SQLSTATES_WITHOUT_VALUES):
+        return message
+    diagnosis = getattr(original, "diag", None)
+    names = (getattr(diagnosis, f"{part}_name", None) for part in ("table", "column", "constraint", "datatype"))
+    return " ".join([type(original).__name__, f"(SQLSTATE {sqlstate})", *filter(None, names)])
+
+
+# Everything else may quote a value: an error about data, or one that a function or a trigger raised.
+_SQLITE_MESSAGES = (
+    r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed.*|no such (table|column|function|index): \S+|"
+    r"Could not decode to UTF-8 column '\w+'|unable to open database file|file is not a database|"
+    r"attempt to write a readonly database|database is locked|database or disk is full|disk I/O error|"
+    r"near .* syntax error"
+)
+_SQLSTATES_WITHOUT_VALUES = ("08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
+
+
 # Matched in the text: the driver gives no SQLSTATE for errors while it connects.
 _LOGIN_ERRORS = {
     "password authentication failed|no password supplied": (
@@ -250,6 +306,8 @@ _LOGIN_ERRORS = {
 }
 
 
+# At DEBUG it logs each row that is read, and Prefect keeps the logs of all loggers that it is set to keep.
+logging.getLogger("sqlalchemy.engine.Engine").addFilter(lambda record: record.levelno > logging.DEBUG)
 _POOL: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "hide_parameters": True}
 _POSTGRESQL = {
     "cursor_factory": RawCursor,  # the server's own placeholders: converting a thousand would take 3 ms
@@ -262,15 +320,7 @@ _POSTGRESQL = {
 def _postgresql_engine(url: str) -> Engine:
     engine = create_engine(url, pool_pre_ping=True, paramstyle="numeric_dollar", connect_args=_POSTGRESQL, **_POOL)
     event.listen(engine, "connect", _prepare_postgresql)
-    event.listen(engine, "handle_error", _hide_values)
     return engine
-
-
-def _hide_values(context: ExceptionContext) -> None:
-    # Lines after the first (DETAIL, CONTEXT) may contain values of rows, which must not reach a log.
-    for error in (context.original_exception, context.sqlalchemy_exception):
-        if error is not None:
-            error.args = (str(error).partition("\n")[0],)
 
 
 def _prepare_postgresql(connection: Any, _record: Any) -> None:
@@ -285,10 +335,13 @@ def _sqlite_engine(url: str) -> Engine:
     if not path or path == ":memory:":
         raise ValueError("A SQLite database needs a file: one in memory would be another one for each connection.")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if Path(path) == DEFAULT_DATABASE:
+        DEFAULT_DATABASE.parent.chmod(0o700)  # an earlier version did not
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, **_POOL)
     engine.dialect.statement_compiler = _CompilerWithHints
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "handle_error", _name_statement)
     return engine
 
 
@@ -302,6 +355,8 @@ class _CompilerWithHints(SQLiteCompiler):
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver begins no transactions, `_begin_sqlite` does
+    # SQLite stores any bytes as text, and one row with others must not end a statement.
+    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}",
@@ -311,6 +366,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _name_statement(context: ExceptionContext) -> None:
+    # An error about a row that is read comes without its statement, and so without the table.
+    if context.sqlalchemy_exception is not None and context.execution_context is not None:
+        context.sqlalchemy_exception.statement = context.execution_context.statement
 
 
 def _begin_sqlite(connection: Connection) -> None:

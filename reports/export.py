@@ -96,7 +96,7 @@ async def export(database: Database, request: ExportRequest) -> Exported:
         if expected > EXCEL_ROWS:
             raise too_many_for_excel(expected)
     path = folder_of(request.folder, default=settings().reports_folder) / request.file_name
-    with whole_file(path, owner_only=request.personal_data) as unfinished:
+    with whole_file(path) as unfinished:
         rows = await _write(database, request, chosen, unfinished)
         # Before the file is in place: it must not be there without its note.
         note = _write_note(path, request) if request.personal_data else None
@@ -140,7 +140,7 @@ def personal_note() -> str:
 
 def _write_note(path: Path, request: ExportRequest) -> Path:
     note = path.with_name(f"{path.name}.txt")
-    with whole_file(note, owner_only=True) as unfinished:
+    with whole_file(note) as unfinished:
         unfinished.write_text(f"{path.name}: {request.words}\n\n{personal_note()}\n", encoding="utf-8")
     return note
 

@@ -3,9 +3,7 @@
 from models.analytics.rows import portals_in_ledger
 from models.database import Database
 from models.platform.names import portal_names
-from rules.forms.inputs import InvalidInput
-from rules.forms.suggestions import did_you_mean
-from rules.markdown import code
+from rules.forms.suggestions import unknown
 
 
 async def check_portal(database: Database, portal: str) -> None:
@@ -20,4 +18,4 @@ async def check_portal(database: Database, portal: str) -> None:
     names = await database.platform.read(portal_names)
     if portal in names or portal in await database.read(portals_in_ledger):
         return
-    raise InvalidInput(f"portal: there is no portal {code(portal)}.{did_you_mean(portal, names)}")
+    raise unknown("portal", portal, names)

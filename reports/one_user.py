@@ -35,6 +35,6 @@ def write_user(
         "prefect_runs": list(runs),
     }
     target = folder_of(folder, default=settings().reports_folder) / f"laurel-user-{name}-PERSONAL-DATA.json"
-    with whole_file(target, owner_only=True) as unfinished:
+    with whole_file(target) as unfinished:
         unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return target

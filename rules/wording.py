@@ -1,7 +1,10 @@
 """The result of a form, as its operator reads it, and the wording of counts and moments."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+from rules.markdown import plain
 
 
 def counted(count: int, noun: str) -> str:
@@ -23,3 +26,14 @@ class FormResult:
     done: bool = True
     needs_attention: bool = False
     badge_url: str | None = None
+
+    def with_notes(self, notes: Sequence[str]) -> "FormResult":
+        """Return the result with these sentences added to its message and page."""
+        text = "".join(f". {note}" for note in notes)
+        return replace(self, sentence=f"{self.sentence}{text}", page=f"{self.page}\n\n{plain(text[2:], longest=1000)}")
+
+
+def nothing_to_do(why: str) -> FormResult:
+    """Return the result of a form whose request is met already, which is no failure."""
+    sentence = f"Nothing to do: {why}"
+    return FormResult(sentence=sentence, page=f"# Nothing to do\n\n{plain(sentence, longest=500)}.")

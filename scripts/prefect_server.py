@@ -4,14 +4,18 @@ It takes the options of `prefect server start`. On SQLite, Prefect begins most w
 transaction commits before such a one writes, SQLite refuses the write at once, and the server answers 503: with one
 busy worker, every other form that an operator submits fails. Prefect's own fix is to begin with `BEGIN IMMEDIATE`,
 which waits for the lock; Prefect uses it in some places, and this script in all. PostgreSQL needs none of this.
+Only their owner can read the files that the server writes.
 """
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from prefect.server.database.configurations import AioSqliteConfiguration
+
+from settings import ONLY_THE_OWNER
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
@@ -32,6 +36,7 @@ async def _begin_as_writer(
 def main() -> None:
     from prefect.cli import app
 
+    os.umask(ONLY_THE_OWNER)
     AioSqliteConfiguration.begin_transaction = _begin_as_writer  # type: ignore[method-assign]
     sys.argv[1:1] = ["server"]
     app()

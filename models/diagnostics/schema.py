@@ -10,6 +10,7 @@ from sqlalchemy.types import Boolean, DateTime, NullType, TypeEngine
 from models.analytics.views import views_metadata
 from models.base import laurel_metadata
 from models.columns import UtcDateTime
+from models.database import driver_message
 from models.diagnostics.grants import may, role_of
 from models.diagnostics.problem import Problem
 from models.migrate import newest_revision, revision_of
@@ -80,7 +81,7 @@ def _unreadable(connection: Connection, wanted: Table) -> Iterator[Problem]:
     except DBAPIError as error:
         yield Problem(
             where=wanted.name,
-            what=f"It cannot be read: {error.orig}.",
+            what=f"It cannot be read: {driver_message(error.orig)}.",
             advice="A view is read with its owner's rights: its owner needs SELECT on every table in it.",
             stops=True,
         )

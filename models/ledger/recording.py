@@ -23,8 +23,6 @@ from rules.ledger.states import IssuanceState
 issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
 
-LONGEST_URL = 500  # the length of the column
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunIds:
@@ -195,7 +193,7 @@ def _outcome_parameters(outcome: Outcome, result: Result) -> dict[str, Any]:
         "new_evidence_sent": sent.evidence_sent if sent else None,
         "new_evidence_left_out": sent.evidence_left_out if sent else None,
         "new_credly_badge_id": badge.id if badge else None,
-        "new_badge_url": _url_that_fits(badge.url) if badge else None,
+        "new_badge_url": badge.url if badge else None,
         "new_adopted": outcome.adopted,
         "new_former_address": outcome.former_address,
         "new_issued_at": issued_at,
@@ -210,11 +208,6 @@ def owned_by_others(connection: Connection, issuance_id: int, badge_ids: Sequenc
         issuances.c.id != issuance_id,
     )
     return {badge_id for row in connection.execute(query) for badge_id in row if badge_id in badge_ids}
-
-
-def _url_that_fits(url: str | None) -> str | None:
-    # A truncated URL would lead nowhere.
-    return url if url is None or len(url) <= LONGEST_URL else None
 
 
 def _attempt_values(call: Attempt, runs: RunIds) -> dict[str, Any]:

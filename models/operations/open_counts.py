@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, case, func, literal, select
+from sqlalchemy import Connection, case, func, literal, or_, select
 
 from models.ledger.tables import AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.setup.tables import CredlyIntegration
@@ -47,10 +47,14 @@ def open_counts(connection: Connection, *, portal_ids: Sequence[str] | None = No
 
 
 def pending_counts(connection: Connection, *, portal_ids: Sequence[str] | None = None) -> list[PendingCount]:
-    """Count pending issuances by portal, reason and pause or hold, with the first moment at which one is due (UTC)."""
+    """Count pending issuances by portal and reason, with the first moment at which one is due (UTC).
+
+    Those of paused or held achievements are counted by achievement.
+    """
     paused, held = integrations.c.paused_at.is_not(None), integrations.c.held_at.is_not(None)
     stop = case((paused, literal("paused")), (held, literal("held")), else_=literal("")).label("stop")
-    columns = (issuances.c.portal_id, issuances.c.reason, stop)
+    stopped = case((or_(paused, held), issuances.c.achievement_id), else_=literal("")).label("achievement_id")
+    columns = (issuances.c.portal_id, issuances.c.reason, stop, stopped)
     query = (
         select(*columns, func.count().label("issuances"), func.min(issuances.c.not_before).label("next_at"))
         .outerjoin(integrations, integrations.c.achievement_id == issuances.c.achievement_id)
@@ -62,7 +66,12 @@ def pending_counts(connection: Connection, *, portal_ids: Sequence[str] | None =
         query = query.where(issuances.c.portal_id.in_(portal_ids))
     return [
         PendingCount(
-            portal_id=row.portal_id, reason=row.reason, stop=row.stop, count=row.issuances, next_at=row.next_at
+            portal_id=row.portal_id,
+            achievement_id=row.achievement_id,
+            reason=row.reason,
+            stop=row.stop,
+            count=row.issuances,
+            next_at=row.next_at,
         )
         for row in connection.execute(query)
     ]

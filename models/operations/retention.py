@@ -1,17 +1,24 @@
-"""Deletes calls that are older than the retention period. Issuances are never deleted."""
+"""Deletes calls, and links and messages of Credly's, that are older than they are kept. Issuances are never deleted."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, delete, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, or_, select, update
 
 from models.database import Database
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
+from models.setup.calls import CredlyCall
 from models.tables import table
 from rules.ledger.states import IssuanceState
 
 _PORTION = 5_000
-attempts, issuances = table(IssuanceAttempt), table(BadgeIssuance)
+attempts, issuances, calls = table(IssuanceAttempt), table(BadgeIssuance), table(CredlyCall)
+# What Credly's answers hold beyond the facts that decide, by table, with the column of its age.
+_ANSWERS = (
+    (issuances, "updated_at", ("badge_url", "credly_message")),
+    (attempts, "started_at", ("credly_message", "credly_request_id")),
+    (calls, "started_at", ("credly_message", "credly_request_id")),
+)
 # The calls of other issuances are still needed, for a look-up and to explain the state.
 _FINAL_STATES = (IssuanceState.ISSUED, IssuanceState.CANCELLED)
 
@@ -45,3 +52,25 @@ def _portion(connection: Connection, after: int) -> Sequence[Row[int, datetime, 
 
 def _delete(connection: Connection, ids: Sequence[int]) -> None:
     connection.execute(delete(attempts).where(attempts.c.id.in_(ids)))
+
+
+async def forget_answers(database: Database, *, before: datetime) -> int:
+    """Clear links, messages and request ids of Credly's answers from before a moment (UTC); return from how many rows.
+
+    No decision uses them. Ids, states, moments, statuses and codes stay.
+    """
+    cleared = 0
+    for source, moment, columns in _ANSWERS:
+        held = and_(source.c[moment] < before, or_(*(source.c[name].is_not(None) for name in columns)))
+        after = 0
+        while ids := await database.read(_with_answers, source, held, after):
+            # With the condition again: a row may have a new answer by now.
+            statement = update(source).where(source.c.id.in_(ids), held).values(dict.fromkeys(columns))
+            cleared += (await database.write(Connection.execute, statement)).rowcount
+            after = ids[-1]
+    return cleared
+
+
+def _with_answers(connection: Connection, source: Table, held: ColumnElement[bool], after: int) -> Sequence[int]:
+    query = select(source.c.id).where(source.c.id > after, held).order_by(source.c.id).limit(_PORTION)
+    return connection.execute(query).scalars().all()

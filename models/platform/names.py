@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, or_, select
 from sqlmodel import SQLModel
 
 from models.by_key import portions
@@ -12,6 +12,7 @@ from models.tables import table
 
 portals = table(Portal)
 achievements = table(Achievement)
+_NEAR = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ def names_of(connection: Connection, model: type[SQLModel], keys: Collection[str
     named = table(model)
     query = select(named.c.id, named.c.name).order_by(named.c.id)
     queries = [query] if keys is None else [query.where(named.c.id.in_(some)) for some in portions(keys)]
-    return {row.id: row.name for one in queries for row in connection.execute(one)}
+    return {row.id: row.name for one in queries for row in connection.execute(one) if row.id is not None}
 
 
 def achievements_of(connection: Connection, keys: Collection[str]) -> dict[str, NamedAchievement]:
@@ -54,9 +55,9 @@ def achievements_of(connection: Connection, keys: Collection[str]) -> dict[str, 
         for row in connection.execute(query):
             found[row.id] = NamedAchievement(
                 achievement_id=row.id,
-                achievement_name=row.name,
-                portal_id=row.portal_id,
-                portal_name=row.portal_name or row.portal_id,
+                achievement_name=row.name or "",
+                portal_id=row.portal_id or "",
+                portal_name=row.portal_name or row.portal_id or "",
             )
     return found
 
@@ -69,6 +70,18 @@ def exists(connection: Connection, model: type[SQLModel], key: str) -> bool:
     column = table(model).c.id
     # Compared again in Python: the database's collation may ignore case, the ledger does not.
     return key in connection.execute(select(column).where(column == key)).scalars().all()
+
+
+def near_by_id_or_name(connection: Connection, model: type[SQLModel], typed: str) -> dict[str, str]:
+    """Return names by id of those whose id or name begins like what was typed, ignoring case; a few at most."""
+    named = table(model).c
+    for beginning in (typed, typed[:3]):
+        columns = (func.lower(column) for column in (named.id, named.name))
+        like = or_(*(column.startswith(beginning.lower(), autoescape=True) for column in columns))
+        query = select(named.id, named.name).where(like).order_by(named.id).limit(_NEAR)
+        if found := {row.id: row.name or "" for row in connection.execute(query)}:
+            return found
+    return {}
 
 
 def _null_to_empty(names: dict[str, str]) -> dict[str, str]:

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 from sqlalchemy import Index, MetaData, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import UtcDateTime
+from models.columns import LONGEST_KEY, PlatformKey, PlatformMoment, PlatformText
 
 platform_metadata = MetaData()
+_KEY = PlatformKey(LONGEST_KEY)
 
 
 class PlatformTable(SQLModel):
@@ -28,19 +29,19 @@ class Portal(PlatformTable, table=True):
     """A portal of the platform; achievements belong to one."""
 
     __tablename__ = "portals"
-    id: str = Field(primary_key=True, max_length=64)
-    name: str
-    url: str | None = None
+    id: str = Field(primary_key=True, sa_type=_KEY)
+    name: str = Field(sa_type=PlatformText)
+    url: str | None = Field(default=None, sa_type=PlatformText)
 
 
 class User(PlatformTable, table=True):
     """A user of the platform."""
 
     __tablename__ = "users"
-    id: str = Field(primary_key=True, max_length=64)
-    first_name: str | None = None
-    last_name: str | None = None
-    profile_url: str | None = None
+    id: str = Field(primary_key=True, sa_type=_KEY)
+    first_name: str | None = Field(default=None, sa_type=PlatformText)
+    last_name: str | None = Field(default=None, sa_type=PlatformText)
+    profile_url: str | None = Field(default=None, sa_type=PlatformText)
 
 
 class UserEmail(PlatformTable, table=True):
@@ -56,9 +57,9 @@ class UserEmail(PlatformTable, table=True):
             postgresql_where=text("is_primary"),
         ),
     )
-    id: str = Field(primary_key=True, max_length=64)
-    user_id: str = Field(foreign_key="users.id", index=True, max_length=64)
-    address: str
+    id: str = Field(primary_key=True, sa_type=_KEY)
+    user_id: str = Field(foreign_key="users.id", index=True, sa_type=_KEY)
+    address: str = Field(sa_type=PlatformText)
     is_primary: bool = False
 
 
@@ -66,27 +67,27 @@ class Company(PlatformTable, table=True):
     """A company that an award can name."""
 
     __tablename__ = "companies"
-    id: str = Field(primary_key=True, max_length=64)
-    name: str
-    url: str | None = None
+    id: str = Field(primary_key=True, sa_type=_KEY)
+    name: str = Field(sa_type=PlatformText)
+    url: str | None = Field(default=None, sa_type=PlatformText)
 
 
 class Project(PlatformTable, table=True):
     """A project that an award can name."""
 
     __tablename__ = "projects"
-    id: str = Field(primary_key=True, max_length=64)
-    name: str
-    url: str | None = None
+    id: str = Field(primary_key=True, sa_type=_KEY)
+    name: str = Field(sa_type=PlatformText)
+    url: str | None = Field(default=None, sa_type=PlatformText)
 
 
 class Achievement(PlatformTable, table=True):
     """Something that can be awarded on a portal."""
 
     __tablename__ = "achievements"
-    id: str = Field(primary_key=True, max_length=64)
-    portal_id: str = Field(foreign_key="portals.id", index=True, max_length=64)
-    name: str
+    id: str = Field(primary_key=True, sa_type=_KEY)
+    portal_id: str = Field(foreign_key="portals.id", index=True, sa_type=_KEY)
+    name: str = Field(sa_type=PlatformText)
 
 
 class AchievementAward(PlatformTable, table=True):
@@ -98,10 +99,10 @@ class AchievementAward(PlatformTable, table=True):
         Index("ix_achievement_awards_recent", "awarded_at", "achievement_id", "user_id", "withdrawn_at"),
         Index("ix_achievement_awards_user", "user_id"),
     )
-    id: str = Field(primary_key=True, max_length=64)
-    achievement_id: str = Field(foreign_key="achievements.id", max_length=64)
-    user_id: str = Field(foreign_key="users.id", max_length=64)
-    awarded_at: datetime = Field(sa_type=UtcDateTime)
-    company_id: str | None = Field(default=None, foreign_key="companies.id", max_length=64)
-    project_id: str | None = Field(default=None, foreign_key="projects.id", max_length=64)
-    withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    id: str = Field(primary_key=True, sa_type=_KEY)
+    achievement_id: str = Field(foreign_key="achievements.id", sa_type=_KEY)
+    user_id: str = Field(foreign_key="users.id", sa_type=_KEY)
+    awarded_at: datetime = Field(sa_type=PlatformMoment)
+    company_id: str | None = Field(default=None, foreign_key="companies.id", sa_type=_KEY)
+    project_id: str | None = Field(default=None, foreign_key="projects.id", sa_type=_KEY)
+    withdrawn_at: datetime | None = Field(default=None, sa_type=PlatformMoment)

@@ -26,11 +26,13 @@ def fields_of(prepared: Prepared, *, masked: bool = True) -> list[tuple[str, str
         ("Credly's e-mail", "suppressed" if request.suppress_badge_notification_email else "sent"),
     ]
     for kind, item in zip(prepared.kinds, request.evidence, strict=True):
-        # A profile link often contains the user's name, so it is masked as well.
+        # A profile link often contains the user's name, so it is masked as well. A static name is on every badge.
         hidden = masked and kind is EvidenceKind.USER
-        shown = mask_name(item.name) if hidden else item.name
+        shown = mask_name(item.name) if hidden and kind not in prepared.static_names else item.name
         link = "a link to the user's profile" if hidden else item.value
-        rows.append((f"evidence: {kind}", f"{shown} → {link} {item.description}"))
+        rows.append((f"evidence: {kind}", f"{shown} → {link}"))
+        if item.description:
+            rows.append((f"evidence: {kind}, description", item.description))
     return rows + [(f"left out: {kind}", why.sentence) for kind, why in prepared.left_out]
 
 

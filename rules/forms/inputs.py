@@ -1,13 +1,24 @@
 """The input types of run forms. Prefect's UI renders them as groups of switches, menus and fields."""
 
-from datetime import datetime
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from rules.badge.evidence import EvidenceKind, EvidenceSetting
-from rules.badge.text import tidy
+from rules.badge.text import oddities, tidy
 from rules.ledger.reasons import Reason
 
 LONGEST_OPERATOR_ID = 64  # the width of the history's column
@@ -20,21 +31,97 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-PlatformId = Annotated[str, BeforeValidator(_as_text)]
+# Also as typed with a full-width sign, or copied from a link.
+_NO_ADDRESS = r"^(?![\s\S]*([@＠﹫]|%40))"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a text field accepts, of at most `longest` characters. Prefect's server refuses everything else.
+
+    Refused before a run exists: Prefect keeps the parameters of a run, also those of one that has failed.
+    """
+
+    words: str
+    longest: int
+    pattern: str = _NO_ADDRESS
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        # With a bare `pattern` or `maxLength` the notice on Prefect's pages would repeat the whole value.
+        other = {"not": {"maxLength": self.longest, "pattern": self.pattern}}
+        return {**handler(schema), "if": other, "then": {"const": self.words}}
+
+    def _checked(self, value: object) -> object:
+        if isinstance(value, str) and (len(value) > self.longest or re.search(self.pattern, value) is None):
+            raise PydanticCustomError("expected", "'{words}' was expected", {"words": self.words})
+        return value
+
+
+def free_text(longest: int) -> Expected:
+    """Return the metadata of a field for text of at most `longest` characters."""
+    return Expected(words=f"text of at most {longest} characters, without an e-mail address", longest=longest)
+
+
+PlatformId = Annotated[
+    str,
+    Expected(words="an id of at most 64 characters, no e-mail address", longest=64),
+    BeforeValidator(_as_text),
+]
 """A key of the platform, as text."""
 
 
-# The pattern comes first: after the validator it would be missing from the schema that Prefect's server checks.
-UserId = Annotated[str, Field(pattern=r"^\s*[^@\s]+\s*$", max_length=64), BeforeValidator(_as_text)]
-"""A user's key. An e-mail address is refused before a run exists, so that it never reaches Prefect's database."""
+UserId = Annotated[
+    str,
+    Expected(
+        words="a user's id of at most 64 characters, no name or e-mail address",
+        longest=64,
+        pattern=_NO_ADDRESS + r"\s*\S+\s*$",
+    ),
+    BeforeValidator(_as_text),
+]
+"""A user's key. A name in two words and an e-mail address are refused."""
 
 
-WithoutAddress = Annotated[str, Field(pattern=r"^[^@]*$")]
-"""Text without an e-mail address, which is refused before a run exists: Prefect keeps the parameters of a run."""
+OperatorId = Annotated[
+    str,
+    Expected(words="your own id of at most 64 characters, no e-mail address", longest=LONGEST_OPERATOR_ID),
+    BeforeValidator(_as_text),
+]
+"""The operator's id."""
 
 
-OperatorId = Annotated[str, Field(pattern=r"^[^@]*$"), BeforeValidator(_as_text)]
-"""The operator's id; an e-mail address is refused before a run exists."""
+CredlyId = Annotated[str, Expected(words="an id of Credly, which is 36 characters long", longest=64)]
+"""An id that was copied from Credly."""
+
+
+BlockName = Annotated[
+    str,
+    Expected(
+        words="the name of a Secret block: at most 100 lowercase letters, digits and dashes",
+        longest=100,
+        pattern=r"^\s*[a-z0-9-]*\s*$",
+    ),
+]
+"""The name of a Prefect block: a token that is entered in its place is refused."""
+
+
+PathText = Annotated[str, Expected(words="a path of at most 500 characters, without @", longest=500)]
+"""A path on the machine of the worker."""
+
+
+_MOMENT = r"^[0-9TtZz:.,+\s-]*$"
+
+Day = Annotated[date | None, Expected(words="a day such as 2026-11-02", longest=40, pattern=_MOMENT)]
+"""A day, or none."""
+
+
+PastMoment = Annotated[
+    datetime | None, Expected(words="a moment such as 2026-11-02T09:00:00Z", longest=40, pattern=_MOMENT)
+]
+"""A moment, or none."""
 
 
 class Environment(StrEnum):
@@ -77,6 +164,8 @@ class FailedReason(StrEnum):
     EMAIL_MALFORMED = Reason.EMAIL_MALFORMED.value
     NAME_MISSING = Reason.NAME_MISSING.value
     NAME_TOO_LONG = Reason.NAME_TOO_LONG.value
+    NAME_UNREADABLE = Reason.NAME_UNREADABLE.value
+    AWARD_DATE_UNUSABLE = Reason.AWARD_DATE_UNUSABLE.value
     USER_MISSING = Reason.USER_MISSING.value
     USER_ID_NOT_USABLE = Reason.USER_ID_NOT_USABLE.value
 
@@ -91,11 +180,11 @@ class EvidenceChoice(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     on: bool = Field(default=False, description="Send this evidence where it applies to the award.")
-    static_name: str = Field(
-        default="", max_length=255, description="Shown in place of the name on the platform. Leave empty to look it up."
+    static_name: Annotated[str, free_text(255)] = Field(
+        default="", description="Shown in place of the name on the platform. Leave empty to look it up."
     )
-    static_description: str = Field(
-        default="", max_length=350, description="Shown beside the name, the same on every badge. Leave empty for none."
+    static_description: Annotated[str, free_text(350)] = Field(
+        default="", description="Shown beside the name, the same on every badge. Leave empty for none."
     )
 
     def as_setting(self) -> EvidenceSetting:
@@ -104,15 +193,20 @@ class EvidenceChoice(BaseModel):
         )
 
 
+def _titled(title: str, description: str) -> WithJsonSchema:
+    # A schema of its own: Prefect's V2 pages show the title of what a reference leads to, the same for all.
+    return WithJsonSchema(EvidenceChoice.model_json_schema() | {"title": title, "description": description})
+
+
 class EvidenceChoices(BaseModel):
     """The evidence on the badge; each kind is left out where it does not apply to an award."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    user: EvidenceChoice = Field(default=EvidenceChoice(), description="The user's name and profile link.")
-    company: EvidenceChoice = Field(default=EvidenceChoice(), description="The company's name and link.")
-    project: EvidenceChoice = Field(default=EvidenceChoice(), description="The project's name and link.")
-    portal: EvidenceChoice = Field(default=EvidenceChoice(), description="The portal's name and link.")
+    user: Annotated[EvidenceChoice, _titled("User", "The user's name and profile link.")] = EvidenceChoice()
+    company: Annotated[EvidenceChoice, _titled("Company", "The company's name and link.")] = EvidenceChoice()
+    project: Annotated[EvidenceChoice, _titled("Project", "The project's name and link.")] = EvidenceChoice()
+    portal: Annotated[EvidenceChoice, _titled("Portal", "The portal's name and link.")] = EvidenceChoice()
 
     def as_settings(self) -> dict[EvidenceKind, EvidenceSetting]:
         return {kind: getattr(self, kind).as_setting() for kind in EvidenceKind}
@@ -153,11 +247,23 @@ def operator_id(typed: str) -> str:
     return typed
 
 
-def in_the_past(moment: datetime | None, *, field: str, now: datetime) -> datetime | None:
-    """Return the moment, aware; refuse one in the future or without a time zone.
+def static_text(typed: str, *, field: str) -> str:
+    """Return a text that is sent with each badge, without blanks around it.
 
     Raises:
-        InvalidInput: the moment is in the future, or has no time zone.
+        InvalidInput: it has what `rules.badge.text` has tables of: hidden characters, HTML entities, mojibake.
+    """
+    text = tidy(typed)
+    if found := oddities(text):
+        raise InvalidInput(f"{field}: it has {found[0].words}. Remove it, or type the text again.")
+    return text
+
+
+def in_the_past(moment: datetime | None, *, field: str, now: datetime) -> datetime | None:
+    """Return the moment in UTC; refuse one in the future or without a time zone.
+
+    Raises:
+        InvalidInput: the moment is in the future, has no time zone, or UTC has no such moment.
     """
     if moment is None:
         return None
@@ -167,4 +273,7 @@ def in_the_past(moment: datetime | None, *, field: str, now: datetime) -> dateti
         raise InvalidInput(
             f"{field}: {moment.isoformat(timespec='minutes')} is in the future; give a moment in the past."
         )
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidInput(f"{field}: the moment is before the year 1 in UTC; give a later one.") from None

@@ -12,6 +12,8 @@ def fault_of_token(value: str) -> str | None:
         return f"it ends with a {'semicolon' if value[-1] == ';' else 'colon'}, which is not part of the token"
     if value[0] in "\"'" or value[-1] in "\"'":
         return "it has quotation marks around it"
+    if value[0] in "{[":
+        return "it is JSON; enter the token alone"
     if any(character.isspace() or not character.isprintable() for character in value):
         return "it has blanks or invisible characters in it"
     return None if value.isascii() else "it has characters that are not allowed in a token"

@@ -20,7 +20,9 @@ class UserErased(InvalidInput):
     """No badge is issued to an erased user. The message has no user id: logs would keep it after the erasure."""
 
     def __init__(self, erased_at: datetime) -> None:
-        super().__init__(f"user: this user was erased on {erased_at:%Y-%m-%d}; no badge is issued to an erased user.")
+        super().__init__(
+            f"user: this user was erased on {erased_at:%Y-%m-%d}; nothing is kept of the user, and no badge is issued."
+        )
 
 
 def user_digest(user_id: str) -> str:

@@ -146,6 +146,26 @@ class RunFindings:
     last_issued: Sequence[datetime] = ()
 
 
+def health_words(raised: Sequence[Alert], *, needs_action: bool, summary: str, failed: int) -> str:
+    """Return what operators have to know after a run, as text.
+
+    `summary` has the run's counts, `failed` is the number of badges that are failed now, from this run or earlier ones.
+    """
+    if raised:
+        return " ".join(each.sentence for each in raised)
+    if needs_action:
+        return f"No alert, but an operator has to act: {summary}."
+    return f"No alert; {counted(failed, 'failed badge')} of earlier runs left." if failed else "Nothing is wrong."
+
+
+def alert_words(key: str) -> str:
+    """Return the key of an alert as text: `Many badges are refused`."""
+    name, _, subject = key.partition(":")
+    # An alarm of another version of Laurel may be in the history.
+    heading = Alarm(name).heading if name in set(Alarm) else name.replace("_", " ")
+    return f"{heading}: {subject}" if subject else heading
+
+
 def alarms(findings: RunFindings, earlier: Sequence[RunHealth], *, limits: AlertThresholds) -> list[Alert]:
     """Return the present alerts. `earlier` are the findings of earlier runs, the latest first."""
     raised = [

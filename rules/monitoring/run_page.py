@@ -23,13 +23,19 @@ _SHOWN = (
 )
 _HEADS = ("portal", "achievement", "issued", "failed", "blocked", "to be tried again", "cancelled")
 _LONGEST_KEY = 80
+_STOPPED_NAMED = 3
+_RELEASED_BY = {"held": "release-credly", "paused": "resume-credly"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PendingCount:
-    """The pending issuances of one portal for one reason; `stop` is `paused` or `held`, or empty."""
+    """The pending issuances of one portal for one reason; `stop` is `paused` or `held`, or empty.
+
+    `achievement_id` is set where `stop` is: that achievement is paused or held.
+    """
 
     portal_id: str
+    achievement_id: str = ""
     reason: Reason | None
     stop: str
     count: int
@@ -135,13 +141,28 @@ def _reasons(total: RunSummary) -> Iterator[str]:
         yield f"- **{count} {state}**{name}: {why}{advice}"
 
 
+def stopped_words(pending: Sequence[PendingCount]) -> str:
+    """Return what is held or paused, on which achievement and what to do, as text: `24 held on first-aid (run …)`."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for each in pending:
+        if each.stop:
+            counts[each.stop, each.achievement_id] += each.count
+    named = [
+        f"{count} {stop} on {achievement} (run {_RELEASED_BY[stop]})"
+        for (stop, achievement), count in counts.most_common(_STOPPED_NAMED)
+    ]
+    more = sum(counts.values()) - sum(count for _, count in counts.most_common(_STOPPED_NAMED))
+    return ", ".join([*named, *([f"{more} on other achievements"] if more else [])])
+
+
 def _waits(each: PendingCount, now: datetime) -> str:
-    why = each.reason.sentence if each.reason else "It is due."
     if each.stop:
-        why = f"Credly is {each.stop} on the achievement."
-        when = f"after {'release-credly' if each.stop == 'held' else 'resume-credly'}"
-    else:
-        when = "by the next run" if each.next_at <= now else f"by the first run after {moment(each.next_at)}"
+        return (
+            f"- {code(each.portal_id)}: **{each.count} {each.stop}** on achievement {code(each.achievement_id)}, tried "
+            f"after you run *{_RELEASED_BY[each.stop]}* for it."
+        )
+    why = each.reason.sentence if each.reason else "It is due."
+    when = "by the next run" if each.next_at <= now else f"by the first run after {moment(each.next_at)}"
     return f"- {code(each.portal_id)}: **{each.count}**, tried {plain(when)}. {plain(why, longest=400)}"
 
 

@@ -1,6 +1,5 @@
 """What a file of settings changes, with the checks that the forms make. Nothing is stored here."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pydantic import SecretStr
 
 from models.platform.names import achievements_of
 from models.setup.admin import counts_by_state
-from models.setup.lookups import all_connections, all_integrations
+from models.setup.lookups import all_connections, all_integrations, connection_of
 from rules.forms.configuration import (
     CONNECTION_COLUMNS,
     INTEGRATION_COLUMNS,
@@ -36,7 +35,6 @@ from tasks.runtime.run import Run
 
 # Up to so many templates are requested one by one; for more, the pages of the whole list are fewer calls.
 _TEMPLATES_ONE_BY_ONE = 5
-_BLOCK_NAME = re.compile("[a-z0-9-]+")  # what Prefect accepts
 _CONNECTION, _INTEGRATION = SettingsOf.CONNECTION, SettingsOf.INTEGRATION
 
 
@@ -134,7 +132,7 @@ async def check_at_credly(run: Run, plan: Plan, *, token: SecretStr | None = Non
         new = [portal for portal in portals if portal in connecting]
         for portal in new:
             with faults.of(_CONNECTION, portal):
-                await refuse_block_in_use(run, portal, target)
+                await refuse_block_in_use(run, await run.database.read(connection_of, portal), target)
         with faults.of(_CONNECTION, portals[0]):
             if token is None:
                 await usable_block(target.token_block)
@@ -154,8 +152,6 @@ def _check_new_token(plan: Plan, token: SecretStr, faults: "_Faults") -> None:
         block, organization = _block_and_organization(plan.connections[portal])
         if wrong is not None:
             faults.add(_CONNECTION, portal, f"the token cannot be used: {wrong}. Enter it again.")
-        if not _BLOCK_NAME.fullmatch(block):
-            faults.add(_CONNECTION, portal, "token_block: give a name of small letters, digits and dashes.")
         for other, columns in plan.connections.items():
             of_other = _block_and_organization(columns)
             if of_other[0] == block and of_other[1] != organization:

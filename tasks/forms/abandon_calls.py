@@ -1,9 +1,8 @@
 """Giving up calls whose outcome cannot be learnt any more, because their Credly organization cannot be reached."""
 
 from models.ledger import outstanding
-from rules.forms.inputs import InvalidInput
-from rules.markdown import code, plain
-from rules.wording import FormResult, counted
+from rules.markdown import plain
+from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import credly_id, known_portal
 from tasks.runtime.run import Run
 
@@ -18,16 +17,13 @@ async def abandon_calls(run: Run, portal: str, organization: str, *, preview: bo
     """Give up the portal's outstanding calls to an organization, or count them.
 
     Raises:
-        InvalidInput: there is no such portal, or no call is outstanding there.
+        InvalidInput: there is no such portal, or the organization's id is none.
     """
     await known_portal(run, portal)
     organization_id = credly_id(organization, field="organization_id")
     count = await run.database.read(outstanding.count_at, portal, organization_id)
     if not count:
-        raise InvalidInput(
-            f"organization_id: no call of portal {code(portal)} is outstanding at {code(organization_id)}, or a run is "
-            "settling it at this moment."
-        )
+        return nothing_to_do(f"no call of portal {portal} is outstanding at {organization_id}")
     calls = counted(count, "outstanding call")
     if preview:
         sentence = f"Preview: {calls} of portal {portal} would be given up, nothing was done"

@@ -1,6 +1,7 @@
 """Issuing badges to a list of users. Each row is handled by itself, so a bad one does not affect the others."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from models.platform.names import exists
+from models.platform.tables import Achievement, User
+from reports.files import path_within
 from rules.badge.text import tidy
 from rules.forms.inputs import InvalidInput, UserId
 from rules.markdown import code, plain
@@ -18,6 +22,10 @@ from tasks.runtime.run import Run
 
 _MAX_ROWS = 5000
 _MAX_BYTES = 1_000_000
+_DELIMITERS = ",;\t"
+_SEPARATOR_LINE = re.compile("sep=([,;\t])", re.IGNORECASE)  # as Excel writes it
+_QUOTES = "\"'“”„‟‘’‚«»"
+_NAMES = ("user", "achievement")
 _user = TypeAdapter(UserId)
 
 
@@ -27,6 +35,8 @@ class Line:
     user: str = ""
     achievement: str = ""
     fault: str = ""
+    repeats: int = 0
+    """The number of the earlier line that this one repeats."""
 
 
 async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bool) -> FormResult:
@@ -35,33 +45,50 @@ async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bo
     Raises:
         InvalidInput: the list is missing or too long.
     """
-    lines = list(lines_of(_text(rows, path)))
+    field, text = _text(run, rows, path)
+    lines = list(lines_of(text, field=field))
     if not lines:
-        raise InvalidInput("rows: the list is empty. Give lines of user id and achievement id, separated by a comma.")
+        raise InvalidInput(
+            f"{field}: the list is empty. Give lines of user id and achievement id, separated by a comma."
+        )
     if len(lines) > _MAX_ROWS:
-        raise InvalidInput(f"rows: {len(lines)} rows are more than {_MAX_ROWS}; cut the list into several.")
+        raise InvalidInput(f"{field}: {len(lines)} rows are more than {_MAX_ROWS}; cut the list into several.")
+    if field == "path":
+        lines = [await _known(run, line) for line in lines]
     results = [(line, await _issue_row(run, line, reason=reason, preview=preview)) for line in lines]
     counts = Counter(result.kind for _, result in results)
     sentence = (
         f"{'Preview: ' if preview else ''}{counts['done']} of {counted(len(lines), 'row')} "
         f"{'can be issued or are already' if preview else 'issued, now or before'} · "
         f"{counts['not done']} not issued · {counts['skipped']} skipped"
+        + (f" · {counts['repeated']} repeated" if counts["repeated"] else "")
     )
     page = "\n".join(
         [f"# {'Preview' if preview else 'Row by row'}", "", f"{plain(sentence)}.", "", *_result_lines(results)]
     )
-    return FormResult(sentence=sentence, page=page, needs_attention=counts["done"] < len(lines))
+    return FormResult(sentence=sentence, page=page, needs_attention=bool(counts["not done"] or counts["skipped"]))
+
+
+async def _known(run: Run, line: Line) -> Line:
+    """Return the row; without its values if the platform does not have them: a file that is no list may have names."""
+    for model, value in ((User, line.user), (Achievement, line.achievement)):
+        if not line.fault and not await run.platform.read(exists, model, value):
+            kind = model.__name__.lower()
+            return Line(number=line.number, fault=f"the platform has no {kind} with this row's {kind} id.")
+    return line
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Result:
-    kind: Literal["done", "not done", "skipped"]
+    kind: Literal["done", "not done", "skipped", "repeated"]
     text: str
 
 
 async def _issue_row(run: Run, line: Line, *, reason: str, preview: bool) -> _Result:
     if line.fault:
         return _Result(kind="skipped", text=f"Skipped: {line.fault}")
+    if line.repeats:
+        return _Result(kind="repeated", text=f"The same as line {line.repeats}.")
     form = ManualIssueForm(user=line.user, achievement=line.achievement, reason=reason)
     try:
         result = await (preview_manual_issue(run, form) if preview else issue_manually(run, form))
@@ -77,20 +104,23 @@ def _result_lines(results: list[tuple[Line, _Result]]) -> Iterator[str]:
         yield f"- line **{line.number}** · {ids}{plain(result.text, longest=700)}"
 
 
-def _text(rows: str, path: str) -> str:
+def _text(run: Run, rows: str, path: str) -> tuple[str, str]:
+    """Return the field that has the list, and the list."""
     if bool(rows.strip()) == bool(path.strip()):
         raise InvalidInput("rows: give either rows or a path, not both and not neither.")
-    return rows if rows.strip() else _text_of_file(path.strip())
+    if rows.strip():
+        return "rows", rows
+    return "path", _text_of_file(path_within(path, run.settings.lists_folder, field="path"))
 
 
-def _text_of_file(path: str) -> str:
+def _text_of_file(path: Path) -> str:
     try:
-        if not Path(path).is_file():
-            raise InvalidInput(f"path: there is no file {code(path)} on the machine of the worker.")
-        with Path(path).open("rb") as file:
+        if not path.is_file():
+            raise InvalidInput(f"path: there is no file {code(str(path))} on the machine of the worker.")
+        with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError):
-        raise InvalidInput(f"path: the file {code(path)} cannot be read.") from None
+        raise InvalidInput(f"path: the file {code(str(path))} cannot be read.") from None
     if len(content) > _MAX_BYTES:
         raise InvalidInput(f"path: the file is larger than {_MAX_BYTES} bytes; cut the list into several.")
     try:
@@ -99,35 +129,69 @@ def _text_of_file(path: str) -> str:
         raise InvalidInput("path: the file is not UTF-8 text. Save it as “CSV UTF-8” and try again.") from None
 
 
-def lines_of(text: str) -> Iterator[Line]:
-    """Yield the rows of a list that is separated by commas, semicolons or tabs, without header and blank lines."""
-    sample = text.lstrip().partition("\n")[0]
-    delimiter = next((mark for mark in ("\t", ";") if mark in sample), ",")
-    seen: set[tuple[str, str]] = set()
-    for number, line in enumerate(text.splitlines(), start=1):
+def lines_of(text: str, *, field: str = "rows") -> Iterator[Line]:
+    """Yield the rows of a list, without header and blank lines.
+
+    A header names the columns, in any order and beside others; without one, user and achievement are the first two.
+
+    Raises:
+        InvalidInput: the header names one of the two columns only.
+    """
+    columns, delimiter, seen = (0, 1), "", dict[tuple[str, str], int]()
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+        if not delimiter and (chosen := _SEPARATOR_LINE.fullmatch(line.strip())):
+            delimiter = chosen[1]
+            continue
+        if delimiter not in line or not delimiter:
+            delimiter = max(_DELIMITERS, key=line.count)
         # Each line by itself: an unbalanced quotation mark would otherwise swallow the rows after it.
         try:
-            values = [tidy(cell) for cells in csv.reader([line], delimiter=delimiter) for cell in cells]
+            values = [_unquoted(tidy(cell)) for cells in csv.reader([line], delimiter=delimiter) for cell in cells]
         except csv.Error:
             yield Line(number=number, fault="the row cannot be read as comma-separated values.")
             continue
-        head = [value.casefold() for value in values[:2]]
-        if any(values) and head != ["user", "achievement"]:
-            yield _line(number, values, seen)
+        if not any(values):
+            continue
+        found, field = _columns_of(values, field=field), ""
+        if found:
+            columns = found
+        else:
+            yield _line(number, values, columns, seen)
 
 
-def _line(number: int, values: list[str], seen: set[tuple[str, str]]) -> Line:
-    if len(values) < 2 or not values[0] or not values[1]:
-        return Line(number=number, fault="a row needs a user id and an achievement id.")
-    user, achievement = values[0], values[1]
+def _unquoted(value: str) -> str:
+    return value[1:-1].strip() if len(value) > 1 and value[0] in _QUOTES and value[-1] in _QUOTES else value
+
+
+def _columns_of(values: list[str], *, field: str) -> tuple[int, int] | None:
+    """Return the columns of user and achievement if this row is a header, such as `User ID,Achievement`.
+
+    `field` is empty for all rows but the first.
+    """
+    letters = [re.sub(r"[\s_.-]", "", value.casefold()).removesuffix("s") for value in values]
+    names = [name.removesuffix("id").removesuffix("s") for name in letters]
+    named = [name for name in _NAMES if name in names]
+    if len(named) == len(_NAMES):
+        return names.index(_NAMES[0]), names.index(_NAMES[1])
+    if named and field and len(values) > 1:
+        missing = next(name for name in _NAMES if name not in names)
+        raise InvalidInput(
+            f"{field}: the header line has a column {named[0]} and no column {missing}. Name the columns user and "
+            "achievement, or remove the header line."
+        )
+    return None
+
+
+def _line(number: int, values: list[str], columns: tuple[int, int], seen: dict[tuple[str, str], int]) -> Line:
+    user, achievement = (values[column] if column < len(values) else "" for column in columns)
+    if not user or not achievement:
+        return Line(number=number, fault="a row needs a user id and an achievement id, separated by a comma.")
     try:
         _user.validate_python(user)
     except ValidationError:
-        return Line(number=number, fault="the first column must be a user's id, and no name or e-mail address.")
+        return Line(number=number, fault="the user must be given by id, not by name or e-mail address.")
     # An address typed here would be kept in the run history.
     if "@" in achievement:
-        return Line(number=number, fault="the second column must be an achievement's id, and no e-mail address.")
-    if (user, achievement) in seen:
-        return Line(number=number, user=user, achievement=achievement, fault="the row stands above already.")
-    seen.add((user, achievement))
-    return Line(number=number, user=user, achievement=achievement)
+        return Line(number=number, fault="the achievement must be given by id, and is no e-mail address.")
+    repeats = seen.setdefault((user, achievement), number)
+    return Line(number=number, user=user, achievement=achievement, repeats=repeats if repeats != number else 0)

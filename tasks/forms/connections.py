@@ -1,28 +1,32 @@
 """Connecting a portal to its Credly organization, and disconnecting it."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from prefect.blocks.system import Secret
+from prefect.client.orchestration import get_client
 
+from credly.arguments import checked_base_url
 from credly.wire import Organization as AtCredly
 from models.ledger import outstanding
 from models.ledger.claiming import DueOrganization
 from models.setup import admin as setting_up
 from models.setup.lookups import connection_of
-from rules.badge.text import tidy
-from rules.forms.inputs import BASE_URLS, Environment, InvalidInput
+from models.setup.tables import CredlyConnection
+from rules.forms.inputs import BASE_URLS, Environment, InvalidInput, static_text
 from rules.forms.settings import ConnectionForm
+from rules.forms.suggestions import near_matches
 from rules.forms.token_format import fault_of_token
 from rules.markdown import code, plain, table
-from rules.wording import FormResult, counted
-from tasks.forms.run_form import credly_id, known_portal, open_for_form
+from rules.wording import FormResult, counted, nothing_to_do
+from tasks.forms.run_form import credly_id, known_portal, no_connection, open_for_form
 from tasks.operations.token_expiry import WARN_BEFORE, expiry_sentence, read_token_expiry
-from tasks.runtime.organization import Organization
+from tasks.runtime.organization import NO_TEXT, Organization, token_text
 from tasks.runtime.run import Run
+
+_BLOCK_NAME = re.compile("[a-z0-9-]+")  # what Prefect accepts
 
 
 async def connect(
@@ -55,27 +59,30 @@ async def connect(
     columns = connection_columns(form)
     target = target_of(columns, portal)
     await usable_block(target.token_block)
-    await refuse_block_in_use(run, portal, target)
+    before = await run.database.read(connection_of, portal)
+    await refuse_block_in_use(run, before, target)
     async with open_for_form(run, target) as organization:
         at_credly, ends_at = await accepted(organization)
     moment = run.now()
     values = columns | {"token_ends_at": ends_at, "connected_at": moment}
-    changed = await run.database.write(setting_up.put_connection, portal, values, now=moment)
+    await run.database.write(setting_up.put_connection, portal, values, now=moment)
     facts = _facts(portal, name, at_credly.name or "", target, deletion_withdraws=deletion_withdraws)
-    return _connected(portal, at_credly.name or target.organization_id, facts, ends_at, moment, changed=changed)
+    changed = before is not None and any(getattr(before, name) != value for name, value in columns.items())
+    verb = "connected" if before is None else "connection changed" if changed else "connected already, no change"
+    return _connected(portal, at_credly.name or target.organization_id, facts, ends_at, moment, verb=verb)
 
 
 def connection_columns(form: ConnectionForm) -> dict[str, Any]:
     """Return the columns of a connection, by name.
 
     Raises:
-        InvalidInput: the organization's id or the address is none.
+        InvalidInput: a field cannot be used.
     """
     return form.model_dump(exclude={"environment"}) | {
         "organization_id": credly_id(form.organization_id, field="organization_id"),
         "base_url": address_of(form.environment, form.base_url),
         "token_block": form.token_block.strip(),
-        "missing_name": tidy(form.missing_name),
+        "missing_name": static_text(form.missing_name, field="missing_name"),
     }
 
 
@@ -94,12 +101,11 @@ async def accepted(organization: Organization) -> tuple[AtCredly, datetime | Non
     return await organization.client.organization(), await read_token_expiry(organization)
 
 
-async def refuse_block_in_use(run: Run, portal: str, target: DueOrganization) -> None:
+async def refuse_block_in_use(run: Run, before: CredlyConnection | None, target: DueOrganization) -> None:
     """Keep the token of an organization that the portal leaves, while calls to it are outstanding."""
-    before = await run.database.read(connection_of, portal)
     if before is None or before.token_block != target.token_block or before.organization_id == target.organization_id:
         return
-    count = await run.database.read(outstanding.count_at, portal, before.organization_id)
+    count = await run.database.read(outstanding.count_at, before.portal_id, before.organization_id)
     if count:
         raise InvalidInput(
             f"token_block: {counted(count, 'badge')} of this portal may have been made in organization "
@@ -128,10 +134,9 @@ def _connected(
     ends_at: datetime | None,
     moment: datetime,
     *,
-    changed: bool,
+    verb: str,
 ) -> FormResult:
     expiry = expiry_sentence(ends_at, moment=moment)
-    verb = "connection changed" if changed else "connected"
     sentence = f"Portal {portal} {verb}: Credly organization {organization}"
     page = "\n\n".join(
         [
@@ -150,12 +155,12 @@ async def disconnect(run: Run, portal: str) -> FormResult:
     """Delete the connection of a portal. Its waiting issuances are blocked; issued badges stay.
 
     Raises:
-        InvalidInput: there is no such portal, or it is not connected.
+        InvalidInput: there is no such portal.
     """
     await known_portal(run, portal)
     waiting = await run.database.write(setting_up.remove_connection, portal, now=run.now())
     if waiting is None:
-        raise InvalidInput(f"portal: {code(portal)} is not connected to Credly, so there is nothing to disconnect.")
+        return nothing_to_do(no_connection(portal))
     sentence = (
         f"Portal {portal} disconnected; {counted(waiting, 'waiting badge')} blocked until the portal is connected again"
     )
@@ -172,43 +177,18 @@ def address_of(environment: Environment, base_url: str) -> str:
     Raises:
         InvalidInput: the address is missing, malformed, or given where the environment has its own.
     """
-    base_url = base_url.strip().rstrip("/")
+    base_url = base_url.strip()
     if environment is not Environment.OTHER:
         if base_url:
             raise InvalidInput(f"base_url: leave it empty for {environment}, or choose the environment 'other'.")
         return BASE_URLS[environment]
     if not base_url:
         raise InvalidInput("base_url: the environment 'other' needs an address, such as http://127.0.0.1:8090/v1.")
-    scheme, host = _parts(base_url)
-    if scheme not in ("http", "https") or not host or any(mark in base_url for mark in "@?# "):
-        raise InvalidInput(
-            f"base_url: {code(base_url, longest=80)} is no address of an API. Those look like "
-            "https://api.credly.com/v1, without user, query or fragment."
-        )
-    # Over plain HTTP the token would be readable on the network.
-    if scheme == "http" and not _is_this_machine(host):
-        raise InvalidInput(
-            f"base_url: {code(base_url, longest=80)} must begin with https://; http:// is for a stand-in on this "
-            "machine only."
-        )
-    return base_url
-
-
-def _parts(base_url: str) -> tuple[str, str]:
     try:
-        parts = urlsplit(base_url)
-        # Raises for a port that is not a number.
-        _ = parts.port
-    except ValueError:
-        return "", ""
-    return parts.scheme, parts.hostname or ""
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        return checked_base_url(base_url)
+    except ValueError as unusable:
+        # Without the address, which may hold a password.
+        raise InvalidInput(f"{str(unusable).replace(' ', ': it ', 1)}.") from None
 
 
 async def usable_block(name: str) -> str:
@@ -221,11 +201,30 @@ async def usable_block(name: str) -> str:
     try:
         block: Secret[str] = await Secret.aload(name)
     except ValueError:
-        raise InvalidInput(
-            f"token_block: there is no Secret block named {code(name, longest=80)}. Create it in Prefect under Blocks "
-            "(type Secret), with Credly's authorization token as its value."
-        ) from None
-    fault = fault_of_token(str(block.get()))
+        raise InvalidInput(await _no_block(name)) from None
+    value = token_text(block)
+    if value is None:
+        raise InvalidInput(f"token_block: {code(name)} holds {NO_TEXT}.")
+    fault = fault_of_token(value)
     if fault is not None:
         raise InvalidInput(f"token_block: the token in {code(name)} cannot be used: {fault}. Enter it again.")
     return name
+
+
+async def _no_block(name: str) -> str:
+    # The name is not repeated if no block can have it: it may be the token itself.
+    if not _BLOCK_NAME.fullmatch(name):
+        wrong = "it is no name of a Secret block" if name else "it is empty"
+        return f"token_block: {wrong}. Enter the block's name, not the token.{await _near_blocks(name)}"
+    return (
+        f"token_block: there is no Secret block named {code(name)}.{await _near_blocks(name)} Create it in Prefect "
+        "under Blocks (type Secret), with Credly's authorization token as its value."
+    )
+
+
+async def _near_blocks(name: str) -> str:
+    async with get_client() as client:
+        blocks = await client.read_block_documents_by_type("secret", include_secrets=False)
+    names = {block.name: "" for block in blocks if block.name}
+    near = near_matches(name.rpartition("/")[2], names)
+    return f" Did you mean {', '.join(near)}?" if near else ""

@@ -1,4 +1,4 @@
-"""EraseForm one user: in the ledger, in Prefect, and on request the badges at Credly.
+"""Erasing one user: in the ledger, in Prefect, and on request the badges at Credly.
 
 The ledger comes last, because it leads to the badges and pages. An interrupted run is completed by running it again.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from credly.errors import NotConnected, NotFound, Refused
 from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
+from models.ledger.recording import keep_calls
 from models.operations import erasure
 from models.operations.erasure import Erasable, UserRecords
 from models.platform.people import user_exists
@@ -20,7 +21,8 @@ from rules.wording import FormResult, counted
 from tasks.forms.run_form import open_for_form, started_by
 from tasks.operations.runs_of_user import Traces, delete, forget_user_in_this_run, traces_of
 from tasks.runtime.organization import Organization
-from tasks.runtime.run import Run
+from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of
+from tasks.runtime.run import Run, run_ids
 
 _REASON_AT_CREDLY = "The badge was removed on request."
 _DELETED, _REVOKED, _NOT_FOUND = "deleted", "revoked", "not found"
@@ -117,9 +119,17 @@ async def _end_badges(run: Run, form: EraseForm, found: UserRecords) -> dict[str
             by_organization[each.portal_id].append(each)
     ended: dict[str, str] = {}
     for portal_id, rows in by_organization.items():
+        issuance_ids = {badge_id: each.issuance_id for each in rows for badge_id in each.badge_ids}
         async with open_for_form(run, reached[portal_id]) as organization:
             for badge_id in await _badges_of(organization, form, rows):
-                ended[badge_id] = await _end(organization, reached[portal_id], form.badges_at_credly, badge_id)
+                log = CallLog() if badge_id in issuance_ids else organization.client.log
+                client = organization.client.recording(log)
+                try:
+                    ended[badge_id] = await _end(client, reached[portal_id], form.badges_at_credly, badge_id)
+                finally:
+                    if badge_id in issuance_ids:
+                        calls = attempts_of(log, issuance_id=issuance_ids[badge_id])
+                        await run.database.write(keep_calls, calls, run_ids())
     return ended
 
 
@@ -134,8 +144,7 @@ async def _badges_of(organization: Organization, form: EraseForm, rows: list[Era
     return sorted(known)
 
 
-async def _end(organization: Organization, due: DueOrganization, how: BadgesAtCredly, badge_id: str) -> str:
-    client = organization.client
+async def _end(client: RecordedClient, due: DueOrganization, how: BadgesAtCredly, badge_id: str) -> str:
     try:
         if how is BadgesAtCredly.DELETE:
             await client.delete_badge(badge_id)

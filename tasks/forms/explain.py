@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from prefect.utilities.urls import url_for
 
+from credly.wire import badge_page
 from models.diagnostics.explain import Explanation, history_of
 from models.operations.erasure import refuse_erased
-from models.platform.people import near_user_ids
 from models.setup import lookups as directory
 from models.setup.lookups import AchievementSetup
 from rules.badge.fields import fields_of
@@ -14,12 +14,10 @@ from rules.badge.request import Prepared
 from rules.explain.diagnosis import Cause, answer
 from rules.explain.history import Answer, History
 from rules.explain.timeline import Event, timeline
-from rules.forms.inputs import InvalidInput
-from rules.forms.suggestions import did_you_mean
 from rules.markdown import code, plain, table
 from rules.wording import FormResult
 from tasks.forms.integrations import settings_of, shown
-from tasks.forms.run_form import known_achievement
+from tasks.forms.run_form import known_achievement, known_user
 from tasks.runtime.run import Run
 
 _NEEDS_ACTION = (Cause.FAILED, Cause.BLOCKED, Cause.BADGE_ENDED)
@@ -52,19 +50,8 @@ async def diagnose(run: Run, user: str, achievement: str) -> Diagnosis:
     setup = await directory.achievement_setup(run.database, achievement)
     if not found.history.rows and not found.history.awards:
         await known_achievement(run, achievement)
-        await _known_user(run, found.history)
+        await known_user(run, user)
     return Diagnosis(found=found, answer=answer(found.history, now=moment), events=timeline(found.history), setup=setup)
-
-
-async def _known_user(run: Run, history: History) -> None:
-    if history.user_exists:
-        return
-    near = await run.platform.read(near_user_ids, history.user_id)
-    hint = did_you_mean(history.user_id, dict.fromkeys(near, ""))
-    raise InvalidInput(
-        f"user: there is no user {code(history.user_id)}.{hint} `python -m models.find_user` finds an id by the "
-        "primary e-mail address."
-    )
 
 
 async def explain_badge(run: Run, user: str, achievement: str) -> FormResult:
@@ -79,7 +66,7 @@ async def explain_badge(run: Run, user: str, achievement: str) -> FormResult:
         sentence=diagnosis.answer.sentence,
         page=page(diagnosis),
         needs_attention=diagnosis.answer.cause in _NEEDS_ACTION,
-        badge_url=row.badge_url if row else None,
+        badge_url=badge_page(row.badge_url, row.credly_badge_id) if row else None,
     )
 
 

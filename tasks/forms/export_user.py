@@ -5,6 +5,7 @@ from uuid import uuid4
 from models.operations import erasure
 from models.operations.user_data import kept_of
 from models.platform.people import user_exists
+from reports.files import path_within
 from reports.one_user import write_user
 from rules.forms.inputs import InvalidInput
 from rules.markdown import code
@@ -17,8 +18,9 @@ async def export_user(run: Run, user: str, folder: str) -> FormResult:
     """Write the file. The run shows its path and none of its content.
 
     Raises:
-        InvalidInput: there is no such user, or the user was erased.
+        InvalidInput: there is no such user, the user was erased, or the folder is not one to write to.
     """
+    where = path_within(folder, run.settings.reports_folder, field="folder")
     await run.database.read(erasure.refuse_erased, user)
     kept = await run.database.read(kept_of, user)
     if not kept and not await run.platform.read(user_exists, user):
@@ -29,7 +31,7 @@ async def export_user(run: Run, user: str, folder: str) -> FormResult:
     ]
     moment = run.now()
     name = f"{moment:%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
-    path = write_user(user, kept, runs, folder=folder, now=moment, name=name)
+    path = write_user(user, kept, runs, folder=str(where), now=moment, name=name)
     page = "\n\n".join(
         [
             "# One user's data",

@@ -17,19 +17,19 @@ from rules.badge.evidence import EvidenceKind
 from rules.badge.fields import fields_of
 from rules.badge.issuance_data import Expiry, IssuanceFacts
 from rules.badge.request import Prepared, prepare_request
-from rules.badge.text import tidy
-from rules.forms.inputs import InvalidInput, in_the_past
+from rules.forms.inputs import InvalidInput, in_the_past, static_text
 from rules.forms.settings import IntegrationForm
 from rules.forms.suggestions import did_you_mean
 from rules.ledger.reasons import Reason
 from rules.ledger.settings_changes import SettingsOf
 from rules.ledger.states import IssuanceState
 from rules.markdown import code, plain, table
-from rules.wording import FormResult, counted
+from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import connection_of, credly_id, known_achievement, open_for_form, organization_of
 from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
+_LONGEST_EXPIRY = 36_500  # days
 PUBLIC = "Evidence is **public**: everyone who sees the badge sees it."
 
 
@@ -47,7 +47,20 @@ async def enable(run: Run, achievement: str, form: IntegrationForm) -> FormResul
     stored = await _store(run, setup, values, hold_above=form.hold_above, moment=moment)
     sentence = _enabled_sentence(achievement, stored, hold_above=form.hold_above)
     page = _enabled_page(setup, template, stored, sentence=sentence, moment=moment)
-    return FormResult(sentence=sentence, page=page, needs_attention=stored.after.held_at is not None)
+    result = FormResult(sentence=sentence, page=page, needs_attention=stored.after.held_at is not None)
+    return result.with_notes(_without_effect(form))
+
+
+def _without_effect(form: IntegrationForm) -> list[str]:
+    """Return a sentence for each field that was filled in and is not used. Its value is stored for when it is."""
+    unused = [
+        f"evidence.{kind}: its texts have no effect while its switch is off"
+        for kind, setting in form.evidence.as_settings().items()
+        if not setting.enabled and (setting.static_name or setting.static_description)
+    ]
+    if form.revoke_reason.strip() and not form.revoke_when_withdrawn:
+        unused.append("revoke_reason: it has no effect while revoke_when_withdrawn is off")
+    return unused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +153,11 @@ async def usable_template(organization: Organization, template_id: str) -> Badge
         template = await organization.client.template(template_id)
     except NotFound:
         hint = await _active_templates(organization, template_id)
-        where = code(organization.due.organization_id)
-        raise InvalidInput(
-            f"badge_template_id: organization {where} has no template {code(template_id)}.{hint}"
-        ) from None
+        where = organization.due.organization_id
+        wrong = f"organization {code(where)} has no template {code(template_id)}"
+        if template_id == where:
+            wrong = f"{code(where)} is the id of the organization and of no template"
+        raise InvalidInput(f"badge_template_id: {wrong}.{hint}") from None
     await check_active(organization, template)
     return template
 
@@ -176,12 +190,12 @@ async def pause(run: Run, achievement: str, *, paused: bool) -> FormResult:
     """Pause or resume an integration. Badges that become due while it is paused wait.
 
     Raises:
-        InvalidInput: the achievement has no integration, or is paused (or running) already.
+        InvalidInput: the achievement has no integration.
     """
     setup = await known_achievement(run, achievement)
     integration = integration_of(setup)
     if (integration.paused_at is not None) == paused:
-        raise InvalidInput(f"achievement: {code(achievement)} is {'paused already' if paused else 'not paused'}.")
+        return nothing_to_do(f"{achievement} is {'paused already' if paused else 'not paused'}")
     moment = run.now()
     values = {"paused_at": moment if paused else None}
     await run.database.write(change_settings, SettingsOf.INTEGRATION, achievement, values, now=moment)
@@ -189,6 +203,8 @@ async def pause(run: Run, achievement: str, *, paused: bool) -> FormResult:
     waiting = counts.get(IssuanceState.PENDING, 0)
     if paused:
         sentence = f"{achievement} paused; {counted(waiting, 'badge')} waiting, and badges that become due wait too"
+    elif integration.held_at is not None:
+        sentence = f"{achievement} resumed; still HELD: {counted(waiting, 'badge')} waiting. Run release-credly"
     else:
         sentence = f"{achievement} resumed; {counted(waiting, 'waiting badge')} due with the next run of reconcile"
     return FormResult(sentence=sentence, page=f"# {'Paused' if paused else 'Resumed'}\n\n{plain(sentence)}.")
@@ -198,15 +214,18 @@ async def release(run: Run, achievement: str) -> FormResult:
     """Release the held badges of an integration.
 
     Raises:
-        InvalidInput: the achievement has no integration, or is not held.
+        InvalidInput: the achievement has no integration.
     """
-    setup = await known_achievement(run, achievement)
-    if integration_of(setup).held_at is None:
-        raise InvalidInput(f"achievement: {code(achievement)} is not held, so there is nothing to release.")
+    integration = integration_of(await known_achievement(run, achievement))
+    if integration.held_at is None:
+        return nothing_to_do(f"no badges of {achievement} are held")
     moment = run.now()
     await run.database.write(change_settings, SettingsOf.INTEGRATION, achievement, {"held_at": None}, now=moment)
     due = await count_due_at_once(run.database, achievement, now=moment)
-    sentence = f"{achievement} released; {counted(due, 'badge')} due with the next run of reconcile"
+    if integration.paused_at is not None:
+        sentence = f"{achievement} released; still PAUSED: {counted(due, 'badge')} waiting. Run resume-credly"
+    else:
+        sentence = f"{achievement} released; {counted(due, 'badge')} due with the next run of reconcile"
     return FormResult(sentence=sentence, page=f"# Released\n\n{plain(sentence)}.")
 
 
@@ -214,10 +233,11 @@ async def disable(run: Run, achievement: str) -> FormResult:
     """Delete the integration and cancel its waiting badges. Issued badges stay.
 
     Raises:
-        InvalidInput: the achievement has no integration.
+        InvalidInput: there is no such achievement.
     """
     setup = await known_achievement(run, achievement)
-    integration_of(setup)
+    if setup.integration is None:
+        return nothing_to_do(f"Credly is not enabled on {achievement}")
     cancelled = await run.database.write(setting_up.remove_integration, achievement, now=run.now())
     counts = await run.database.read(setting_up.counts_by_state, achievement)
     kept = counted(counts.get(IssuanceState.ISSUED, 0), "issued badge")
@@ -261,7 +281,7 @@ def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
         on = getattr(integration, f"{kind}_evidence")
         name, description = (getattr(integration, f"{kind}_evidence_{part}") for part in ("name", "description"))
         static = "".join(f", {part} “{text}”" for part, text in (("name", name), ("description", description)) if text)
-        settings[f"{kind} evidence"] = f"on{static}" if on else "off"
+        settings[f"{kind} evidence"] = f"{'on' if on else 'off'}{static}"
     return settings
 
 
@@ -273,8 +293,10 @@ def shown(value: Any) -> str:
 
 def _days(form: IntegrationForm) -> int | None:
     if form.expiry is Expiry.AFTER_DAYS:
-        if form.expires_after_days < 1:
-            raise InvalidInput("expires_after_days: give a number of days above 0, or choose another expiry.")
+        if not 1 <= form.expires_after_days <= _LONGEST_EXPIRY:
+            raise InvalidInput(
+                f"expires_after_days: give a number of days from 1 to {_LONGEST_EXPIRY}, or choose another expiry."
+            )
         return form.expires_after_days
     if form.expires_after_days:
         raise InvalidInput("expires_after_days: counts only with the expiry 'after_days'; choose that, or leave it 0.")
@@ -292,12 +314,13 @@ def integration_columns(form: IntegrationForm, *, now: datetime) -> dict[str, An
         "issue_since": in_the_past(form.issue_since, field="issue_since", now=now),
         "expires_after_days": _days(form),
         "locale": form.locale.value,
-        "revoke_reason": tidy(form.revoke_reason),
+        "revoke_reason": static_text(form.revoke_reason, field="revoke_reason"),
     }
     for kind, setting in form.evidence.as_settings().items():
         columns[f"{kind}_evidence"] = setting.enabled
-        columns[f"{kind}_evidence_name"] = setting.static_name
-        columns[f"{kind}_evidence_description"] = setting.static_description
+        for part in ("name", "description"):
+            typed = getattr(setting, f"static_{part}")
+            columns[f"{kind}_evidence_{part}"] = static_text(typed, field=f"evidence.{kind}.static_{part}")
     return columns
 
 

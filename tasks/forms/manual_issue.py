@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 from credly.errors import NotFound
-from credly.wire import BadgeRequest
+from credly.wire import BadgeRequest, badge_page
 from models.ledger import manual
 from models.ledger.manual import ManualIssue
 from models.ledger.tables import BadgeIssuance
 from models.operations.erasure import refuse_erased
-from models.platform.names import exists
-from models.platform.people import user_exists
+from models.platform.names import exists, near_by_id_or_name
 from models.platform.tables import Company, Project
 from models.setup.lookups import AchievementSetup
 from models.setup.tables import CredlyIntegration
@@ -17,13 +16,22 @@ from rules.badge.masking import mask_email
 from rules.badge.request import prepare_request
 from rules.badge.text import tidy
 from rules.forms.inputs import IfBadgeExists, InvalidInput
+from rules.forms.suggestions import unknown
 from rules.ledger.adoption import has_another_address
+from rules.ledger.manual import award_for, row_for
 from rules.ledger.reasons import Reason
-from rules.ledger.states import IssuanceState
+from rules.ledger.states import NO_MOMENT, IssuanceState
 from rules.markdown import code, plain, table
-from rules.wording import FormResult
+from rules.wording import FormResult, moment
 from tasks.forms.integrations import PUBLIC, integration_of, sent_page
-from tasks.forms.run_form import connection_of, known_achievement, open_for_form, organization_of, started_by
+from tasks.forms.run_form import (
+    connection_of,
+    known_achievement,
+    known_user,
+    open_for_form,
+    organization_of,
+    started_by,
+)
 from tasks.issuing.batch import run_issue_batch
 from tasks.runtime.run import Run
 
@@ -39,6 +47,7 @@ class ManualIssueForm:
     company: str = ""
     reason: str = ""
     if_badge_exists: IfBadgeExists = IfBadgeExists.LEAVE
+    date_now: bool = False
 
 
 async def preview_manual_issue(run: Run, form: ManualIssueForm) -> FormResult:
@@ -47,12 +56,13 @@ async def preview_manual_issue(run: Run, form: ManualIssueForm) -> FormResult:
     Raises:
         InvalidInput: an id does not exist, or Credly is not set up for the achievement.
     """
-    request = await _request(run, form, requested_by="")
+    request, notes = await _request(run, form, requested_by="")
     row = await run.database.read(manual.issuance_of, request)
     facts = await manual.facts_of_request(run.database, request, now=run.now())
     if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
         sentence = f"Preview: nothing would be sent, {form.user} has the badge of {form.achievement} already"
-        return FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=row.badge_url)
+        result = FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=_page_of(row))
+        return result.with_notes(_ignored(form))
     prepared = prepare_request(facts, now=run.now())
     if isinstance(prepared, Reason):
         sentence = f"Preview: nothing can be sent to {form.user}: {prepared.sentence}"
@@ -64,7 +74,7 @@ async def preview_manual_issue(run: Run, form: ManualIssueForm) -> FormResult:
         f"# Preview\n\nNothing was done{plain(note)}. This would be sent:\n\n{sent_page(form.user, prepared)}"
         f"\n\n{PUBLIC}"
     )
-    return FormResult(sentence=sentence, page=page)
+    return FormResult(sentence=sentence, page=page).with_notes(notes)
 
 
 async def _former_address(run: Run, form: ManualIssueForm, row: BadgeIssuance | None, request: BadgeRequest) -> str:
@@ -92,7 +102,7 @@ async def issue_manually(run: Run, form: ManualIssueForm) -> FormResult:
     Raises:
         InvalidInput: an id does not exist, or Credly is not set up for the achievement.
     """
-    request = await _request(run, form, requested_by=await started_by())
+    request, notes = await _request(run, form, requested_by=await started_by())
     setup = await known_achievement(run, form.achievement)
     async with open_for_form(run, organization_of(connection_of(setup))):
         entered = await _enter(run, request)
@@ -109,7 +119,8 @@ async def issue_manually(run: Run, form: ManualIssueForm) -> FormResult:
     row = await run.database.write(manual.issuance_of, request, lock=True)
     if row is None:
         raise AssertionError(f"the issuance of {request.achievement_id} to {request.user_id} is gone")
-    return _result(row, issued_before=issued_before)
+    notes = _ignored(form) if issued_before and not request.replace else notes
+    return _result(row, issued_before=issued_before).with_notes(notes)
 
 
 async def _enter(run: Run, request: ManualIssue) -> BadgeIssuance:
@@ -122,20 +133,18 @@ async def _enter(run: Run, request: ManualIssue) -> BadgeIssuance:
     return entered
 
 
-async def _request(run: Run, form: ManualIssueForm, *, requested_by: str) -> ManualIssue:
+async def _request(run: Run, form: ManualIssueForm, *, requested_by: str) -> tuple[ManualIssue, list[str]]:
+    """Return the request, and a sentence for each field that was filled in and has no effect."""
     await run.database.read(refuse_erased, form.user)
     setup = await known_achievement(run, form.achievement)
     integration = _active_integration(setup)
     connection_of(setup)
-    if not await run.platform.read(user_exists, form.user):
-        raise InvalidInput(
-            f"user: there is no user {code(form.user)}. Give the user's id on the platform; "
-            "`python -m models.find_user` finds it by the primary e-mail address."
-        )
+    await known_user(run, form.user)
     for field, model, key in (("project", Project, form.project), ("company", Company, form.company)):
         if key and not await run.platform.read(exists, model, key):
-            raise InvalidInput(f"{field}: there is no {field} {code(key)}. Leave it empty, or give its id.")
-    return ManualIssue(
+            near = await run.platform.read(near_by_id_or_name, model, key)
+            raise unknown(field, key, near, advice=" Or leave it empty.")
+    request = ManualIssue(
         achievement_id=form.achievement,
         user_id=form.user,
         portal_id=setup.portal_id,
@@ -145,7 +154,49 @@ async def _request(run: Run, form: ManualIssueForm, *, requested_by: str) -> Man
         requested_by=requested_by,
         reason=tidy(form.reason),
         replace=form.if_badge_exists is IfBadgeExists.REPLACE,
+        date_now=form.date_now,
     )
+    if not form.date_now:
+        await _refuse_unusable_date(run, request)
+    return request, await _without_effect(run, form, request, integration)
+
+
+async def _refuse_unusable_date(run: Run, request: ManualIssue) -> None:
+    pair = await manual.pair_of(run.database, request.key, now=run.now())
+    row = row_for(pair)
+    award = award_for(pair, row)
+    issued = row is not None and row.state is IssuanceState.ISSUED and not request.replace
+    if issued or award is None or award.awarded_at <= run.now():
+        return
+    if award.awarded_at == NO_MOMENT:
+        wrong, wait = "has no usable date (awarded_at)", "Correct it on the platform"
+    else:
+        wrong, wait = f"is dated in the future ({moment(award.awarded_at)})", "Wait until then"
+    raise InvalidInput(
+        f"user: the award {code(award.award_id)} of {code(request.user_id)} {wrong}. {wait}, or switch on date_now in "
+        "issue-badge: the badge then has the current date."
+    )
+
+
+async def _without_effect(
+    run: Run, form: ManualIssueForm, request: ManualIssue, integration: CredlyIntegration
+) -> list[str]:
+    if not (form.project or form.company):
+        return []
+    facts = await manual.facts_of_request(run.database, request, now=run.now())
+    notes = []
+    for field, key, used in (("project", form.project, facts.project_id), ("company", form.company, facts.company_id)):
+        if key and not getattr(integration, f"{field}_evidence"):
+            notes.append(f"{field}: it has no effect, as {field} evidence is off for {form.achievement}")
+        elif key and used != key:
+            notes.append(f"{field}: it has no effect, as the award has its own {field}")
+    return notes
+
+
+def _ignored(form: ManualIssueForm) -> list[str]:
+    """Return a sentence for each field that an existing badge does not take."""
+    given = [field for field in ("project", "company") if getattr(form, field)]
+    return [f"{field}: it has no effect on an existing badge, unless it is replaced" for field in given]
 
 
 def _active_integration(setup: AchievementSetup) -> CredlyIntegration:
@@ -170,7 +221,8 @@ def _result(row: BadgeIssuance, *, issued_before: bool) -> FormResult:
         facts.append(("evidence left out", code(row.evidence_left_out)))
     issued = row.state is IssuanceState.ISSUED
     sentence = _sentence(row, issued_before=issued_before)
-    link = [f"[Open the badge]({row.badge_url})"] if issued and row.badge_url else []
+    badge = _page_of(row) if issued else None
+    link = [f"[Open the badge]({badge})"] if badge else []
     title = "# Issued already" if issued and issued_before else "# Issued" if issued else "# Not issued"
     page = "\n\n".join([title, *link, plain(sentence, longest=500), table(("what", "value"), facts)])
     return FormResult(
@@ -178,14 +230,20 @@ def _result(row: BadgeIssuance, *, issued_before: bool) -> FormResult:
         page=page,
         done=issued,
         needs_attention=row.state in (IssuanceState.FAILED, IssuanceState.BLOCKED),
-        badge_url=row.badge_url if issued else None,
+        badge_url=badge,
     )
+
+
+def _page_of(row: BadgeIssuance) -> str | None:
+    # Rows of earlier versions have the link that claims the badge.
+    return badge_page(row.badge_url, row.credly_badge_id)
 
 
 def _sentence(row: BadgeIssuance, *, issued_before: bool) -> str:
     who = f"{row.achievement_id} to {row.user_id}"
     if row.state is IssuanceState.ISSUED:
-        at = f": {row.badge_url}" if row.badge_url else ""
+        badge = _page_of(row)
+        at = f": {badge}" if badge else ""
         if issued_before:
             return f"Not issued again: {row.user_id} has the badge of {row.achievement_id} already{at}"
         former = f". It {_to_former_address('went')}" if row.former_address else ""

@@ -66,10 +66,15 @@ async def _selection(run: Run, form: RetryForm) -> Selection:
             "achievement: give an achievement, a portal, a reason or a period (since, until); "
             "an empty form would retry every failed badge."
         )
-    if form.achievement:
-        await known_achievement(run, form.achievement)
     if form.portal:
         await known_portal(run, form.portal)
+    if form.achievement:
+        its_portal = (await known_achievement(run, form.achievement)).portal_id
+        if form.portal not in ("", its_portal):
+            raise InvalidInput(
+                f"portal: achievement {code(form.achievement)} belongs to portal {code(its_portal)}. Leave the portal "
+                "empty, or correct one of them."
+            )
     return Selection(
         achievement_id=form.achievement or None,
         portal_id=form.portal or None,

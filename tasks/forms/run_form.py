@@ -12,14 +12,16 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import SecretStr
 
-from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled
+from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled, Unclear
 from models.ledger.claiming import DueOrganization
-from models.platform.names import achievement_names, portal_names
+from models.platform.names import achievement_names, exists, portal_names
+from models.platform.people import near_user_ids, user_exists
+from models.platform.tables import Achievement, Portal, User
 from models.setup.lookups import AchievementSetup, achievement_setup
 from models.setup.operator_runs import put_operator
 from models.setup.tables import CredlyConnection
-from rules.forms.inputs import InvalidInput, operator_id
-from rules.forms.suggestions import did_you_mean
+from rules.forms.inputs import BASE_URLS, InvalidInput, operator_id
+from rules.forms.suggestions import no_credly_id, unknown
 from rules.markdown import code, plain
 from rules.wording import FormResult
 from tasks.issuing.run_report import NEEDS_ATTENTION
@@ -27,6 +29,7 @@ from tasks.runtime.organization import Organization, TokenNotUsable, open_organi
 from tasks.runtime.run import Run
 
 _LONGEST_CREATOR = 255
+FIND_USER = " `python -m models.find_user` finds an id by the primary e-mail address."
 
 
 async def run_form(run: Run, operator: str, work: Coroutine[Any, Any, FormResult], *, key: str) -> State[None]:
@@ -52,16 +55,21 @@ async def finish_form(work: Awaitable[FormResult], *, key: str) -> State[None]:
     try:
         result = await work
     except InvalidInput as invalid:
-        get_run_logger().error("%s", invalid)
-        description = plain(str(invalid), longest=2000)
-        await acreate_markdown_artifact(key=key, markdown=f"# Not done\n\n{description}", description=description)
-        return Failed(message=str(invalid))
+        return await not_done(invalid, key=key)
     # Escaped, because Prefect renders descriptions as Markdown too.
     description = plain(result.sentence, longest=2000)
     await acreate_markdown_artifact(key=key, markdown=result.page or description, description=description)
     if result.badge_url:
         await acreate_link_artifact(key=f"{key}-link", link=result.badge_url, description=description)
     return Completed(name=NEEDS_ATTENTION if result.needs_attention else "Completed", message=result.sentence)
+
+
+async def not_done(invalid: InvalidInput, *, key: str) -> State[None]:
+    """Write the message as the run's page, and return the failed state of the run."""
+    get_run_logger().error("%s", invalid)
+    description = plain(str(invalid), longest=2000)
+    await acreate_markdown_artifact(key=key, markdown=f"# Not done\n\n{description}", description=description)
+    return Failed(message=str(invalid))
 
 
 async def known_portal(run: Run, portal_id: str) -> str:
@@ -72,7 +80,7 @@ async def known_portal(run: Run, portal_id: str) -> str:
     """
     names = await run.platform.read(portal_names)
     if portal_id not in names:
-        raise InvalidInput(f"portal: there is no portal {code(portal_id)}.{did_you_mean(portal_id, names)}")
+        raise unknown("portal", portal_id, names, instead=await _owner_of(run, portal_id))
     return names[portal_id]
 
 
@@ -84,9 +92,33 @@ async def known_achievement(run: Run, achievement_id: str) -> AchievementSetup:
     """
     setup = await achievement_setup(run.database, achievement_id)
     if setup is None:
-        hint = did_you_mean(achievement_id, await run.platform.read(achievement_names))
-        raise InvalidInput(f"achievement: there is no achievement {code(achievement_id)}.{hint}")
+        names = await run.platform.read(achievement_names)
+        raise unknown("achievement", achievement_id, names, instead=await _owner_of(run, achievement_id))
     return setup
+
+
+async def known_user(run: Run, user_id: str) -> None:
+    """Check that the platform has this user.
+
+    Raises:
+        InvalidInput: there is no such user; the message suggests similar ids.
+    """
+    if not await run.platform.read(user_exists, user_id):
+        near = dict.fromkeys(await run.platform.read(near_user_ids, user_id), "")
+        raise unknown("user", user_id, near, instead=await _owner_of(run, user_id), advice=FIND_USER)
+
+
+async def _owner_of(run: Run, typed: str) -> str:
+    """Return what has an id that was entered in the field of another: fields are easily swapped."""
+    kinds = (("a portal", Portal), ("an achievement", Achievement), ("a user", User))
+    for kind, model in kinds:
+        if await run.platform.read(exists, model, typed):
+            return kind
+    return ""
+
+
+def no_connection(portal: str) -> str:
+    return f"{f'portal {portal}' if portal else 'no portal'} is {'not ' if portal else ''}connected to Credly"
 
 
 def connection_of(setup: AchievementSetup) -> CredlyConnection:
@@ -111,10 +143,7 @@ def credly_id(value: str, *, field: str) -> str:
     try:
         return str(UUID(value.strip()))
     except ValueError:
-        raise InvalidInput(
-            f"{field}: {code(value, longest=60)} is not an id of Credly. Those look like "
-            "1a2b3c4d-1234-4abc-8def-1a2b3c4d5e6f; copy it from the address of the page at Credly."
-        ) from None
+        raise no_credly_id(field, value) from None
 
 
 def organization_of(connection: CredlyConnection) -> DueOrganization:
@@ -148,10 +177,13 @@ async def open_for_form(
 
 def _message(error: CredlyError, target: DueOrganization) -> str:
     block, organization_id, base_url = code(target.token_block), code(target.organization_id), code(target.base_url)
+    field = "environment" if target.base_url in BASE_URLS.values() else "base_url"
     match error:
-        # Not in Credly's form: a proxy or another server answered, so neither token nor id is to blame.
-        case NotConnected() | NotFound() if not error.in_credly_form and error.code != "redirected":
-            return f"environment: something other than Credly answered at {base_url} ({error}). Nothing was changed."
+        case NotConnected() | NotFound() | Unclear() if _is_of_another_server(error):
+            answered = (
+                f"{field}: what answered at {base_url} is not Credly's API ({_answer(error)}). Nothing was changed."
+            )
+            return f"{answered} {_address_advice(target.base_url)}"
         case NotConnected(status=401):
             return f"token_block: Credly refused the token in Secret block {block}. Put a valid one there."
         case NotConnected():
@@ -160,13 +192,39 @@ def _message(error: CredlyError, target: DueOrganization) -> str:
                 "Use a token of that organization, with write permission."
             )
         case NotFound():
-            return f"organization_id: Credly knows no organization {organization_id} at {base_url}."
+            return (
+                f"organization_id: Credly has no organization {organization_id} at {base_url}. Correct the id, or "
+                f"{'choose the environment that it is in' if field == 'environment' else 'the address in base_url'}."
+            )
         case NotSent():
-            return f"environment: {base_url} could not be reached. Check the address and the network."
+            return f"{field}: {base_url} could not be reached. Check the address and the network."
         case Throttled():
             return "Credly asked for fewer calls. Nothing was changed; try again in a minute."
+        case Unclear(status=None):
+            answered = f"{field}: {base_url} gave no complete answer ({_answer(error)}). Nothing was changed."
+            return f"{answered} Try again; if it stays, check the address and the network."
         case _:
-            return f"Credly gave no usable answer ({error}). Nothing was changed; try again."
+            return f"Credly gave no usable answer ({_answer(error)}). Nothing was changed; try again."
+
+
+def _is_of_another_server(error: CredlyError) -> bool:
+    """Whether a proxy, a web page or another service answered, so that neither token nor id is to blame."""
+    if error.status is None or error.status >= 500:
+        return False
+    is_unreadable = error.status >= 300 or error.code in ("unparsable_reply", "incomplete_reply")
+    return error.code == "redirected" or (is_unreadable and not error.in_credly_form)
+
+
+def _address_advice(base_url: str) -> str:
+    if base_url in BASE_URLS.values():
+        return "Look for a proxy or firewall on the way."
+    advice = "Enter the API's address with its version, such as https://api.credly.com/v1"
+    return f"{advice}." if base_url.endswith("/v1") else f"{advice}; did you mean {code(f'{base_url}/v1')}?"
+
+
+def _answer(error: CredlyError) -> str:
+    status = [f"status {error.status}"] if error.status else []
+    return ", ".join([*status, f"{error.code}", f"request {error.request_id}"])
 
 
 async def started_by() -> str:

@@ -22,13 +22,17 @@ _END = None
 Batch = list[tuple[int, str]]
 
 
+class TaskRunsFailed(Exception):
+    """Task runs of an organization ended with an unexpected error."""
+
+
 async def drain(run: Run, organization: Organization, *, limit: int | None, together: int = 0) -> None:
     """Issue the due badges of the organization, at most `limit`.
 
     `together` is the number of due badges of the whole run, over all organizations.
 
     Raises:
-        RuntimeError: a task run failed for a bug. All others were finished first, and nothing is lost.
+        TaskRunsFailed: a task run failed for a bug. All others were finished first, and nothing is lost.
     """
     _freeze_loaded_objects()
     configured = run.settings
@@ -42,7 +46,7 @@ async def drain(run: Run, organization: Organization, *, limit: int | None, toge
         await queue.put(_END)
     defects = sum(await asyncio.gather(*slots))
     if defects:
-        raise RuntimeError(
+        raise TaskRunsFailed(
             f"{defects} task runs of organization {organization.due.organization_id} ended in a defect, see their logs."
             " Their badges stay in the ledger; the next run asks Credly about them before sending anything."
         )

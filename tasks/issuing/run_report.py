@@ -19,7 +19,15 @@ from models.operations.open_counts import OpenCount, open_counts, pending_counts
 from models.planning.writing import PlanCounts
 from rules.ledger.reasons import Reason
 from rules.markdown import plain
-from rules.monitoring.run_page import by_portal, in_portal, run_page, run_table, series_key, under_heads
+from rules.monitoring.run_page import (
+    by_portal,
+    in_portal,
+    run_page,
+    run_table,
+    series_key,
+    stopped_words,
+    under_heads,
+)
 from rules.monitoring.run_summary import Counts, RunSummary
 from tasks.operations.alerts import emit_completed, emit_events
 from tasks.operations.token_expiry import expiry_warning
@@ -95,8 +103,8 @@ async def finish_run(
     total, organizations, stopped = await summary_of_parts(run, parts, portals)
     failures = [state for _, state in parts if not state.is_completed()]
     expiring = await expiry_warning(run, portals)
-    sentence = f"{total.sentence}. {expiring}" if expiring else total.sentence
     pending, moment = await run.database.read(pending_counts, portal_ids=portals), run.now()
+    sentence = ". ".join(filter(None, (total.sentence, stopped_words(pending), expiring)))
     page = run_page(
         total, planned=_planned(plan), organizations=organizations, pending=pending, warning=expiring, now=moment
     )

@@ -25,6 +25,8 @@ from rules.monitoring.alerts import (
     RunFindings,
     RunHealth,
     alarms,
+    alert_words,
+    health_words,
     outage_before,
     resolved,
 )
@@ -69,7 +71,9 @@ async def emit_events(
     if (silence := outage_before(found, earlier, limits=thresholds)) is not None:
         minutes = counted(round(silence.total_seconds() / 60), "minute")
         _send(RUNS_RESUMED, _LEDGER, f"reconcile runs again, after {minutes} without a run.")
-    await _save(run, found, raised_now, earlier)
+    left = sum(count for (state, _), count in total.open.items() if state is IssuanceState.FAILED)
+    words = health_words(raised_now, needs_action=total.needs_action, summary=total.sentence, failed=left)
+    await _save(run, found, raised_now, earlier, words=words)
 
 
 def emit_completed(sentence: str) -> None:
@@ -157,12 +161,13 @@ def _run_url() -> str:
     return url_for("flow-run", obj_id=str(flow_run.id)) or str(flow_run.id)
 
 
-async def _save(run: Run, found: RunFindings, raised: Sequence[Alert], earlier: Sequence[RunHealth]) -> None:
+async def _save(
+    run: Run, found: RunFindings, raised: Sequence[Alert], earlier: Sequence[RunHealth], *, words: str
+) -> None:
     alarms_now = tuple(each.key for each in raised)
     health = RunHealth(at=found.now, issued=found.issued, failed=found.failed, backlog=found.backlog, alarms=alarms_now)
     await run.database.write(run_log.keep_finding, health, flow_run_id=flow_run.id)
     rows = [_row(each) for each in (health, *earlier[: run_log.LATEST - 1])]
-    words = "; ".join(each.sentence for each in raised) or "Nothing is wrong."
     await acreate_table_artifact(key=_ARTIFACT_KEY, table=rows, description=plain(words, longest=2000))
 
 
@@ -172,5 +177,5 @@ def _row(each: RunHealth) -> dict[str, str | int]:
         "issued": each.issued,
         "failed": each.failed,
         "backlog": each.backlog,
-        "alarms": ", ".join(each.alarms),
+        "alerts": ", ".join(map(alert_words, each.alarms)),
     }

@@ -13,8 +13,8 @@ from models.operations.audit import KnownBadge
 from models.operations.erasure import erased_badges
 from models.planning.withdrawn import withdrawn_among
 from rules.markdown import code, plain, table
-from rules.wording import FormResult, counted
-from tasks.forms.run_form import known_portal, open_for_form
+from rules.wording import FormResult, counted, nothing_to_do
+from tasks.forms.run_form import known_portal, no_connection, open_for_form
 from tasks.runtime.organization import Organization, current_organization
 from tasks.runtime.run import Run, current_run, laurel_task
 
@@ -47,6 +47,8 @@ async def audit_all(run: Run, portal: str) -> FormResult:
     if portal:
         await known_portal(run, portal)
     organizations = await run.database.read(claiming.connected_organizations, portal_id=portal)
+    if not organizations:
+        return nothing_to_do(no_connection(portal))
     found = []
     for due in organizations:
         async with open_for_form(run, due):

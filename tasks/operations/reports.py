@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 from reports.export import ExportRequest, export, personal_note
+from reports.files import path_within
 from reports.html import LONGEST_DAYS, write_report
 from rules.forms.period import Span, days_of, period_of
 from rules.markdown import code, plain, table
@@ -11,13 +12,14 @@ from rules.wording import FormResult, counted
 from tasks.runtime.run import Run
 
 
-async def export_file(run: Run, *, days: tuple[date | None, date | None], **options: Any) -> FormResult:
+async def export_file(run: Run, *, days: tuple[date | None, date | None], folder: str, **options: Any) -> FormResult:
     """Export to a file, and report its path and number of rows.
 
     Raises:
-        InvalidInput: period, portal or the combination of options is invalid, or the rows do not fit.
+        InvalidInput: folder, period, portal or the combination of options is invalid, or the rows do not fit.
     """
-    done = await export(run.database, ExportRequest(period=period_of(*days), **options))
+    where = path_within(folder, run.settings.reports_folder, field="folder")
+    done = await export(run.database, ExportRequest(period=period_of(*days), folder=str(where), **options))
     rows = counted(done.rows, "row")
     personal = " · with personal data" if done.note else ""
     lines = [
@@ -37,11 +39,12 @@ async def report_file(
     """Write the report, and show its key figures and path.
 
     Raises:
-        InvalidInput: the period or the portal is invalid.
+        InvalidInput: the folder, the period or the portal is invalid.
     """
+    where = path_within(folder, run.settings.reports_folder, field="folder")
     moment = run.now()
     chosen = days_of(period_of(*days), span, today=moment.date(), longest=LONGEST_DAYS)
-    done = await write_report(run.database, chosen, portal=portal, folder=folder, made_at=moment)
+    done = await write_report(run.database, chosen, portal=portal, folder=str(where), made_at=moment)
     numbers = " · ".join(f"{one.name.lower()} {one.value}" for one in done.headlines)
     rows = [(one.name, f"**{plain(one.value)}**", plain(one.change), plain(one.help)) for one in done.headlines]
     lines = [

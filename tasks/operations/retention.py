@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import TERMINAL_STATES
 
 from models.operations import run_log
 from models.operations import run_parts as parts
-from models.operations.retention import forget_attempts
+from models.operations.retention import forget_answers, forget_attempts
 from models.setup import calls as calls_log
 from rules.wording import FormResult, counted
 from tasks.runtime.run import Run
@@ -41,6 +41,11 @@ async def remove_expired(run: Run) -> FormResult:
     await run.database.write(parts.forget, now=run.now())
     more = "; more are left for the next run" if runs >= MAX_RUNS else ""
     kept = f"Calls are kept {_duration(configured.keep_attempts)}, runs {_duration(configured.keep_runs)}."
+    if configured.keep_answers:
+        old = run.now() - timedelta(days=configured.keep_answers)
+        cleared = await forget_answers(run.database, before=old)
+        kept += f" Links and messages of Credly are kept {_duration(configured.keep_answers)}: "
+        kept += f"{counted(cleared, 'row')} cleared of them."
     return FormResult(sentence=f"{counted(calls, 'call')} and {counted(runs, 'run')} removed{more}. {kept}")
 
 

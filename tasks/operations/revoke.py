@@ -8,16 +8,17 @@ from prefect import get_run_logger
 
 from credly.errors import CredlyError, NotConnected, NotFound, Refused, Unclear
 from models.ledger import claiming
+from models.ledger.tables import AttemptOutcome
 from models.operations import audit
 from models.operations.audit import ToBeRevoked
 from models.planning.withdrawn import Withdrawn, withdrawn_among
 from rules.ledger.withdrawal import HELD_ADVICE, HeldBack, Loss, Revocable, held_back
 from rules.markdown import code, plain, table
-from rules.wording import FormResult, counted
-from tasks.forms.run_form import known_portal, open_for_form
+from rules.wording import FormResult, counted, nothing_to_do
+from tasks.forms.run_form import known_portal, no_connection, open_for_form
 from tasks.operations.alerts import emit_revoking_held
 from tasks.runtime.organization import Organization, current_organization
-from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of
+from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of, correct_last
 from tasks.runtime.run import Run, current_run, laurel_task, run_ids
 
 # In a row: then the token has no permission to revoke, and further calls would not help.
@@ -47,6 +48,8 @@ async def revoke_all(run: Run, portal: str, *, hold_above: int) -> FormResult:
     if portal:
         await known_portal(run, portal)
     organizations = await run.database.read(claiming.connected_organizations, portal_id=portal)
+    if not organizations:
+        return nothing_to_do(no_connection(portal))
     revoked = left = later = 0
     held: list[HeldBack] = []
     lost: list[Loss] = []
@@ -154,7 +157,10 @@ async def _revoked_at_credly(run: Run, current: Organization, client: RecordedCl
             raise
         # Not found for revoking, but perhaps still readable.
         return await _state_of(client, badge)
-    return "revoked" if answered.state in ("revoked", None) else await _state_of(client, badge)
+    if answered.state in ("revoked", None):
+        return "revoked"
+    correct_last(client.log, AttemptOutcome.UNCLEAR, code="not_revoked")
+    return await _state_of(client, badge)
 
 
 async def _state_of(client: RecordedClient, badge: ToBeRevoked) -> str:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
@@ -215,7 +216,23 @@ async def _token(block_name: str) -> SecretStr:
         raise TokenNotUsable(
             f"There is no Prefect Secret block named {block_name}: create it, or connect the portal again."
         ) from None
-    value = block.get()
-    if not isinstance(value, str) or not value.strip():
+    value = token_text(block)
+    if value is None:
+        raise TokenNotUsable(f"The Prefect Secret block {block_name} holds {NO_TEXT}.")
+    if not value.strip():
         raise TokenNotUsable(f"The Prefect Secret block {block_name} holds no token.")
     return SecretStr(value.strip())
+
+
+NO_TEXT = "a JSON value and no text: enter Credly's token there as text"
+
+
+def token_text(block: "Secret[Any]") -> str | None:
+    """Return a block's value as it was entered, or None if it is no text.
+
+    `block.get()` would read a token such as 4711, 1e5 or true as JSON.
+    """
+    value = block.value.get_secret_value()
+    if isinstance(value, str):
+        return value[1:-1] if value[1:] and value[0] == value[-1] == '"' else value
+    return str(value) if type(value) is int else None

@@ -4,13 +4,13 @@ Task arguments are ids only, since Prefect hashes, logs and may store them. Ever
 `current_run` here and `current_organization` in tasks/runtime/organization.py. Other functions take it as an argument.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
-from typing import ParamSpec, TypeVar
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -21,6 +21,7 @@ from models.ledger.recording import Recorder, Result, RunIds
 from models.revision import check_revision
 from rules.ledger.outcome import Outcome, WaitPolicy
 from settings import Settings
+from tasks.runtime.errors import without_foreign_messages
 from tasks.runtime.heartbeat import Steps, heartbeats
 
 # For a task that only reads and writes the database, which may be restarting.
@@ -31,9 +32,9 @@ R = TypeVar("R")
 
 def laurel_task(
     name: str, *, task_run_name: str | None = None, retry_delays: Sequence[float] = ()
-) -> Callable[[Callable[P, R]], Task[P, R]]:
+) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
     """Return Prefect's `task` decorator as every task of Laurel uses it; `retry_delays` are in seconds."""
-    return task(
+    as_task = task(
         name=name,
         task_run_name=task_run_name,
         # A cached or persisted result would skip work that has to be done again after a crash.
@@ -42,6 +43,16 @@ def laurel_task(
         retries=len(retry_delays),
         retry_delay_seconds=list(retry_delays) or None,
     )
+
+    def decorated(function: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
+        @wraps(function)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            with without_foreign_messages():
+                return await function(*args, **kwargs)
+
+        return as_task(guarded)
+
+    return decorated
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,15 @@ async def run_context() -> AsyncIterator[Run]:
     Raises:
         NotUsable: the database or a setting is unusable, or the ledger has another revision; the message has the fix.
         RunStalled: the run made no progress.
+        UnexpectedError: in place of any error that Laurel did not raise itself.
     """
+    with without_foreign_messages():
+        async with _opened() as run:
+            yield run
+
+
+@asynccontextmanager
+async def _opened() -> AsyncIterator[Run]:
     if (outer := current_run.get(None)) is not None:
         # Watching twice would end the inner run for a stall that the outer one is already being ended for.
         async with heartbeats(outer.settings, outer.steps, watching=False):

@@ -1,5 +1,6 @@
 """What became of badges at Credly comes back into the ledger; those of withdrawn awards are revoked where asked for."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import text, update
 
 from flows.audit import audit
 from flows.revoke_withdrawn import revoke_withdrawn
-from models.ledger.tables import BadgeIssuance
+from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import Achievement, AchievementAward, Portal
 from models.tables import table
 from tests.support.running import run_reconcile
@@ -139,6 +140,8 @@ async def test_a_revoked_badge_is_cancelled_and_a_new_award_makes_it_due_again(
     state = await revoke_withdrawn(portal="northwind", return_state=True)
 
     assert state.message == "1 badge revoked"
+    runs = await any_world.read(text("SELECT flow_run_id, issued, revoked FROM laurel_runs WHERE revoked > 0"))
+    assert [tuple(run) for run in runs] == [(str(state.state_details.flow_run_id), 0, 1)]
     found = {badge["id"]: (badge["state"], badge["revocation_reason"]) for badge in standin.badges()}
     assert found == {badges["ada"]: ("revoked", "Not passed after all"), badges["bob"]: ("pending", None)}
     row = next(row for row in await any_world.ledger() if row.user_id == "ada")
@@ -173,6 +176,21 @@ async def test_a_call_without_an_answer_is_made_again_by_the_next_run(world: Wor
 
     assert (first.message, second.message) == ("0 badges revoked, 1 not: see the log", "1 badge revoked")
     assert [mail["kind"] for mail in standin.mails()] == ["issued", "revoked"]
+
+
+async def test_a_badge_that_an_answer_does_not_show_as_revoked_is_read_and_not_counted(
+    world: World, standin: Standin
+) -> None:
+    badges = await issued(world, "ada", revoke_when_withdrawn=True)
+    await withdraw(world, "ada")
+    still_valid = json.dumps({"data": {"id": badges["ada"], "state": "accepted"}})
+    standin.fault("answer", method="PUT", status=200, content=still_valid)
+
+    state = await revoke_withdrawn(return_state=True)
+
+    assert state.message == "0 badges revoked, 1 not: see the log"
+    calls = [(row.kind, row.outcome, row.code) for row in await world.rows(IssuanceAttempt)]
+    assert calls[1:] == [("revoke", "unclear", "not_revoked"), ("look_up", "found", None)]
 
 
 # The brake

@@ -1,6 +1,7 @@
 """Calls and runs that are older than they are kept are removed; the ledger and other people's runs stay."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -103,3 +104,14 @@ async def test_what_is_kept_for_good_is_never_removed(world: World, monkeypatch:
 
     assert seen.message == "0 calls and 0 runs removed. Calls are kept permanently, runs permanently."
     assert len(await world.rows(IssuanceAttempt)) == 1
+    (row,) = await world.ledger()
+    assert row.badge_url
+
+    world.configure(monkeypatch, KEEP_ANSWERS="30")
+    world.set_clock(clock)
+    seen = await see(clean_up)
+
+    cleared = "Links and messages of Credly are kept 30 days: "
+    assert re.search(rf"runs permanently\. {cleared}\d+ rows cleared of them\.$", seen.message)
+    (cleared_row,) = await world.ledger()
+    assert cleared_row._asdict() == row._asdict() | {"badge_url": None}

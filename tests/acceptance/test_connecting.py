@@ -3,9 +3,12 @@
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.blocks.system import Secret
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.connect_portal import connect_portal
 from flows.disconnect_portal import disconnect_portal
@@ -15,7 +18,7 @@ from models.setup.tables import CredlyConnection, CredlyIntegration
 from rules.forms.inputs import Environment, InvalidInput
 from tasks.forms.connections import address_of
 from tests.support.factories import a_portal, change, rows_of, the_row_of
-from tests.support.seen import refused, see
+from tests.support.seen import log_of, refused, see
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, TOKEN, World
 
@@ -114,7 +117,7 @@ async def test_who_names_no_portal_is_told_near_names(world: World) -> None:
     assert re.search(r"(?<!\\)<", seen.page) is None
 
 
-@pytest.mark.parametrize("portal", ["", "نورثويند", "🏅", "{portal}", "north\x00wind'; --"])
+@pytest.mark.parametrize("portal", ["نورثويند", "🏅", "{portal}", "north\x00wind'; --"])
 async def test_an_odd_portal_is_no_portal(any_world: World, portal: str) -> None:
     said = await refused(disconnect_portal, portal=portal)
 
@@ -123,12 +126,22 @@ async def test_an_odd_portal_is_no_portal(any_world: World, portal: str) -> None
 
 
 async def test_what_is_wrong_with_the_block_is_said_and_credly_is_not_called(world: World, standin: Standin) -> None:
-    for name in ("Credly Northwind", "", "a/b", "بلوك🏅"):
+    said = await refused(connect_portal, **form(world, token_block="northwind"))
+    assert said == (
+        f"token_block: there is no Secret block named `northwind`. Did you mean {BLOCK}? Create it in Prefect under "
+        "Blocks (type Secret), with Credly's authorization token as its value."
+    )
+    for name in ("Credly Northwind", "secret/credly-northwind"):
         said = await refused(connect_portal, **form(world, token_block=name))
         assert said == (
-            f"token_block: there is no Secret block named `{name}`. Create it in Prefect under Blocks "
-            "(type Secret), with Credly's authorization token as its value."
+            "token_block: it is no name of a Secret block. Enter the block's name, not the token. "
+            f"Did you mean {BLOCK}?"
         )
+    # It may be the token, which is not repeated.
+    for name in ("Zx9-Invented_Token==", "بلوك🏅"):
+        said = await refused(connect_portal, **form(world, token_block=name))
+        assert said == "token_block: it is no name of a Secret block. Enter the block's name, not the token."
+    assert (await refused(connect_portal, **form(world, token_block=" "))).startswith("token_block: it is empty.")
     assert standin.requests() == []
 
 
@@ -139,6 +152,7 @@ async def test_what_is_wrong_with_the_block_is_said_and_credly_is_not_called(wor
         (f"{TOKEN}:", "it ends with a colon, which is not part of the token"),
         (f" {TOKEN}", "it has blanks or a line end around it"),
         (f"{TOKEN}\n", "it has blanks or a line end around it"),
+        (f'{{"token": "{TOKEN}"}}', "it is JSON; enter the token alone"),
     ],
 )
 async def test_a_token_that_was_pasted_with_something_else_is_recognised(
@@ -153,14 +167,34 @@ async def test_a_token_that_was_pasted_with_something_else_is_recognised(
     assert standin.requests() == []
 
 
-async def test_a_block_that_holds_no_text_is_no_token(world: World) -> None:
-    values: list[Any] = [{"token": TOKEN}, 4711]
+async def test_a_block_that_holds_no_text_is_no_token(world: World, standin: Standin) -> None:
+    values: list[Any] = [{"token": TOKEN}, [TOKEN], 1e5, True, None]
     for value in values:
         await Secret(value=value).asave(BLOCK, overwrite=True)
         seen = await see(connect_portal, **form(world))
 
-        assert seen.message.startswith("token_block: ")
-        assert TOKEN not in seen.message + seen.page
+        assert seen.message == (
+            f"token_block: `{BLOCK}` holds a JSON value and no text: enter Credly's token there as text."
+        )
+        assert TOKEN not in seen.page
+    await world.enable()
+    await world.award("ada")
+    await reconcile(return_state=True)
+    assert [(row.state, row.reason) for row in await world.ledger()] == [("blocked", "token_missing")]
+    assert standin.requests() == []
+
+
+async def test_a_token_that_prefect_would_read_as_json_works(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    tokens: list[Any] = ["1e5", "true", "9" * 5_000, '"quoted"', 42, "4711"]
+    for token in tokens:
+        standin.seed(tokens=[{"token": str(token).strip('"'), "organization_id": ORGANIZATION}])
+        await Secret(value=token).asave(BLOCK, overwrite=True)
+        assert (await see(connect_portal, **form(world))).name == "Completed"
+
+    await reconcile(return_state=True)
+    assert [row.state for row in await world.ledger()] == ["issued"]
 
 
 async def test_what_credly_refuses_is_said_and_nothing_is_stored(world: World, standin: Standin) -> None:
@@ -174,7 +208,8 @@ async def test_what_credly_refuses_is_said_and_nothing_is_stored(world: World, s
 
     nobodys = ANOTHER_ORGANIZATION.replace("2", "3")
     assert await refused(connect_portal, **form(world, organization_id=nobodys)) == (
-        f"organization_id: Credly knows no organization `{nobodys}` at `{world.base_url}`."
+        f"organization_id: Credly has no organization `{nobodys}` at `{world.base_url}`. Correct the id, or the "
+        "address in base_url."
     )
     assert await refused(connect_portal, **form(world, organization_id=ANOTHER_ORGANIZATION)) == (
         f"token_block: the token in Secret block `{BLOCK}` may not do this for organization `{ANOTHER_ORGANIZATION}`. "
@@ -209,7 +244,7 @@ async def test_trouble_on_the_way_to_credly_is_said_and_nothing_is_stored(
     world.configure(monkeypatch, THROTTLE_PAUSE_DEFAULT="0.01")
     nowhere = "http://127.0.0.1:1/v1"
     assert await refused(connect_portal, **form(world, base_url=nowhere)) == (
-        f"environment: `{nowhere}` could not be reached. Check the address and the network."
+        f"base_url: `{nowhere}` could not be reached. Check the address and the network."
     )
     standin.fault("answer", status=429, count=5)
     assert await refused(connect_portal, **form(world)) == (
@@ -217,9 +252,39 @@ async def test_trouble_on_the_way_to_credly_is_said_and_nothing_is_stored(
     )
     standin.fault("answer", status=503, content="<html><body>ada@example.org</body></html>")
     said = await refused(connect_portal, **form(world))
-    assert said.startswith("Credly gave no usable answer (")
+    assert said.startswith("Credly gave no usable answer (status 503, http_503, request ")
     assert said.endswith("). Nothing was changed; try again.")
     assert "@" not in said
+    standin.fault("drop")
+    said = await refused(connect_portal, **form(world))
+    assert said.startswith(f"base_url: `{world.base_url}` gave no complete answer (remote_protocol_error, request ")
+    assert said.endswith("). Nothing was changed. Try again; if it stays, check the address and the network.")
+
+
+async def test_an_address_of_something_else_names_the_field_and_the_cure(world: World, standin: Standin) -> None:
+    cure = "Nothing was changed. Enter the API's address with its version, such as https://api.credly.com/v1"
+    without = world.base_url.removesuffix("/v1")
+    said = await refused(connect_portal, **form(world, base_url=without))
+    assert said.startswith(
+        f"base_url: what answered at `{without}` is not Credly's API (status 200, unparsable_reply, "
+    )
+    assert said.endswith(f"{cure}; did you mean `{without}/v1`?")
+
+    for status, content in (
+        (200, "<!doctype html><title>Credly</title>"),
+        (200, '{"status": "ok"}'),
+        (301, ""),
+        (303, ""),
+        (308, '{"data": {"id": "x"}}'),
+        (400, "<html></html>"),
+        (401, "<html></html>"),
+        (403, "Forbidden"),
+        (405, ""),
+    ):
+        standin.fault("answer", status=status, content=content, headers={"Location": "/elsewhere"})
+        said = await refused(connect_portal, **form(world))
+        assert said.startswith(f"base_url: what answered at `{world.base_url}` is not Credly's API (status {status}, ")
+        assert said.endswith(f"{cure}.")
 
 
 @pytest.mark.parametrize(
@@ -259,8 +324,8 @@ async def test_disconnecting_blocks_what_waits_until_the_portal_is_connected_aga
     row = await the_row_of(any_world.database, BadgeIssuance)
     assert (row.state, row.reason) == ("blocked", "portal_not_connected")
 
-    said = await refused(disconnect_portal, portal="northwind")
-    assert said == "portal: `northwind` is not connected to Credly, so there is nothing to disconnect."
+    twice = await see(disconnect_portal, portal="northwind")
+    assert (twice.name, twice.message) == ("Completed", "Nothing to do: portal northwind is not connected to Credly")
 
     await see(connect_portal, **form(any_world))
     await change(any_world.database, CredlyIntegration, 1, paused_at=None)
@@ -276,14 +341,38 @@ async def test_disconnecting_blocks_what_waits_until_the_portal_is_connected_aga
         "https://",
         "https://[::1/v1",
         "https://credly.example.org:x/v1",
-        "https://me:secret@credly.example.org/v1",
-        "https://credly.example.org/v1?page=1",
+        "https://me:s3cret@credly.example.org/v1",
+        "https://credly.example.org:s3cret/v1",
+        "https://credly.example.org/v1?page=s3cret",
+        "https://credly.example.org/v1#s3cret",
+        "https://credly..example.org/v1",
         "<b>&",
     ],
 )
-def test_what_is_no_address_of_an_api_is_refused(typed: str) -> None:
-    with pytest.raises(InvalidInput, match=r"^base_url: `.*` is no address of an API"):
+def test_what_is_no_address_of_an_api_is_refused_and_not_repeated(typed: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
         address_of(Environment.OTHER, typed)
+
+    look, begin = "look like https://api.credly.com/v1", "begin with https://"
+    assert re.match(f"base_url: it must ({look}|{begin})", str(refused.value))
+    assert not re.search("example|s3cret|<b>", str(refused.value))
+
+
+async def test_a_password_in_the_address_is_never_repeated(world: World) -> None:
+    for address in ("https://me:s3cret@credly.example.org/v1", "me:s3cret@credly.example.org", "https://x?key=s3cret"):
+        seen = await see(connect_portal, **form(world, base_url=address))
+        assert seen.message.startswith("base_url: it must look like https://api.credly.com/v1, without user, password")
+        assert "s3cret" not in seen.message + seen.page + "".join(await log_of(seen.run_id))
+
+
+async def test_a_password_in_the_address_is_refused_before_a_run_exists(world: World) -> None:
+    deployment = await connect_portal.ato_deployment("as-in-the-form", entrypoint_type="module_path")  # type: ignore[arg-type]
+    deployment_id = UUID(str(await deployment.aapply()))
+    async with get_client() as client:
+        with pytest.raises(PrefectHTTPStatusError, match="409"):
+            await client.create_flow_run_from_deployment(
+                deployment_id, parameters=form(world, base_url="https://me:s3cret@credly.example.org/v1")
+            )
 
 
 @pytest.mark.parametrize("host", ["credly.example.org", "192.0.2.1"])

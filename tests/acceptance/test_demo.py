@@ -48,6 +48,10 @@ def rows(file: Path, query: str) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query)]
 
 
+def test_only_its_owner_reads_what_it_leaves(demo: Path) -> None:
+    assert [str(file) for file in (demo, *demo.rglob("*")) if file.stat().st_mode & 0o077] == []
+
+
 def test_it_prints_what_was_issued_what_was_not_and_where_to_look(demo: Path) -> None:
     shown = (demo / "output.txt").read_text(encoding="utf-8")
 

@@ -83,6 +83,21 @@ async def test_an_achievement_is_enabled_with_every_setting_of_the_form(any_worl
     assert all(request["method"] == "GET" for request in standin.requests())
 
 
+@pytest.mark.parametrize("text", ["Our\u202ecustomer", "A\u200bB", "R&amp;D", "MÃ¼ller", "a\u3164b"])
+async def test_a_static_text_with_an_oddity_is_refused(world: World, text: str) -> None:
+    evidence = EvidenceChoices(company=EvidenceChoice(on=True, static_name=text))
+
+    for field, changes in (
+        ("evidence.company.static_name", {"evidence": evidence}),
+        ("revoke_reason", {"revoke_reason": text}),
+    ):
+        seen = await see(enable_credly, **form(**changes))
+
+        assert (seen.name, seen.message.partition(":")[0]) == ("Failed", field)
+        assert text not in seen.message
+    assert await rows_of(world.database, CredlyIntegration) == []
+
+
 async def test_the_page_shows_what_would_be_sent_masked_and_reminds_that_it_is_public(world: World) -> None:
     evidence = EvidenceChoices(
         user=EvidenceChoice(on=True),
@@ -105,7 +120,7 @@ async def test_the_page_shows_what_would_be_sent_masked_and_reminds_that_it_is_p
     assert f"| issued_at | {plain('2026-11-02 08:15:42 UTC')} |" in seen.page
     assert "| expires_at | never |" in seen.page
     assert "| evidence: user | A… → a link to the user's profile |" in seen.page
-    assert f"→ {plain('https://acme.example.org')} Our customer |" in seen.page
+    assert f"→ {plain('https://acme.example.org')} |\n| evidence: company, description | Our customer |" in seen.page
     assert f"→ {plain('https://northwind.example.org')}" in seen.page
     assert "| left out: project | The award has none\\. |" in seen.page
     assert "Evidence is **public**: everyone who sees the badge sees it." in seen.page
@@ -258,8 +273,8 @@ async def test_more_badges_at_once_than_the_bound_are_held_until_a_person_releas
     assert released.message == "forklift released; 2 badges due with the next run of reconcile"
     assert released.page.replace(r"\-", "-") == f"# Released\n\n{released.message}."
     assert len(standin.badges()) == 2
-    said = await refused(release_credly, achievement="forklift")
-    assert said == "achievement: `forklift` is not held, so there is nothing to release."
+    twice = await see(release_credly, achievement="forklift")
+    assert (twice.name, twice.message) == ("Completed", "Nothing to do: no badges of forklift are held")
     assert await refused(release_credly, achievement="crane") == (
         "achievement: `crane` has no Credly integration. Run enable-credly first."
     )
@@ -283,14 +298,16 @@ async def test_nothing_is_issued_while_paused_and_nothing_is_lost(world: World, 
     await reconcile(return_state=True)
     assert paused.message == "forklift paused; 0 badges waiting, and badges that become due wait too"
     assert (standin.badges(), (await the_row_of(world.database, BadgeIssuance)).state) == ([], "pending")
-    assert await refused(pause_credly, achievement="forklift") == "achievement: `forklift` is paused already."
+    twice = await see(pause_credly, achievement="forklift")
+    assert (twice.name, twice.message) == ("Completed", "Nothing to do: forklift is paused already")
 
     resumed = await see(resume_credly, achievement="forklift")
     await reconcile(return_state=True)
 
     assert resumed.message == "forklift resumed; 1 waiting badge due with the next run of reconcile"
     assert len(standin.badges()) == 1
-    assert await refused(resume_credly, achievement="forklift") == "achievement: `forklift` is not paused."
+    twice = await see(resume_credly, achievement="forklift")
+    assert (twice.name, twice.message) == ("Completed", "Nothing to do: forklift is not paused")
 
 
 async def test_disabling_cancels_what_waits_and_keeps_what_is_issued(world: World, standin: Standin) -> None:
@@ -313,9 +330,8 @@ async def test_disabling_cancels_what_waits_and_keeps_what_is_issued(world: Worl
     assert rows["bob"] == rows["eve"] == ("cancelled", "integration_removed")
     assert await rows_of(world.database, CredlyIntegration) == []
     assert len(standin.badges()) == 1
-    assert await refused(disable_credly, achievement="forklift") == (
-        "achievement: `forklift` has no Credly integration. Run enable-credly first."
-    )
+    twice = await see(disable_credly, achievement="forklift")
+    assert (twice.name, twice.message) == ("Completed", "Nothing to do: Credly is not enabled on forklift")
 
 
 async def test_an_operator_who_gives_no_id_changes_nothing(world: World) -> None:

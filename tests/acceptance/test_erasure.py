@@ -12,6 +12,7 @@ import pytest
 from prefect import tags
 from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogHandler
+from sqlalchemy import text
 
 from flows.audit import audit
 from flows.erase_user import erase_user
@@ -25,6 +26,7 @@ from flows.report import report
 from flows.retry_failed import retry_failed
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.base import laurel_metadata
+from models.ledger.tables import IssuanceAttempt
 from models.operations.erasure import ErasedUser
 from rules.ledger.erasure import BadgesAtCredly
 from tests.support.running import run_reconcile
@@ -127,6 +129,12 @@ async def test_no_badge_follows_although_the_award_is_still_there(any_world: Wor
     await run_reconcile()
     await see(erase_user, user="ada", reason="A letter", badges_at_credly=BadgesAtCredly.DELETE, preview=False)
     assert standin.badges() == []
+    calls = [(row.kind, row.outcome) for row in await any_world.rows(IssuanceAttempt)]
+    assert calls == [("issue", "issued"), ("revoke", "revoked")]
+    assert await any_world.read(text("SELECT issued, revoked FROM laurel_runs ORDER BY first_call_at")) == [
+        (1, 0),
+        (0, 1),
+    ]
     await any_world.award("ada")
 
     await run_reconcile(full=True)
@@ -136,7 +144,7 @@ async def test_no_badge_follows_although_the_award_is_still_there(any_world: Wor
         explain, user="ada", achievement="forklift"
     )
     listed = await see(issue_badges, rows="ada,forklift")
-    assert "no badge is issued to an erased user" in listed.page.replace("\\", "")
+    assert "nothing is kept of the user, and no badge is issued" in listed.page.replace("\\", "")
     assert (standin.badges(), len(await any_world.ledger())) == ([], 1)
     assert (audited.name, audited.message) == ("Completed", "0 badges at Credly compared with the ledger")
 

@@ -1,13 +1,10 @@
 """docs/how-to: the commands fit the deployments, the examples are in the demo, pictures and anchors exist."""
 
 import re
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from prefect import Flow
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
@@ -15,19 +12,12 @@ from demo.credly_data import invented_id, invented_token, token_block
 from demo.fill import demo_seed
 from demo.platform_data import ACHIEVEMENTS, PORTALS
 from settings import ROOT
+from tests.support.deployments import DEPLOYMENTS, flow_of
 from tests.support.documents import anchors
 from tests.support.how_to import HOW_TO, commands, deployment_and_parameters, text
 
 TEXT = text()
-DEPLOYMENTS = {each["name"]: each for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]}
 PICTURES = ROOT / "docs" / "pictures"
-
-
-def flow_of(deployment: str) -> Flow[..., Any]:
-    path, _, name = DEPLOYMENTS[deployment]["entrypoint"].partition(":")
-    found = getattr(import_module(path.removesuffix(".py").replace("/", ".")), name)
-    assert isinstance(found, Flow)
-    return found
 
 
 def check(deployment: str, parameters: dict[str, Any]) -> None:

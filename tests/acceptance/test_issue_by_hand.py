@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_CUSTOM_HEADERS, temporary_settings
 
+from flows.explain import explain
 from flows.issue_badge import issue_badge
 from flows.reconcile import reconcile
 from models.ledger.manual import ManualIssue, enter
@@ -54,6 +55,9 @@ async def test_before_the_award_and_the_award_makes_no_second_badge(any_world: W
     assert (seen.name, seen.title) == ("Completed", "issue forklift to ada")
     assert seen.message == f"Issued forklift to ada: {row.badge_url}"
     assert seen.links == [row.badge_url]
+    assert row.badge_url.endswith(f"/badges/{badge['id']}")
+    assert badge["accept_badge_url"] == f"{row.badge_url}/accept"  # claims it, for whoever has the link
+    assert "/accept" not in seen.message + seen.page
     assert f"[Open the badge]({row.badge_url})" in seen.page
     assert "| state | issued: Credly has the badge, and its id is recorded. |" in seen.page
     assert [entry["name"] for entry in badge["evidence"]] == ["Acme", "Bridge"]
@@ -65,6 +69,28 @@ async def test_before_the_award_and_the_award_makes_no_second_badge(any_world: W
     await reconcile(return_state=True)
     assert (len(standin.badges()), posts(standin)) == (1, 1)
     assert len(await rows_of(any_world.database, BadgeIssuance)) == 1
+
+
+async def test_an_award_in_the_future_is_refused_unless_it_is_dated_now(any_world: World, standin: Standin) -> None:
+    await any_world.enable(company_evidence=True)
+    to_come = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+    await any_world.award("ada", awarded_at=to_come, company_id="acme")
+
+    for preview in (True, False):
+        refused = await see(issue_badge, **form(preview=preview))
+        assert refused.name == "Failed"
+        assert refused.message == (
+            f"user: the award `award-1` of `ada` is dated in the future ({to_come:%Y-%m-%d %H:%M:%S} UTC). Wait until "
+            "then, or switch on date_now in issue-badge: the badge then has the current date."
+        )
+    assert await rows_of(any_world.database, BadgeIssuance) == []
+
+    assert (await see(issue_badge, **form(preview=True, date_now=True))).name == "Completed"
+    await see(issue_badge, **form(date_now=True))
+    (badge,) = standin.badges()
+    assert abs(datetime.fromisoformat(badge["issued_at"]) - datetime.now(UTC)) < timedelta(minutes=5)
+    assert [entry["name"] for entry in badge["evidence"]] == ["Acme"]
+    assert (await see(issue_badge, **form())).message.startswith("Not issued again")
 
 
 async def test_with_an_award_it_carries_the_moment_of_the_first_that_stands(world: World, standin: Standin) -> None:
@@ -143,6 +169,15 @@ async def test_a_badge_that_is_there_is_left_or_replaced(any_world: World, stand
     assert left.message == f"Not issued again: ada has the badge of forklift already: {row.badge_url}"
     assert left.links == preview.links == [row.badge_url]
     assert preview.message == "Preview: nothing would be sent, ada has the badge of forklift already"
+    # As rows of an earlier version have it.
+    await any_world.change_row(row.id, badge_url=first["accept_badge_url"])
+    for again in (
+        await see(issue_badge, **form(if_badge_exists="leave")),
+        await see(issue_badge, **form(preview=True)),
+        await see(explain, user="ada", achievement="forklift"),
+    ):
+        assert again.links == [row.badge_url]
+        assert "/accept" not in again.message + again.page
     assert posts(standin) == 1
 
     await any_world.change(UserEmail, "ada", address="countess@example.org")
@@ -253,7 +288,7 @@ async def test_a_badge_that_another_run_is_issuing_is_left_to_it(world: World, s
 
 
 async def test_what_is_named_and_is_not_there_is_said(world: World, standin: Standin) -> None:
-    long = "🏅<b>" * 100
+    long = "🏅<b>" * 16
     assert await refused(issue_badge, **form(achievement="Fork-lift")) == (
         "achievement: there is no achievement `Fork-lift`. Did you mean forklift (Forklift)?"
     )
@@ -262,15 +297,13 @@ async def test_what_is_named_and_is_not_there_is_said(world: World, standin: Sta
     )
     await world.enable()
     assert await refused(issue_badge, **form(user="<i>eve</i>")) == (
-        "user: there is no user `<i>eve</i>`. Give the user's id on the platform; "
-        "`python -m models.find_user` finds it by the primary e-mail address."
+        "user: there is no user `<i>eve</i>`. Enter the user's id on the platform. "
+        "`python -m models.find_user` finds an id by the primary e-mail address."
     )
     said = await refused(issue_badge, **form(project=long))
-    assert said.startswith("project: there is no project `🏅<b>🏅")
-    assert said.endswith("…`. Leave it empty, or give its id.")
-    assert len(said) < 300
+    assert said == f"project: there is no project `{long}`. Leave it empty, or give its id."
     assert await refused(issue_badge, **form(company="جسر")) == (
-        "company: there is no company `جسر`. Leave it empty, or give its id."
+        "company: there is no company `جسر`. Enter the company's id on the platform. Or leave it empty."
     )
     await world.put_token("  ")
     assert (await refused(issue_badge, **form())).startswith("token_block: The Prefect Secret block credly-northwind")

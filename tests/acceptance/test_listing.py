@@ -27,7 +27,8 @@ async def test_each_portal_is_shown_with_what_its_achievements_issue(any_world: 
     await any_world.change(Achievement, "forklift", name=ODD)
     ends_at = datetime.now(UTC) + timedelta(days=100, hours=1)
     await change(any_world.database, CredlyConnection, 1, token_ends_at=ends_at, calls_per_second=2.5)
-    await any_world.enable(user_evidence=True, portal_evidence=True)
+    texts = {"user_evidence_name": "Profile", "user_evidence_description": "Open|it"}
+    await any_world.enable(user_evidence=True, portal_evidence=True, suppress_notification=True, **texts)
     for user in ("ada", "bob"):
         await any_world.award(user)
     await any_world.change(UserEmail, "bob", is_primary=False)
@@ -50,11 +51,32 @@ async def test_each_portal_is_shown_with_what_its_achievements_issue(any_world: 
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     assert northwind.startswith(f"{SHOWN} (`northwind`)\n\nOrganization `{ORGANIZATION}` at `{any_world.base_url}`, ")
     assert f"token from Secret block `{BLOCK}` (It ends on {ends_at:%Y-%m-%d}, in 100 days.), 2.5 calls" in northwind
-    boat, crane, forklift = northwind.splitlines()[-3:]
-    assert f"| {SHOWN} (`forklift`) | 1 | 0 | 0 | 1 |  | user, portal | {today} " in forklift
-    assert boat == f"| Boat (`boat`) | 0 | 1 | 0 | 0 | paused | none | – | `{TEMPLATE}` |"
-    assert crane == f"| Crane (`crane`) | 0 | 0 | 0 | 0 | **held** | none | – | `{TEMPLATE}` |"
-    assert "| achievement | issued | pending | blocked | failed |  | evidence | last issued (UTC) |" in northwind
+    rows = [line for line in northwind.splitlines() if line.startswith("|")]
+    assert rows[0] == "| achievement | issued | pending | blocked | failed | status |"
+    assert rows[2:] == [
+        "| `boat` | 0 | 1 | 0 | 0 | **paused** |",
+        "| `crane` | 0 | 0 | 0 | 0 | **held, paused** |",
+        "| `forklift` | 1 | 0 | 0 | 1 | on |",
+    ]
+    boat, _, forklift = northwind.splitlines()[-3:]
+    assert boat.startswith(f"- **Boat** (`boat`): badge template **Forklift** (`{TEMPLATE}`) · covers awards from: ")
+    assert forklift.startswith(
+        f"- **{SHOWN}** (`forklift`): badge template **Forklift** (`{TEMPLATE}`) · last issued: {today} "
+    )
+    for setting in ("user evidence: on, name “Profile”, description “Open\\|it”", "portal evidence: on"):
+        assert f" · {setting}" in forklift
+    assert " · Credly's e-mail: suppressed" in forklift
+    assert "earned again" not in boat + forklift
+
+
+async def test_a_listing_does_without_the_names_of_templates(world: World) -> None:
+    await world.enable()
+    await world.put_token("of-nobody")
+
+    seen = await see(list_integrations)
+
+    assert "The names of the badge templates could not be read. token\\_block\\: Credly refused the token" in seen.page
+    assert f"- **Forklift** (`forklift`): badge template (`{TEMPLATE}`) · " in seen.page
 
 
 async def test_one_portal_is_shown_where_it_is_named(world: World) -> None:

@@ -1,23 +1,22 @@
 """What Prefect keeps of everything that people and schedules start: ids, and no person, no address, no token."""
 
-import asyncio
 import json
-from collections.abc import Iterator
+import logging
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-import httpx
 import pytest
 from prefect import State
-from prefect.logging.handlers import APILogHandler
 
+from flows.audit import audit
+from flows.check import check
 from flows.connect_portal import connect_portal
 from flows.disable_credly import disable_credly
 from flows.disconnect_portal import disconnect_portal
 from flows.enable_credly import enable_credly
 from flows.erase_user import erase_user
 from flows.explain import explain
+from flows.export import export
 from flows.export_user import export_user
 from flows.issue_badge import issue_badge
 from flows.issue_badges import issue_badges
@@ -27,10 +26,10 @@ from flows.reconcile import reconcile
 from flows.release_credly import release_credly
 from flows.resume_credly import resume_credly
 from flows.retry_failed import retry_failed
-from models.platform.tables import User
+from models.platform.tables import Company, Portal, Project, User
 from rules.forms.inputs import Environment, EvidenceChoice, EvidenceChoices
 from tests.support.factories import a_user
-from tests.support.seen import Seen, log_of, see
+from tests.support.seen import LOGGERS, Seen, everything_kept, holds, see, until_written
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, World
 
@@ -45,12 +44,6 @@ FORM: dict[str, Any] = {"user": "u4711", "achievement": "forklift"}
 
 def leaks(text: str, *, where: str) -> list[str]:
     return [f"{secret} in {where}" for secret in SECRETS if secret.casefold() in text.casefold()]
-
-
-def files_of(prefect_api: str) -> Iterator[Path]:
-    """The files that the server keeps: its database with what is not yet merged into it, and its own log."""
-    home = Path(httpx.get(f"{prefect_api}/admin/settings").json()["home"])
-    return (file for file in home.rglob("*") if file.is_file())
 
 
 async def everything(world: World, standin: Standin, list_file: Path) -> list[Seen]:
@@ -79,8 +72,11 @@ async def everything(world: World, standin: Standin, list_file: Path) -> list[Se
         await see(issue_badges, path=str(list_file)),
         await see(issue_badge, **FORM, if_badge_exists="replace", reason="By letter"),
         await see(list_integrations),
+        await see(check),
+        await see(audit),
+        await see(export, personal_data=True),
         await see(explain, **FORM),
-        await see(export_user, user="u4711", folder=str(list_file.parent)),
+        await see(export_user, user="u4711", folder="people"),
         await see(erase_user, user="u4711", reason="By letter"),
         await see(disable_credly, **one_achievement),
         await see(disconnect_portal, portal="northwind"),
@@ -93,39 +89,31 @@ async def scheduled(world: World, standin: Standin) -> State[Any]:
     """Let the schedule issue one badge and meet a refusal that names the earner."""
     await world.put_token(TOKEN)
     await world.connect()
-    await world.enable(user_evidence=True)
-    await world.award("u4711")
+    await world.enable(user_evidence=True, company_evidence=True, project_evidence=True, portal_evidence=True)
+    await world.award("u4711", company_id="acme", project_id="bridge")
     await world.award("bob")
     await reconcile(preview=True, return_state=True)
     standin.fault("answer", method="POST", status=422, content=ECHO, count=2)
     return await reconcile(return_state=True)
 
 
-async def until_written(run_ids: list[UUID]) -> list[str]:
-    """Return what the server has of the runs' logs, once each run's last line is among it."""
-    await APILogHandler.aflush()
-    lines: list[str] = []
-    async with asyncio.timeout(60):
-        for run_id in run_ids:
-            lines += await _whole_log_of(run_id)
-    return lines
-
-
-async def _whole_log_of(run_id: UUID) -> list[str]:
-    while True:
-        lines = await log_of(run_id)
-        if any("Finished in state" in line for line in lines):
-            return lines
-        await asyncio.sleep(0.05)
-
-
 async def test_prefect_keeps_no_person_no_address_and_no_token(
-    world: World, standin: Standin, prefect_server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    world: World,
+    standin: Standin,
+    prefect_server: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for logger in LOGGERS:
+        caplog.set_level(logging.DEBUG, logger=logger)
     profile = f"https://platform.example.org/{FIRST}-{LAST}"
     await a_user(world.database, "u4711", email=ADDRESS, first_name=FIRST, last_name=LAST, profile_url=profile)
+    for model, key in ((Portal, "northwind"), (Company, "acme"), (Project, "bridge")):
+        await world.change(model, key, url=f"https://{FIRST}:{TOKEN}@platform.example.org/")
     standin.seed(tokens=[{"token": TOKEN, "organization_id": ORGANIZATION}])
     await world.put_token(TOKEN)
+    world.configure(monkeypatch, REPORTS_FOLDER=str(tmp_path / "reports"), LISTS_FOLDER=str(tmp_path))
     list_file = tmp_path / "list.csv"
     list_file.write_text(f"u4711,forklift\n{ADDRESS},forklift\nforklift,{ADDRESS}\n{FIRST} {LAST},forklift\n")
 
@@ -139,8 +127,9 @@ async def test_prefect_keeps_no_person_no_address_and_no_token(
     found = leaks("\n".join(log), where="a log") + leaks(caplog.text, where="the terminal")
     for one in seen:
         found += leaks(f"{one.title} {one.message} {one.page} {one.links}", where=one.title)
-    kept = {file.name: file.read_bytes().decode(errors="replace") for file in files_of(prefect_server)}
-    for name, text in kept.items():
-        found += leaks(text, where=name)
-    assert any("issue forklift to u4711" in text for text in kept.values())  # it is there that Prefect writes
+    kept = list(everything_kept(prefect_server))
+    for name, content in kept:
+        found += leaks(content.decode(errors="replace"), where=name)
+        found += [f"{secret} encoded in {name}" for secret in SECRETS if len(secret) > 8 and holds(content, secret)]
+    assert any(holds(content, "issue forklift to u4711") for _, content in kept)  # it is there that Prefect writes
     assert found == []

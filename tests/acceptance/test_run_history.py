@@ -112,7 +112,7 @@ async def test_the_numbers_of_a_run_are_those_of_the_ledger(any_world: World, st
         if row[head]
     }
     assert told == done
-    assert state.message == "5 issued · 1 failed · now 1 blocked, 2 waiting"
+    assert state.message == "5 issued · 1 failed · now 1 blocked, 2 waiting. 1 paused on boat (run resume-credly)"
     assert len(standin.badges()) == 5
     for row in await counted(any_world, OPEN):
         assert f"- **{row.n} {row.state}**{f' `{row.reason}`' if row.reason else ''}: " in page
@@ -138,7 +138,7 @@ async def test_the_page_says_what_to_do_and_what_waits_until_when(world: World, 
     assert "### 1 badge failed: The user has no primary e\\-mail address" in page
     assert "**What to do:** Correct the user's data on the platform" in page
     page = page.replace("\\", "")
-    assert "tried after resume-credly. Credly is paused on the achievement." in page
+    assert "- `northwind`: **1 paused** on achievement `boat`, tried after you run *resume-credly* for it." in page
     assert "UTC. Credly limits the rate of calls. The badge" in page
     waits = [row for row in await world.ledger() if row.reason == "awarded_in_future"]
     assert f"tried by the first run after {waits[0].not_before:%Y-%m-%d %H:%M:%S} UTC. The award is dated" in page
@@ -179,6 +179,9 @@ async def test_runs_of_two_days_stand_in_one_series(world: World) -> None:
     assert [(row["issued"], row["failed"]) for row in rows] == [(0, 1), (1, 0)]
     assert rows[0]["at"] > rows[1]["at"]
     assert set(await artifacts_of(quiet)) == {"reconcile", "health"}
+    wrong = (await artifacts_of(second))["health"]
+    assert wrong.description == plain("No alert, but an operator has to act: 0 issued · 1 failed.")
+    assert (await artifacts_of(quiet))["health"].description == plain("No alert; 1 failed badge of earlier runs left.")
     health = json.loads(str((await artifacts_of(quiet))["health"].data))
     assert [(row["issued"], row["failed"], row["backlog"]) for row in health[:3]] == [(0, 0, 0), (0, 1, 0), (1, 0, 0)]
 

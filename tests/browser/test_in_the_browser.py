@@ -178,6 +178,22 @@ def test_the_v2_pages_do_the_same(ui: PrefectUi, academy: Academy, now: Backgrou
     ui.page_on_v2(run, showing="achievement-warehouse-lead would be issued to user-0010")
 
 
+def test_the_groups_of_evidence_are_titled_by_their_kind_on_both_pages(ui: PrefectUi) -> None:
+    shown = []
+    for opened in (ui.form, ui.form_on_v2):
+        opened("enable-credly")
+        ui.page.get_by_text("The portal's name and link.").wait_for()
+        shown.append(ui.page.locator("form").inner_text())
+
+    for form in shown:
+        titles = [line.removesuffix(" (Optional)") for line in form.splitlines()]
+        assert {"User", "Company", "Project", "Portal"} <= set(titles)
+        assert "EvidenceChoice" not in titles
+
+
+FURTHEST = "(found) => Math.max(...found.map((one) => one.getBoundingClientRect().right))"
+
+
 def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(
     ui: PrefectUi, academy: Academy, standin: Standin, now: Background, picture: Picture
 ) -> None:
@@ -191,11 +207,18 @@ def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(
     listed = ui.outcome(ui.quick_run("list-integrations"))
     picture("list-integrations-result", height=490)
 
+    cells, within = (
+        ui.page.locator(".artifact-data-markdown :is(th, td, li)"),
+        ui.page.locator(".artifact-data-markdown"),
+    )
+    assert cells.evaluate_all(FURTHEST) <= within.evaluate_all(FURTHEST) <= 1280
+    assert cells.count() > 12
     assert issued.message == "2 of 3 rows issued, now or before · 0 not issued · 1 skipped"
     assert "Skipped: user: there is no user `user-9999`" in issued.page
     assert len(badges_of(standin, customs)) == 2
-    (row,) = [line for line in listed.page.splitlines() if customs in line]
-    assert row.split("\t")[:5] == [f"Customs & Documents ({customs})", "2", "0", "0", "0"]
+    (row,) = [line for line in listed.page.splitlines() if line.startswith(f"{customs}\t")]
+    assert row.split("\t") == [customs, "2", "0", "0", "0", "on"]
+    assert f"Customs & Documents ({customs}): badge template Customs & Documents (" in listed.page
 
 
 LEAD = "achievement-warehouse-lead"
@@ -244,6 +267,7 @@ def test_an_address_of_a_person_is_refused_before_there_is_a_run(ui: PrefectUi, 
     for fields in (
         {"user": "ada@example.org", "achievement": LEAD},
         {"user": "user-0001", "achievement": LEAD, "reason": "asked by ada@example.org"},
+        {"user": "user-0001", "achievement": "x" * 10_000},
     ):
         ui.form("issue-badge")
         ui.fill(**fields)
@@ -255,6 +279,8 @@ def test_an_address_of_a_person_is_refused_before_there_is_a_run(ui: PrefectUi, 
 
     assert "Validation failed for field 'user'" in notices[0]
     assert "Validation failed for field 'reason'" in notices[1]
+    assert "'an id of at most 64 characters, no e-mail address' was expected" in notices[2]
+    assert max(map(len, notices)) < 250
     assert "ada@example.org" not in office.everything_stored()
 
 

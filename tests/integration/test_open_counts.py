@@ -1,6 +1,6 @@
 """What stands open, and when badges were issued last, on both databases."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from models.database import Database
 from models.ledger.tables import AttemptKind, AttemptOutcome
@@ -28,13 +28,17 @@ async def test_what_is_pending_is_counted_by_what_it_waits_for(database: Databas
     everywhere = await database.read(pending_counts)
     in_south = await database.read(pending_counts, portal_ids=["south"])
 
-    def a(portal: str, reason: Reason | None, stop: str, count: int, next_at: object) -> PendingCount:
-        return PendingCount(portal_id=portal, reason=reason, stop=stop, count=count, next_at=next_at)  # type: ignore[arg-type]
+    def a(
+        portal: str, reason: Reason | None, stop: str, count: int, next_at: datetime, achievement: str = ""
+    ) -> PendingCount:
+        return PendingCount(
+            portal_id=portal, achievement_id=achievement, reason=reason, stop=stop, count=count, next_at=next_at
+        )
 
     expected = [
         a("northwind", None, "", 1, NOW),
-        a("northwind", None, "held", 1, NOW),
-        a("northwind", None, "paused", 1, NOW),
+        a("northwind", None, "held", 1, NOW, "crane"),
+        a("northwind", None, "paused", 1, NOW, "boat"),
         a("northwind", Reason.THROTTLED, "", 2, NOW),
         a("south", None, "", 1, LATER),
     ]

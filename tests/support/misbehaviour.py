@@ -311,6 +311,7 @@ ODD: dict[str, _Changes] = {
     "replaced-by-nobody": _putting(replacement_badge_id="0bad9e00-0000-4000-8000-cccccccccccc"),
     "replaced-by-a-path": _putting(replacement_badge_id="../../organizations"),
     "successor-number": _putting(replacement_badge_id=7),
+    "successor-long": _putting(replacement_badge_id="x" * 70_000),
 }
 
 
@@ -379,6 +380,8 @@ LISTS: dict[str, _Plays] = {
     "no-metadata": _with_metadata(),
     "metadata-null": _with_metadata(metadata=None),
     "metadata-text": _with_metadata(metadata={"current_page": "1", "total_pages": "one"}),
+    "next-page-long": _with_metadata(metadata={"next_page_url": "/x?" + "a" * 70_000}),
+    "next-page-surrogate": _with_metadata(metadata={"next_page_url": "/x?page=\ud800"}),
     "rows-twice": _rows_twice,
     "row-without-id": _a_row_without_id,
 }
@@ -386,7 +389,7 @@ LISTS: dict[str, _Plays] = {
 
 # What nobody could tell from the truth: a list that says of a badge that it is another's or stands no more.
 _OTHERS = ("another-badge", "anothers-id", "another-earner", "another-template")
-_NOT_STANDING = ("state-long", "state-number", "state-unknown", "state-revoked", "successor-number")
+_NOT_STANDING = ("state-long", "state-number", "state-unknown", "state-revoked", "successor-number", "successor-long")
 _REPLACED = ("replaced-by-itself", "replaced-by-a-stranger", "replaced-by-nobody", "replaced-by-a-path")
 LIES: dict[str, tuple[str, ...]] = {"list": (*_OTHERS, *_NOT_STANDING, *_REPLACED), "replace": ("anothers-id",)}
 NEEDS_AN_ANSWER = ("half-json", "reason-no-text", "wrong-type")  # which there is none before processing

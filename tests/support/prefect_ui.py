@@ -225,6 +225,11 @@ class PrefectUi:
         self.page.get_by_role("button", name="View run").wait_for()
         return f"{self._address}/v2/runs/flow-run/{reply.json()['id']}"
 
+    def form_on_v2(self, name: str) -> None:
+        """Open the deployment's form on the V2 pages by its address."""
+        self.page.goto(f"{self._address}/v2/deployments/deployment/{self._id_of(name)}/run")
+        expect(self.page.get_by_role("button", name="Submit", exact=True)).to_be_visible()
+
     def page_on_v2(self, run: str, *, showing: str) -> None:
         """Wait until the run is over, and its artifact shows this text on the V2 pages."""
         self.until_over(run)

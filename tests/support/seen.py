@@ -1,12 +1,21 @@
 """What a person sees of a run: its state, its pages, its links, and afterwards its log."""
 
-from collections.abc import Callable
+import asyncio
+import os
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.logging.handlers import APILogHandler
+
+# All that can log more at DEBUG. Prefect keeps its own; PREFECT_LOGGING_EXTRA_LOGGERS adds others.
+LOGGERS = ("prefect", "prefect.flow_runs", "prefect.task_runs", "sqlalchemy", "httpx", "aiohttp", "psycopg")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +64,36 @@ async def log_of(run_id: UUID) -> list[str]:
     async with get_client() as client:
         wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
         return [line.message for line in await client.read_logs(log_filter=wanted, limit=200)]
+
+
+async def until_written(run_ids: list[UUID]) -> list[str]:
+    """Return what the server has of the runs' logs, once each run's last line is among it."""
+    await APILogHandler.aflush()
+    lines: list[str] = []
+    async with asyncio.timeout(60):
+        for run_id in run_ids:
+            lines += await _whole_log_of(run_id)
+    return lines
+
+
+async def _whole_log_of(run_id: UUID) -> list[str]:
+    while True:
+        lines = await log_of(run_id)
+        if any("Finished in state" in line for line in lines):
+            return lines
+        await asyncio.sleep(0.05)
+
+
+def holds(content: bytes, word: str) -> bool:
+    """Say whether content has the word: as it is, in JSON or an address (which do not change it), or in base64."""
+    # Prefect stores pickles in base64, in lines, in JSON. The word can begin at each of three places in a group.
+    forms = [word.encode(), *(b64encode(b"." * shift + word.encode())[4:-4] for shift in range(3))]
+    whole = content.replace(b"\\n", b"")
+    return any(form in whole for form in forms)
+
+
+def everything_kept(prefect_api: str, *folders: Path) -> Iterator[tuple[str, bytes]]:
+    """Give each file of Prefect's server, of this process's Prefect, and of the folders."""
+    home = Path(httpx.get(f"{prefect_api}/admin/settings").json()["home"])
+    for place in (home, Path(os.environ["PREFECT_HOME"]), *folders):
+        yield from ((str(file), file.read_bytes()) for file in place.rglob("*") if file.is_file())

@@ -14,6 +14,8 @@ from rules.monitoring.alerts import (
     RunFindings,
     RunHealth,
     alarms,
+    alert_words,
+    health_words,
     outage_before,
     resolved,
 )
@@ -135,6 +137,29 @@ def test_what_is_no_longer_raised_is_over_once() -> None:
     assert told[0].sentence == "Badges of a Credly organization are issued again: org-2."
     assert told[1].sentence == "The backlog of badges no longer grows."
     assert resolved([], []) == []
+
+
+def test_the_health_of_a_run_agrees_with_what_needs_attention() -> None:
+    many = Alert(alarm=Alarm.MANY_FAILURES, sentence="9 of 9 badges of this run were refused (100%).")
+
+    assert health_words([], needs_action=False, summary="1 issued", failed=0) == "Nothing is wrong."
+    before = "No alert; 2 failed badges of earlier runs left."
+    assert health_words([], needs_action=False, summary="1 issued", failed=2) == before
+    now = "No alert, but an operator has to act: 1 failed."
+    assert health_words([], needs_action=True, summary="1 failed", failed=1) == now
+    assert health_words([many], needs_action=True, summary="9 failed", failed=9) == many.sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("many_failures:", "Many badges are refused"),
+        ("token_ends:northwind", "A Credly token ends soon: northwind"),
+        ("of_an_earlier_release:org:1", "of an earlier release: org:1"),
+    ],
+)
+def test_an_alert_is_shown_in_words(key: str, words: str) -> None:
+    assert alert_words(key) == words
 
 
 def test_the_first_run_after_a_long_silence_says_how_long_it_was() -> None:

@@ -1,17 +1,20 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from rules.badge.evidence import EvidenceKind, EvidenceSetting
 from rules.forms.inputs import (
+    BlockName,
+    Day,
     EvidenceChoice,
     EvidenceChoices,
     InvalidInput,
     OperatorId,
     PlatformId,
     UserId,
-    WithoutAddress,
+    free_text,
     in_the_past,
     operator_id,
 )
@@ -37,13 +40,30 @@ def test_an_address_is_no_user_id(typed: str) -> None:
 
 
 def test_the_server_sees_that_an_address_is_no_user_id() -> None:
-    assert "@" in TypeAdapter(UserId).json_schema()["pattern"]
+    assert "@" in TypeAdapter(UserId).json_schema()["if"]["not"]["pattern"]
 
 
-def test_a_reason_names_no_address() -> None:
-    assert TypeAdapter(WithoutAddress).validate_python("she asked") == "she asked"
-    with pytest.raises(ValidationError):
-        TypeAdapter(WithoutAddress).validate_python("ada@example.org asked")
+@pytest.mark.parametrize("typed", ["ada@example.org asked", "for\nada＠example.org", "ada%40example.org", "x" * 31])
+def test_a_reason_names_no_address_and_is_short(typed: str) -> None:
+    reason = TypeAdapter(Annotated[str, free_text(30)])
+
+    assert reason.validate_python("she asked: 40% of it") == "she asked: 40% of it"
+    with pytest.raises(ValidationError, match="'text of at most 30 characters, without an e-mail address' was"):
+        reason.validate_python(typed)
+
+
+@pytest.mark.parametrize("typed", ["", " credly-northwind ", "credly-2"])
+def test_a_block_is_named_and_its_token_is_not_entered(typed: str) -> None:
+    assert TypeAdapter(BlockName).validate_python(typed) == typed
+    with pytest.raises(ValidationError, match="the name of a Secret block"):
+        TypeAdapter(BlockName).validate_python(f"{typed}Gj_Kd")
+
+
+@pytest.mark.parametrize("typed", ["2026-11-02", "2026-11-02T00:00:00.000Z", None, date(2026, 11, 2)])
+def test_a_day_is_a_day_or_none(typed: object) -> None:
+    assert TypeAdapter(Day).validate_python(typed) == (typed and date(2026, 11, 2))
+    with pytest.raises(ValidationError, match="a day such as 2026-11-02"):
+        TypeAdapter(Day).validate_python("Wilhelmina")
 
 
 @pytest.mark.parametrize("typed", ["", "o-17", "Jo Müller", "x" * 64])

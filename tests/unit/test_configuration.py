@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.badge.evidence import EvidenceKind
@@ -58,6 +58,9 @@ def test_what_is_no_file_of_settings_is_one_sentence(text: str, said: str) -> No
     assert faults(text) == [said]
 
 
+FREE_TEXT = "it must be text of at most 255 characters, without an e-mail address."
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -70,9 +73,9 @@ def test_what_is_no_file_of_settings_is_one_sentence(text: str, said: str) -> No
         ("expiry = 'nver'", "expiry: it must be 'template_default', 'never' or 'after_days'."),
         ("hold_above = -1", "hold_above: it must be greater than or equal to 0."),
         ("locale = 'xx'", "locale: it must be '', 'en', "),
-        ("revoke_reason = 'ask ada@example.org'", "revoke_reason: it must not contain an e-mail address."),
-        (f"revoke_reason = '{'x' * 256}'", "revoke_reason: it must have at most 255 characters."),
-        ("issue_since = 'soon'", "issue_since: it must be a valid datetime or date"),
+        ("revoke_reason = 'ask ada@example.org'", f"revoke_reason: {FREE_TEXT}"),
+        (f"revoke_reason = '{'x' * 256}'", f"revoke_reason: {FREE_TEXT}"),
+        ("issue_since = 'soon'", "issue_since: it must be a moment such as 2026-11-02T09:00:00Z."),
     ],
 )
 def test_a_key_or_value_that_no_form_has_is_named_with_its_table(line: str, said: str) -> None:
@@ -101,11 +104,12 @@ def test_a_file_that_is_no_utf_8_is_refused() -> None:
         read_configuration("[connections.ä]".encode("latin-1"))
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="@＠﹫%"), max_size=40)
 connections = st.fixed_dictionaries(
     {
         "organization_id": texts,
-        "token_block": texts,
+        "token_block": st.from_regex("[a-z0-9-]{1,20}", fullmatch=True),
         "base_url": st.sampled_from([*BASE_URLS.values(), "http://127.0.0.1:8090/v1"]),
         "calls_per_second": st.floats(0.001, 1000),
         "missing_name": texts,
@@ -122,14 +126,15 @@ integrations = st.fixed_dictionaries(
         "locale": st.sampled_from([each.value for each in Locale]),
         "earned_again": st.sampled_from(EarnedAgain),
         "revoke_when_withdrawn": st.booleans(),
-        "revoke_reason": texts.filter(lambda text: "@" not in text),
+        "revoke_reason": texts,
     }
     | {f"{kind}_evidence": st.booleans() for kind in EvidenceKind}
     | {f"{kind}_evidence_{part}": texts for kind in EvidenceKind for part in ("name", "description")}
 )
 
 
-@given(st.dictionaries(texts, connections, max_size=3), st.dictionaries(texts, integrations, max_size=3))
+@settings(max_examples=50)
+@given(st.dictionaries(ids, connections, max_size=2), st.dictionaries(ids, integrations, max_size=2))
 def test_what_is_written_is_read_as_it_was(of_portals: dict[str, Any], of_achievements: dict[str, Any]) -> None:
     read = read_configuration(as_toml(of_portals, of_achievements).encode())
 

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from settings import ROOT
+from rules.monitoring.alerts import Alarm
+from settings import ROOT, Settings
 from tests.support.documents import anchors
 
 TESTS = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
@@ -62,6 +64,50 @@ def test_the_readme_is_short_and_begins_with_a_command() -> None:
 
     assert len(lines) < 120
     assert any(line.startswith("    make ") for line in lines[:25])
+
+
+def test_each_alert_is_in_the_how_to_under_its_own_headings() -> None:
+    page = (ROOT / "docs" / "how-to" / "alerts.md").read_text(encoding="utf-8")
+    headings = [heading for alarm in Alarm for heading in (alarm.heading, alarm.resolved_heading)]
+
+    assert [heading for heading in headings if heading not in page] == []
+
+
+def test_each_part_of_a_page_that_the_run_history_names_is_on_a_page() -> None:
+    text = (ROOT / "docs" / "how-to" / "run-history.md").read_text(encoding="utf-8")
+    named = re.findall(r"\*((?:What|Not issued)[^*]+)\*", text)
+    code = "".join(
+        file.read_text(encoding="utf-8") for top in ("rules", "tasks") for file in (ROOT / top).rglob("*.py")
+    )
+
+    assert len(named) > 3
+    assert [name for name in named if name not in code] == []
+
+
+def test_a_default_that_prose_repeats_is_that_of_the_settings() -> None:
+    stated = [each for document in DOCUMENTS for each in _stated_defaults(" ".join(_prose(document)))]
+    defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+    defaults |= {name: timedelta(days=defaults[name]) for name in ("KEEP_RUNS",)}
+
+    assert len(stated) > 8
+    assert stated == [(name, defaults[name]) for name, _ in stated]
+
+
+_NUMBERS = {"three": 3, "four": 4, "five": 5, "ten": 10}
+_UNITS = {"seconds": 1, "minutes": 60, "days": 86_400}
+_SPAN = rf"(?P<number>\d+|{'|'.join(_NUMBERS)}) (?P<unit>{'|'.join(_UNITS)})"
+_STATED = (
+    rf"{_SPAN} \(`LAUREL_(?P<name>\w+)`\)",
+    rf"`LAUREL_(?P<name>\w+)`(?:,| \() ?{_SPAN}",
+    r"`LAUREL_(?P<name>\w+)`(?: organizations)? \((?P<number>[\d \u00a0]+)\)",
+)
+
+
+def _stated_defaults(text: str) -> Iterator[tuple[str, object]]:
+    for each in (found for pattern in _STATED for found in re.finditer(pattern, text)):
+        parts = each.groupdict()
+        number = _NUMBERS.get(parts["number"]) or int(re.sub(r"\D", "", parts["number"]))
+        yield parts["name"], timedelta(seconds=number * _UNITS[parts["unit"]]) if "unit" in parts else number
 
 
 def _exists(document: Path, link: str) -> bool:

@@ -120,3 +120,26 @@ def test_what_credly_writes_is_kept_without_people(said: str, kept: str | None) 
 
 def test_a_name_cut_in_half_at_the_end_of_a_long_message_is_dropped() -> None:
     assert masked("@" * 3_995 + " Mustermann", personal=["Mustermann"]) == "…"
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("The template is wrong. " * 1_500, ("The template is wrong. " * 22)[:500]),
+        ("x" * 33_000, "x" * 500),
+        ("Invalid: " + "é" * 33_000, "Invalid: " + "é" * 491),
+        ("Muster" * 6_000, "…" * 350),
+        ("x" * 3_990 + "Mustermann", "x" * 500),
+        ("Mustermann " * 3_000, "… " * 250),
+    ],
+    ids=["words", "no blank", "one blank", "a name", "a name at the end", "names"],
+)
+def test_of_a_very_long_message_the_beginning_is_kept(said: str, kept: str) -> None:
+    assert masked(said, personal=["Mustermann", "Muster"]) == kept
+
+
+def test_no_half_of_an_address_or_name_is_left_at_the_end_of_what_is_read() -> None:
+    names = "Mustermann" * 399 + "eda"  # of eda@example.org, whose rest is not read
+
+    assert masked(f"{names}.muster@example.org {'x' * 9_000}", personal=["Mustermann"]) == "…" * 89
+    assert masked("Mustermann" * 399 + "Mustermann" * 9, personal=["Mustermann"]) == "…" * 80

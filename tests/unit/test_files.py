@@ -1,5 +1,6 @@
 """Files are whole or not there, and their names are safe."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.files import folder_of, part_of_name, whole_file
+from reports.files import folder_of, part_of_name, path_within, whole_file
+from rules.forms.inputs import InvalidInput
 from settings import ROOT
 
 
@@ -38,14 +40,30 @@ def test_what_is_not_completed_leaves_the_file_before(tmp_path: Path) -> None:
     assert target.read_text() == "before"
 
 
-@pytest.mark.parametrize("owner_only", [True, False])
-def test_only_the_owner_reads_what_is_for_the_owner(tmp_path: Path, owner_only: bool) -> None:
-    (tmp_path / "plain").touch()
+def test_only_the_owner_reads_files_and_folders(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with whole_file(tmp_path / "folder" / "file"):
+            pass
+    finally:
+        os.umask(before)
 
-    with whole_file(tmp_path / "file", owner_only=owner_only):
-        pass
+    assert (modes(tmp_path), modes(tmp_path / "folder")) == ({"folder": 0o700}, {"file": 0o600})
 
-    assert modes(tmp_path)["file"] == (0o600 if owner_only else modes(tmp_path)["plain"])
+
+@pytest.mark.parametrize("typed", ["", " ", "a/b", "a/../b", "."])
+def test_a_path_in_the_folder_is_taken(tmp_path: Path, typed: str) -> None:
+    assert path_within(typed, tmp_path, field="folder") == (tmp_path / typed.strip()).resolve()
+
+
+@pytest.mark.parametrize("typed", ["..", "/", "a/../../b", "link", "link/x", "a\0b", "~nobody-here"])
+def test_a_path_that_leads_out_of_the_folder_is_refused(tmp_path: Path, typed: str) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "link").symlink_to(tmp_path)
+
+    with pytest.raises(InvalidInput, match=f"^folder: give a path in `{top}` on the machine of the worker"):
+        path_within(typed, top, field="folder")
 
 
 @given(st.text())

@@ -9,7 +9,16 @@ import pytest
 
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState
-from rules.monitoring.run_page import PendingCount, by_portal, in_portal, run_page, run_table, series_key, under_heads
+from rules.monitoring.run_page import (
+    PendingCount,
+    by_portal,
+    in_portal,
+    run_page,
+    run_table,
+    series_key,
+    stopped_words,
+    under_heads,
+)
 from rules.monitoring.run_summary import NAMED, IssuanceRef, Results, RunSummary, SlowCall
 from tests.support.facts import NOW
 
@@ -66,11 +75,27 @@ def test_failures_are_grouped_with_advice_and_ids_and_the_rest_is_counted() -> N
         (a_pending(), "by the next run. Credly limits the rate of calls."),
         (a_pending(reason=None), "by the next run. It is due."),
         (a_pending(next_at=NOW + timedelta(hours=1)), "by the first run after 2026-11-10 13:00:00 UTC. Credly"),
-        (a_pending(stop="held"), "after release-credly. Credly is held on the achievement."),
     ],
 )
 def test_what_waits_says_why_and_until_when(pending: PendingCount, told: str) -> None:
     assert f"- `northwind`: **3**, tried {told}" in page(RunSummary(), pending).replace("\\", "")
+
+
+def test_what_is_held_or_paused_names_the_achievement_and_the_form() -> None:
+    held = a_pending(stop="held", achievement_id="first-aid", count=24)
+    paused = a_pending(stop="paused", achievement_id="crane")
+    others = [a_pending(stop="held", achievement_id=f"more-{number}", count=1) for number in range(3)]
+
+    text = page(RunSummary(), held, paused)
+
+    assert "- `northwind`: **24 held** on achievement `first-aid`, tried after you run *release-credly* for it." in text
+    assert "- `northwind`: **3 paused** on achievement `crane`, tried after you run *resume-credly* for it." in text
+    words = "24 held on first-aid (run release-credly), 3 paused on crane (run resume-credly)"
+    assert stopped_words([a_pending(), held, paused]) == words
+    assert stopped_words([held, paused, *others]).endswith(
+        "1 held on more-0 (run release-credly), 2 on other achievements"
+    )
+    assert stopped_words([a_pending()]) == ""
 
 
 def test_everything_else_has_its_part() -> None:

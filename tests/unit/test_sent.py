@@ -26,7 +26,7 @@ def test_personal_values_are_masked() -> None:
         "expires_at": "the template's default",
         "locale": "–",
         "Credly's e-mail": "sent",
-        "evidence: user": "A… → a link to the user's profile ",
+        "evidence: user": "A… → a link to the user's profile",
         "left out: company": "The award has none.",
     }
 
@@ -35,7 +35,18 @@ def test_they_are_shown_to_whom_may_see_them() -> None:
     shown = fields(masked=False)
 
     assert (shown["recipient_email"], shown["issued_to_last_name"]) == ("ada@example.org", "Muster")
-    assert shown["evidence: user"] == "Ada Muster → https://example.org/ada "
+    assert shown["evidence: user"] == "Ada Muster → https://example.org/ada"
+
+
+def test_static_texts_are_shown_as_they_will_be_and_apart_from_the_link() -> None:
+    texts = EvidenceSetting(enabled=True, static_name="Profile", static_description="Open it")
+    prepared = prepare_request(facts(evidence={EvidenceKind.USER: texts}, sources=SOURCES), now=NOW)
+    assert isinstance(prepared, Prepared)
+
+    shown = dict(fields_of(prepared))
+
+    assert shown["evidence: user"] == "Profile → a link to the user's profile"
+    assert shown["evidence: user, description"] == "Open it"
 
 
 def test_expiry_is_told_in_words() -> None:

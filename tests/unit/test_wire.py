@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, UrlEvidence
+from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, UrlEvidence, badge_page
 
 TEMPLATE_ID = "11111111-2222-3333-4444-555555555555"
 CET = timezone(timedelta(hours=1))
@@ -180,16 +180,64 @@ def test_a_badge_is_read_from_credlys_row() -> None:
     )
 
 
+PAGE = "https://www.credly.com/badges/badge-1"
+
+
 @pytest.mark.parametrize(
     ("urls", "url"),
     [
-        ({"badge_url": "B", "accept_badge_url": "A"}, "B"),
-        ({"badge_url": None, "accept_badge_url": "A"}, "A"),
+        ({"badge_url": PAGE}, PAGE),
+        ({"badge_url": "https://credly.example.org/2026/diver"}, "https://credly.example.org/2026/diver"),
+        ({"badge_url": "https://credly.example.org/2026/accept?for=ada"}, "https://credly.example.org/2026"),
+        ({"badge_url": "javascript:alert(1)"}, PAGE),
+        ({"accept_badge_url": f"{PAGE}/accept"}, PAGE),
+        ({"accept_badge_url": f"{PAGE}/accept/s3cret"}, PAGE),
+        ({"accept_badge_url": f"{PAGE}?token=s3cret"}, PAGE),
+        ({"accept_badge_url": f"{PAGE}#s3cret"}, PAGE),
+        ({"accept_badge_url": "https://credly.example.org/claims/s3cret"}, None),
+        ({"accept_badge_url": "https://credly.example.org/badges/badge-12/accept"}, None),
         ({"accept_badge_url": None}, None),
     ],
 )
-def test_a_badge_is_shown_on_its_page_or_where_it_is_claimed(urls: dict[str, Any], url: str | None) -> None:
+def test_a_badge_has_its_page_and_never_what_claims_it(urls: dict[str, Any], url: str | None) -> None:
     assert Badge.model_validate(a_badge_row(**urls)).url == url
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        *(
+            "javascript:alert('/badge-1')",
+            "data:text/html,/badge-1",
+            "file:///badge-1",
+            "//h.example/badge-1",
+            "badge-1",
+        ),
+        *("https://ada:s3cret@h.example/badge-1", "https://h.example/ada@example.org/badge-1", "https:///badge-1"),
+        *(
+            "https://h.example/ada%40example.org/badge-1",
+            "https://h.example/a b/badge-1",
+            "https://h.example/é/badge-1",
+        ),
+        *(
+            "https://h.example/)[x](javascript:1)/badge-1",
+            "https://h.example/<b>/badge-1",
+            "https://h.example\\x/badge-1",
+        ),
+        *(
+            "https://h.example/\n/badge-1",
+            "https://h.example/" + "x" * 500 + "/badge-1",
+            "https://h.example/\u202e/badge-1",
+        ),
+    ],
+)
+def test_a_link_that_is_no_plain_web_address_is_dropped(link: str) -> None:
+    assert Badge.model_validate(a_badge_row(badge_url=link, accept_badge_url=link)).url is None
+
+
+def test_a_link_of_a_badge_without_an_id_is_cut_before_what_claims_it() -> None:
+    assert badge_page(f"{PAGE}/accept", None) == PAGE
+    assert badge_page(None, "badge-1") is None
 
 
 @pytest.mark.parametrize(
@@ -218,6 +266,12 @@ def test_the_template_of_a_badge_is_read_from_either_place(row: dict[str, Any], 
         ("issuer_earner_id", 42, "42"),
         ("issued_at", "0001-01-01T00:00:00+14:00", None),
         ("created_at", "9999-12-31T23:59:59-14:00", None),
+        ("issued_at", "0001-01-01T00:00:00Z", None),
+        ("issued_at", "9999-12-31T23:59:59Z", None),
+        ("issued_at", "9998-12-31T23:59:59-14:00", datetime(9999, 1, 1, 13, 59, 59, tzinfo=UTC)),
+        ("issued_at", 1e300, None),
+        ("state", "x" * 33_000, "x" * 500),
+        ("state", "pend\0ing", None),
         ("badge_url", "https://credly.example.org/\0", None),
         ("accept_badge_url", "https://credly.example.org/\ud800", None),
     ],
@@ -233,7 +287,9 @@ def test_nothing_is_read_without_an_id(model: type[BaseModel], row: object) -> N
         model.model_validate(row)
 
 
-@pytest.mark.parametrize("odd", ["x" * 65, "a/b", "../b", "a?b", "a#b", "a\\b", "a\r\nb", "a\0", "\ud800", " ", ".."])
+@pytest.mark.parametrize(
+    "odd", ["x" * 65, "a/b", "../b", "a?b", "a#b", "a\\b", "a\r\nb", "a\0", "\ud800", " ", "..", ""]
+)
 def test_a_badge_whose_id_could_never_be_asked_for_again_is_not_read(odd: str) -> None:
     with pytest.raises(ValidationError):
         Badge.model_validate(a_badge_row(id=odd))

@@ -81,6 +81,8 @@ def test_where_there_are_few_all_are_named_and_long_names_are_cut() -> None:
         ("to ken", "in it"),
         ("to\u200bken", "in it"),
         ("tökén", "not allowed in a token"),
+        ('{"token": 1}', "JSON"),
+        ('["token"]', "JSON"),
     ],
 )
 def test_a_badly_pasted_token_is_recognised_and_not_repeated(value: str, fault: str) -> None:
