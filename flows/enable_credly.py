@@ -16,7 +16,8 @@ from rules.forms.inputs import (
     PlatformId,
     free_text,
 )
-from tasks.forms.integrations import IntegrationForm, enable
+from rules.forms.settings import IntegrationForm
+from tasks.forms.integrations import enable
 from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
 
@@ -61,7 +62,7 @@ async def enable_credly(
         badge_template_id=badge_template_id,
         evidence=evidence,
         issue_since=issue_since,
-        suppress_notification=suppress_credly_email,
+        suppress_credly_email=suppress_credly_email,
         expiry=expiry,
         expires_after_days=expires_after_days,
         locale=locale,

@@ -167,7 +167,7 @@ HISTORY = (
     _maybe("from_state", KEY, "The state before; empty for a new issuance, or if not known."),
     _always("to_state", KEY, "The state afterwards."),
     _maybe("reason", KEY, "Why; see docs/reference/reasons.md."),
-    _maybe("flow_run_id", TEXT, "The Prefect flow run; empty outside a run."),
+    _maybe("flow_run_id", TEXT, "The Prefect flow run, or the id of a command that stored settings; else empty."),
     _OPERATOR,
     _RECONSTRUCTED,
 )
@@ -178,7 +178,7 @@ SETTINGS_HISTORY = (
     _always("at", MOMENT, "When."),
     _one_of("action", SettingsAction, "What was done."),
     _always("changes", TEXT, "JSON: by setting, the value before and the value afterwards."),
-    _maybe("flow_run_id", TEXT, "The Prefect flow run; empty outside a run."),
+    _maybe("flow_run_id", TEXT, "The Prefect flow run, or the id of a command that stored settings; else empty."),
     _OPERATOR,
     _RECONSTRUCTED,
 )

@@ -4,7 +4,7 @@ Name, address and links are read here and not during planning, so that correctio
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -143,15 +143,9 @@ def _facts(own: dict[str, Any], *, integration: Any, connected: Any) -> Issuance
 
 
 def _options(integration: Any, missing_name: str) -> BadgeOptions:
-    days = integration.expires_after_days
-    return BadgeOptions(
-        evidence={kind: _evidence_setting(integration, kind) for kind in EvidenceKind},
-        suppress_notification=integration.suppress_notification,
-        locale=integration.locale,
-        expiry=integration.expiry,
-        expires_after=timedelta(days=days) if days is not None else None,
-        missing_name=missing_name,
-    )
+    evidence = {kind: _evidence_setting(integration, kind) for kind in EvidenceKind}
+    own = {name: getattr(integration, name) for name in _OPTIONS}
+    return BadgeOptions(evidence=evidence, missing_name=missing_name, **own)
 
 
 def _evidence_setting(integration: Any, kind: EvidenceKind) -> EvidenceSetting:
@@ -179,15 +173,14 @@ _ISSUANCE = [
     issuances.c.replaces_badge_id,
 ]
 _OWN = [column.name for column in _ISSUANCE]
+# Fields of BadgeOptions that are columns of the same name.
+_OPTIONS = [field.name for field in fields(BadgeOptions) if field.name in integrations.c]
 _INTEGRATION = [
     integrations.c.id.label("integration_id"),
     integrations.c.badge_template_id.label("present_template_id"),
     integrations.c.held_at,
     integrations.c.paused_at,
-    integrations.c.suppress_notification,
-    integrations.c.locale,
-    integrations.c.expiry,
-    integrations.c.expires_after_days,
+    *(integrations.c[name] for name in _OPTIONS),
     *(integrations.c[f"{kind}_evidence{part}"] for kind in EvidenceKind for part in ("", "_name", "_description")),
 ]
 _CONNECTION = [connections.c.missing_name, connections.c.base_url, connections.c.organization_id]

@@ -1,19 +1,23 @@
 """Writes the settings of administrators: connections of portals, integrations of achievements."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, select, update
+from sqlmodel import SQLModel
 
 from models.ledger.conditions import is_outstanding
 from models.ledger.tables import BadgeIssuance
 from models.ledger.transitions import move
 from models.setup import organizations
 from models.setup.history import change_settings, put_settings, remove_settings
-from models.setup.lookups import integration_of
+from models.setup.lookups import all_connections, all_integrations, integration_of
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
+from rules.forms.configuration import Columns
+from rules.forms.settings_plan import Change
 from rules.ledger.reasons import Reason
 from rules.ledger.settings_changes import SettingsOf
 from rules.ledger.states import IssuanceState
@@ -103,6 +107,50 @@ def retarget_waiting(connection: Connection, achievement_id: str, badge_template
         & ~has_row
     )
     return move(connection, Transition.CHANGE_TEMPLATE, waiting, now=now, badge_template_id=badge_template_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What a file of settings has done: integrations held until their cap was checked, and issuances by what it is."""
+
+    held: list[str]
+    retargeted: int
+    cancelled: int
+    blocked: int
+
+
+def apply(
+    connection: Connection, changes: Sequence[Change], *, connected: Mapping[str, Columns], now: datetime
+) -> Applied | None:
+    """Write the changes of a file in their order; None, and nothing written, if settings have changed since.
+
+    `connected` has by portal further columns of its connection.
+    """
+    of_portals, of_achievements = all_connections(connection), all_integrations(connection)
+    for each in changes:
+        rows: Mapping[str, SQLModel] = of_portals if each.settings_of is SettingsOf.CONNECTION else of_achievements
+        if _has_changed(rows.get(each.key), each.before):
+            return None
+    held, retargeted, cancelled, blocked = [], 0, 0, 0
+    for each in changes:
+        if each.settings_of is SettingsOf.CONNECTION:
+            if each.after is None:
+                blocked += remove_connection(connection, each.key, now=now) or 0
+            else:
+                put_connection(connection, each.key, {**each.after, **connected[each.key]}, now=now)
+        elif each.after is None:
+            cancelled += remove_integration(connection, each.key, now=now)
+        else:
+            _, moved, is_held = enable(connection, each.key, each.after, now=now)
+            retargeted += moved
+            held += [each.key] * is_held
+    return Applied(held=held, retargeted=retargeted, cancelled=cancelled, blocked=blocked)
+
+
+def _has_changed(row: SQLModel | None, before: Columns | None) -> bool:
+    if row is None or before is None:
+        return (row is None) != (before is None)
+    return any(getattr(row, name) != value for name, value in before.items())
 
 
 def counts_by_state(connection: Connection, achievement_id: str) -> dict[IssuanceState, int]:

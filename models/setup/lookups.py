@@ -46,6 +46,17 @@ def integration_of(connection: Connection, achievement_id: str) -> CredlyIntegra
     return _one(connection, CredlyIntegration, integrations.c.achievement_id == achievement_id)
 
 
+def all_connections(connection: Connection) -> dict[str, CredlyConnection]:
+    """Return the connections by portal."""
+    return {row.portal_id: CredlyConnection(**row._mapping) for row in connection.execute(select(connections))}
+
+
+def all_integrations(connection: Connection) -> dict[str, CredlyIntegration]:
+    """Return the integrations by achievement, in the order of their ids."""
+    found = connection.execute(select(integrations).order_by(integrations.c.achievement_id))
+    return {row.achievement_id: CredlyIntegration(**row._mapping) for row in found}
+
+
 def _one(connection: Connection, model: type[Model], condition: Any) -> Model | None:
     found = connection.execute(select(table(model)).where(condition)).one_or_none()
     return None if found is None else model(**found._mapping)

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, func, select
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
 from models.platform.names import NamedAchievement, achievements_of, portal_names
+from models.setup.lookups import all_connections, all_integrations
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 from rules.ledger.states import IssuanceState
 
-connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
 
@@ -80,13 +80,10 @@ def _names(connection: Connection, keys: list[str]) -> tuple[dict[str, str], dic
 
 
 def _ledger_part(connection: Connection) -> _LedgerPart:
-    enabled = connection.execute(select(integrations).order_by(integrations.c.achievement_id))
     counts, last = _counts(connection)
     return _LedgerPart(
-        connections={
-            row.portal_id: CredlyConnection(**row._mapping) for row in connection.execute(select(connections))
-        },
-        integrations={row.achievement_id: CredlyIntegration(**row._mapping) for row in enabled},
+        connections=all_connections(connection),
+        integrations=all_integrations(connection),
         counts=counts,
         last=last,
     )

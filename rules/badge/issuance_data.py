@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from rules.badge.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
@@ -18,13 +18,16 @@ class Expiry(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class BadgeOptions:
-    """The settings of an integration (and its portal's connection) for each of its badges."""
+    """The settings of an integration (and its portal's connection) for each of its badges.
+
+    A field that is named like a column of credly_integrations is read from it.
+    """
 
     evidence: Mapping[EvidenceKind, EvidenceSetting] = field(default_factory=dict)
     suppress_notification: bool = False
     locale: str = ""
     expiry: Expiry = Expiry.TEMPLATE_DEFAULT
-    expires_after: timedelta | None = None
+    expires_after_days: int | None = None
     missing_name: str = ""
 
 

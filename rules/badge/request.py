@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
@@ -132,6 +132,6 @@ def expires_at(options: BadgeOptions, *, issued_at: datetime) -> datetime | Lite
     """Return the request's `expires_at`: None takes the template's default, False is never."""
     if options.expiry is Expiry.NEVER:
         return False
-    if options.expiry is Expiry.AFTER_DAYS and options.expires_after is not None:
-        return issued_at + options.expires_after
+    if options.expiry is Expiry.AFTER_DAYS and options.expires_after_days is not None:
+        return issued_at + timedelta(days=options.expires_after_days)
     return None

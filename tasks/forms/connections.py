@@ -1,7 +1,9 @@
 """Connecting a portal to its Credly organization, and disconnecting it."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
@@ -14,13 +16,14 @@ from models.setup.lookups import connection_of
 from models.setup.tables import CredlyConnection
 from rules.badge.text import tidy
 from rules.forms.inputs import BASE_URLS, Environment, InvalidInput, static_text
+from rules.forms.settings import ConnectionForm
 from rules.forms.suggestions import near_matches
 from rules.forms.token_format import fault_of_token
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import credly_id, known_portal, no_connection, open_for_form
 from tasks.operations.token_expiry import WARN_BEFORE, expiry_sentence, read_token_expiry
-from tasks.runtime.organization import NO_TEXT, token_text
+from tasks.runtime.organization import NO_TEXT, Organization, token_text
 from tasks.runtime.run import Run
 
 _BLOCK_NAME = re.compile("[a-z0-9-]+")  # what Prefect accepts
@@ -45,37 +48,62 @@ async def connect(
         InvalidInput: nothing was stored; the message names the field and the fault.
     """
     name = await known_portal(run, portal)
-    target = DueOrganization(
-        organization_id=credly_id(organization_id, field="organization_id"),
-        base_url=address_of(environment, base_url),
-        token_block=await usable_block(token_block),
+    form = ConnectionForm(
+        organization_id=organization_id,
+        token_block=token_block,
+        environment=environment,
+        base_url=base_url,
         calls_per_second=calls_per_second,
-        portal_ids=(portal,),
-        due=0,
+        missing_name=missing_name,
+        deletion_withdraws=deletion_withdraws,
     )
+    columns = connection_columns(form)
+    target = target_of(columns, portal)
+    await usable_block(target.token_block)
     before = await run.database.read(connection_of, portal)
-    await _refuse_block_in_use(run, before, target)
+    await refuse_block_in_use(run, before, target)
     async with open_for_form(run, target) as organization:
-        organization_name = tidy((await organization.client.organization()).name)[:_LONGEST_NAME]
-        ends_at = await read_token_expiry(organization)
+        organization_name, ends_at = await accepted(organization)
     moment = run.now()
-    chosen = {
-        "organization_id": target.organization_id,
-        "base_url": target.base_url,
-        "token_block": target.token_block,
-        "calls_per_second": calls_per_second,
-        "missing_name": static_text(missing_name, field="missing_name"),
-        "deletion_withdraws": deletion_withdraws,
-    }
-    values = chosen | {"token_ends_at": ends_at, "connected_at": moment}
+    values = columns | {"token_ends_at": ends_at, "connected_at": moment}
     await run.database.write(setting_up.put_connection, portal, values, now=moment)
     facts = _facts(portal, name, organization_name, target, deletion_withdraws=deletion_withdraws)
-    changed = before is not None and any(getattr(before, name) != value for name, value in chosen.items())
+    changed = before is not None and any(getattr(before, name) != value for name, value in columns.items())
     verb = "connected" if before is None else "connection changed" if changed else "connected already, no change"
     return _connected(portal, organization_name or target.organization_id, facts, ends_at, moment, verb=verb)
 
 
-async def _refuse_block_in_use(run: Run, before: CredlyConnection | None, target: DueOrganization) -> None:
+def connection_columns(form: ConnectionForm) -> dict[str, Any]:
+    """Return the columns of a connection, by name.
+
+    Raises:
+        InvalidInput: a field cannot be used.
+    """
+    return form.model_dump(exclude={"environment"}) | {
+        "organization_id": credly_id(form.organization_id, field="organization_id"),
+        "base_url": address_of(form.environment, form.base_url),
+        "token_block": form.token_block.strip(),
+        "missing_name": static_text(form.missing_name, field="missing_name"),
+    }
+
+
+def target_of(columns: Mapping[str, Any], *portals: str) -> DueOrganization:
+    access = {name: columns[name] for name in ("organization_id", "base_url", "token_block", "calls_per_second")}
+    return DueOrganization(**access, portal_ids=portals, due=0)
+
+
+async def accepted(organization: Organization) -> tuple[str, datetime | None]:
+    """Return the organization's name at Credly, and when the token ends (UTC), if Credly shows that.
+
+    Raises:
+        InvalidInput: the token may only read.
+        CredlyError: token or organization was refused, or Credly did not answer.
+    """
+    name = tidy((await organization.client.organization()).name)[:_LONGEST_NAME]
+    return name, await read_token_expiry(organization)
+
+
+async def refuse_block_in_use(run: Run, before: CredlyConnection | None, target: DueOrganization) -> None:
     """Keep the token of an organization that the portal leaves, while calls to it are outstanding."""
     if before is None or before.token_block != target.token_block or before.organization_id == target.organization_id:
         return

@@ -17,7 +17,8 @@ from rules.badge.evidence import EvidenceKind
 from rules.badge.fields import fields_of
 from rules.badge.issuance_data import Expiry, IssuanceFacts
 from rules.badge.request import Prepared, prepare_request
-from rules.forms.inputs import EarnedAgain, EvidenceChoices, InvalidInput, Locale, in_the_past, static_text
+from rules.forms.inputs import InvalidInput, in_the_past, static_text
+from rules.forms.settings import IntegrationForm
 from rules.forms.suggestions import did_you_mean
 from rules.ledger.reasons import Reason
 from rules.ledger.settings_changes import SettingsOf
@@ -32,21 +33,6 @@ _LONGEST_EXPIRY = 36_500  # days
 PUBLIC = "Evidence is **public**: everyone who sees the badge sees it."
 
 
-@dataclass(frozen=True, kw_only=True)
-class IntegrationForm:
-    badge_template_id: str
-    evidence: EvidenceChoices
-    issue_since: datetime | None
-    suppress_notification: bool
-    expiry: Expiry
-    expires_after_days: int
-    locale: Locale
-    earned_again: EarnedAgain
-    hold_above: int
-    revoke_when_withdrawn: bool = False
-    revoke_reason: str = ""
-
-
 async def enable(run: Run, achievement: str, form: IntegrationForm) -> FormResult:
     """Enable Credly on the achievement, or change its settings. Waiting badges are issued with the new ones.
 
@@ -55,11 +41,9 @@ async def enable(run: Run, achievement: str, form: IntegrationForm) -> FormResul
     """
     moment = run.now()
     setup = await known_achievement(run, achievement)
-    template_id = credly_id(form.badge_template_id, field="badge_template_id")
-    since = in_the_past(form.issue_since, field="issue_since", now=moment)
-    values = _values(form, template_id=template_id, since=since, days=_days(form))
+    values = integration_columns(form, now=moment)
     async with open_for_form(run, organization_of(connection_of(setup))) as organization:
-        template = await usable_template(organization, template_id)
+        template = await usable_template(organization, values["badge_template_id"])
     stored = await _store(run, setup, values, hold_above=form.hold_above, moment=moment)
     sentence = _enabled_sentence(achievement, stored, hold_above=form.hold_above)
     page = _enabled_page(setup, template, stored, sentence=sentence, moment=moment)
@@ -174,13 +158,23 @@ async def usable_template(organization: Organization, template_id: str) -> Badge
         if template_id == where:
             wrong = f"{code(where)} is the id of the organization and of no template"
         raise InvalidInput(f"badge_template_id: {wrong}.{hint}") from None
+    await check_active(organization, template)
+    return template
+
+
+async def check_active(organization: Organization, template: BadgeTemplate) -> None:
+    """Check that badges of this template can be issued.
+
+    Raises:
+        InvalidInput: it is not active; the message suggests active templates.
+        CredlyError: Credly did not answer.
+    """
     if template.state not in ("active", None):
-        hint = await _active_templates(organization, template.name or template_id)
+        hint = await _active_templates(organization, template.name or template.id)
         raise InvalidInput(
-            f"badge_template_id: template {code(template.name or template_id)} is {template.state}; "
+            f"badge_template_id: template {code(template.name or template.id)} is {template.state}; "
             f"Credly issues active ones only.{hint}"
         )
-    return template
 
 
 async def _active_templates(organization: Organization, typed: str) -> str:
@@ -309,24 +303,25 @@ def _days(form: IntegrationForm) -> int | None:
     return None
 
 
-def _values(form: IntegrationForm, *, template_id: str, since: datetime | None, days: int | None) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "badge_template_id": template_id,
-        "issue_since": since,
-        "suppress_notification": form.suppress_notification,
-        "expiry": form.expiry,
-        "expires_after_days": days,
+def integration_columns(form: IntegrationForm, *, now: datetime) -> dict[str, Any]:
+    """Return the columns of an integration: the form's fields by their names, and three for each kind of evidence.
+
+    Raises:
+        InvalidInput: a field cannot be used.
+    """
+    columns = form.model_dump(exclude={"evidence", "hold_above"}) | {
+        "badge_template_id": credly_id(form.badge_template_id, field="badge_template_id"),
+        "issue_since": in_the_past(form.issue_since, field="issue_since", now=now),
+        "expires_after_days": _days(form),
         "locale": form.locale.value,
-        "earned_again": form.earned_again,
-        "revoke_when_withdrawn": form.revoke_when_withdrawn,
         "revoke_reason": static_text(form.revoke_reason, field="revoke_reason"),
     }
     for kind, setting in form.evidence.as_settings().items():
-        values[f"{kind}_evidence"] = setting.enabled
+        columns[f"{kind}_evidence"] = setting.enabled
         for part in ("name", "description"):
             typed = getattr(setting, f"static_{part}")
-            values[f"{kind}_evidence_{part}"] = static_text(typed, field=f"evidence.{kind}.static_{part}")
-    return values
+            columns[f"{kind}_evidence_{part}"] = static_text(typed, field=f"evidence.{kind}.static_{part}")
+    return columns
 
 
 def _example(example: IssuanceFacts | None, moment: datetime) -> str:

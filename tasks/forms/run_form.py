@@ -10,6 +10,7 @@ from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from pydantic import SecretStr
 
 from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled, Unclear
 from models.ledger.claiming import DueOrganization
@@ -157,14 +158,16 @@ def organization_of(connection: CredlyConnection) -> DueOrganization:
 
 
 @asynccontextmanager
-async def open_for_form(run: Run, target: DueOrganization) -> AsyncIterator[Organization]:
+async def open_for_form(
+    run: Run, target: DueOrganization, *, token: SecretStr | None = None
+) -> AsyncIterator[Organization]:
     """Open the organization. Errors of Credly or of the token's block become messages for the operator.
 
     Raises:
         InvalidInput: token, organization or network does not work; nothing was changed.
     """
     try:
-        async with open_organization(run, target) as organization:
+        async with open_organization(run, target, token=token) as organization:
             yield organization
     except TokenNotUsable as unusable:
         raise InvalidInput(f"token_block: {unusable}") from None

@@ -147,14 +147,16 @@ current_organization: ContextVar[Organization] = ContextVar("laurel_organization
 
 
 @asynccontextmanager
-async def open_organization(run: Run, due: DueOrganization) -> AsyncIterator[Organization]:
-    """Open a client for the organization, with the token from its Secret block.
+async def open_organization(
+    run: Run, due: DueOrganization, *, token: SecretStr | None = None
+) -> AsyncIterator[Organization]:
+    """Open a client for the organization, with this token or the one from its Secret block.
 
     Raises:
         TokenNotUsable: the block is missing, or its content cannot be a token.
     """
     calls_at_once = asyncio.Semaphore(run.settings.calls_at_once)
-    opened = Organization(run=run, due=due, client=await _client(run, due), calls_at_once=calls_at_once)
+    opened = Organization(run=run, due=due, client=await _client(run, due, token), calls_at_once=calls_at_once)
     before = current_organization.set(opened)
     try:
         yield opened
@@ -164,12 +166,12 @@ async def open_organization(run: Run, due: DueOrganization) -> AsyncIterator[Org
         await opened.save_calls()
 
 
-async def _client(run: Run, due: DueOrganization) -> RecordedClient:
+async def _client(run: Run, due: DueOrganization, given: SecretStr | None) -> RecordedClient:
     configured = run.settings
 
     async def read_token() -> SecretStr | None:
         try:
-            return await _token(due.token_block)
+            return given or await _token(due.token_block)
         except TokenNotUsable:
             return None
 
@@ -181,7 +183,7 @@ async def _client(run: Run, due: DueOrganization) -> RecordedClient:
         pause_limit=configured.throttle_pause_limit,
         pause_default=configured.throttle_pause_default,
     )
-    token = await _token(due.token_block)
+    token = given or await _token(due.token_block)
     try:
         return RecordedClient(
             access,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -168,7 +167,7 @@ async def test_an_integration_s_settings_come_with_each_of_its_badges(database: 
         suppress_notification=True,
         locale="de",
         expiry=Expiry.AFTER_DAYS,
-        expires_after=timedelta(days=30),
+        expires_after_days=30,
         missing_name="–",
     )
 

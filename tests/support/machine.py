@@ -23,12 +23,11 @@ from models.ledger.tables import BadgeIssuance
 from models.platform.tables import AchievementAward, User, UserEmail
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
-from rules.badge.issuance_data import Expiry
-from rules.forms.inputs import EarnedAgain as Again
-from rules.forms.inputs import Environment, EvidenceChoices, IfBadgeExists, InvalidInput, Locale
+from rules.forms.inputs import Environment, IfBadgeExists, InvalidInput
+from rules.forms.settings import IntegrationForm
 from settings import settings
 from tasks.forms.connections import connect, disconnect
-from tasks.forms.integrations import IntegrationForm, disable, enable, pause
+from tasks.forms.integrations import disable, enable, pause
 from tasks.forms.manual_issue import ManualIssueForm
 from tasks.runtime.run import Run
 from tests.support import factories
@@ -459,14 +458,7 @@ class LaurelMachine(RuleBasedStateMachine):
     async def _enable(self, achievement: str, template: str, *, days: float) -> None:
         wish = IntegrationForm(
             badge_template_id=template,
-            evidence=EvidenceChoices(),
             issue_since=self.now() - timedelta(days=days) if days else None,
-            suppress_notification=False,
-            expiry=Expiry.TEMPLATE_DEFAULT,
-            expires_after_days=0,
-            locale=Locale.TEMPLATE,
-            earned_again=Again.REFUSE,
-            hold_above=100,
         )
         await self._ask(lambda: enable(self.laurel, achievement, wish))
 

@@ -80,7 +80,7 @@ def test_texts_are_sent_tidied() -> None:
         ({"awarded_at": NO_MOMENT}, Reason.AWARD_DATE_UNUSABLE),
         ({"awarded_at": NOW + timedelta(seconds=1)}, Reason.AWARDED_IN_FUTURE),
         (
-            {"options": BadgeOptions(expiry=Expiry.AFTER_DAYS, expires_after=timedelta(days=3_000_000))},
+            {"options": BadgeOptions(expiry=Expiry.AFTER_DAYS, expires_after_days=3_000_000)},
             Reason.AWARD_DATE_UNUSABLE,
         ),
         ({"first_name": "A" * (LONGEST_TEXT + 1)}, Reason.NAME_TOO_LONG),
@@ -186,22 +186,22 @@ def test_an_id_can_be_looked_up_unless_it_holds_what_the_filter_reads_as_its_own
     ("expiry", "after", "expected"),
     [
         (Expiry.TEMPLATE_DEFAULT, None, None),
-        (Expiry.TEMPLATE_DEFAULT, timedelta(days=5), None),
+        (Expiry.TEMPLATE_DEFAULT, 5, None),
         (Expiry.NEVER, None, False),
-        (Expiry.NEVER, timedelta(days=5), False),
-        (Expiry.AFTER_DAYS, timedelta(days=365), AWARDED + timedelta(days=365)),
+        (Expiry.NEVER, 5, False),
+        (Expiry.AFTER_DAYS, 365, AWARDED + timedelta(days=365)),
         (Expiry.AFTER_DAYS, None, None),
     ],
 )
-def test_a_badge_expires_as_the_integration_says(expiry: Expiry, after: timedelta | None, expected: object) -> None:
-    options = BadgeOptions(expiry=expiry, expires_after=after)
+def test_a_badge_expires_as_the_integration_says(expiry: Expiry, after: int | None, expected: object) -> None:
+    options = BadgeOptions(expiry=expiry, expires_after_days=after)
 
     assert expires_at(options, issued_at=AWARDED) == expected
-    assert prepared(expiry=expiry, expires_after=after).request.expires_at == expected
+    assert prepared(expiry=expiry, expires_after_days=after).request.expires_at == expected
 
 
 def test_expiry_counts_from_the_award_and_not_from_today() -> None:
-    request = prepared(expiry=Expiry.AFTER_DAYS, expires_after=timedelta(days=1)).request
+    request = prepared(expiry=Expiry.AFTER_DAYS, expires_after_days=1).request
 
     assert request.body["expires_at"] == "2026-11-03 22:59:59 +0000"
 

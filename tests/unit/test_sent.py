@@ -1,7 +1,5 @@
 """What a request consists of, field by field."""
 
-from datetime import timedelta
-
 from rules.badge.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
 from rules.badge.fields import fields_of
 from rules.badge.issuance_data import Expiry
@@ -53,5 +51,5 @@ def test_static_texts_are_shown_as_they_will_be_and_apart_from_the_link() -> Non
 
 def test_expiry_is_told_in_words() -> None:
     assert fields(expiry=Expiry.NEVER)["expires_at"] == "never"
-    dated = fields(expiry=Expiry.AFTER_DAYS, expires_after=timedelta(days=1), suppress_notification=True)
+    dated = fields(expiry=Expiry.AFTER_DAYS, expires_after_days=1, suppress_notification=True)
     assert (dated["expires_at"], dated["Credly's e-mail"]) == ("2026-11-03 22:59:59 UTC", "suppressed")

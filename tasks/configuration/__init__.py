@@ -1,0 +1,1 @@
+"""Settings from a file: what they change, the checks of the forms, and storing them."""
