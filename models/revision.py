@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-from models.database import NotUsable
+from models.errors import NotUsable
 
 VERSION_TABLE = "laurel_alembic_version"
 REVISION = "0007"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Index, MetaData, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import UtcDateTime
+from models.columns import PlatformKey, UtcDateTime
 
 platform_metadata = MetaData()
 
@@ -28,7 +28,7 @@ class Portal(PlatformTable, table=True):
     """A portal of the platform; achievements belong to one."""
 
     __tablename__ = "portals"
-    id: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("portals"))
     name: str
     url: str | None = None
 
@@ -37,7 +37,7 @@ class User(PlatformTable, table=True):
     """A user of the platform."""
 
     __tablename__ = "users"
-    id: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("users"))
     first_name: str | None = None
     last_name: str | None = None
     profile_url: str | None = None
@@ -56,8 +56,8 @@ class UserEmail(PlatformTable, table=True):
             postgresql_where=text("is_primary"),
         ),
     )
-    id: str = Field(primary_key=True, max_length=64)
-    user_id: str = Field(foreign_key="users.id", index=True, max_length=64)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("user_emails"))
+    user_id: str = Field(foreign_key="users.id", index=True, sa_type=PlatformKey("users"))
     address: str
     is_primary: bool = False
 
@@ -66,7 +66,7 @@ class Company(PlatformTable, table=True):
     """A company that an award can name."""
 
     __tablename__ = "companies"
-    id: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("companies"))
     name: str
     url: str | None = None
 
@@ -75,7 +75,7 @@ class Project(PlatformTable, table=True):
     """A project that an award can name."""
 
     __tablename__ = "projects"
-    id: str = Field(primary_key=True, max_length=64)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("projects"))
     name: str
     url: str | None = None
 
@@ -84,8 +84,8 @@ class Achievement(PlatformTable, table=True):
     """Something that can be awarded on a portal."""
 
     __tablename__ = "achievements"
-    id: str = Field(primary_key=True, max_length=64)
-    portal_id: str = Field(foreign_key="portals.id", index=True, max_length=64)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("achievements"))
+    portal_id: str = Field(foreign_key="portals.id", index=True, sa_type=PlatformKey("portals"))
     name: str
 
 
@@ -98,10 +98,10 @@ class AchievementAward(PlatformTable, table=True):
         Index("ix_achievement_awards_recent", "awarded_at", "achievement_id", "user_id", "withdrawn_at"),
         Index("ix_achievement_awards_user", "user_id"),
     )
-    id: str = Field(primary_key=True, max_length=64)
-    achievement_id: str = Field(foreign_key="achievements.id", max_length=64)
-    user_id: str = Field(foreign_key="users.id", max_length=64)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("achievement_awards"))
+    achievement_id: str = Field(foreign_key="achievements.id", sa_type=PlatformKey("achievements"))
+    user_id: str = Field(foreign_key="users.id", sa_type=PlatformKey("users"))
     awarded_at: datetime = Field(sa_type=UtcDateTime)
-    company_id: str | None = Field(default=None, foreign_key="companies.id", max_length=64)
-    project_id: str | None = Field(default=None, foreign_key="projects.id", max_length=64)
+    company_id: str | None = Field(default=None, foreign_key="companies.id", sa_type=PlatformKey("companies"))
+    project_id: str | None = Field(default=None, foreign_key="projects.id", sa_type=PlatformKey("projects"))
     withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

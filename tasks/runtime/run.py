@@ -16,7 +16,7 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run, task_run
 
-from models.database import Database, Platform, open_at, valid_settings
+from models.database import Database, Platform, open_at, source_of, valid_settings
 from models.ledger.recording import Recorder, Result, RunIds
 from models.revision import check_revision
 from rules.ledger.outcome import Outcome, WaitPolicy
@@ -95,7 +95,11 @@ async def run_context() -> AsyncIterator[Run]:
         return
     configured = valid_settings()
     steps = Steps()
-    async with heartbeats(configured, steps, watching=True), open_at(configured.database_url) as database:
+    source = source_of(configured)
+    async with (
+        heartbeats(configured, steps, watching=True),
+        open_at(configured.database_url, source) as database,
+    ):
         run = Run(configured, database, steps=steps)
         await database.read(check_revision)  # before steps count: it is no progress
         database.stepped = run.made_progress
