@@ -25,7 +25,7 @@ PlatformId = Annotated[str, BeforeValidator(_as_text)]
 
 
 # The pattern comes first: after the validator it would be missing from the schema that Prefect's server checks.
-UserId = Annotated[str, Field(pattern=r"^\s*[^@\s]+\s*$", max_length=64), BeforeValidator(_as_text)]
+UserId = Annotated[str, Field(pattern=r"^\s*[^@\s]+\s*$", max_length=255), BeforeValidator(_as_text)]
 """A user's key. An e-mail address is refused before a run exists, so that it never reaches Prefect's database."""
 
 

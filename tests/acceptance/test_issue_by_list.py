@@ -130,7 +130,7 @@ async def test_an_address_and_a_flood_are_refused_before_anything_runs(world: Wo
         ("ada,forklift,and,more", [("ada", "forklift", "")]),
         ("ada", [("", "", "a row needs a user id and an achievement id.")]),
         (",forklift", [("", "", "a row needs a user id and an achievement id.")]),
-        (f"{'a' * 65},forklift", [("", "", "the first column must be a user's id, and no name or e-mail address.")]),
+        (f"{'a' * 256},forklift", [("", "", "the first column must be a user's id, and no name or e-mail address.")]),
         (
             "forklift,ada@example.org",
             [("", "", "the second column must be an achievement's id, and no e-mail address.")],

@@ -185,10 +185,10 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
             "It is NULL in 4 of 4 rows, and Laurel passes such rows over.",
         ),
         (
-            "CREATE OR REPLACE VIEW laurel_in.companies AS SELECT repeat(id::text, 70) AS id, title AS name, "
+            "CREATE OR REPLACE VIEW laurel_in.companies AS SELECT repeat(id::text, 300) AS id, title AS name, "
             "homepage AS url FROM lms.employer",
             "companies.id",
-            "It has up to 70 characters, and Laurel keeps keys of at most 64.",
+            "It has up to 300 characters, and Laurel keeps keys of at most 255.",
         ),
         (
             "DROP VIEW laurel_in.user_emails; CREATE VIEW laurel_in.user_emails AS SELECT id::text AS id, "
