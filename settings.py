@@ -27,7 +27,8 @@ def _seconds(value: object) -> object:
         return value
 
 
-Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+_CENTURY = 36_500  # days: a moment further away may be one that Python does not have
+Seconds = Annotated[timedelta, BeforeValidator(_seconds), Field(le=timedelta(days=_CENTURY))]
 
 
 class NotConfigured(Exception):
@@ -93,32 +94,40 @@ class Settings(BaseSettings):
     )
     retry_delay: Seconds = Field(
         default=timedelta(seconds=2),
+        ge=timedelta(0),
         description="Wait before the first retry; doubles each time, with jitter.",
     )
     throttle_pause_limit: Seconds = Field(
         default=timedelta(seconds=60),
+        ge=timedelta(0),
         description="A Retry-After up to this is waited out; a longer one goes back to the ledger.",
     )
     throttle_pause_default: Seconds = Field(
         default=timedelta(seconds=30),
+        ge=timedelta(0),
         description="How long an organization pauses after a 429 without a Retry-After.",
     )
     lease: Seconds = Field(
         default=timedelta(minutes=10),
+        ge=timedelta(minutes=3),  # a badge is begun only if the longest call, of 130 s, ends before the lease does
         description="How long a claimed issuance belongs to its run. After that, another run may claim it, and looks "
         "it up at Credly first.",
     )
     lookup_grace: Seconds = Field(
         default=timedelta(seconds=60),
+        ge=timedelta(0),
         description="How long Credly's lists may lag: a badge not found before this has passed since an unclear "
         "answer may still exist, so nothing is sent again.",
     )
     try_again_after: Seconds = Field(
         default=timedelta(minutes=5),
+        ge=timedelta(0),
+        le=timedelta(days=1),
         description="First delay before a later run retries a badge that could not be issued; doubles up to a day.",
     )
     recent_awards: Seconds = Field(
         default=timedelta(days=7),
+        ge=timedelta(0),
         description="How far back a run checks awards again that an earlier run has passed, since some are written "
         "late. Older ones are found by the sweep.",
     )
@@ -135,7 +144,10 @@ class Settings(BaseSettings):
         "day without Credly, with four calls in each run.",
     )
     read_timeout: Seconds = Field(
-        default=timedelta(seconds=30), description="How long Credly may take to answer one call."
+        default=timedelta(seconds=30),
+        gt=timedelta(0),
+        le=timedelta(minutes=2),  # then the client ends a call
+        description="How long Credly may take to answer one call.",
     )
 
     heartbeat: Seconds = Field(
@@ -150,7 +162,9 @@ class Settings(BaseSettings):
         description="How long a run may make no progress (no call, no transaction) before it is ended.",
     )
     progress_every: Seconds = Field(
-        default=timedelta(seconds=5), description="How often a long run updates its progress in Prefect."
+        default=timedelta(seconds=5),
+        gt=timedelta(0),
+        description="How often a long run updates its progress in Prefect.",
     )
     reports_folder: Path = Field(
         default=Path(".laurel/reports"),
@@ -160,12 +174,14 @@ class Settings(BaseSettings):
     keep_attempts: int = Field(
         default=0,
         ge=0,
+        le=_CENTURY,
         description="For how many days calls to Credly are kept, of badges that are issued or cancelled. 0: "
         "permanently. The ledger itself is always kept.",
     )
     keep_runs: int = Field(
         default=90,
         ge=0,
+        le=_CENTURY,
         description="For how many days Laurel's runs and their logs are kept in Prefect, and in the database the run "
         "log and calls to Credly that belong to no badge. 0: permanently.",
     )
@@ -176,6 +192,7 @@ class Settings(BaseSettings):
     alert_backlog_runs: int = Field(default=4, ge=1, description="Alert if the backlog grew in each of this many runs.")
     alert_quiet_after: Seconds = Field(
         default=timedelta(days=3),
+        ge=timedelta(0),
         description="Alert if no badge was issued for this long, and for twice the longest pause before.",
     )
     alert_no_run_for: Seconds = Field(

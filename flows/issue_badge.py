@@ -19,13 +19,14 @@ async def issue_badge(
     company: PlatformId = "",
     reason: Annotated[WithoutAddress, Field(max_length=500)] = "",
     if_badge_exists: IfBadgeExists = IfBadgeExists.LEAVE,
+    date_now: bool = False,
     preview: bool = False,
     operator: OperatorId = "",
 ) -> State[None]:
     """Issue one badge to one user by hand, also before the award or after a failure.
 
     Safe to run again: the user gets no second badge, now or when the award follows later. The badge has the date of the
-    award if there is one, otherwise the current date.
+    award if there is one, otherwise the current date. An award dated in the future is refused unless date_now is on.
 
     Args:
         user: The user's id on the platform. Not an e-mail address: what is typed here is kept in the run history.
@@ -34,7 +35,8 @@ async def issue_badge(
         company: A company's id, as evidence for a user without an award. Leave empty otherwise.
         reason: Why it is issued by hand; kept with the badge. Do not name people here.
         if_badge_exists: Keep an existing badge, or replace it by one with the current data.
-        preview: Show what would be sent (mform), and do nothing.
+        date_now: Give the badge the current date where the award is dated in the future or has no usable date.
+        preview: Show what would be sent (masked), and do nothing.
         operator: Your own id, kept in the history. No e-mail address.
     """
     form = ManualIssueForm(
@@ -44,6 +46,7 @@ async def issue_badge(
         company=company,
         reason=reason,
         if_badge_exists=if_badge_exists,
+        date_now=date_now,
     )
     async with run_context() as run:
         if preview:

@@ -1,6 +1,7 @@
 """Column types of all tables (moments, enums, keys), and statements that differ between the two databases."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from math import floor
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
     Connection,
     DateTime,
@@ -19,9 +21,15 @@ from sqlalchemy import (
     TableClause,
     case,
     literal,
+    or_,
+    type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from rules.ledger.states import NO_MOMENT
 
 if TYPE_CHECKING:
     from models.platform.mapping import Mapping as PlatformMapping
@@ -49,7 +57,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         # SQLite has no such type: it stores text that sorts by time.
         return dialect.type_descriptor(DateTime(timezone=mapping is None or mapping.zone is None))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | int | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
         if value.tzinfo is None:
@@ -65,16 +73,62 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)  # SQLite compares moments as text, so all need one zone
         return value.replace(tzinfo=None) if dialect.name in _WITHOUT_ZONES else value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        mapping = mapping_of_dialect(dialect)
-        return None if value is None else moment_of(value) if mapping is None else mapped_moment(value, mapping)
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        return None if value is None else moment_of(value)
 
 
 _WITHOUT_ZONES = ("sqlite", "mysql", "mariadb")
 
 
+def moment_of(stored: datetime | str) -> datetime:
+    """Convert a driver's value to an aware moment in UTC: SQLite's driver returns text."""
+    moment = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class PlatformMoment(UtcDateTime):
+    """A moment on the platform: `NO_MOMENT` where the stored value is none."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        del coltype
+        mapping = mapping_of_dialect(dialect)
+        return lambda stored: None if stored is None else platform_moment(stored, mapping)
+
+
+def platform_moment(stored: object, mapping: "PlatformMapping | None" = None) -> datetime:
+    """Convert a driver's value of a platform's column; `NO_MOMENT` if it is no moment that Python has."""
+    value: Any = stored
+    try:
+        if mapping is not None and mapping.epoch:
+            return _EPOCH + timedelta(seconds=float(value))
+        if mapping is not None and mapping.zone is not None:
+            value = datetime.fromisoformat(value) if isinstance(value, str) else value
+            value = value.replace(tzinfo=mapping.zone)
+        return moment_of(value)
+    except (ValueError, OverflowError, TypeError, AttributeError):
+        return NO_MOMENT
+
+
+class PlatformText(TypeDecorator[str]):
+    """Text on the platform. SQLite may store bytes and numbers; what is not UTF-8 is replaced by `UNREADABLE`."""
+
+    impl = String
+    cache_ok = True
+
+    def process_result_value(self, value: object, dialect: Dialect) -> str | None:
+        del dialect
+        if isinstance(value, str) and not value.isascii():
+            value = value.encode("utf-8", "surrogateescape")  # the bytes that the driver could not decode
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        return None if value is None else str(value)
+
+
 class PlatformKey(TypeDecorator[str]):
-    """A key of the platform: text, which the platform may store as an integer. `relation` is the one that it is of."""
+    """A key of this relation: text, which a mapping may store as integers. None where the ledger cannot have it."""
 
     impl = String
     cache_ok = True
@@ -90,32 +144,35 @@ class PlatformKey(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(BigInteger() if self.is_integer(dialect) else String(LONGEST_KEY))
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | int | None:
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
         if value is None or not self.is_integer(dialect):
             return value
         # `007` is not the key 7.
         return int(value) if _is_integer(value) else _NO_KEY
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else str(value) if self.is_integer(dialect) else value
+    def process_result_value(self, value: object, dialect: Dialect) -> str | None:
+        if isinstance(value, int) and self.is_integer(dialect):
+            return str(value)
+        return value if isinstance(value, str) and is_key(value) else None
 
 
 def _is_integer(value: str) -> bool:
-    return value.isascii() and value.lstrip("-").isdigit() and str(int(value)) == value and abs(int(value)) < 2**63
+    return bool(re.fullmatch("0|-?[1-9][0-9]{0,18}", value)) and abs(int(value)) < 2**63
 
 
-def moment_of(stored: datetime | str) -> datetime:
-    """Convert a driver's value to an aware moment in UTC: SQLite's driver returns text."""
-    moment = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def is_key(value: object) -> bool:
+    """Whether a stored value can be a key in the ledger: text of 1 to 255 characters."""
+    # Encoded, because the driver gives bytes that are not UTF-8 as lone surrogates.
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_KEY and (value.isascii() or is_utf8(value))
 
 
-def mapped_moment(stored: Any, mapping: "PlatformMapping") -> datetime:
-    """Convert the value of a platform's driver to an aware moment in UTC."""
-    if mapping.epoch:
-        return _EPOCH + timedelta(seconds=float(stored))
-    moment = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
-    return moment_of(moment.replace(tzinfo=mapping.zone) if moment.tzinfo is None and mapping.zone else moment)
+def is_utf8(value: str) -> bool:
+    """Whether the text can be stored: it has no lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def as_stored(
@@ -136,8 +193,9 @@ def as_stored(
 
 
 def _converted(kind: TypeEngine[Any], dialect: Dialect, values: Iterable[Any]) -> Iterable[Any]:
-    if isinstance(kind, UtcDateTime) or (isinstance(kind, PlatformKey) and kind.is_integer(dialect)):
-        return [kind.process_result_value(value, dialect) for value in values]
+    if isinstance(kind, PlatformMoment) or (isinstance(kind, PlatformKey) and kind.is_integer(dialect)):
+        convert: Any = kind.result_processor(dialect, None)
+        return map(convert, values)
     return values
 
 
@@ -145,9 +203,53 @@ FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 
 
 
 def within_python_range(moment: ColumnElement[datetime]) -> ColumnElement[datetime]:
-    """Clamp a moment to Python's range: PostgreSQL also has infinity and years above 9999."""
-    first, last = literal(FIRST, type_=UtcDateTime()), literal(LAST, type_=UtcDateTime())
-    return case((moment > last, last), (moment < first, first), else_=moment)
+    """Replace a moment by `NO_MOMENT` if Python does not have it: PostgreSQL's infinity and years outside 1 to 9999."""
+    first, last = literal(FIRST, type_=moment.type), literal(NO_MOMENT, type_=moment.type)
+    return type_coerce(in_utc(case((or_(moment < first, moment > last), last), else_=moment)), moment.type)
+
+
+class in_utc(FunctionElement[datetime]):
+    """A moment without the time zone of PostgreSQL's connection, in which the driver may be unable to express it."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(in_utc)
+def _as_it_is(element: in_utc, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(element.clauses, **options))
+
+
+@compiles(in_utc, "postgresql")
+def _without_zone(element: in_utc, compiler: Any, **options: Any) -> str:
+    shown = compiler.process(element.clauses, **options)
+    mapping = mapping_of_dialect(compiler.dialect)
+    return shown if mapping is not None and (mapping.epoch or mapping.zone) else f"timezone('UTC', {shown})"
+
+
+class is_malformed(FunctionElement[bool]):
+    """Whether SQLite stores something else than a moment in a column of moments; elsewhere that cannot be."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(is_malformed, "sqlite")
+def _on_sqlite(element: is_malformed, compiler: Any, **options: Any) -> str:
+    stored = compiler.process(element.clauses, **options)
+    mapping = mapping_of_dialect(compiler.dialect)
+    if mapping is not None and mapping.epoch:
+        return f"typeof({stored}) NOT IN ('integer', 'real', 'null')"
+    return (
+        f"((typeof({stored}) NOT IN ('text', 'null') OR datetime({stored}) IS NULL AND {stored} IS NOT NULL"
+        f" OR {stored} NOT GLOB '[0-9][0-9][0-9][0-9]-*') AND {stored} NOT IN ('infinity', '-infinity'))"
+    )
+
+
+@compiles(is_malformed)
+def _nowhere_else(element: is_malformed, compiler: Any, **options: Any) -> str:
+    del element, compiler, options
+    return "(1 = 0)"
 
 
 def enum_by_value(members: type[StrEnum], *, name: str) -> Enum:

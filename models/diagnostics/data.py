@@ -1,21 +1,44 @@
-"""Checks of the platform's rows: missing values, duplicate keys, users with two primary addresses."""
+"""Checks of the platform's rows: values that cannot be used, duplicate keys, users with two primary addresses."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, func, or_, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    String,
+    Table,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    or_,
+    select,
+    type_coerce,
+)
+from sqlalchemy.types import NullType
 
-from models.columns import UtcDateTime
+from models.columns import FIRST, UtcDateTime, is_malformed
 from models.diagnostics.problem import Problem
-from models.diagnostics.schema import is_text
 from models.platform.tables import AchievementAward, UserEmail, platform_metadata
 from models.tables import table
+from rules.ledger.states import NO_MOMENT
 
 emails = table(UserEmail)
 _SAMPLED_ROWS = 1_000_000  # per table, for the check of duplicate keys
 _SHOWN = 5
+_YEARS = "a moment of the years 1 to 9999"
+_MOMENT = "____-__-__ __:__:__"
 
 
 def row_problems(connection: Connection) -> list[Problem]:
+    """Return the problems of the platform's values. None ends the check: they concern their rows only."""
+    if connection.dialect.name == "sqlite":
+        connection.connection.driver_connection.create_function("laurel_is_utf8", 1, _is_utf8)  # type: ignore[union-attr]
     found: list[Problem] = []
     for one in platform_metadata.sorted_tables:
         found += _value_problems(connection, one)
@@ -24,56 +47,58 @@ def row_problems(connection: Connection) -> list[Problem]:
 
 
 def _value_problems(connection: Connection, one: Table) -> Iterator[Problem]:
-    needed = [column for column in one.c if not column.nullable]
-    keys = [column for column in one.c if _longest(column)]
-    query = select(
-        func.count(),
-        *(func.count(column) for column in needed),
-        *(func.max(func.length(column)) for column in keys),
-    ).select_from(one)
-    rows, *values = connection.execute(query).one()
-    for column, there in zip(needed, values, strict=False):
-        if there < rows:
+    on_sqlite = connection.dialect.name == "sqlite"
+    columns = [(column, *_unusable(column, on_sqlite=on_sqlite)) for column in one.c]
+    counts: list[ColumnElement[Any]] = []
+    for column, unusable, _ in columns:
+        wrong = and_(column.is_not(None), unusable)
+        counts += [
+            func.count(column),
+            func.count(case((wrong, 1))),
+            func.min(case((wrong, one.c.id))),
+        ]  # MySQL has no FILTER
+    rows, *values = connection.execute(select(func.count(), *counts).select_from(one)).one()
+    for (column, _, must), there, wrong, key in zip(columns, values[::3], values[1::3], values[2::3], strict=True):
+        where = f"{one.name}.{column.name}"
+        if there < rows and not column.nullable:
             yield Problem(
-                where=f"{one.name}.{column.name}",
-                what=f"It is NULL in {rows - there} of {rows} rows, and Laurel passes such rows over.",
+                where=where,
+                what=f"It is NULL in {rows - there} of {rows} rows, and Laurel cannot use such rows.",
                 advice="Let the view give a value, or leave these rows out of it on purpose.",
             )
-    for column, length in zip(keys, values[len(needed) :], strict=True):
-        if (length or 0) > _longest(column):
-            yield Problem(
-                where=f"{one.name}.{column.name}",
-                what=f"It has up to {length} characters, and Laurel keeps keys of at most {_longest(column)}.",
-                advice="Give shorter keys in the view, such as md5 of the present ones, alike in all views.",
-                stops=True,
-            )
-    if connection.dialect.name == "sqlite":
-        yield from _sqlite_format_problems(connection, one)
+        if wrong:
+            example = "" if key is None else f", such as that with the id {key}"
+            what = f"It has another form than Laurel can use in {wrong} of {rows} rows{example}."
+            yield Problem(where=where, what=what, advice=f"It must be {must}.")
 
 
-def _sqlite_format_problems(connection: Connection, one: Table) -> Iterator[Problem]:
+def _unusable(column: Column[Any], *, on_sqlite: bool) -> tuple[ColumnElement[bool], str]:
+    """Return the condition that a value cannot be used, and what it must be."""
     # SQLite stores any value in any column: keys that are numbers, times that do not sort by time.
-    moment = "____-__-__ __:__:__"
-    for column in one.c:
-        raw = func.typeof(column)
-        wrong: ColumnElement[bool]
-        if isinstance(column.type, UtcDateTime):
-            read = func.substr(column, 1)  # the stored text, without conversion to a moment
-            in_form = or_(read.like(moment), read.like(f"{moment}.%"))
-            wrong = or_(raw != "text", ~in_form, read.like("%Z"), read.like("%+%"))
-            must = "text such as 2026-11-02 08:00:00, in UTC: datetime(…) gives it"
-        elif is_text(column):
-            wrong, must = raw != "text", f"text: CAST({column.name} AS text)"
-        else:
-            continue
-        odd = connection.scalar(select(func.count()).select_from(one).where(column.is_not(None), wrong))
-        if odd:
-            what = f"{odd} rows have it in another form than Laurel compares."
-            yield Problem(where=f"{one.name}.{column.name}", what=what, advice=f"It must be {must}.", stops=True)
+    wrong: ColumnElement[bool] = false()
+    if isinstance(column.type, UtcDateTime):
+        if on_sqlite:
+            text = type_coerce(func.substr(column, 1), String)
+            in_form = or_(text.like(_MOMENT), text.like(f"{_MOMENT}.%"))
+            wrong = or_(is_malformed(column), ~in_form, text.like("%Z"), text.like("%+%"))
+        early, late = column < FIRST, column > NO_MOMENT
+        must = (
+            "text such as 2026-11-02 08:00:00, in UTC: datetime(…) gives it" if on_sqlite else "a year from 1 to 9999"
+        )
+        return or_(wrong, early) if column.nullable else or_(wrong, early, late), must
+    if on_sqlite and isinstance(column.type, Boolean):
+        return type_coerce(column, NullType()).not_in([0, 1]), "1 or 0"
+    if on_sqlite:
+        wrong = or_(func.typeof(column) != "text", ~func.laurel_is_utf8(cast(column, LargeBinary)))
+    longest = getattr(column.type, "length", None)
+    if not longest:
+        return wrong, f"text in UTF-8: CAST({column.name} AS text)"
+    must = f"text of 1 to {longest} characters: cast it, or take md5 of it, alike in all views"
+    return or_(wrong, func.length(column) > longest, column == ""), must
 
 
-def _longest(column: Column[object]) -> int:
-    return (getattr(column.type, "length", None) or 0) if is_text(column) else 0
+def _is_utf8(stored: bytes) -> bool:
+    return "\N{REPLACEMENT CHARACTER}" not in stored.decode("utf-8", "replace")
 
 
 def _duplicate_keys(connection: Connection, one: Table) -> Iterator[Problem]:

@@ -28,7 +28,10 @@ issuances = table(BadgeIssuance)
 
 @dataclass(frozen=True, kw_only=True)
 class ManualIssue:
-    """What an operator requests. `project_id` and `company_id` are for a user without an award."""
+    """What an operator requests. `project_id` and `company_id` are for a user without an award.
+
+    `date_now`: an award whose moment has not come, or is none, gets the present one.
+    """
 
     achievement_id: str
     user_id: str
@@ -39,6 +42,7 @@ class ManualIssue:
     requested_by: str = ""
     reason: str = ""
     replace: bool = False
+    date_now: bool = False
 
     @property
     def key(self) -> Key:
@@ -91,7 +95,7 @@ def _write_request(connection: Connection, request: ManualIssue, pair: Pair, *, 
     moved = lock_again(connection, {} if pair.moved is None else {request.key: pair.moved})
     pair = replace(pair, rows=rows, moved=moved.get(request.key))
     decision = decide_manual(pair, request.badge_template_id, replace=request.replace)
-    requested = _requested_values(request, decision.award)
+    requested = _requested_values(request, decision.award, now)
     if decision.action is Action.ENQUEUE:
         vacate_template(connection, [(pair, decision)])
         new = insert_into(connection, issuances).values(**_new_row(connection, request, now=now) | requested)
@@ -101,10 +105,14 @@ def _write_request(connection: Connection, request: ManualIssue, pair: Pair, *, 
     return issuance_of(connection, request)
 
 
-def _requested_values(request: ManualIssue, award: Award | None) -> dict[str, Any]:
+def _moment_of(request: ManualIssue, award: Award, now: datetime) -> datetime:
+    return now if request.date_now and award.awarded_at > now else award.awarded_at
+
+
+def _requested_values(request: ManualIssue, award: Award | None, now: datetime) -> dict[str, Any]:
     requested: dict[str, Any] = {"requested_by": request.requested_by, "request_reason": request.reason}
     if award is not None:
-        requested |= {"award_id": award.award_id, "awarded_at": award.awarded_at}
+        requested |= {"award_id": award.award_id, "awarded_at": _moment_of(request, award, now)}
     given = {"project_id": request.project_id, "company_id": request.company_id}
     return requested | {name: value for name, value in given.items() if value is not None}
 
@@ -164,7 +172,7 @@ async def facts_of_request(database: Database, request: ManualIssue, *, now: dat
         portal_id=request.portal_id,
         badge_template_id=request.badge_template_id,
         award_id=award.award_id if award else None,
-        awarded_at=award.awarded_at if award else kept,
+        awarded_at=_moment_of(request, award, now) if award else kept,
         project_id=request.project_id or (row.project_id if row else None),
         company_id=request.company_id or (row.company_id if row else None),
     )

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from models.by_key import portions
-from models.columns import moment_of
+from models.columns import is_key, platform_moment
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
 from models.operations.erasure import erased_digests
@@ -53,7 +53,7 @@ from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 from rules.ledger.eligibility import BEGINNING, Coverage, Issuance, Pair, decide, settings_contradict
 from rules.ledger.erasure import is_erased
-from rules.ledger.reasons import Reason
+from rules.ledger.reasons import MOMENT_REASONS, Reason
 from rules.ledger.states import IssuanceState
 from rules.ledger.sweep_budget import rows_for_run
 
@@ -170,7 +170,7 @@ async def _without_issuance(
         coverage = planning.covered.get(achievement_id)
         if coverage is None or (not coverage.replaces and (achievement_id, user_id) in known_active):
             continue
-        awarded_at = moment_of(stored)  # after the checks above: parsing is slow, and most pairs are active
+        awarded_at = platform_moment(stored)  # after the checks above: parsing is slow, and most pairs are active
         if awarded_at < coverage.covers_from:
             continue
         known = latest.get((achievement_id, user_id))
@@ -271,7 +271,7 @@ async def _continue_round(planning: Planning, which: Round, options: Sweep) -> P
         counts += await _reconcile(planning, found)
         ended, budget = following is None, budget - rows
         cursor = cursor.moved(rows=rows, after=following)
-        if kept:
+        if kept and all(is_key(each) for each in (cursor.after_achievement, cursor.after_user) if each != ""):
             await planning.database.write(put_cursor, which, cursor, now=planning.now)
     return counts
 
@@ -287,7 +287,8 @@ async def _next_open(planning: Planning, cursor: Cursor) -> _StepResult:
     changing, others, setup = set[Key](), set[Key](), planning.setup
     for settings, users in by_settings.items():
         achievement_id, portal_id, template, state, reason, to_be_replaced, outstanding, former = settings
-        changes = settings_contradict(
+        # An award whose moment has not come, or is none, may have been corrected.
+        changes = reason in MOMENT_REASONS or settings_contradict(
             setup.coverages.get(achievement_id),
             badge_template_id=template,
             state=state,
@@ -354,7 +355,7 @@ async def count_due_at_once(database: Database, achievement_id: str, *, now: dat
         keys = {
             (of_award, user_id)
             for of_award, user_id, stored in page.awards
-            if coverage.covers_from <= moment_of(stored) <= now
+            if coverage.covers_from <= platform_moment(stored) <= now
             and of_award == achievement_id
             and not is_erased(user_id, planning.erased)
         }

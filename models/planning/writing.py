@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, update
 
 from models.columns import insert_into
 from models.ledger.tables import BadgeIssuance
@@ -17,7 +17,7 @@ from models.platform.awards import Key
 from models.tables import table
 from rules.ledger.eligibility import Action, Award, Decision, Issuance, Pair, decide
 from rules.ledger.erasure import is_erased
-from rules.ledger.states import IssuanceState, Origin
+from rules.ledger.states import NO_MOMENT, IssuanceState, Origin
 from rules.ledger.transitions import Transition
 
 issuances = table(BadgeIssuance)
@@ -85,8 +85,9 @@ def apply_decisions(
     )
     # Rows with the same transition and columns are one executemany.
     batches: dict[tuple[Transition, IssuanceState | None, bool], list[tuple[int, dict[str, Any]]]] = {}
+    _redate(connection, [each for _, each in decisions if each.action is Action.REDATE], now)
     for key, each in decisions:
-        if each.row is not None:
+        if each.row is not None and each.action is not Action.REDATE:
             state = None if each.action in _KEEPS_STATE else each.state
             batch = _TRANSITIONS[each.action], state, each.badge_template_id is not None
             batches.setdefault(batch, []).append((each.row.issuance_id, _values(key, each, now)))
@@ -127,7 +128,7 @@ def _values(key: Key, decision: Decision, now: datetime) -> dict[str, Any]:
         case Action.REPLACE if award is not None:
             return _award_values(award) | {"not_before": now}
         case Action.REVIVE if award is not None:
-            revived = {"origin": Origin.AWARD, "not_before": award.awarded_at, "reason": decision.reason}
+            revived = {"origin": Origin.AWARD, "not_before": _due_at(award, now), "reason": decision.reason}
             return _award_values(award) | revived | _template_values(decision)
         case Action.CHANGE_TEMPLATE:
             return _template_values(decision)
@@ -174,5 +175,21 @@ def _new_row(key: Key, decision: Decision, pair: Pair, now: datetime) -> dict[st
         "origin": Origin.AWARD,
         **_award_values(award),
         "reason": decision.reason,
-        "not_before": max(award.awarded_at, now),
+        "not_before": max(_due_at(award, now), now),
     }
+
+
+def _due_at(award: Award, now: datetime) -> datetime:
+    return now if award.awarded_at == NO_MOMENT else award.awarded_at
+
+
+def _redate(connection: Connection, decisions: Sequence[Decision], now: datetime) -> None:
+    rows = [
+        {"row_id": each.row.issuance_id, "moment": each.award.awarded_at, "due_at": _due_at(each.award, now)}
+        for each in decisions
+        if each.row is not None and each.award is not None
+    ]
+    if rows:
+        given = {name: bindparam(name, type_=issuances.c.not_before.type) for name in ("moment", "due_at")}
+        redated = update(issuances).where(issuances.c.id == bindparam("row_id"))
+        connection.execute(redated.values(awarded_at=given["moment"], not_before=given["due_at"]), rows)

@@ -9,29 +9,42 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Connection,
-    Row,
+    LargeBinary,
     String,
     and_,
     any_,
     bindparam,
     case,
+    cast,
     func,
     literal,
     or_,
     select,
     tuple_,
+    type_coerce,
 )
 
 from models.by_key import portions
-from models.columns import FIRST, LAST, as_stored, within_python_range
+from models.columns import (
+    FIRST,
+    LAST,
+    PlatformKey,
+    as_stored,
+    in_utc,
+    is_key,
+    is_malformed,
+    is_utf8,
+    within_python_range,
+)
 from models.platform.tables import Achievement, AchievementAward
 from models.tables import table
 from rules.ledger.eligibility import Award
+from rules.ledger.states import NO_MOMENT
 
 awards = table(AchievementAward)
 achievements = table(Achievement)
 Key = tuple[str, str]  # achievement and user
-Awarded = tuple[str, str, datetime | str]  # achievement, user, and the stored moment, for `moment_of`
+Awarded = tuple[str, str, object]  # achievement, user, and the stored moment, for `platform_moment`
 _KEY = (awards.c.achievement_id, awards.c.user_id)
 _BY_MOMENT = (awards.c.awarded_at, *_KEY)
 
@@ -54,12 +67,13 @@ Moment = datetime | ColumnElement[datetime]
 
 def withdrawn(now: Moment) -> ColumnElement[bool]:
     """Return the condition that the award is withdrawn at `now` (UTC)."""
-    return and_(awards.c.withdrawn_at.is_not(None), awards.c.withdrawn_at <= now)
+    # A value that is no moment does not withdraw: it could be a mistake, and a badge could be revoked for it.
+    return and_(awards.c.withdrawn_at.is_not(None), awards.c.withdrawn_at <= now, ~is_malformed(awards.c.withdrawn_at))
 
 
 def not_withdrawn(now: Moment) -> ColumnElement[bool]:
-    """Return the condition that the award has no withdrawal, or one in the future."""
-    return or_(awards.c.withdrawn_at.is_(None), awards.c.withdrawn_at > now)
+    """Return the condition that the award has no withdrawal, or one in the future or at no moment."""
+    return or_(awards.c.withdrawn_at.is_(None), awards.c.withdrawn_at > now, is_malformed(awards.c.withdrawn_at))
 
 
 def page_after(
@@ -77,7 +91,7 @@ def page_after(
         after=after,
         awards=_covered_awards(connection, and_(part, ~is_after(_KEY, reached)), now, since),
         rows=size,
-        following=(reached.achievement_id, reached.user_id),
+        following=(reached[0], reached[1]),
     )
 
 
@@ -97,24 +111,39 @@ def awarded_between(
     """
     part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
     if following is not None:
-        part = and_(part, awards.c.awarded_at >= following[0], is_after(_BY_MOMENT, following))
+        part = and_(
+            part, awards.c.awarded_at >= _bound(following[0], awards.c.awarded_at), is_after(_BY_MOMENT, following)
+        )
     reached = _end_of_page(connection, _BY_MOMENT, part, size)
     if reached is not None:
-        part = and_(part, awards.c.awarded_at <= reached[0], ~is_after(_BY_MOMENT, reached))
-    return _covered_awards(connection, part, now, since), None if reached is None else tuple(reached)
+        part = and_(
+            part, awards.c.awarded_at <= _bound(reached[0], awards.c.awarded_at), ~is_after(_BY_MOMENT, reached)
+        )
+    return _covered_awards(connection, part, now, since), reached
 
 
 def _end_of_page(
     connection: Connection, order: Sequence[ColumnElement[Any]], part: ColumnElement[bool], size: int
-) -> Row[Any] | None:
-    # The end is determined by the database, because its collation may differ from Python's order of strings.
-    return connection.execute(select(*order).where(part).order_by(*order).offset(size - 1).limit(1)).one_or_none()
+) -> tuple[Any, ...] | None:
+    # The end is determined by the database, because its collation may differ from Python's order of strings. As stored:
+    # the row may have a value that is converted on reading. Not NULL, after which nothing is.
+    query = select(*order).where(part, *(column.is_not(None) for column in order)).order_by(*order)
+    return next(iter(as_stored(connection, query.offset(size - 1).limit(1))), None)
 
 
 def is_after(order: Sequence[ColumnElement[Any]], row: Sequence[Any]) -> ColumnElement[bool]:
-    values = [literal(value, type_=column.type) for column, value in zip(order, row, strict=True)]
+    values = [_bound(value, column) for column, value in zip(order, row, strict=True)]
     # A row comparison, which both databases answer from an index in this order.
     return tuple_(*order) > tuple_(*values)
+
+
+def _bound(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    if not isinstance(value, str):
+        return literal(value, type_=column.type)
+    if is_utf8(value):
+        # A moment too: SQLite's driver returns text.
+        return literal(value, type_=column.type if isinstance(column.type, PlatformKey) else String())
+    return cast(literal(value.encode("utf-8", "surrogateescape"), type_=LargeBinary()), String)
 
 
 def start_of_newest(connection: Connection, after: datetime, until: datetime, *, count: int) -> datetime:
@@ -128,7 +157,11 @@ def _covered_awards(
     connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime
 ) -> Sequence[Awarded]:
     query = select(*_KEY, within_python_range(awards.c.awarded_at)).where(part, not_withdrawn(now))
-    return as_stored(connection, query.where(awards.c.awarded_at >= since))
+    # Also those whose moment is none: they get an issuance with that reason.
+    moment = awards.c.awarded_at
+    is_covered = or_(moment >= since, moment < FIRST, moment.is_(None), is_malformed(moment))
+    found = as_stored(connection, query.where(is_covered))
+    return [row for row in found if is_key(row[1])]
 
 
 def valid_among(connection: Connection, keys: Collection[Key], *, now: datetime) -> set[Key]:
@@ -141,29 +174,32 @@ def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -
     """Return the awards of each pair, the oldest first, each with whether it is withdrawn at `now` (UTC)."""
     own = (awards.c.id, awards.c.achievement_id, awards.c.user_id)
     # A moment outside Python's range is not shown; whether it has come is decided by the database.
-    shown = case((awards.c.withdrawn_at.between(FIRST, LAST), awards.c.withdrawn_at))
+    shown = case((awards.c.withdrawn_at.between(FIRST, LAST), in_utc(awards.c.withdrawn_at)))
     query = select(
         *own,
-        within_python_range(awards.c.awarded_at).label("awarded_at"),
-        withdrawn(now).label("withdrawn"),
-        shown.label("withdrawn_at"),
+        within_python_range(awards.c.awarded_at),
+        withdrawn(now),
+        type_coerce(shown, awards.c.withdrawn_at.type),
     )
     query = query.where(of_keys(connection, *_KEY)).order_by(awards.c.awarded_at, awards.c.id)
     found: dict[Key, list[Award]] = {key: [] for key in keys}
     for part in by_achievement(keys):
         for award_id, achievement, user, awarded_at, is_withdrawn, withdrawn_at in connection.execute(query, part):
             of_key = found.get((achievement, user))
-            # None: the database's collation may ignore case. Twice: a view may return a row more than once.
-            if of_key is None or (of_key and any(award_id == other.award_id for other in of_key)):
+            # None: the database's collation may ignore case, or the award's id cannot be in the ledger. Twice: a view
+            # may return a row more than once.
+            if of_key is None or award_id is None or any(award_id == other.award_id for other in of_key):
                 continue
             of_key.append(
                 Award(
                     award_id=award_id,
-                    awarded_at=awarded_at,
+                    awarded_at=awarded_at or NO_MOMENT,
                     withdrawn=bool(is_withdrawn),
-                    withdrawn_at=withdrawn_at,
+                    withdrawn_at=None if withdrawn_at == NO_MOMENT else withdrawn_at,
                 )
             )
+    for of_key in found.values():
+        of_key.sort(key=lambda award: award.awarded_at)  # one without a moment is the last
     return found
 
 
@@ -174,8 +210,8 @@ def withdrawn_after(connection: Connection, after: Key, *, size: int, now: datet
     if reached is not None:
         part = and_(part, ~is_after(_KEY, reached))
     found = connection.execute(select(*_KEY).where(part)).all()
-    following = None if reached is None else (reached.achievement_id, reached.user_id)
-    return list(dict.fromkeys((row.achievement_id, row.user_id) for row in found)), following
+    following = None if reached is None else (reached[0], reached[1])
+    return list(dict.fromkeys((row.achievement_id, row.user_id) for row in found if None not in row)), following
 
 
 def present_among(connection: Connection, award_ids: Iterable[str]) -> set[str]:
@@ -190,7 +226,7 @@ def portals_of(connection: Connection, achievement_ids: Iterable[str]) -> dict[s
     found: dict[str, str] = {}
     for ids in portions(achievement_ids):
         query = select(achievements.c.id, achievements.c.portal_id).where(achievements.c.id.in_(ids))
-        found |= {row.id: row.portal_id for row in connection.execute(query)}
+        found |= {row.id: row.portal_id for row in connection.execute(query) if row.portal_id is not None}
     return found
 
 

@@ -7,14 +7,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, select
 
-from models.by_key import rows_by_key
-from models.columns import within_python_range
+from models.by_key import Value, rows_by_key
+from models.columns import is_malformed, within_python_range
 from models.platform.awards import not_withdrawn, withdrawn
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 from models.tables import table
 from rules.badge.evidence import EvidenceKind, EvidenceSource
 from rules.badge.issuance_data import IssuanceFacts
-from rules.badge.text import tidy
+from rules.badge.text import sent_names, tidy
+from rules.ledger.states import NO_MOMENT
 
 awards = table(AchievementAward)
 achievements = table(Achievement)
@@ -37,7 +38,7 @@ def complete(connection: Connection, known: Sequence[IssuanceFacts], *, now: dat
     """Add the platform's part to the facts, at `now` (UTC)."""
     # A view may return a key or a primary address twice: the first row counts, so that no user gets two badges.
     found_awards = rows_by_key(connection, _AWARDS, (each.award_id for each in known), now=now)
-    known = [_with_award(each, found_awards.get(each.award_id)) for each in known]
+    known = [_with_award(each, found_awards.get(each.award_id), now) for each in known]
     user_ids = {each.user_id for each in known}
     found = _PlatformRows(
         users=rows_by_key(connection, _USERS, user_ids),
@@ -77,27 +78,29 @@ class _PlatformRows:
     portals: dict[Any, Any]
 
 
-def _with_award(known: IssuanceFacts, award: Any) -> IssuanceFacts:
+def _with_award(known: IssuanceFacts, award: Any, now: datetime) -> IssuanceFacts:
     if award is None:
         return known
+    # The award's own values take precedence over those of a manual request, but for a moment that has not come.
+    has_come = award.awarded_at is not None and award.awarded_at <= now
+    awarded_at = _coalesce(award.awarded_at if has_come else None, known.awarded_at, award.awarded_at)
     return replace(
         known,
-        # The award's own values take precedence over those of a manual request.
-        awarded_at=award.awarded_at or known.awarded_at,
+        awarded_at=NO_MOMENT if award.malformed else awarded_at,
         award_withdrawn=bool(award.withdrawn),
         company_id=_coalesce(award.company_id, known.company_id),
         project_id=_coalesce(award.project_id, known.project_id),
     )
 
 
-def _coalesce(*values: str | None) -> str | None:
+def _coalesce(*values: Value | None) -> Value | None:
     return next((value for value in values if value is not None), None)
 
 
 def _with_person(known: IssuanceFacts, found: _PlatformRows) -> IssuanceFacts:
     user, address = found.users.get(known.user_id), found.addresses.get(known.user_id)
     first_name, last_name, profile = (user.first_name, user.last_name, user.profile_url) if user else (None,) * 3
-    full_name = tidy(f"{tidy(first_name)} {tidy(last_name)}")
+    full_name = tidy(" ".join(sent_names(first_name, last_name)))
     return replace(
         known,
         user_exists=user is not None,
@@ -129,6 +132,7 @@ _AWARDS = _select_by(
     awards.c.id,
     within_python_range(awards.c.awarded_at).label("awarded_at"),
     withdrawn(bindparam("now", type_=awards.c.withdrawn_at.type)).label("withdrawn"),
+    is_malformed(awards.c.withdrawn_at).label("malformed"),
     awards.c.company_id,
     awards.c.project_id,
 )

@@ -37,7 +37,7 @@ def names_of(connection: Connection, model: type[SQLModel], keys: Collection[str
     named = table(model)
     query = select(named.c.id, named.c.name).order_by(named.c.id)
     queries = [query] if keys is None else [query.where(named.c.id.in_(some)) for some in portions(keys)]
-    return {row.id: row.name for one in queries for row in connection.execute(one)}
+    return {row.id: row.name for one in queries for row in connection.execute(one) if row.id is not None}
 
 
 def achievements_of(connection: Connection, keys: Collection[str]) -> dict[str, NamedAchievement]:
@@ -54,9 +54,9 @@ def achievements_of(connection: Connection, keys: Collection[str]) -> dict[str, 
         for row in connection.execute(query):
             found[row.id] = NamedAchievement(
                 achievement_id=row.id,
-                achievement_name=row.name,
-                portal_id=row.portal_id,
-                portal_name=row.portal_name or row.portal_id,
+                achievement_name=row.name or "",
+                portal_id=row.portal_id or "",
+                portal_name=row.portal_name or row.portal_id or "",
             )
     return found
 

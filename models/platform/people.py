@@ -31,7 +31,7 @@ def near_user_ids(connection: Connection, typed: str, *, limit: int = 200) -> li
     """Return ids of users that share the longest possible beginning with what was typed."""
     for length in range(len(typed), 0, -1):
         query = select(users.c.id).where(users.c.id.startswith(typed[:length], autoescape=True)).limit(limit)
-        if found := list(connection.execute(query.order_by(users.c.id)).scalars()):
+        if found := [key for key in connection.execute(query.order_by(users.c.id)).scalars() if key is not None]:
             return found
     return []
 
@@ -42,7 +42,7 @@ def users_with_primary_address(connection: Connection, address: str) -> list[str
     # Compared unchanged as well: SQLite's lower() changes ASCII letters only.
     same = or_(stored == typed, func.lower(stored) == typed.lower())
     query = select(emails.c.user_id).where(and_(emails.c.is_primary, same))
-    return list(connection.execute(query.order_by(emails.c.user_id)).scalars())
+    return [key for key in connection.execute(query.order_by(emails.c.user_id)).scalars() if key is not None]
 
 
 def persons(connection: Connection, user_ids: Collection[str]) -> dict[str, Person]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Index, MetaData, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import PlatformKey, UtcDateTime
+from models.columns import PlatformKey, PlatformMoment, PlatformText
 
 platform_metadata = MetaData()
 
@@ -29,8 +29,8 @@ class Portal(PlatformTable, table=True):
 
     __tablename__ = "portals"
     id: str = Field(primary_key=True, sa_type=PlatformKey("portals"))
-    name: str
-    url: str | None = None
+    name: str = Field(sa_type=PlatformText)
+    url: str | None = Field(default=None, sa_type=PlatformText)
 
 
 class User(PlatformTable, table=True):
@@ -38,9 +38,9 @@ class User(PlatformTable, table=True):
 
     __tablename__ = "users"
     id: str = Field(primary_key=True, sa_type=PlatformKey("users"))
-    first_name: str | None = None
-    last_name: str | None = None
-    profile_url: str | None = None
+    first_name: str | None = Field(default=None, sa_type=PlatformText)
+    last_name: str | None = Field(default=None, sa_type=PlatformText)
+    profile_url: str | None = Field(default=None, sa_type=PlatformText)
 
 
 class UserEmail(PlatformTable, table=True):
@@ -58,7 +58,7 @@ class UserEmail(PlatformTable, table=True):
     )
     id: str = Field(primary_key=True, sa_type=PlatformKey("user_emails"))
     user_id: str = Field(foreign_key="users.id", index=True, sa_type=PlatformKey("users"))
-    address: str
+    address: str = Field(sa_type=PlatformText)
     is_primary: bool = False
 
 
@@ -67,8 +67,8 @@ class Company(PlatformTable, table=True):
 
     __tablename__ = "companies"
     id: str = Field(primary_key=True, sa_type=PlatformKey("companies"))
-    name: str
-    url: str | None = None
+    name: str = Field(sa_type=PlatformText)
+    url: str | None = Field(default=None, sa_type=PlatformText)
 
 
 class Project(PlatformTable, table=True):
@@ -76,8 +76,8 @@ class Project(PlatformTable, table=True):
 
     __tablename__ = "projects"
     id: str = Field(primary_key=True, sa_type=PlatformKey("projects"))
-    name: str
-    url: str | None = None
+    name: str = Field(sa_type=PlatformText)
+    url: str | None = Field(default=None, sa_type=PlatformText)
 
 
 class Achievement(PlatformTable, table=True):
@@ -86,7 +86,7 @@ class Achievement(PlatformTable, table=True):
     __tablename__ = "achievements"
     id: str = Field(primary_key=True, sa_type=PlatformKey("achievements"))
     portal_id: str = Field(foreign_key="portals.id", index=True, sa_type=PlatformKey("portals"))
-    name: str
+    name: str = Field(sa_type=PlatformText)
 
 
 class AchievementAward(PlatformTable, table=True):
@@ -101,7 +101,7 @@ class AchievementAward(PlatformTable, table=True):
     id: str = Field(primary_key=True, sa_type=PlatformKey("achievement_awards"))
     achievement_id: str = Field(foreign_key="achievements.id", sa_type=PlatformKey("achievements"))
     user_id: str = Field(foreign_key="users.id", sa_type=PlatformKey("users"))
-    awarded_at: datetime = Field(sa_type=UtcDateTime)
+    awarded_at: datetime = Field(sa_type=PlatformMoment)
     company_id: str | None = Field(default=None, foreign_key="companies.id", sa_type=PlatformKey("companies"))
     project_id: str | None = Field(default=None, foreign_key="projects.id", sa_type=PlatformKey("projects"))
-    withdrawn_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    withdrawn_at: datetime | None = Field(default=None, sa_type=PlatformMoment)

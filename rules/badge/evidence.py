@@ -7,7 +7,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from credly.wire import UrlEvidence
-from rules.badge.text import tidy
+from rules.badge.text import UNREADABLE, sent_name, tidy
 
 
 class EvidenceKind(StrEnum):
@@ -38,7 +38,7 @@ _SENTENCES = {
     LeftOut.NO_LINK: "It has no link on the platform.",
     LeftOut.LINK_NOT_HTTP: "Its link is not an http or https address.",
     LeftOut.LINK_HAS_CREDENTIALS: "Its link contains a user name or password, and evidence is public.",
-    LeftOut.NO_NAME: "It has no name on the platform, and the integration gives no static name.",
+    LeftOut.NO_NAME: "It has no readable name on the platform, and the integration gives no static name.",
 }
 
 
@@ -99,8 +99,8 @@ def _resolve_one(setting: EvidenceSetting, source: EvidenceSource | None) -> Url
         return LeftOut.NO_LINK
     if fault := fault_of_link(link):
         return fault
-    name = tidy(setting.static_name) or tidy(source.name)
-    if not name:
+    name = tidy(setting.static_name) or sent_name(source.name)
+    if not name or UNREADABLE in name:
         return LeftOut.NO_NAME
     return UrlEvidence(name=name, value=link, description=tidy(setting.static_description))
 
@@ -114,7 +114,7 @@ def fault_of_link(link: str) -> LeftOut | None:
         _ = parts.port  # raises for a port that is not a number
     except ValueError:
         return LeftOut.LINK_NOT_HTTP
-    if not usable or " " in link or not link.isprintable():
+    if not usable or " " in link or UNREADABLE in link or not link.isprintable():
         return LeftOut.LINK_NOT_HTTP
     # Evidence is public, and with it a user name or password in its address.
     if parts.username is not None or parts.password is not None:

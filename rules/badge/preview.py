@@ -8,6 +8,7 @@ from rules.badge.masking import mask_email, mask_name
 from rules.badge.request import Prepared, prepare_request
 from rules.ledger.outcome import not_sendable
 from rules.ledger.reasons import Reason
+from rules.ledger.states import is_ahead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Preview:
 def preview(facts: IssuanceFacts, *, now: datetime) -> Preview:
     """Return what a run at `now` (UTC) would do with this award."""
     # In the order in which a run decides: the first that applies is what its operator would see.
-    if facts.awarded_at is not None and facts.awarded_at > now:
+    if facts.awarded_at is not None and is_ahead(facts.awarded_at, now):
         return _withheld(facts, f"wait: {Reason.AWARDED_IN_FUTURE.sentence}")
     if not facts.connected:
         return _withheld(facts, f"block: {Reason.PORTAL_NOT_CONNECTED.sentence}")

@@ -11,8 +11,9 @@ from email_validator import EmailNotValidError, validate_email
 from credly.wire import BadgeRequest
 from rules.badge.evidence import EvidenceKind, LeftOut, resolve_evidence
 from rules.badge.issuance_data import BadgeOptions, Expiry, IssuanceFacts
-from rules.badge.text import tidy
+from rules.badge.text import UNREADABLE, sent_names, tidy
 from rules.ledger.reasons import Reason
+from rules.ledger.states import NO_MOMENT, is_ahead
 
 _PLAIN_LOCAL_PART = re.compile(r"(?!.{65})[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
 _LONGEST_PLAIN = 200  # of an address that is within every limit of length
@@ -33,13 +34,15 @@ def prepare_request(facts: IssuanceFacts, *, now: datetime) -> Prepared | Reason
 
     `issued_at` is the moment of the award; a badge issued by hand without an award gets `now`. Both in UTC.
     """
-    if reason := _missing_precondition(facts):
+    if reason := _missing_precondition(facts) or _fault_of_moment(facts, now=now):
         return reason
     email = (facts.email or "").strip()
     if problem := fault_of_email(email):
         return problem
-    first_name = tidy(facts.first_name) or tidy(facts.options.missing_name)
-    last_name = tidy(facts.last_name) or tidy(facts.options.missing_name)
+    given = sent_names(facts.first_name, facts.last_name)
+    if any(UNREADABLE in name for name in given):
+        return Reason.NAME_UNREADABLE
+    first_name, last_name = (name or tidy(facts.options.missing_name) for name in given)
     if not first_name or not last_name:
         return Reason.NAME_MISSING
     if max(len(first_name), len(last_name)) > LONGEST_TEXT:
@@ -65,6 +68,8 @@ def prepare_request(facts: IssuanceFacts, *, now: datetime) -> Prepared | Reason
 def would_differ(facts: IssuanceFacts, *, now: datetime) -> bool:
     """Whether a failed issuance is worth another attempt: its request can be sent, and differs from the refused one."""
     prepared = prepare_request(facts, now=now)
+    if prepared is Reason.AWARDED_IN_FUTURE:  # then it waits for its moment
+        return True
     return isinstance(prepared, Prepared) and prepared.request.fingerprint != facts.request_fingerprint
 
 
@@ -78,9 +83,19 @@ def _missing_precondition(facts: IssuanceFacts) -> Reason | None:
     return None if can_be_looked_up(facts.user_id) else Reason.USER_ID_NOT_USABLE
 
 
+def _fault_of_moment(facts: IssuanceFacts, *, now: datetime) -> Reason | None:
+    if facts.awarded_at is not None and is_ahead(facts.awarded_at, now):
+        return Reason.AWARDED_IN_FUTURE
+    try:
+        expires_at(facts.options, issued_at=facts.awarded_at or now)
+    except OverflowError:
+        return Reason.AWARD_DATE_UNUSABLE
+    return Reason.AWARD_DATE_UNUSABLE if facts.awarded_at == NO_MOMENT else None
+
+
 def can_be_looked_up(value: str) -> bool:
     """Whether Credly's filter can express this value (Credly API notes, section 2: there is no escape)."""
-    return not ("|" in value or "," in value or "::" in value) and value.isprintable()
+    return not ("|" in value or "," in value or "::" in value) and value.isprintable() and not value.isspace()
 
 
 def fault_of_email(email: str) -> Reason | None:

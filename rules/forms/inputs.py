@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rules.badge.evidence import EvidenceKind, EvidenceSetting
-from rules.badge.text import tidy
+from rules.badge.text import oddities, tidy
 from rules.ledger.reasons import Reason
 
 LONGEST_OPERATOR_ID = 64  # the width of the history's column
@@ -77,6 +77,8 @@ class FailedReason(StrEnum):
     EMAIL_MALFORMED = Reason.EMAIL_MALFORMED.value
     NAME_MISSING = Reason.NAME_MISSING.value
     NAME_TOO_LONG = Reason.NAME_TOO_LONG.value
+    NAME_UNREADABLE = Reason.NAME_UNREADABLE.value
+    AWARD_DATE_UNUSABLE = Reason.AWARD_DATE_UNUSABLE.value
     USER_MISSING = Reason.USER_MISSING.value
     USER_ID_NOT_USABLE = Reason.USER_ID_NOT_USABLE.value
 
@@ -151,6 +153,17 @@ def operator_id(typed: str) -> str:
             "leave it empty."
         )
     return typed
+
+
+def static_text(typed: str, *, field: str) -> str:
+    """Return a text that is sent with each badge, without blanks around it.
+
+    Raises:
+        InvalidInput: it has what `rules.badge.text` has tables of: hidden characters, HTML entities, mojibake.
+    """
+    if found := oddities(typed):
+        raise InvalidInput(f"{field}: it has {found[0].words}. Remove it, or type the text again.")
+    return tidy(typed)
 
 
 def in_the_past(moment: datetime | None, *, field: str, now: datetime) -> datetime | None:

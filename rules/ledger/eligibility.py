@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from rules.ledger.reasons import Reason
-from rules.ledger.states import IssuanceState, Origin
+from rules.ledger.reasons import MOMENT_REASONS, Reason
+from rules.ledger.states import IssuanceState, Origin, is_ahead
 
 OPEN = frozenset({IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED})
 _PLANNED = frozenset({IssuanceState.PENDING, IssuanceState.BLOCKED})
@@ -112,6 +112,7 @@ class Action(StrEnum):
     RETRY = "retry"
     CHANGE_TEMPLATE = "change_template"
     TRANSFER = "transfer"  # another user's row becomes this user's
+    REDATE = "redate"  # the award's moment was corrected
 
 
 BEGINNING = (Action.ENQUEUE, Action.REVIVE)  # unless the award is another user's row
@@ -134,6 +135,7 @@ class Ground(StrEnum):
     OUTSTANDING = "outstanding"
     NEW_TEMPLATE = "new_template"
     AWARD_MOVED = "award_moved"
+    AWARD_REDATED = "award_redated"
     ASKED_FOR = "asked_for"  # by an operator
     AS_IT_IS = "as_it_is"
 
@@ -197,7 +199,7 @@ def _of_new(pair: Pair, now: datetime) -> Decision:
     if pair.moved is not None and pair.moved.state is not IssuanceState.CANCELLED:
         return transfer(pair.moved)
     state, reason = _first_state(pair, pair.portal_id, award.awarded_at, now)
-    ground = Ground.AWARDED_IN_FUTURE if award.awarded_at > now else Ground.AWARDED
+    ground = Ground.AWARDED_IN_FUTURE if is_ahead(award.awarded_at, now) else Ground.AWARDED
     template = pair.coverage.badge_template_id if pair.coverage else None
     return Decision(
         action=Action.ENQUEUE, ground=ground, award=award, state=state, reason=reason, badge_template_id=template
@@ -232,7 +234,7 @@ def _first_state(
 ) -> tuple[IssuanceState, Reason | None]:
     if portal_id not in pair.connected:
         return IssuanceState.BLOCKED, Reason.PORTAL_NOT_CONNECTED
-    future = moment is not None and moment > now
+    future = moment is not None and is_ahead(moment, now)
     return IssuanceState.PENDING, Reason.AWARDED_IN_FUTURE if future else None
 
 
@@ -257,7 +259,7 @@ def _of_cancelled(pair: Pair, row: Issuance, now: datetime) -> Decision:
     state, reason = _first_state(pair, row.portal_id, award.awarded_at, now)
     return Decision(
         action=Action.REVIVE,
-        ground=Ground.AWARDED_IN_FUTURE if award.awarded_at > now else Ground.AWARDED_AGAIN,
+        ground=Ground.AWARDED_IN_FUTURE if is_ahead(award.awarded_at, now) else Ground.AWARDED_AGAIN,
         row=row,
         award=award,
         state=state,
@@ -292,7 +294,16 @@ def _of_open(pair: Pair, row: Issuance, now: datetime) -> Decision:
         decision = _of_waiting(pair, row, now)
     else:
         decision = Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
-    return _with_present_template(pair, row, decision)
+    decision = _with_present_template(pair, row, decision)
+    return decision if decision.changes else _with_moment_of_award(pair, row, decision)
+
+
+def _with_moment_of_award(pair: Pair, row: Issuance, decision: Decision) -> Decision:
+    award = next((each for each in pair.valid_awards if each.award_id == row.award_id), None)
+    if row.reason not in MOMENT_REASONS or award is None or award.awarded_at == row.awarded_at:
+        return decision
+    ground = Ground.AWARD_REDATED
+    return Decision(action=Action.REDATE, ground=ground, row=row, award=award, state=row.state, reason=row.reason)
 
 
 def _with_present_template(pair: Pair, row: Issuance, decision: Decision) -> Decision:

@@ -68,8 +68,13 @@ def to_be_planned(*, settled: bool = False) -> Outcome:
     return Outcome(state=IssuanceState.PENDING, uses_attempt=False, settled=settled)
 
 
-def not_sendable(reason: Reason) -> Outcome:
-    """Nothing can be sent: cancelled where the integration or award is gone, failed where the data is wrong."""
+def not_sendable(reason: Reason, *, not_before: datetime | None = None) -> Outcome:
+    """Nothing can be sent: cancelled where the integration or award is gone, failed where the data is wrong.
+
+    An award whose moment (`not_before`) has not come waits for it.
+    """
+    if reason is Reason.AWARDED_IN_FUTURE:
+        return Outcome(state=IssuanceState.PENDING, reason=reason, not_before=not_before, uses_attempt=False)
     if reason in CANCELLED_REASONS:
         return Outcome(state=IssuanceState.CANCELLED, reason=reason, uses_attempt=False)
     return Outcome(state=IssuanceState.FAILED, reason=reason, uses_attempt=False)

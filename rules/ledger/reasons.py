@@ -24,6 +24,8 @@ class Reason(StrEnum):
     EMAIL_MALFORMED = "email_malformed"
     NAME_MISSING = "name_missing"
     NAME_TOO_LONG = "name_too_long"
+    NAME_UNREADABLE = "name_unreadable"
+    AWARD_DATE_UNUSABLE = "award_date_unusable"
     USER_MISSING = "user_missing"
     USER_ID_NOT_USABLE = "user_id_not_usable"
     # failed by Credly's answer
@@ -84,17 +86,26 @@ _WORDS = {
     Reason.NO_PRIMARY_EMAIL: _Words("The user has no primary e-mail address.", _CORRECT_USER),
     Reason.EMAIL_MALFORMED: _Words("The user's primary e-mail address is not an address.", _CORRECT_USER),
     Reason.NAME_MISSING: _Words(
-        "The user's first or last name is blank, and Credly refuses blanks.",
+        "The user's first or last name (users.first_name, users.last_name) is blank or a placeholder such as N/A.",
         "Correct the name, or set what the portal's connection sends for a missing name.",
     ),
     Reason.NAME_TOO_LONG: _Words("The user's first or last name is longer than 255 characters.", _CORRECT_USER),
+    Reason.NAME_UNREADABLE: _Words(
+        "The user's first or last name (users.first_name, users.last_name) has bytes that are not UTF-8 text.",
+        _CORRECT_USER,
+    ),
+    Reason.AWARD_DATE_UNUSABLE: _Words(
+        "A date of the award (awarded_at or withdrawn_at of achievement_awards) is not a moment of the years 1 to "
+        "9999, or the badge would expire after them.",
+        "Correct the date on the platform; the next run issues the badge.",
+    ),
     Reason.USER_MISSING: _Words(
-        "The awarded user no longer exists on the platform.",
-        "Restore the user, or leave it: nothing is issued.",
+        "The platform's table or view users has no row with the awarded user's id.",
+        "If it leaves this user out on purpose, leave the awards out of achievement_awards too; else restore the user.",
     ),
     Reason.USER_ID_NOT_USABLE: _Words(
-        "The user's id contains a character that Credly's filter cannot express (| , :: or a control character), so a "
-        "second badge could not be ruled out.",
+        "The user's id is blank, or contains a character that Credly's filter cannot express (| , :: or a control "
+        "character), so a second badge could not be ruled out.",
         "Supply the platform's users under ids without these characters.",
     ),
     Reason.REFUSED_BY_CREDLY: _Words(
@@ -161,10 +172,13 @@ DATA_REASONS = frozenset(
         Reason.EMAIL_MALFORMED,
         Reason.NAME_MISSING,
         Reason.NAME_TOO_LONG,
+        Reason.NAME_UNREADABLE,
+        Reason.AWARD_DATE_UNUSABLE,
         Reason.USER_MISSING,
         Reason.USER_ID_NOT_USABLE,
     }
 )
+MOMENT_REASONS = (Reason.AWARDED_IN_FUTURE, Reason.AWARD_DATE_UNUSABLE)
 CONNECTION_REASONS = (Reason.TOKEN_MISSING, Reason.TOKEN_REFUSED, Reason.ORGANIZATION_NOT_FOUND)
 REFUSED_REASONS = (Reason.REFUSED_BY_CREDLY, Reason.NOT_PERMITTED)
 TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)

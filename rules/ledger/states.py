@@ -1,6 +1,16 @@
 """The states of an issuance. The transitions between them are in transitions.py."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
+
+# In place of a moment on the platform that Python does not have, or a value that is no moment. Python has it in every
+# time zone.
+NO_MOMENT = datetime(9999, 12, 30, tzinfo=UTC)
+
+
+def is_ahead(moment: datetime, now: datetime) -> bool:
+    """Whether the moment is in the future; not if it is none (`NO_MOMENT`)."""
+    return now < moment != NO_MOMENT
 
 
 class IssuanceState(StrEnum):

@@ -10,8 +10,7 @@ from models.ledger import outstanding
 from models.ledger.claiming import DueOrganization
 from models.setup import admin as setting_up
 from models.setup.lookups import connection_of
-from rules.badge.text import tidy
-from rules.forms.inputs import BASE_URLS, Environment, InvalidInput
+from rules.forms.inputs import BASE_URLS, Environment, InvalidInput, static_text
 from rules.forms.token_format import fault_of_token
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted
@@ -56,7 +55,7 @@ async def connect(
         "base_url": target.base_url,
         "token_block": target.token_block,
         "calls_per_second": calls_per_second,
-        "missing_name": tidy(missing_name),
+        "missing_name": static_text(missing_name, field="missing_name"),
         "deletion_withdraws": deletion_withdraws,
         "token_ends_at": ends_at,
         "connected_at": moment,

@@ -17,8 +17,7 @@ from rules.badge.evidence import EvidenceKind
 from rules.badge.fields import fields_of
 from rules.badge.issuance_data import Expiry, IssuanceFacts
 from rules.badge.request import Prepared, prepare_request
-from rules.badge.text import tidy
-from rules.forms.inputs import EarnedAgain, EvidenceChoices, InvalidInput, Locale, in_the_past
+from rules.forms.inputs import EarnedAgain, EvidenceChoices, InvalidInput, Locale, in_the_past, static_text
 from rules.forms.suggestions import did_you_mean
 from rules.ledger.reasons import Reason
 from rules.ledger.settings_changes import SettingsOf
@@ -29,6 +28,7 @@ from tasks.forms.run_form import connection_of, credly_id, known_achievement, op
 from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
+_LONGEST_EXPIRY = 36_500  # days
 PUBLIC = "Evidence is **public**: everyone who sees the badge sees it."
 
 
@@ -279,8 +279,10 @@ def shown(value: Any) -> str:
 
 def _days(form: IntegrationForm) -> int | None:
     if form.expiry is Expiry.AFTER_DAYS:
-        if form.expires_after_days < 1:
-            raise InvalidInput("expires_after_days: give a number of days above 0, or choose another expiry.")
+        if not 1 <= form.expires_after_days <= _LONGEST_EXPIRY:
+            raise InvalidInput(
+                f"expires_after_days: give a number of days from 1 to {_LONGEST_EXPIRY}, or choose another expiry."
+            )
         return form.expires_after_days
     if form.expires_after_days:
         raise InvalidInput("expires_after_days: counts only with the expiry 'after_days'; choose that, or leave it 0.")
@@ -297,12 +299,13 @@ def _values(form: IntegrationForm, *, template_id: str, since: datetime | None, 
         "locale": form.locale.value,
         "earned_again": form.earned_again,
         "revoke_when_withdrawn": form.revoke_when_withdrawn,
-        "revoke_reason": tidy(form.revoke_reason),
+        "revoke_reason": static_text(form.revoke_reason, field="revoke_reason"),
     }
     for kind, setting in form.evidence.as_settings().items():
         values[f"{kind}_evidence"] = setting.enabled
-        values[f"{kind}_evidence_name"] = setting.static_name
-        values[f"{kind}_evidence_description"] = setting.static_description
+        for part in ("name", "description"):
+            typed = getattr(setting, f"static_{part}")
+            values[f"{kind}_evidence_{part}"] = static_text(typed, field=f"evidence.{kind}.static_{part}")
     return values
 
 

@@ -18,10 +18,11 @@ from rules.badge.request import prepare_request
 from rules.badge.text import tidy
 from rules.forms.inputs import IfBadgeExists, InvalidInput
 from rules.ledger.adoption import has_another_address
+from rules.ledger.manual import award_for, row_for
 from rules.ledger.reasons import Reason
-from rules.ledger.states import IssuanceState
+from rules.ledger.states import NO_MOMENT, IssuanceState
 from rules.markdown import code, plain, table
-from rules.wording import FormResult
+from rules.wording import FormResult, moment
 from tasks.forms.integrations import PUBLIC, integration_of, sent_page
 from tasks.forms.run_form import connection_of, known_achievement, open_for_form, organization_of, started_by
 from tasks.issuing.batch import run_issue_batch
@@ -39,6 +40,7 @@ class ManualIssueForm:
     company: str = ""
     reason: str = ""
     if_badge_exists: IfBadgeExists = IfBadgeExists.LEAVE
+    date_now: bool = False
 
 
 async def preview_manual_issue(run: Run, form: ManualIssueForm) -> FormResult:
@@ -135,7 +137,7 @@ async def _request(run: Run, form: ManualIssueForm, *, requested_by: str) -> Man
     for field, model, key in (("project", Project, form.project), ("company", Company, form.company)):
         if key and not await run.platform.read(exists, model, key):
             raise InvalidInput(f"{field}: there is no {field} {code(key)}. Leave it empty, or give its id.")
-    return ManualIssue(
+    request = ManualIssue(
         achievement_id=form.achievement,
         user_id=form.user,
         portal_id=setup.portal_id,
@@ -145,6 +147,27 @@ async def _request(run: Run, form: ManualIssueForm, *, requested_by: str) -> Man
         requested_by=requested_by,
         reason=tidy(form.reason),
         replace=form.if_badge_exists is IfBadgeExists.REPLACE,
+        date_now=form.date_now,
+    )
+    if not form.date_now:
+        await _refuse_unusable_date(run, request)
+    return request
+
+
+async def _refuse_unusable_date(run: Run, request: ManualIssue) -> None:
+    pair = await manual.pair_of(run.database, request.key, now=run.now())
+    row = row_for(pair)
+    award = award_for(pair, row)
+    issued = row is not None and row.state is IssuanceState.ISSUED and not request.replace
+    if issued or award is None or award.awarded_at <= run.now():
+        return
+    if award.awarded_at == NO_MOMENT:
+        wrong, wait = "has no usable date (awarded_at)", "Correct it on the platform"
+    else:
+        wrong, wait = f"is dated in the future ({moment(award.awarded_at)})", "Wait until then"
+    raise InvalidInput(
+        f"user: the award {code(award.award_id)} of {code(request.user_id)} {wrong}. {wait}, or switch on date_now in "
+        "issue-badge: the badge then has the current date."
     )
 
 

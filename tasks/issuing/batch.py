@@ -169,7 +169,7 @@ def _hindrance(organization: Organization, facts: IssuanceFacts, prepared: Prepa
     Integration, award and connection may have changed since it was planned.
     """
     if isinstance(prepared, Reason):
-        return outcome.not_sendable(prepared)
+        return outcome.not_sendable(prepared, not_before=facts.awarded_at)
     if not facts.connected:
         return outcome.blocked(Reason.PORTAL_NOT_CONNECTED)
     due = organization.due

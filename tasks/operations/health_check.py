@@ -8,12 +8,13 @@ from prefect.settings import get_current_settings
 
 from credly.errors import CredlyError, NotFound
 from models.diagnostics.check import Problem, find_problems
-from models.diagnostics.links import odd_links
+from models.diagnostics.links import odd_links, odd_names
 from models.planning.deletions import large_losses
 from models.setup import admin as setting_up
 from models.setup.overview import Configured, PortalOverview, overview
 from models.setup.tables import CredlyConnection
 from rules.badge.evidence import EvidenceKind, fault_of_link
+from rules.badge.text import Oddity, oddities
 from rules.forms.inputs import InvalidInput
 from rules.ledger.reasons import Reason
 from rules.markdown import code, plain, table
@@ -68,6 +69,7 @@ async def run_health_check(run: Run, portal: str) -> FormResult:
     findings += [finding for each in portals async for finding in _portal_findings(run, each)]
     if not portal:
         findings += [finding async for finding in _link_findings(run)]
+        findings += [finding async for finding in _name_findings(run)]
     wrong = [finding for finding in findings if finding.needs_attention]
     templates = sum(len(each.configured) for each in portals)
     checked = f"{counted(len(portals), 'portal')}, {counted(templates, 'template')}"
@@ -205,15 +207,33 @@ def _reason_finding(reason: Reason, *, where: str) -> Finding:
     return Finding(where=where, what=plain(reason.sentence), advice=plain(reason.advice))
 
 
+async def _name_findings(run: Run) -> AsyncIterator[Finding]:
+    for kind in EvidenceKind:
+        by_oddity: dict[Oddity, list[str]] = {}
+        for key, name in await odd_names(run.database, kind):
+            for oddity in oddities(name):
+                by_oddity.setdefault(oddity, []).append(key)
+        for oddity, ids in by_oddity.items():
+            yield Finding(
+                where=f"Names of {counted(len(ids), kind.value)}",
+                what=f"They have {plain(oddity.words)}: {_shown(ids)}",
+                advice=f"Correct them on the platform; until then {oddity.consequence}.",
+            )
+
+
+def _shown(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _MAX_LINKS_SHOWN} more" if len(ids) > _MAX_LINKS_SHOWN else ""
+    return f"{', '.join(code(each) for each in ids[:_MAX_LINKS_SHOWN])}{more}"
+
+
 async def _link_findings(run: Run) -> AsyncIterator[Finding]:
     for kind in EvidenceKind:
         odd = await odd_links(run.database, kind)
         faulty = [(key, fault) for key, link in odd if (fault := fault_of_link(link.strip())) is not None]
         for fault in sorted({fault for _key, fault in faulty}):
             ids = [key for key, its_fault in faulty if its_fault is fault]
-            more = f" and {len(ids) - _MAX_LINKS_SHOWN} more" if len(ids) > _MAX_LINKS_SHOWN else ""
             yield Finding(
                 where=f"Links of {counted(len(ids), kind.value)}",
-                what=f"{plain(fault.sentence)} {', '.join(code(each) for each in ids[:_MAX_LINKS_SHOWN])}{more}",
+                what=f"{plain(fault.sentence)} {_shown(ids)}",
                 advice="Correct them on the platform; until then badges go out without this evidence.",
             )

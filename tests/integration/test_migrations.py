@@ -312,7 +312,7 @@ def test_importing_the_models_package_fills_the_metadata_that_alembic_sees() -> 
 
 async def test_keys_are_widened_without_losing_views_owners_or_grants(empty_database: Database) -> None:
     longest = "k" * 255
-    await go_to(empty_database, "0007")
+    await go_to(empty_database, "0008")
     on_postgresql = empty_database.engine.dialect.name == "postgresql"
     await insert_issuance(empty_database, user="ada")
     if on_postgresql:
@@ -327,7 +327,7 @@ async def test_keys_are_widened_without_losing_views_owners_or_grants(empty_data
             await empty_database.write(Connection.execute, text(statement))
     before = await views_of(empty_database)
 
-    await go_to(empty_database, "0008")
+    await go_to(empty_database, "0009")
 
     assert await views_of(empty_database) == before
     await insert_issuance(empty_database, user=longest)

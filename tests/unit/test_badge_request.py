@@ -18,6 +18,7 @@ from rules.badge.request import (
     would_differ,
 )
 from rules.ledger.reasons import Reason
+from rules.ledger.states import NO_MOMENT
 from tests.support.facts import AWARDED, NOW, facts
 
 
@@ -71,6 +72,17 @@ def test_texts_are_sent_tidied() -> None:
         ({"first_name": ""}, Reason.NAME_MISSING),
         ({"last_name": " \u200b"}, Reason.NAME_MISSING),
         ({"first_name": None, "missing_name": " \u200b"}, Reason.NAME_MISSING),
+        ({"first_name": "undefined", "last_name": "undefined"}, Reason.NAME_MISSING),
+        ({"last_name": "(N/A)"}, Reason.NAME_MISSING),
+        ({"first_name": "Jos\ufffd"}, Reason.NAME_UNREADABLE),
+        ({"last_name": "\ufffd", "missing_name": "-"}, Reason.NAME_UNREADABLE),
+        ({"user_id": " "}, Reason.USER_ID_NOT_USABLE),
+        ({"awarded_at": NO_MOMENT}, Reason.AWARD_DATE_UNUSABLE),
+        ({"awarded_at": NOW + timedelta(seconds=1)}, Reason.AWARDED_IN_FUTURE),
+        (
+            {"options": BadgeOptions(expiry=Expiry.AFTER_DAYS, expires_after=timedelta(days=3_000_000))},
+            Reason.AWARD_DATE_UNUSABLE,
+        ),
         ({"first_name": "A" * (LONGEST_TEXT + 1)}, Reason.NAME_TOO_LONG),
         ({"last_name": "M" * (LONGEST_TEXT + 1)}, Reason.NAME_TOO_LONG),
     ],

@@ -18,8 +18,8 @@ from rules.ledger.eligibility import (
     settings_contradict,
 )
 from rules.ledger.manual import decide_manual
-from rules.ledger.reasons import Reason
-from rules.ledger.states import IssuanceState, Origin
+from rules.ledger.reasons import MOMENT_REASONS, Reason
+from rules.ledger.states import NO_MOMENT, IssuanceState, Origin
 from tests.support.facts import NOW
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -60,6 +60,8 @@ UNCONNECTED: dict[str, Any] = {"connected": ()}
 DISABLED: dict[str, Any] = {"coverage": None}
 BY_HAND: dict[str, Any] = {"origin": Origin.BY_HAND}
 TO_COME = award(before=-DAY)
+NO_DATE = Award(award_id="a", awarded_at=NO_MOMENT)
+UNUSABLE = Reason.AWARD_DATE_UNUSABLE
 AS_IT_IS = (Action.NOTHING, Ground.AS_IT_IS, None, None)
 BESIDE = (Action.NOTHING, Ground.ANOTHER_ROW, None, None)
 WAITS = (Action.WAIT, Ground.AS_IT_IS, None, None)
@@ -87,6 +89,7 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     (pair(**UNCONNECTED), Action.ENQUEUE, Ground.AWARDED, BLOCKED, NOT_CONNECTED),
     (pair(awards=[TO_COME]), Action.ENQUEUE, Ground.AWARDED_IN_FUTURE, PENDING, FUTURE),
     (pair(awards=[TO_COME], connected=()), Action.ENQUEUE, Ground.AWARDED_IN_FUTURE, BLOCKED, NOT_CONNECTED),
+    (pair(awards=[NO_DATE]), Action.ENQUEUE, Ground.AWARDED, PENDING, None),
     (pair(**BOTH), Action.ENQUEUE, Ground.AWARDED, PENDING, None),
     (pair(awards=[award(before=9 * DAY)]), Action.ENQUEUE, Ground.AWARDED, PENDING, None),
     (pair(awards=[award(before=9 * DAY + HOUR)]), Action.NOTHING, Ground.BEFORE_COVERAGE, None, None),
@@ -107,6 +110,13 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     (pair(row(), awards=[], deleted={2}), *WAITS),
     (pair(row(), **DISABLED), *REMOVED),
     (pair(row(), coverage=OTHER), Action.CHANGE_TEMPLATE, Ground.NEW_TEMPLATE, PENDING, None),
+    # its moment has not come, or is none, and the award's was corrected
+    (pair(row(reason=FUTURE, awarded_at=NOW + DAY)), Action.REDATE, Ground.AWARD_REDATED, PENDING, FUTURE),
+    (pair(row(reason=FUTURE, awarded_at=NOW + DAY), awards=[TO_COME]), *WAITS),
+    (pair(row(reason=FUTURE, awarded_at=NOW + DAY), awards=[award("another")]), *WAITS),
+    (pair(row(FAILED, reason=UNUSABLE, awarded_at=NO_MOMENT)), Action.REDATE, Ground.AWARD_REDATED, FAILED, UNUSABLE),
+    (pair(row(FAILED, reason=UNUSABLE, awarded_at=NO_MOMENT), awards=[NO_DATE]), *AS_IT_IS),
+    (pair(row(awarded_at=NOW - HOUR)), *WAITS),
     # a call is outstanding: it is settled first, whatever has changed
     (pair(row(**OPEN_CALL)), *SETTLED_FIRST),
     (pair(row(**OPEN_CALL), coverage=OTHER), *SETTLED_FIRST),
@@ -203,7 +213,9 @@ def test_of_open_rows_settings_alone_or_the_lack_of_an_award_change_what_is_chan
             outstanding=each.row.outstanding,
             former=each.row.former,
         )
-        assert each.changes == contradicted or not given.valid_awards
+        # Planning reads the awards of all rows with a reason of this kind.
+        redated = each.action is Action.REDATE and each.row.reason in MOMENT_REASONS
+        assert each.changes == (contradicted or redated) or not given.valid_awards
 
 
 def test_every_action_and_ground_has_its_case() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from settings import DEFAULT_DATABASE, Settings, settings
+from rules.ledger.outcome import growing_wait
+from settings import DEFAULT_DATABASE, NotConfigured, Settings, settings
+from tests.support.facts import NOW
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,10 +50,10 @@ def test_another_database_is_refused_with_what_is_understood(url: str) -> None:
 
 def test_the_environment_is_read_with_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAUREL_CALLS_AT_ONCE", "7")
-    monkeypatch.setenv("LAUREL_LEASE", "90")
+    monkeypatch.setenv("LAUREL_LEASE", "190")
     monkeypatch.setenv("CALLS_AT_ONCE", "9")
 
-    assert (settings().calls_at_once, settings().lease) == (7, timedelta(seconds=90))
+    assert (settings().calls_at_once, settings().lease) == (7, timedelta(seconds=190))
 
 
 def test_settings_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,10 +87,42 @@ def test_each_setting_is_described_here_and_in_the_documents(name: str) -> None:
     assert f"LAUREL_{name.upper()}" in documents
 
 
-@pytest.mark.parametrize(("given", "meant"), [("90", 90), ("1.5", 1.5), ("PT5M", 300), ("00:02:00", 120)])
+@pytest.mark.parametrize(("given", "meant"), [("90", 90), ("1.5", 1.5), ("PT1M", 60), ("00:02:00", 120)])
 def test_a_duration_is_seconds_or_one_of_the_usual_forms(
     monkeypatch: pytest.MonkeyPatch, given: str, meant: float
 ) -> None:
-    monkeypatch.setenv("LAUREL_LEASE", given)
+    monkeypatch.setenv("LAUREL_READ_TIMEOUT", given)
 
-    assert settings().lease == timedelta(seconds=meant)
+    assert settings().read_timeout == timedelta(seconds=meant)
+
+
+def test_a_lease_that_is_too_short_is_refused_with_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAUREL_LEASE", "179")
+
+    with pytest.raises(NotConfigured, match=r"^LAUREL_LEASE: .* 3 minutes$"):
+        settings()
+
+
+DURATIONS = [name for name, field in Settings.model_fields.items() if field.annotation is timedelta]
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+@pytest.mark.parametrize("given", ["-1", "1e12", "inf", "nan", "P99999Y"])
+def test_a_duration_that_cannot_work_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, given: str) -> None:
+    monkeypatch.setenv(f"LAUREL_{name.upper()}", given)
+
+    with pytest.raises(NotConfigured, match=f"^LAUREL_{name.upper()}: "):
+        settings()
+
+
+@pytest.mark.parametrize("name", DURATIONS)
+def test_the_longest_duration_leads_to_moments_that_python_has(name: str) -> None:
+    longest = min(each.le for each in Settings.model_fields[name].metadata if hasattr(each, "le"))
+
+    assert NOW - longest < NOW + longest
+
+
+def test_the_longest_wait_can_be_doubled() -> None:
+    longest = min(each.le for each in Settings.model_fields["try_again_after"].metadata if hasattr(each, "le"))
+
+    assert growing_wait(longest, runs=99) == timedelta(days=1)

@@ -52,6 +52,8 @@ def test_the_groups_are_what_the_documents_say() -> None:
         "email_malformed",
         "name_missing",
         "name_too_long",
+        "name_unreadable",
+        "award_date_unusable",
         "user_missing",
         "user_id_not_usable",
     } == DATA_REASONS

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.badge.masking import mask_email, mask_name
-from rules.badge.text import tidy
+from rules.badge.text import DOUBTFUL_PLACEHOLDERS, PLACEHOLDERS, Oddity, oddities, sent_name, sent_names, tidy
+from settings import ROOT
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,91 @@ def test_of_a_name_only_the_first_character_is_shown(name: str | None, hint: str
 )
 def test_of_an_address_only_two_characters_are_shown(address: str | None, hint: str) -> None:
     assert mask_email(address) == hint
+
+
+@pytest.mark.parametrize("placeholder", sorted(PLACEHOLDERS))
+@pytest.mark.parametrize("form", ["{}", " {} ", "({})", "<{}>", "[{}].", "#{}", "“{}”"])
+def test_a_placeholder_is_a_missing_name_in_any_case_and_punctuation(placeholder: str, form: str) -> None:
+    for written in (placeholder, placeholder.upper(), placeholder.title(), placeholder.replace(" ", "_")):
+        assert sent_names(form.format(written), "Muster") == ("", "Muster")
+        assert sent_names("Ada", form.format(written)) == ("Ada", "")
+
+
+@pytest.mark.parametrize("name", ["-", "--", "—", "…", "?", "***", " . ", "/", "_", "Ｎ／Ａ", "[object Object]"])
+def test_punctuation_alone_is_a_missing_name(name: str) -> None:
+    assert sent_names(name, name) == ("", "")
+
+
+@pytest.mark.parametrize("name", sorted(DOUBTFUL_PLACEHOLDERS))
+def test_a_placeholder_that_is_also_a_name_is_missing_only_beside_another(name: str) -> None:
+    assert sent_names(name.title(), "Goldin") == (name.title(), "Goldin")
+    assert sent_names(name, name.upper()) == ("", "")
+    assert sent_names(name, "n/a") == ("", "")
+    assert sent_names(None, f"{name}.") == ("", "")
+
+
+@pytest.mark.parametrize(
+    "name", ["Nonesuch", "Nullmann", "Li", "O", "Æ", "O'Neil-Null", "Nguyễn", "undefined Smith", "李", "🏴", "J. R."]
+)
+def test_a_name_is_no_placeholder(name: str) -> None:
+    assert sent_names(name, name) == (name, name)
+
+
+ODD = {
+    Oddity.BIDI_CONTROL: "\u202e \u202a \u2066 \u2069 \u200e \u200f \u061c",
+    Oddity.ZERO_WIDTH: "\u200b \u2060 \ufeff \u00ad \u034f \u180e \u2063 \u206a",
+    Oddity.FILLER: "\u3164 \u115f \u1160 \uffa0 \u2800 \u17b4",
+    Oddity.TAG: "\U000e0041 \U000e0001 \ufff9 \U0001d173",
+}
+
+
+@pytest.mark.parametrize(
+    ("oddity", "character"), [(key, each) for key, all_ in ODD.items() for each in all_.split(" ")]
+)
+def test_hidden_characters_are_found_and_not_sent(oddity: Oddity, character: str) -> None:
+    assert oddities(f"A{character}da") == [oddity]
+    assert sent_name(f"{character}A{character}da") == "Ada"
+    assert sent_names(character, f"n/a{character}") == ("", "")
+
+
+@pytest.mark.parametrize("joiner", ["\u200c", "\u200d"])
+def test_a_joiner_is_hidden_only_where_no_script_needs_it(joiner: str) -> None:
+    assert oddities(f"A{joiner}da") == [Oddity.ZERO_WIDTH]
+    assert sent_name(f"{joiner}A{joiner}da") == "Ada"
+    for needed in ("می\u200cخواهم", "क्\u200dष", "👩\u200d🔬"):
+        assert (oddities(needed), sent_name(needed)) == ([], needed)
+
+
+@pytest.mark.parametrize(
+    ("text", "oddity"),
+    [
+        ("O&#39;Brien", Oddity.HTML_ENTITY),
+        ("O&#x27;Brien", Oddity.HTML_ENTITY),
+        ("R&amp;D", Oddity.HTML_ENTITY),
+        ("Jos&eacute;", Oddity.HTML_ENTITY),
+        ("MÃ¼ller", Oddity.MOJIBAKE),
+        ("FranÃ§ois", Oddity.MOJIBAKE),
+        ("JosÃ©", Oddity.MOJIBAKE),
+        ("Ð˜Ð²Ð°Ð½", Oddity.MOJIBAKE),
+        ("å¼\u00a0ä¸‰", Oddity.MOJIBAKE),
+        ("Oâ€™Brien", Oddity.MOJIBAKE),
+        ("Jos\ufffd", Oddity.UNREADABLE),
+    ],
+)
+def test_what_was_converted_wrongly_is_found_and_sent_as_it_is(text: str, oddity: Oddity) -> None:
+    assert oddities(text) == [oddity]
+    assert sent_name(text) == tidy(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["O'Brien", "AT&T; x", "a & b;", "&nosuch;", "Müller", "Ångström", "Ça", "Łódź", "Âge", "Übersicht…", "李"]
+)
+def test_usual_text_has_no_oddity(text: str) -> None:
+    assert oddities(text) == []
+
+
+def test_each_line_of_the_tables_is_documented() -> None:
+    document = (ROOT / "docs" / "reference" / "names.md").read_text(encoding="utf-8")
+
+    for each in (*PLACEHOLDERS, *DOUBTFUL_PLACEHOLDERS, *Oddity):
+        assert f"`{each}`" in document, each
