@@ -1,3 +1,4 @@
+-- A LEFT JOIN, so that the database begins with the awards, which a look-up names, and not with all users.
 SELECT c.id AS id,
        c.course AS achievement_id,
        c.userid AS user_id,
@@ -6,5 +7,5 @@ SELECT c.id AS id,
        NULL AS project_id,
        NULL AS withdrawn_at
 FROM {prefix}course_completions c
-JOIN {prefix}user u ON u.id = c.userid AND u.deleted = 0
-WHERE c.timecompleted > 0
+LEFT JOIN {prefix}user u ON u.id = c.userid
+WHERE c.timecompleted > 0 AND COALESCE(u.deleted, 1) = 0

@@ -1,3 +1,4 @@
+-- A LEFT JOIN, so that the database begins with the awards, which a look-up names, and not with all users.
 SELECT i.id AS id,
        i.badgeid AS achievement_id,
        i.userid AS user_id,
@@ -6,4 +7,5 @@ SELECT i.id AS id,
        NULL AS project_id,
        NULL AS withdrawn_at
 FROM {prefix}badge_issued i
-JOIN {prefix}user u ON u.id = i.userid AND u.deleted = 0
+LEFT JOIN {prefix}user u ON u.id = i.userid
+WHERE COALESCE(u.deleted, 1) = 0

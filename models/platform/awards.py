@@ -114,6 +114,10 @@ def awarded_between(
         part = and_(
             part, awards.c.awarded_at >= _bound(following[0], awards.c.awarded_at), is_after(_BY_MOMENT, following)
         )
+    # Most periods fit into one page. Then this is the only statement: without an index by moment, each reads the table.
+    rows = as_stored(connection, select(*_covered(now, since)).where(part).limit(size))
+    if len(rows) < size:
+        return [row[:3] for row in rows if row[3] and is_key(row[1])], None
     reached = _end_of_page(connection, _BY_MOMENT, part, size)
     if reached is not None:
         part = and_(
@@ -156,12 +160,16 @@ def start_of_newest(connection: Connection, after: datetime, until: datetime, *,
 def _covered_awards(
     connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime
 ) -> Sequence[Awarded]:
-    query = select(*_KEY, within_python_range(awards.c.awarded_at)).where(part, not_withdrawn(now))
+    *columns, is_covered = _covered(now, since)
+    return [row for row in as_stored(connection, select(*columns).where(part, is_covered)) if is_key(row[1])]
+
+
+def _covered(now: datetime, since: datetime) -> tuple[ColumnElement[Any], ...]:
+    """Return the columns of an `Awarded`, and the condition that an integration may cover it."""
     # Also those whose moment is none: they get an issuance with that reason.
     moment = awards.c.awarded_at
-    is_covered = or_(moment >= since, moment < FIRST, moment.is_(None), is_malformed(moment))
-    found = as_stored(connection, query.where(is_covered))
-    return [row for row in found if is_key(row[1])]
+    in_reach = or_(moment >= since, moment < FIRST, moment.is_(None), is_malformed(moment))
+    return *_KEY, within_python_range(moment), and_(not_withdrawn(now), in_reach)
 
 
 def valid_among(connection: Connection, keys: Collection[Key], *, now: datetime) -> set[Key]:
