@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType
 
-from models.columns import FIRST, UtcDateTime, is_malformed
+from models.columns import FIRST, PlatformKey, UtcDateTime, is_malformed, mapping_of_dialect
 from models.diagnostics.problem import Problem
 from models.platform.tables import AchievementAward, UserEmail, platform_metadata
 from models.tables import table
@@ -47,8 +47,13 @@ def row_problems(connection: Connection) -> list[Problem]:
 
 
 def _value_problems(connection: Connection, one: Table) -> Iterator[Problem]:
-    on_sqlite = connection.dialect.name == "sqlite"
-    columns = [(column, *_unusable(column, on_sqlite=on_sqlite)) for column in one.c]
+    on_sqlite, dialect = connection.dialect.name == "sqlite", connection.dialect
+    mapped = mapping_of_dialect(dialect) is not None  # whose queries are checked by themselves
+    columns = [
+        (column, *_unusable(column, on_sqlite=on_sqlite and not mapped))
+        for column in one.c
+        if not (isinstance(column.type, PlatformKey) and column.type.is_integer(dialect))
+    ]
     counts: list[ColumnElement[Any]] = []
     for column, unusable, _ in columns:
         wrong = and_(column.is_not(None), unusable)

@@ -41,9 +41,10 @@ class _MappedCompiler(SQLCompiler):
         if not asfrom or mapping is None or table.metadata is not platform_metadata:
             return name
         derived = _derived_table(self, table, mapping.queries.get(table.name))
-        # Within an alias the alias follows; otherwise columns are written with the table's own name.
+        # Its own alias follows, if it has one; otherwise columns are written with the table's name.
         suffix: Any = self.get_render_as_alias_suffix
-        return derived if enclosing_alias is not None else derived + suffix(name)
+        has_alias = enclosing_alias is not None and enclosing_alias.element is table
+        return derived if has_alias else derived + suffix(name)
 
     def visit_binary(self, binary: Any, *args: Any, **kw: Any) -> Any:
         comparison = binary.operator in (operators.gt, operators.le) and isinstance(binary.left, Tuple)

@@ -169,15 +169,21 @@ _CAUSES = {
 }
 
 
+_FIRST_OF_CLIENT = 2000  # MySQL's numbers below are answers of the server
+
+
 def platform_error(error: Exception, url: URL) -> PlatformNotUsable | None:
     """Return the sentence for a database error that concerns all rows; None: it may concern a value."""
     original = getattr(error, "orig", error)
-    code = getattr(original, "sqlstate", None) or (original.args[0] if original.args else "")
-    found = next((cause for pattern, cause in _CAUSES.items() if re.search(rf"\b({pattern})\b", str(code))), None)
+    first = original.args[0] if original.args else ""
+    # PyMySQL gives both a SQLSTATE and MySQL's number, which says more; PostgreSQL's message may contain values.
+    code = str(first if isinstance(first, int) else getattr(original, "sqlstate", None) or first)
+    found = next((cause for pattern, cause in _CAUSES.items() if re.search(rf"\b({pattern})\b", code)), None)
     away = isinstance(error, OperationalError) or getattr(error, "connection_invalidated", False)
     if found is None and not away:
         return None
-    cause = found or "it could not be reached, or ended the connection"
+    answered = isinstance(first, int) and first < _FIRST_OF_CLIENT
+    cause = found or (f"error {first}" if answered else "it could not be reached, or ended the connection")
     return PlatformNotUsable(
         f"The platform's database at {url.host or url.database or 'this machine'} could not be read: {cause}. "
         "Nothing is lost: the next run continues. `python -m flows.check` looks at address, account and mapping."

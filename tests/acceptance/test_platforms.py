@@ -1,6 +1,6 @@
 """Ready-made mappings on the platforms' own schemas: from rows of Moodle and Open edX to badges at the stand-in."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 
 from settings import settings
 from tests.support.databases import sqlite_database
-from tests.support.mariadb import administer, as_reader, running_mariadb
+from tests.support.mariadb import administer, as_reader
 from tests.support.platforms import MOODLE
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
@@ -17,12 +17,6 @@ from tests.support.world import TEMPLATE, World
 NOW = datetime.now(UTC).replace(microsecond=0)
 AWARDED = NOW - timedelta(hours=3)
 WWWROOT = "https://moodle.example.org"
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[str]:
-    with running_mariadb() as server:
-        yield server
 
 
 @pytest.fixture

@@ -43,7 +43,9 @@ def running_mariadb() -> Iterator[str]:
     # Not pytest's folder: the path of a socket may have no more than 107 characters.
     with tempfile.TemporaryDirectory(prefix="laurel-mariadb-", ignore_cleanup_errors=True) as folder:
         data, log = Path(folder) / "data", Path(folder) / "log"
-        own = ["--no-defaults", f"--datadir={data}", *(["--user=root"] if os.geteuid() == 0 else [])]
+        # A folder of its own for temporary files: two servers that share /tmp remove each other's.
+        own = ["--no-defaults", f"--datadir={data}", f"--tmpdir={folder}"]
+        own += ["--user=root"] if os.geteuid() == 0 else []
         install = (installer, *own, "--auth-root-authentication-method=normal", "--skip-test-db", *_FAST)
         subprocess.run(install, check=True, capture_output=True, timeout=120)
         port = _free_port()
