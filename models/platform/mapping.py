@@ -161,7 +161,7 @@ def _filled(file: Path, values: Named[str, str]) -> str:
 def _zone(folder: Path, name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):  # a name that is no zone, or no name at all
+    except (KeyError, OSError, ValueError):  # a name that is no zone, or no name at all
         raise PlatformNotUsable(
             f"{folder}/mapping.toml: moments is {name}, and must be aware, epoch, or a time zone such as Europe/Berlin."
         ) from None

@@ -10,13 +10,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from prefect import Task, task
+from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
 from prefect.runtime import flow_run, task_run
 
 from models.database import Database, Platform, open_at, source_of, valid_settings
+from models.errors import PlatformNotUsable
 from models.ledger.recording import Recorder, Result, RunIds
 from models.revision import check_revision
 from rules.ledger.outcome import Outcome, WaitPolicy
@@ -41,7 +43,13 @@ def laurel_task(
         persist_result=False,
         retries=len(retry_delays),
         retry_delay_seconds=list(retry_delays) or None,
+        retry_condition_fn=_may_pass if retry_delays else None,
     )
+
+
+async def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    # Each try of a platform that is away or slow takes as long as its time limit, and the next run is near.
+    return not isinstance(await state.aresult(raise_on_failure=False), PlatformNotUsable)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Ready-made mappings on the platforms' own schemas: from rows of Moodle and Open edX to badges at the stand-in."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 from settings import settings
 from tests.support.databases import sqlite_database
 from tests.support.mariadb import administer, as_reader
-from tests.support.platforms import MOODLE
+from tests.support.platforms import MOODLE, OPENEDX
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
 from tests.support.world import TEMPLATE, World
@@ -32,9 +32,10 @@ async def ledger(
     settings.cache_clear()
 
 
-async def test_badges_that_moodle_issued_become_badges(
-    mariadb: str, ledger: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def moodle(mariadb: str, ledger: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A Moodle of two users with a badge, one of whom has another; and a deleted user."""
+    issued = ((7, 2, AWARDED), (7, 10, AWARDED - timedelta(days=1)), (7, 11, AWARDED), (8, 2, AWARDED))
     administer(
         mariadb,
         "CREATE DATABASE moodle CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci",
@@ -45,20 +46,19 @@ async def test_badges_that_moodle_issued_become_badges(
         " (2, 'Ada', 'Lovelace', 'ada@example.org', 0),"
         " (10, 'Zoë', 'Müller-Łuk', 'zoe@example.org', 0), (11, 'Gone', 'Away', 'gone@example.org', 1)",
         "INSERT INTO mdl_badge (id, name) VALUES (7, 'Forklift'), (8, 'Not with Credly')",
-        "INSERT INTO mdl_badge_issued (id, badgeid, userid, uniquehash, dateissued) VALUES "
-        + ", ".join(
-            f"({number}, {badge}, {user}, 'hash', {int(moment.timestamp())})"
-            for number, (badge, user, moment) in enumerate(
-                ((7, 2, AWARDED), (7, 10, AWARDED - timedelta(days=1)), (7, 11, AWARDED), (8, 2, AWARDED)), start=1
-            )
+        *(
+            "INSERT INTO mdl_badge_issued (id, badgeid, userid, uniquehash, dateissued)"
+            f" VALUES ({number}, {badge}, {user}, '', {int(moment.timestamp())})"
+            for number, (badge, user, moment) in enumerate(issued, start=1)
         ),
     )
-    ledger.configure(
-        monkeypatch,
-        PLATFORM_URL=as_reader(mariadb, "moodle"),
-        MAPPING="moodle",
-        MAPPING_PARAMETERS=f"wwwroot={WWWROOT}",
-    )
+    at = as_reader(mariadb, "moodle")
+    ledger.configure(monkeypatch, PLATFORM_URL=at, MAPPING="moodle", MAPPING_PARAMETERS=f"wwwroot={WWWROOT}")
+    yield at
+    administer(mariadb, "DROP DATABASE moodle")
+
+
+async def test_badges_that_moodle_issued_become_badges(moodle: str, ledger: World, standin: Standin) -> None:
     await ledger.connect("moodle")
     await ledger.enable("7", user_evidence=True, portal_evidence=True)
 
@@ -77,3 +77,93 @@ async def test_badges_that_moodle_issued_become_badges(
         ("Academy", WWWROOT),
     ]
     assert shown["2"]["issued_at"] == AWARDED.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+    again = await run()
+
+    assert (again.message, len(standin.badges())) == ("0 issued", 2)
+
+
+async def test_what_was_planned_goes_out_though_planning_cannot_read_the_platform(
+    moodle: str, mariadb: str, ledger: World, standin: Standin
+) -> None:
+    await ledger.connect("moodle")
+    await ledger.enable("7")
+    await run(limit=1)
+    administer(mariadb, "USE moodle", "RENAME TABLE mdl_badge TO being_loaded")
+
+    state = await run()
+
+    assert state.name == "Failed"
+    assert str(state.message).startswith(
+        "1 issued. The platform's database at 127.0.0.1 could not be read: a table or view that a query names does not"
+    )
+    assert len(standin.badges()) == 2
+
+
+async def test_a_platform_that_is_away_fails_the_run_and_loses_nothing(
+    moodle: str, ledger: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ledger.connect("moodle")
+    await ledger.enable("7")
+    await run(limit=1)
+    ledger.configure(monkeypatch, PLATFORM_URL="mysql://laurel@127.0.0.1:1/moodle")
+
+    state = await run()
+
+    away = "The platform's database at 127.0.0.1 could not be read: it could not be reached"
+    assert (state.name, str(state.message).startswith(f"0 issued · now 1 waiting. {away}")) == ("Failed", True)
+    assert sorted(row.state for row in await ledger.ledger()) == ["issued", "pending"]
+
+    ledger.configure(monkeypatch, PLATFORM_URL=moodle)
+    assert (await run()).message == "1 issued"
+    assert len(standin.badges()) == 2
+
+
+async def test_certificates_of_open_edx_become_badges(
+    mariadb: str, ledger: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course = f"course-v1:NorthwindX+{'Forklift_' * 12}+2026_T1"
+    administer(
+        mariadb,
+        "CREATE DATABASE openedx CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci",
+        "USE openedx",
+        *OPENEDX,
+        "INSERT INTO auth_user (id, username, first_name, last_name, email) VALUES"
+        " (1, 'ada', '', '', 'ada@example.org'),"
+        " (2, 'bob', 'Bob', 'van Babbage', 'bob@example.org'), (3, 'cher', '', '', 'cher@example.org'),"
+        " (4, 'gone', '', '', 'retired__user_0123@retired.invalid')",
+        "INSERT INTO auth_userprofile (user_id, name)"
+        " VALUES (1, ' Ada  King Lovelace '), (2, 'Bobby'), (3, 'C D'), (4, '')",
+        "INSERT INTO organizations_organization (name, short_name) VALUES ('Northwind', 'NorthwindX')",
+        f"INSERT INTO course_overviews_courseoverview VALUES ('{course}', 'NorthwindX', 'Forklift'),"
+        " ('course-v1:northwindx+a+b', 'northwindx', NULL)",
+        "INSERT INTO certificates_generatedcertificate (user_id, course_id, status, created_date, modified_date)"
+        " VALUES "
+        + ", ".join(
+            f"({user}, '{course}', '{status}', '2026-01-01', '{AWARDED:%Y-%m-%d %H:%M:%S}')"
+            for user, status in ((1, "downloadable"), (2, "downloadable"), (3, "notpassing"), (4, "downloadable"))
+        ),
+    )
+    ledger.configure(
+        monkeypatch,
+        PLATFORM_URL=as_reader(mariadb, "openedx"),
+        MAPPING="openedx",
+        MAPPING_PARAMETERS="lms=https://lms.example.org",
+    )
+    await ledger.connect("NorthwindX")
+    await ledger.enable(course, user_evidence=True, portal_evidence=True)
+
+    state = await run()
+
+    assert (len(course) > 64, state.name, state.message) == (True, "Completed", "2 issued")
+    shown = {badge["issuer_earner_id"]: badge for badge in standin.badges()}
+    assert {key: (each["issued_to_first_name"], each["issued_to_last_name"]) for key, each in shown.items()} == {
+        "1": ("Ada King", "Lovelace"),
+        "2": ("Bob", "van Babbage"),
+    }
+    assert {each["issued_at"] for each in shown.values()} == {f"{AWARDED:%Y-%m-%dT%H:%M:%S}.000Z"}
+    assert [(each["name"], each["value"]) for each in shown["1"]["evidence"]] == [
+        ("Ada King Lovelace", "https://lms.example.org/u/ada"),
+        ("Northwind", "https://lms.example.org"),
+    ]
+    administer(mariadb, "DROP DATABASE openedx")
