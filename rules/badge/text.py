@@ -51,7 +51,7 @@ _WORDS = {
     Oddity.ZERO_WIDTH: "a character without width",
     Oddity.FILLER: "a character that looks like a blank",
     Oddity.TAG: "an invisible tag or annotation character",
-    Oddity.HTML_ENTITY: "an HTML entity, such as &amp;",
+    Oddity.HTML_ENTITY: "an HTML entity",
     Oddity.MOJIBAKE: "UTF-8 that was read in another encoding, such as Ã¼ for ü",
     Oddity.UNREADABLE: "bytes that are not UTF-8",
 }

@@ -161,9 +161,10 @@ def static_text(typed: str, *, field: str) -> str:
     Raises:
         InvalidInput: it has what `rules.badge.text` has tables of: hidden characters, HTML entities, mojibake.
     """
-    if found := oddities(typed):
+    text = tidy(typed)
+    if found := oddities(text):
         raise InvalidInput(f"{field}: it has {found[0].words}. Remove it, or type the text again.")
-    return tidy(typed)
+    return text
 
 
 def in_the_past(moment: datetime | None, *, field: str, now: datetime) -> datetime | None:

@@ -169,6 +169,30 @@ async def test_links_that_cannot_become_evidence_are_told_where_they_would_be_se
     assert await odd_links(any_world.database, EvidenceKind.USER) == [("ada", "ftp://example.org/ada")]
 
 
+async def test_odd_names_are_told_by_id_and_not_changed(any_world: World) -> None:
+    await any_world.award("ada", company_id="acme")
+    await any_world.award("bob")
+    await any_world.add_user("eve")
+    await any_world.change(User, "ada", last_name="O&#39;Brien")
+    await any_world.change(User, "bob", first_name="A\u200bda", last_name="MÃ¼ller")
+    await any_world.change(User, "eve", last_name="Ã¼ of nobody's award")
+    await any_world.change(Company, "acme", name="R&amp;D")
+    await any_world.enable(company_evidence=True)
+
+    seen = await see(check)
+
+    page = seen.page.replace("\\", "")
+    assert seen.message == "4 problems found; checked 1 portal, 1 template"
+    for line in (
+        "an HTML entity: `ada` | Correct them on the platform; until then they are sent as they are. |",
+        "a character without width: `bob` | Correct them on the platform; until then they are sent without it.",
+        "such as Ã¼ for ü: `bob` |",
+        "Names of 1 company | They have an HTML entity: `acme` |",
+    ):
+        assert line in page
+    assert not any(name in page for name in ("Brien", "ller", "eve", "R&amp;D"))
+
+
 @pytest.mark.parametrize("counts", [False, True])
 async def test_a_portal_that_lost_many_of_its_awards_is_a_finding(any_world: World, counts: bool) -> None:
     await any_world.enable()

@@ -83,6 +83,21 @@ async def test_an_achievement_is_enabled_with_every_setting_of_the_form(any_worl
     assert all(request["method"] == "GET" for request in standin.requests())
 
 
+@pytest.mark.parametrize("text", ["Our\u202ecustomer", "A\u200bB", "R&amp;D", "MÃ¼ller", "a\u3164b"])
+async def test_a_static_text_with_an_oddity_is_refused(world: World, text: str) -> None:
+    evidence = EvidenceChoices(company=EvidenceChoice(on=True, static_name=text))
+
+    for field, changes in (
+        ("evidence.company.static_name", {"evidence": evidence}),
+        ("revoke_reason", {"revoke_reason": text}),
+    ):
+        seen = await see(enable_credly, **form(**changes))
+
+        assert (seen.name, seen.message.partition(":")[0]) == ("Failed", field)
+        assert text not in seen.message
+    assert await rows_of(world.database, CredlyIntegration) == []
+
+
 async def test_the_page_shows_what_would_be_sent_masked_and_reminds_that_it_is_public(world: World) -> None:
     evidence = EvidenceChoices(
         user=EvidenceChoice(on=True),

@@ -67,6 +67,28 @@ async def test_before_the_award_and_the_award_makes_no_second_badge(any_world: W
     assert len(await rows_of(any_world.database, BadgeIssuance)) == 1
 
 
+async def test_an_award_in_the_future_is_refused_unless_it_is_dated_now(any_world: World, standin: Standin) -> None:
+    await any_world.enable(company_evidence=True)
+    to_come = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+    await any_world.award("ada", awarded_at=to_come, company_id="acme")
+
+    for preview in (True, False):
+        refused = await see(issue_badge, **form(preview=preview))
+        assert refused.name == "Failed"
+        assert refused.message == (
+            f"user: the award `award-1` of `ada` is dated in the future ({to_come:%Y-%m-%d %H:%M:%S} UTC). Wait until "
+            "then, or switch on date_now in issue-badge: the badge then has the current date."
+        )
+    assert await rows_of(any_world.database, BadgeIssuance) == []
+
+    assert (await see(issue_badge, **form(preview=True, date_now=True))).name == "Completed"
+    await see(issue_badge, **form(date_now=True))
+    (badge,) = standin.badges()
+    assert abs(datetime.fromisoformat(badge["issued_at"]) - datetime.now(UTC)) < timedelta(minutes=5)
+    assert [entry["name"] for entry in badge["evidence"]] == ["Acme"]
+    assert (await see(issue_badge, **form())).message.startswith("Not issued again")
+
+
 async def test_with_an_award_it_carries_the_moment_of_the_first_that_stands(world: World, standin: Standin) -> None:
     first, second = (datetime(2026, 11, day, 8, 15, 42, tzinfo=UTC) for day in (2, 3))
     await world.enable(held_at=datetime.now(UTC))

@@ -3,6 +3,7 @@
 import pytest
 
 from settings import Settings
+from tasks.issuing.badge import LONGEST_CALL
 from tasks.issuing.drain import batch_size
 
 
@@ -30,3 +31,9 @@ def test_a_run_makes_few_task_runs_and_a_batch_ends_within_half_its_lease(
     configured = Settings(calls_at_once=10, task_runs_per_run=300, lease=600)
 
     assert batch_size(configured, due=due, together=together, calls_per_second=calls_per_second) == size
+
+
+def test_the_shortest_lease_has_room_for_the_longest_call() -> None:
+    least = next(each.ge for each in Settings.model_fields["lease"].metadata if hasattr(each, "ge"))
+
+    assert least > LONGEST_CALL

@@ -1,5 +1,6 @@
 """What planning does when integrations, awards and achievements change, on SQLite and PostgreSQL."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from models.platform.tables import AchievementAward
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from rules.forms.inputs import EarnedAgain
 from rules.ledger.reasons import Reason
-from rules.ledger.states import IssuanceState, Origin
+from rules.ledger.states import NO_MOMENT, IssuanceState, Origin
 from tests.support.factories import (
     ENABLED,
     NOW,
@@ -400,3 +401,34 @@ async def test_what_is_issued_is_never_touched(ready: Database) -> None:
     await planned(ready)
 
     assert await ledger(ready) == before
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "wrong"),
+    [
+        (PENDING, Reason.AWARDED_IN_FUTURE, NOW + 99 * DAY),
+        (PENDING, Reason.AWARDED_IN_FUTURE, NO_MOMENT),
+        (FAILED, Reason.AWARD_DATE_UNUSABLE, NO_MOMENT),
+    ],
+)
+async def test_a_row_takes_the_corrected_date_of_its_award(
+    ready: Database, state: IssuanceState, reason: Reason, wrong: datetime
+) -> None:
+    await an_award(ready, "award-1", awarded_at=NOW - DAY)
+    await an_issuance(ready, state=state, reason=reason, award_id="award-1", awarded_at=wrong, not_before=wrong)
+
+    await planned(ready)
+
+    row = await the_issuance(ready)
+    assert (row.state, row.reason, row.awarded_at, row.not_before) == (state, reason, NOW - DAY, NOW - DAY)
+
+
+async def test_a_row_waits_for_the_corrected_date_of_its_award(ready: Database) -> None:
+    await an_award(ready, "award-1", awarded_at=NOW + DAY)
+    future = Reason.AWARDED_IN_FUTURE
+    await an_issuance(ready, reason=future, award_id="award-1", awarded_at=NOW + 9 * DAY, not_before=NOW + 9 * DAY)
+
+    await planned(ready)
+
+    row = await the_issuance(ready)
+    assert (row.state, row.awarded_at, row.not_before) == (PENDING, NOW + DAY, NOW + DAY)
