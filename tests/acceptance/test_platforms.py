@@ -1,14 +1,15 @@
 """Ready-made mappings on the platforms' own schemas: from rows of Moodle and Open edX to badges at the stand-in."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from settings import settings
+from settings import ROOT, settings
 from tests.support.databases import sqlite_database
-from tests.support.mariadb import administer, as_reader
+from tests.support.mariadb import administer
 from tests.support.platforms import MOODLE, OPENEDX
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
@@ -32,6 +33,15 @@ async def ledger(
     settings.cache_clear()
 
 
+def documented(page: str, mariadb: str) -> dict[str, str]:
+    """Make the account of a page of docs/how-to, and return the settings that the page names, for this server."""
+    text = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
+    (statements,), (lines,) = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("sql", "ini"))
+    administer(mariadb, *filter(str.strip, statements.split(";")))
+    settings_of = dict(line.removeprefix("LAUREL_").split("=", 1) for line in lines.splitlines())
+    return settings_of | {"PLATFORM_URL": settings_of["PLATFORM_URL"].replace("HOST:3306", mariadb.rpartition("@")[2])}
+
+
 @pytest.fixture
 def moodle(mariadb: str, ledger: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A Moodle of two users with a badge, one of whom has another; and a deleted user."""
@@ -52,10 +62,10 @@ def moodle(mariadb: str, ledger: World, monkeypatch: pytest.MonkeyPatch) -> Iter
             for number, (badge, user, moment) in enumerate(issued, start=1)
         ),
     )
-    at = as_reader(mariadb, "moodle")
-    ledger.configure(monkeypatch, PLATFORM_URL=at, MAPPING="moodle", MAPPING_PARAMETERS=f"wwwroot={WWWROOT}")
-    yield at
-    administer(mariadb, "DROP DATABASE moodle")
+    values = documented("moodle.md", mariadb)
+    ledger.configure(monkeypatch, **values)
+    yield values["PLATFORM_URL"]
+    administer(mariadb, "DROP DATABASE moodle", "DROP USER laurel_reader")
 
 
 async def test_badges_that_moodle_issued_become_badges(moodle: str, ledger: World, standin: Standin) -> None:
@@ -144,12 +154,7 @@ async def test_certificates_of_open_edx_become_badges(
             for user, status in ((1, "downloadable"), (2, "downloadable"), (3, "notpassing"), (4, "downloadable"))
         ),
     )
-    ledger.configure(
-        monkeypatch,
-        PLATFORM_URL=as_reader(mariadb, "openedx"),
-        MAPPING="openedx",
-        MAPPING_PARAMETERS="lms=https://lms.example.org",
-    )
+    ledger.configure(monkeypatch, **documented("openedx.md", mariadb))
     await ledger.connect("NorthwindX")
     await ledger.enable(course, user_evidence=True, portal_evidence=True)
 
