@@ -39,6 +39,7 @@ bench: $(INSTALLED) ## Measure speed and size beside peers; BENCH=drain,pace cho
 .PHONY: test
 test: check ## Check, then run every test
 	@scripts/chromium.sh
+	@scripts/mariadb.sh
 	$(BIN)/python -m scripts.run_tests
 
 .PHONY: coverage

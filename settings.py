@@ -17,6 +17,7 @@ DEFAULT_DATABASE = ROOT / ".laurel" / "laurel.db"
 _DRIVEN = dict.fromkeys(("sqlite", "sqlite+aiosqlite"), "sqlite") | dict.fromkeys(
     ("postgresql", "postgres", "postgresql+psycopg", "postgresql+asyncpg"), "postgresql+psycopg"
 )
+_DRIVEN_PLATFORM = _DRIVEN | dict.fromkeys(("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql"), "mysql+pymysql")
 
 
 def _seconds(value: object) -> object:
@@ -51,7 +52,27 @@ class Settings(BaseSettings):
 
     database_url: str = Field(
         default=f"sqlite:///{DEFAULT_DATABASE}",
-        description="The platform's database, which also holds Laurel's tables. SQLite or PostgreSQL.",
+        description="The database of Laurel's own tables. SQLite or PostgreSQL.",
+    )
+    platform_url: str = Field(
+        default="",
+        description="The platform's database, which Laurel only reads: PostgreSQL, MySQL, MariaDB, SQLite, or another "
+        "for which a SQLAlchemy dialect is installed. Empty: the same as LAUREL_DATABASE_URL.",
+    )
+    mapping: str = Field(
+        default="native",
+        description="How the platform is read: `native` (tables or views of the names of Laurel's seven relations), "
+        "`moodle`, `moodle-completions`, `openedx`, or the path of a folder with a query for each.",
+    )
+    mapping_parameters: str = Field(
+        default="",
+        description="The values of the mapping's parameters, each as name=value, separated by blanks, such as "
+        "`wwwroot=https://moodle.example.org prefix=mdl_`.",
+    )
+    platform_timeout: Seconds = Field(
+        default=timedelta(seconds=60),
+        ge=timedelta(seconds=1),
+        description="How long one statement may take on a platform that has an address or a mapping of its own.",
     )
     calls_at_once: int = Field(
         default=10, ge=1, le=200, description="How many calls to one Credly organization may run at the same time."
@@ -200,6 +221,14 @@ class Settings(BaseSettings):
         if kind not in _DRIVEN:
             raise ValueError("it must start with sqlite:/// or postgresql://")
         return f"{_DRIVEN[kind]}://" + re.sub(r"(?<=[?&])ssl=", "sslmode=", place)
+
+    @field_validator("platform_url")
+    @classmethod
+    def _with_a_driver(cls, url: str) -> str:
+        kind, colon, place = url.partition("://")
+        if url and not colon:
+            raise ValueError("it must be an address such as mysql://USER:PASSWORD@HOST/DATABASE")
+        return cls._with_our_driver(url) if kind in _DRIVEN else f"{_DRIVEN_PLATFORM.get(kind, kind)}{colon}{place}"
 
 
 @cache

@@ -1,7 +1,9 @@
 """Issue the due badges of one Credly organization. Started by reconcile, once for each organization."""
 
 from prefect import State, flow, get_run_logger
+from prefect.states import Failed
 
+from models.errors import PlatformNotUsable
 from models.ledger.claiming import DueOrganization
 from rules.forms.inputs import CredlyId, PlatformId
 from rules.ledger.reasons import Reason
@@ -34,12 +36,16 @@ async def issue_organization(
         found = await organizations_with_work(portals)
         work = [each for each in found if organization in ("", each.organization_id)]
         await name_run(f"issue · {', '.join(portals)} · {sum(each.due for each in work)} due")
+        unread = ""
         for due in work:
             async with run_entry(run, due) as entry:
-                await _issue(run, due, entry, limit=limit, together=together)
+                try:
+                    await _issue(run, due, entry, limit=limit, together=together)
+                except PlatformNotUsable as unusable:
+                    unread = str(unusable)
         done = await summary_of_this_run(run, portals)
         await tag_run(f"achievement:{achievement}" for _, achievement, _ in done.by_achievement)
-        return final_state(done)
+        return Failed(message=f"{done.sentence}. {unread}") if unread else final_state(done)
 
 
 async def _issue(run: Run, due: DueOrganization, entry: RunEntry, *, limit: int, together: int) -> None:

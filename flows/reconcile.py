@@ -8,7 +8,9 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.issue_organization import issue_organization
+from models.errors import PlatformNotUsable
 from models.ledger.claiming import DueOrganization
+from models.planning.writing import PlanCounts
 from reports.inputs import check_portal
 from rules.forms.inputs import InvalidInput, PlatformId
 from rules.wording import counted
@@ -50,9 +52,7 @@ async def reconcile(
             return Completed(message=await preview_run(portal=portal, limit=limit))
 
         await mark_dead_runs(run)
-        plan = await plan_issuances(portal=portal)
-        plan += await sweep_everything(portal=portal, full=full)
-        await requeue_corrected()
+        plan, unread = await _plan(portal=portal, full=full)
         organizations = await organizations_with_work([portal] if portal else None)
         await name_run(_title(organizations))
         slots = asyncio.Semaphore(run.settings.organizations_at_once)
@@ -60,7 +60,19 @@ async def reconcile(
         allotted = shares(organizations, limit=limit)
         states = await asyncio.gather(*(_issue(run, each, share, limit or together, slots) for each, share in allotted))
         parts = [(each, state) for (each, _), state in zip(allotted, states, strict=True)]
-        return await finish_run(run, plan, parts, portal=portal, limit=limit)
+        return await finish_run(run, plan, parts, portal=portal, limit=limit, unread=unread)
+
+
+async def _plan(*, portal: str, full: bool) -> tuple[PlanCounts, str]:
+    """Plan as far as the platform can be read. Return also why it cannot: what was planned before still goes out."""
+    plan = PlanCounts()
+    try:
+        plan += await plan_issuances(portal=portal)
+        plan += await sweep_everything(portal=portal, full=full)
+        await requeue_corrected()
+    except PlatformNotUsable as unusable:
+        return plan, str(unusable)
+    return plan, ""
 
 
 async def _issue(

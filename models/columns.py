@@ -1,9 +1,11 @@
 """Column types of all tables (moments, enums, keys), and statements that differ between the two databases."""
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from math import floor
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BigInteger,
@@ -29,7 +31,17 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from rules.ledger.states import NO_MOMENT
 
-LONGEST_KEY = 64
+if TYPE_CHECKING:
+    from models.platform.mapping import Mapping as PlatformMapping
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_KEY = -(2**63)  # what no integer key is; before all others in their order
+LONGEST_KEY = 255
+
+
+def mapping_of_dialect(dialect: Dialect) -> "PlatformMapping | None":
+    """Return the mapping that the platform's engine reads by; None: columns are as Laurel's own tables have them."""
+    return getattr(dialect, "laurel_mapping", None)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -39,20 +51,34 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        mapping = mapping_of_dialect(dialect)
+        if mapping is not None and mapping.epoch:
+            return dialect.type_descriptor(BigInteger())
         # SQLite has no such type: it stores text that sorts by time.
-        return dialect.type_descriptor(DateTime(timezone=True))
+        return dialect.type_descriptor(DateTime(timezone=mapping is None or mapping.zone is None))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError("A moment without a time zone cannot be stored: use datetime.now(UTC).")
+        mapping = mapping_of_dialect(dialect)
+        if mapping is not None and mapping.epoch:
+            return floor(value.timestamp())
+        if mapping is not None and mapping.zone is not None:
+            try:
+                return value.astimezone(mapping.zone).replace(tzinfo=None)
+            except OverflowError:  # at an end of Python's range
+                return value.replace(tzinfo=None)
         value = value.astimezone(UTC)  # SQLite compares moments as text, so all need one zone
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return value.replace(tzinfo=None) if dialect.name in _WITHOUT_ZONES else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         del dialect
         return None if value is None else moment_of(value)
+
+
+_WITHOUT_ZONES = ("sqlite", "mysql", "mariadb")
 
 
 def moment_of(stored: datetime | str) -> datetime:
@@ -67,14 +93,21 @@ class PlatformMoment(UtcDateTime):
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
-        del dialect, coltype
-        return lambda stored: None if stored is None else platform_moment(stored)
+        del coltype
+        mapping = mapping_of_dialect(dialect)
+        return lambda stored: None if stored is None else platform_moment(stored, mapping)
 
 
-def platform_moment(stored: object) -> datetime:
+def platform_moment(stored: object, mapping: "PlatformMapping | None" = None) -> datetime:
     """Convert a driver's value of a platform's column; `NO_MOMENT` if it is no moment that Python has."""
+    value: Any = stored
     try:
-        return moment_of(stored)  # type: ignore[arg-type]
+        if mapping is not None and mapping.epoch:
+            return _EPOCH + timedelta(seconds=float(value))
+        if mapping is not None and mapping.zone is not None:
+            value = datetime.fromisoformat(value) if isinstance(value, str) else value
+            value = value.replace(tzinfo=mapping.zone)
+        return moment_of(value)
     except (ValueError, OverflowError, TypeError, AttributeError):
         return NO_MOMENT
 
@@ -95,18 +128,40 @@ class PlatformText(TypeDecorator[str]):
 
 
 class PlatformKey(TypeDecorator[str]):
-    """A key on the platform: None where the ledger cannot have it (`is_key`)."""
+    """A key of this relation: text, which a mapping may store as integers. None where the ledger cannot have it."""
 
     impl = String
     cache_ok = True
 
+    def __init__(self, relation: str) -> None:
+        super().__init__(LONGEST_KEY)
+        self.relation = relation
+
+    def is_integer(self, dialect: Dialect) -> bool:
+        mapping = mapping_of_dialect(dialect)
+        return mapping is not None and self.relation in mapping.integer_keys
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(BigInteger() if self.is_integer(dialect) else String(LONGEST_KEY))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
+        if value is None or not self.is_integer(dialect):
+            return value
+        # `007` is not the key 7.
+        return int(value) if _is_integer(value) else _NO_KEY
+
     def process_result_value(self, value: object, dialect: Dialect) -> str | None:
-        del dialect
+        if isinstance(value, int) and self.is_integer(dialect):
+            return str(value)
         return value if isinstance(value, str) and is_key(value) else None
 
 
+def _is_integer(value: str) -> bool:
+    return bool(re.fullmatch("0|-?[1-9][0-9]{0,18}", value)) and abs(int(value)) < 2**63
+
+
 def is_key(value: object) -> bool:
-    """Whether a stored value can be a key in the ledger: text of 1 to 64 characters."""
+    """Whether a stored value can be a key in the ledger: text of 1 to 255 characters."""
     # Encoded, because the driver gives bytes that are not UTF-8 as lone surrogates.
     return isinstance(value, str) and 0 < len(value) <= LONGEST_KEY and (value.isascii() or is_utf8(value))
 
@@ -123,10 +178,25 @@ def is_utf8(value: str) -> bool:
 def as_stored(
     connection: Connection, query: Select[*tuple[Any, ...]], given: Mapping[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
-    """Return the driver's own rows, without conversion by column types."""
+    """Return the driver's own rows, without conversion by column types, except where a mapping needs one."""
     # 50 000 of them take a third of the time of SQLAlchemy's `Row`s.
     with connection.execute(query, given) as result:
-        return list(result.cursor.fetchall()) if result.cursor else []
+        rows = list(result.cursor.fetchall()) if result.cursor else []
+    if mapping_of_dialect(connection.dialect) is None:
+        return rows
+    if not rows:
+        return rows
+    by_column: Iterable[Any] = zip(*rows, strict=True)
+    kinds = [column.type for column in query.selected_columns]
+    columns = (_converted(kind, connection.dialect, values) for kind, values in zip(kinds, by_column, strict=True))
+    return list(zip(*columns, strict=True))
+
+
+def _converted(kind: TypeEngine[Any], dialect: Dialect, values: Iterable[Any]) -> Iterable[Any]:
+    if isinstance(kind, PlatformMoment) or (isinstance(kind, PlatformKey) and kind.is_integer(dialect)):
+        convert: Any = kind.result_processor(dialect, None)
+        return map(convert, values)
+    return values
 
 
 FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -145,18 +215,20 @@ class in_utc(FunctionElement[datetime]):
     inherit_cache = True
 
 
-@compiles(in_utc, "sqlite")
+@compiles(in_utc)
 def _as_it_is(element: in_utc, compiler: Any, **options: Any) -> str:
     return str(compiler.process(element.clauses, **options))
 
 
 @compiles(in_utc, "postgresql")
 def _without_zone(element: in_utc, compiler: Any, **options: Any) -> str:
-    return f"timezone('UTC', {compiler.process(element.clauses, **options)})"
+    shown = compiler.process(element.clauses, **options)
+    mapping = mapping_of_dialect(compiler.dialect)
+    return shown if mapping is not None and (mapping.epoch or mapping.zone) else f"timezone('UTC', {shown})"
 
 
 class is_malformed(FunctionElement[bool]):
-    """Whether SQLite stores something else than a moment in a column of moments; on PostgreSQL that cannot be."""
+    """Whether SQLite stores something else than a moment in a column of moments; elsewhere that cannot be."""
 
     type = Boolean()
     inherit_cache = True
@@ -165,16 +237,19 @@ class is_malformed(FunctionElement[bool]):
 @compiles(is_malformed, "sqlite")
 def _on_sqlite(element: is_malformed, compiler: Any, **options: Any) -> str:
     stored = compiler.process(element.clauses, **options)
+    mapping = mapping_of_dialect(compiler.dialect)
+    if mapping is not None and mapping.epoch:
+        return f"typeof({stored}) NOT IN ('integer', 'real', 'null')"
     return (
         f"((typeof({stored}) NOT IN ('text', 'null') OR datetime({stored}) IS NULL AND {stored} IS NOT NULL"
         f" OR {stored} NOT GLOB '[0-9][0-9][0-9][0-9]-*') AND {stored} NOT IN ('infinity', '-infinity'))"
     )
 
 
-@compiles(is_malformed, "postgresql")
-def _on_postgresql(element: is_malformed, compiler: Any, **options: Any) -> str:
+@compiles(is_malformed)
+def _nowhere_else(element: is_malformed, compiler: Any, **options: Any) -> str:
     del element, compiler, options
-    return "false"
+    return "(1 = 0)"
 
 
 def enum_by_value(members: type[StrEnum], *, name: str) -> Enum:

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from models.columns import LONGEST_KEY
+
 LONGEST_FIELD = 100_000  # characters; a longer one has an unclosed quotation mark
 
 
@@ -30,8 +32,8 @@ def _utc(moment: datetime | None) -> datetime | None:
         raise ValueError("is before or after all calendars") from None
 
 
-Key = Annotated[str, Field(min_length=1, max_length=64)]
-OptionalKey = Annotated[Annotated[str, Field(max_length=64)] | None, BeforeValidator(_empty_to_none)]
+Key = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
+OptionalKey = Annotated[Annotated[str, Field(max_length=LONGEST_KEY)] | None, BeforeValidator(_empty_to_none)]
 Text = Annotated[str | None, BeforeValidator(_empty_to_none)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_reject_bare_number), AfterValidator(_utc)]
 OptionalMoment = Annotated[

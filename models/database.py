@@ -18,7 +18,9 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
-from rules.forms.inputs import InvalidInput
+from models.errors import NotUsable, TableMissing
+from models.platform.engine import Source, platform_engine, platform_error
+from models.platform.mapping import NATIVE_MAPPING, mapping_of
 from settings import DEFAULT_DATABASE, ONLY_THE_OWNER, NotConfigured, Settings, settings
 
 BUSY_TIMEOUT_SECONDS = 60
@@ -39,7 +41,7 @@ class Database:
     # The whole transaction runs in one thread: awaiting each statement separately holds the connection, and SQLite's
     # write lock, about ten times longer.
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, source: Source | None = None) -> None:
         # For all that this process writes: the ledger, exports, and errors that Prefect stores.
         os.umask(ONLY_THE_OWNER)
         self.url = url
@@ -53,7 +55,7 @@ class Database:
         self._reading = ThreadPoolExecutor(_READERS if on_sqlite else _CONNECTIONS, "laurel-reading")
         # Writers of this process queue here: in SQLite each would hold a connection and poll for the write lock.
         self._writing = ThreadPoolExecutor(1, "laurel-writing") if on_sqlite else self._reading
-        self.platform = Platform(self)
+        self.platform = Platform(self, source)
         # Called after each transaction and each part of a long read, for the watch over stalled runs.
         self.stepped: Callable[[], None] = _ignore_progress
 
@@ -69,7 +71,11 @@ class Database:
             with self._connected(self._for_reading) as connection:
                 return work(connection, *args, **kwargs)
 
-        return await self._in_thread(self._reading, read_snapshot)
+        return await self.read_in_thread(read_snapshot)
+
+    async def read_in_thread(self, work: Callable[[], Returned]) -> Returned:
+        """Run `work` in one of the threads for reading, and count it as a step."""
+        return await self._in_thread(self._reading, work)
 
     async def read_in_parts(
         self,
@@ -131,6 +137,7 @@ class Database:
         for threads in (self._reading, self._writing):
             await asyncio.to_thread(threads.shutdown)
         self.engine.dispose()
+        self.platform.dispose()
 
     @property
     def connections_checked_out(self) -> int:
@@ -148,38 +155,60 @@ def _ignore_progress() -> None:
 
 
 class Platform:
-    """The learning platform's database, which Laurel only reads. At present it is the ledger's database.
+    """The learning platform's database, which Laurel only reads: the ledger's own, or that of a source.
 
     No statement joins tables of both: Python combines what is read here with the ledger.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, source: Source | None) -> None:
         self._database = database
+        self.mapping = NATIVE_MAPPING if source is None else source.mapping
+        self._engine = None if source is None else platform_engine(source, _postgresql_engine, **_POOL)
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine or self._database.engine
 
     async def read(
         self, work: Callable[Concatenate[Connection, Params], Returned], /, *args: Params.args, **kwargs: Params.kwargs
     ) -> Returned:
-        """Run `work` in a read-only transaction on one snapshot, and return its result."""
-        return await self._database.read(work, *args, **kwargs)
+        """Run `work` in a read-only transaction on one snapshot, and return its result.
 
+        Raises:
+            PlatformNotUsable: the platform's own database cannot be read, was too slow, or the mapping does not fit it.
+        """
+        engine = self._engine
+        if engine is None:
+            return await self._database.read(work, *args, **kwargs)
 
-class NotUsable(InvalidInput):
-    """The database cannot be reached, refuses the connection, or has no such table; the message contains the remedy."""
+        def read_snapshot() -> Returned:
+            try:
+                with engine.connect() as connection:
+                    return work(connection, *args, **kwargs)
+            except DBAPIError as error:
+                if unusable := platform_error(error, engine.url):
+                    raise unusable from None
+                raise
 
+        return await self._database.read_in_thread(read_snapshot)
 
-class TableMissing(NotUsable):
-    """A table that Laurel reads or writes does not exist."""
+    def dispose(self) -> None:
+        """Close the connections to the platform's own database."""
+        if self._engine is not None:
+            self._engine.dispose()
 
 
 @asynccontextmanager
-async def open_at(url: str) -> AsyncIterator[Database]:
-    """Open a database and close it at the end. Error messages contain no password.
+async def open_at(url: str, source: Source | None = None) -> AsyncIterator[Database]:
+    """Open a database, with the platform's if that is another one, and close it at the end.
+
+    Error messages contain no password.
 
     Raises:
         NotUsable: the address is malformed, the database refuses the connection, or a statement did not find its table.
     """
     try:
-        database = Database(url)
+        database = Database(url, source)
     except (ArgumentError, ValueError, OSError):
         raise NotUsable(
             "LAUREL_DATABASE_URL is not an address that can be used: postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or "
@@ -204,8 +233,23 @@ async def open_configured() -> AsyncIterator[Database]:
     Raises:
         NotUsable: as `open_at`, or a setting is invalid.
     """
-    async with open_at(valid_settings().database_url) as database:
+    configured = valid_settings()
+    async with open_at(configured.database_url, source_of(configured)) as database:
         yield database
+
+
+def source_of(configured: Settings) -> Source | None:
+    """Return where the platform is read; None: tables or views of the relations' names in the ledger's database.
+
+    Raises:
+        PlatformNotUsable: there is no such mapping, or it is wrong.
+    """
+    mapping = mapping_of(configured.mapping, configured.mapping_parameters)
+    if not configured.platform_url and mapping.is_native:
+        return None
+    return Source(
+        url=configured.platform_url or configured.database_url, mapping=mapping, time_limit=configured.platform_timeout
+    )
 
 
 def valid_settings() -> Settings:

@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection, text
 
-from models.database import NotUsable
+from models.errors import NotUsable
 
 VERSION_TABLE = "laurel_alembic_version"
-REVISION = "0008"
+REVISION = "0009"
 
 
 def check_revision(connection: Connection) -> None:

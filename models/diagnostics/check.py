@@ -2,10 +2,12 @@
 
 from sqlalchemy import Connection
 
+from models.columns import mapping_of_dialect
 from models.database import Database
 from models.diagnostics.data import row_problems
 from models.diagnostics.grants import excess_grants, missing_grants
 from models.diagnostics.indexes import missing_indexes
+from models.diagnostics.mapped import mapping_problems
 from models.diagnostics.problem import Problem
 from models.diagnostics.schema import ledger_shape, platform_shape
 
@@ -21,6 +23,8 @@ async def find_problems(database: Database) -> list[Problem]:
 
 
 def _platform_problems(connection: Connection) -> list[Problem]:
+    if mapping_of_dialect(connection.dialect) is not None:
+        return list(mapping_problems(connection))
     return [*platform_shape(connection), *excess_grants(connection)]
 
 

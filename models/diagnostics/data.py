@@ -12,6 +12,7 @@ from sqlalchemy import (
     String,
     Table,
     and_,
+    case,
     cast,
     false,
     func,
@@ -21,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType
 
-from models.columns import FIRST, UtcDateTime, is_malformed
+from models.columns import FIRST, PlatformKey, UtcDateTime, is_malformed, mapping_of_dialect
 from models.diagnostics.problem import Problem
 from models.platform.tables import (
     Achievement,
@@ -68,12 +69,21 @@ def _addresses_as_keys(connection: Connection, one: Table) -> Iterator[Problem]:
 
 
 def _value_problems(connection: Connection, one: Table) -> Iterator[Problem]:
-    on_sqlite = connection.dialect.name == "sqlite"
-    columns = [(column, *_unusable(column, on_sqlite=on_sqlite)) for column in one.c]
+    on_sqlite, dialect = connection.dialect.name == "sqlite", connection.dialect
+    mapped = mapping_of_dialect(dialect) is not None  # whose queries are checked by themselves
+    columns = [
+        (column, *_unusable(column, on_sqlite=on_sqlite and not mapped))
+        for column in one.c
+        if not (isinstance(column.type, PlatformKey) and column.type.is_integer(dialect))
+    ]
     counts: list[ColumnElement[Any]] = []
     for column, unusable, _ in columns:
         wrong = and_(column.is_not(None), unusable)
-        counts += [func.count(column), func.count().filter(wrong), func.min(one.c.id).filter(wrong)]
+        counts += [
+            func.count(column),
+            func.count(case((wrong, 1))),
+            func.min(case((wrong, one.c.id))),
+        ]  # MySQL has no FILTER
     rows, *values = connection.execute(select(func.count(), *counts).select_from(one)).one()
     for (column, _, must), there, wrong, key in zip(columns, values[::3], values[1::3], values[2::3], strict=True):
         where = f"{one.name}.{column.name}"

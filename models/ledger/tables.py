@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, Index, UniqueConstraint, false, text
 from sqlmodel import Field
 
 from models.base import LaurelTable
-from models.columns import UtcDateTime, enum_by_value, own_id
+from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, own_id
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState, Origin
 from rules.ledger.transitions import Transition
@@ -119,14 +119,14 @@ class BadgeIssuance(LaurelTable, table=True):
         Index("ix_badge_issuances_user", "user_id"),
     )
     id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
-    achievement_id: str = Field(max_length=64)
-    user_id: str = Field(max_length=64)
+    achievement_id: str = Field(max_length=LONGEST_KEY)
+    user_id: str = Field(max_length=LONGEST_KEY)
     badge_template_id: str = Field(max_length=64)
-    portal_id: str = Field(max_length=64)
-    award_id: str | None = Field(default=None, max_length=64)
+    portal_id: str = Field(max_length=LONGEST_KEY)
+    award_id: str | None = Field(default=None, max_length=LONGEST_KEY)
     awarded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    company_id: str | None = Field(default=None, max_length=64)
-    project_id: str | None = Field(default=None, max_length=64)
+    company_id: str | None = Field(default=None, max_length=LONGEST_KEY)
+    project_id: str | None = Field(default=None, max_length=LONGEST_KEY)
     origin: Origin = Field(sa_type=enum_by_value(Origin, name="origin"))
     state: IssuanceState = Field(sa_type=enum_by_value(IssuanceState, name="state"))
     transition: str = Field(

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Index, delete, insert, select, update
 from sqlmodel import Field
 
 from models.base import LaurelTable
-from models.columns import UtcDateTime, enum_by_value, own_id
+from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, own_id
 from models.tables import table
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState
@@ -63,7 +63,7 @@ class RunPortal(LaurelTable, table=True):
     id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
     at: datetime = Field(sa_type=UtcDateTime)
     flow_run_id: str | None = Field(default=None, max_length=36)
-    portal_id: str = Field(max_length=64)
+    portal_id: str = Field(max_length=LONGEST_KEY)
     issued: int
     failed: int
     blocked: int

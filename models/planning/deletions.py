@@ -37,7 +37,9 @@ class Deletions:
     """
 
     def __init__(self, database: Database, setup: Setup, *, now: datetime) -> None:
-        self._database, self._setup, self._now = database, setup, now
+        self._database, self._now = database, now
+        # The portals in which an award whose row is deleted may count as withdrawn, if the mapping agrees.
+        self.may_count = setup.deletions_may_count if database.platform.mapping.deletion_withdraws else frozenset()
         self._losses: dict[str, Loss] = {}
         self._seen = Counter[str]()
 
@@ -50,7 +52,7 @@ class Deletions:
         self, rows: Mapping[Key, Sequence[Issuance]], awards: Mapping[Key, Sequence[Award]]
     ) -> frozenset[int]:
         """Return the ids of those of these rows whose awards are deleted, where that counts as a withdrawal."""
-        may_count = self._setup.deletions_may_count
+        may_count = self.may_count
         found = [
             row
             for key, of_key in rows.items()

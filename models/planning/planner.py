@@ -143,21 +143,25 @@ async def sweep(database: Database, options: Sweep, *, now: datetime, portal_id:
         if integration.achievement_id in planning.covered:
             counts += await _sweep_integration(planning, integration)
     counts += await _continue_round(planning, Round.OPEN, options)
-    start = await database.platform.read(start_of_newest, now - options.recent, now, count=options.at_least)
-    async for keys in _awarded_pages(planning, after=start, until=now):
+    async for keys in _awarded_pages(planning, after=now - options.recent, until=now, newest=options.at_least):
         counts += await _reconcile_keys(planning, keys)
     return counts + await _continue_round(planning, Round.AWARDS, options)
 
 
-async def _awarded_pages(planning: Planning, *, after: datetime, until: datetime) -> AsyncIterator[Collection[Key]]:
-    """Yield the pairs to plan among the awards of a period, page by page."""
-    since, following = planning.setup.earliest, None
+async def _awarded_pages(
+    planning: Planning, *, after: datetime, until: datetime, newest: int | None = None
+) -> AsyncIterator[Collection[Key]]:
+    """Yield the pairs to plan among the awards of a period, or among the newest of it, page by page."""
+    since, following, platform = planning.setup.earliest, None, planning.database.platform
     while since is not None:
-        awards, following = await planning.database.platform.read(
+        awards, reached = await platform.read(
             awarded_between, after, until, following=following, size=AT_A_TIME, now=planning.now, since=since
         )
+        if reached is not None and newest is not None:
+            after, newest = await platform.read(start_of_newest, after, until, count=newest), None
+            continue
         yield await _without_issuance(planning, awards)
-        if following is None:
+        if (following := reached) is None:
             return
 
 

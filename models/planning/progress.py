@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 from sqlmodel import Field
 
 from models.base import LaurelTable
-from models.columns import UtcDateTime, enum_by_value, insert_into, own_id
+from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, insert_into, own_id
 from models.tables import table
 
 
@@ -27,8 +27,8 @@ class PlanningProgress(LaurelTable, table=True):
     __tablename__ = "planning_progress"
     id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
     round: Round = Field(sa_type=enum_by_value(Round, name="round"), unique=True)
-    after_achievement: str = Field(default="", max_length=64)
-    after_user: str = Field(default="", max_length=64)
+    after_achievement: str = Field(default="", max_length=LONGEST_KEY)
+    after_user: str = Field(default="", max_length=LONGEST_KEY)
     after_id: int = Field(default=0, sa_type=own_id())
     rows_looked_through: int = 0
     last_round: int = 0

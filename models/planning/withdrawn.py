@@ -42,7 +42,7 @@ async def withdrawn_among(
     setup = await database.read(setup_of)
     deletions = Deletions(database, setup, now=now)
     found: dict[int, tuple[Key, Issuance]] = {}
-    async for rows in _candidates(database, among, portal_ids, setup.deletions_may_count, now):
+    async for rows in _candidates(database, among, portal_ids, deletions.may_count, now):
         pairs = by_key(rows)
         awards = await database.platform.read(awards_of, pairs, now=now)
         deleted = await deletions.deleted(pairs, awards)

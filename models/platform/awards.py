@@ -25,7 +25,17 @@ from sqlalchemy import (
 )
 
 from models.by_key import portions
-from models.columns import FIRST, LAST, as_stored, in_utc, is_key, is_malformed, is_utf8, within_python_range
+from models.columns import (
+    FIRST,
+    LAST,
+    PlatformKey,
+    as_stored,
+    in_utc,
+    is_key,
+    is_malformed,
+    is_utf8,
+    within_python_range,
+)
 from models.platform.tables import Achievement, AchievementAward
 from models.tables import table
 from rules.ledger.eligibility import Award
@@ -104,6 +114,10 @@ def awarded_between(
         part = and_(
             part, awards.c.awarded_at >= _bound(following[0], awards.c.awarded_at), is_after(_BY_MOMENT, following)
         )
+    # Most periods fit into one page. Then this is the only statement: without an index by moment, each reads the table.
+    rows = as_stored(connection, select(*_covered(now, since)).where(part).limit(size))
+    if len(rows) < size:
+        return [row[:3] for row in rows if row[3] and is_key(row[1])], None
     reached = _end_of_page(connection, _BY_MOMENT, part, size)
     if reached is not None:
         part = and_(
@@ -131,7 +145,8 @@ def _bound(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
     if not isinstance(value, str):
         return literal(value, type_=column.type)
     if is_utf8(value):
-        return literal(value, type_=String())  # a moment too: SQLite's driver returns text
+        # A moment too: SQLite's driver returns text.
+        return literal(value, type_=column.type if isinstance(column.type, PlatformKey) else String())
     return cast(literal(value.encode("utf-8", "surrogateescape"), type_=LargeBinary()), String)
 
 
@@ -145,12 +160,16 @@ def start_of_newest(connection: Connection, after: datetime, until: datetime, *,
 def _covered_awards(
     connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime
 ) -> Sequence[Awarded]:
-    query = select(*_KEY, within_python_range(awards.c.awarded_at)).where(part, not_withdrawn(now))
+    *columns, is_covered = _covered(now, since)
+    return [row for row in as_stored(connection, select(*columns).where(part, is_covered)) if is_key(row[1])]
+
+
+def _covered(now: datetime, since: datetime) -> tuple[ColumnElement[Any], ...]:
+    """Return the columns of an `Awarded`, and the condition that an integration may cover it."""
     # Also those whose moment is none: they get an issuance with that reason.
     moment = awards.c.awarded_at
-    is_covered = or_(moment >= since, moment < FIRST, moment.is_(None), is_malformed(moment))
-    found = as_stored(connection, query.where(is_covered))
-    return [row for row in found if is_key(row[1])]
+    in_reach = or_(moment >= since, moment < FIRST, moment.is_(None), is_malformed(moment))
+    return *_KEY, within_python_range(moment), and_(not_withdrawn(now), in_reach)
 
 
 def valid_among(connection: Connection, keys: Collection[Key], *, now: datetime) -> set[Key]:
@@ -223,7 +242,8 @@ def of_keys(
     connection: Connection, achievement_id: ColumnElement[str], user_id: ColumnElement[str]
 ) -> ColumnElement[bool]:
     """Return the condition for the pairs of one parameter set of `by_achievement`."""
-    users = bindparam("users", type_=ARRAY(String))  # one array: PostgreSQL takes 2 ms to plan a thousand parameters
+    # One array: PostgreSQL takes 2 ms to plan a thousand parameters.
+    users = bindparam("users", type_=ARRAY(user_id.type))
     on_postgresql = connection.dialect.name == "postgresql"
     of_users = user_id == any_(users) if on_postgresql else user_id.in_(bindparam("users", expanding=True))
     return and_(achievement_id == bindparam("achievement"), of_users)

@@ -48,7 +48,7 @@ def odd_names_of(
 
 
 def _may_be_odd(name: ColumnElement[str], *, on_sqlite: bool) -> ColumnElement[bool]:
-    matching = [name.op("GLOB")(f"*{each}*") if on_sqlite else name.op("~")(each) for each in SEARCHED]
+    matching = [name.op("GLOB")(f"*{each}*") if on_sqlite else name.regexp_match(each) for each in SEARCHED]
     return or_(name.like("%&%;%"), *matching)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, String, and_, cast, func, or_, select
 
 from models.by_key import portions
 from models.platform.names import exists
@@ -29,8 +29,9 @@ def user_exists(connection: Connection, user_id: str) -> bool:
 
 def near_user_ids(connection: Connection, typed: str, *, limit: int = 200) -> list[str]:
     """Return ids of users that share the longest possible beginning with what was typed."""
+    as_text = cast(users.c.id, String)  # a mapping may have integers
     for length in range(len(typed), 0, -1):
-        query = select(users.c.id).where(users.c.id.startswith(typed[:length], autoescape=True)).limit(limit)
+        query = select(users.c.id).where(as_text.startswith(typed[:length], autoescape=True)).limit(limit)
         if found := [key for key in connection.execute(query.order_by(users.c.id)).scalars() if key is not None]:
             return found
     return []

@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 from sqlalchemy import Index, MetaData, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import LONGEST_KEY, PlatformKey, PlatformMoment, PlatformText
+from models.columns import PlatformKey, PlatformMoment, PlatformText
 
 platform_metadata = MetaData()
-_KEY = PlatformKey(LONGEST_KEY)
 
 
 class PlatformTable(SQLModel):
@@ -29,7 +28,7 @@ class Portal(PlatformTable, table=True):
     """A portal of the platform; achievements belong to one."""
 
     __tablename__ = "portals"
-    id: str = Field(primary_key=True, sa_type=_KEY)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("portals"))
     name: str = Field(sa_type=PlatformText)
     url: str | None = Field(default=None, sa_type=PlatformText)
 
@@ -38,7 +37,7 @@ class User(PlatformTable, table=True):
     """A user of the platform."""
 
     __tablename__ = "users"
-    id: str = Field(primary_key=True, sa_type=_KEY)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("users"))
     first_name: str | None = Field(default=None, sa_type=PlatformText)
     last_name: str | None = Field(default=None, sa_type=PlatformText)
     profile_url: str | None = Field(default=None, sa_type=PlatformText)
@@ -57,8 +56,8 @@ class UserEmail(PlatformTable, table=True):
             postgresql_where=text("is_primary"),
         ),
     )
-    id: str = Field(primary_key=True, sa_type=_KEY)
-    user_id: str = Field(foreign_key="users.id", index=True, sa_type=_KEY)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("user_emails"))
+    user_id: str = Field(foreign_key="users.id", index=True, sa_type=PlatformKey("users"))
     address: str = Field(sa_type=PlatformText)
     is_primary: bool = False
 
@@ -67,7 +66,7 @@ class Company(PlatformTable, table=True):
     """A company that an award can name."""
 
     __tablename__ = "companies"
-    id: str = Field(primary_key=True, sa_type=_KEY)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("companies"))
     name: str = Field(sa_type=PlatformText)
     url: str | None = Field(default=None, sa_type=PlatformText)
 
@@ -76,7 +75,7 @@ class Project(PlatformTable, table=True):
     """A project that an award can name."""
 
     __tablename__ = "projects"
-    id: str = Field(primary_key=True, sa_type=_KEY)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("projects"))
     name: str = Field(sa_type=PlatformText)
     url: str | None = Field(default=None, sa_type=PlatformText)
 
@@ -85,8 +84,8 @@ class Achievement(PlatformTable, table=True):
     """Something that can be awarded on a portal."""
 
     __tablename__ = "achievements"
-    id: str = Field(primary_key=True, sa_type=_KEY)
-    portal_id: str = Field(foreign_key="portals.id", index=True, sa_type=_KEY)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("achievements"))
+    portal_id: str = Field(foreign_key="portals.id", index=True, sa_type=PlatformKey("portals"))
     name: str = Field(sa_type=PlatformText)
 
 
@@ -99,10 +98,10 @@ class AchievementAward(PlatformTable, table=True):
         Index("ix_achievement_awards_recent", "awarded_at", "achievement_id", "user_id", "withdrawn_at"),
         Index("ix_achievement_awards_user", "user_id"),
     )
-    id: str = Field(primary_key=True, sa_type=_KEY)
-    achievement_id: str = Field(foreign_key="achievements.id", sa_type=_KEY)
-    user_id: str = Field(foreign_key="users.id", sa_type=_KEY)
+    id: str = Field(primary_key=True, sa_type=PlatformKey("achievement_awards"))
+    achievement_id: str = Field(foreign_key="achievements.id", sa_type=PlatformKey("achievements"))
+    user_id: str = Field(foreign_key="users.id", sa_type=PlatformKey("users"))
     awarded_at: datetime = Field(sa_type=PlatformMoment)
-    company_id: str | None = Field(default=None, foreign_key="companies.id", sa_type=_KEY)
-    project_id: str | None = Field(default=None, foreign_key="projects.id", sa_type=_KEY)
+    company_id: str | None = Field(default=None, foreign_key="companies.id", sa_type=PlatformKey("companies"))
+    project_id: str | None = Field(default=None, foreign_key="projects.id", sa_type=PlatformKey("projects"))
     withdrawn_at: datetime | None = Field(default=None, sa_type=PlatformMoment)

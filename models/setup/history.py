@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Index, delete, false, insert, 
 from sqlmodel import Field
 
 from models.base import LaurelTable
-from models.columns import UtcDateTime, enum_by_value, insert_into, own_id
+from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, insert_into, own_id
 from models.ledger.transitions import flow_run_of
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
@@ -31,7 +31,7 @@ class SettingsChange(LaurelTable, table=True):
     id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
     at: datetime = Field(sa_type=UtcDateTime)
     settings_of: SettingsOf = Field(sa_type=enum_by_value(SettingsOf, name="settings_of"))
-    subject_id: str = Field(max_length=64)
+    subject_id: str = Field(max_length=LONGEST_KEY)
     action: SettingsAction = Field(sa_type=enum_by_value(SettingsAction, name="action"))
     changes: str
     flow_run_id: str | None = Field(default=None, max_length=36)

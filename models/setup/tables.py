@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, false
 from sqlmodel import Field
 
 from models.base import LaurelTable
-from models.columns import UtcDateTime, enum_by_value, own_id
+from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, own_id
 from rules.badge.issuance_data import Expiry
 from rules.forms.inputs import EarnedAgain
 
@@ -21,7 +21,7 @@ class CredlyConnection(LaurelTable, table=True):
         CheckConstraint("organization_id <> ''", name="organization"),
     )
     id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
-    portal_id: str = Field(unique=True, max_length=64)
+    portal_id: str = Field(unique=True, max_length=LONGEST_KEY)
     organization_id: str = Field(max_length=64)
     token_block: str = Field(max_length=255)
     base_url: str = Field(max_length=500)
@@ -43,7 +43,7 @@ class CredlyIntegration(LaurelTable, table=True):
         CheckConstraint("expires_after_days IS NULL OR expires_after_days > 0", name="days_positive"),
     )
     id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
-    achievement_id: str = Field(unique=True, max_length=64)
+    achievement_id: str = Field(unique=True, max_length=LONGEST_KEY)
     badge_template_id: str = Field(max_length=64)
     enabled_at: datetime = Field(sa_type=UtcDateTime)
     issue_since: datetime | None = Field(default=None, sa_type=UtcDateTime)

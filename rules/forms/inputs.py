@@ -67,7 +67,7 @@ def free_text(longest: int) -> Expected:
 
 PlatformId = Annotated[
     str,
-    Expected(words="an id of at most 64 characters, no e-mail address", longest=64),
+    Expected(words="an id of at most 255 characters, no e-mail address", longest=255),
     BeforeValidator(_as_text),
 ]
 """A key of the platform, as text."""
@@ -76,8 +76,8 @@ PlatformId = Annotated[
 UserId = Annotated[
     str,
     Expected(
-        words="a user's id of at most 64 characters, no name or e-mail address",
-        longest=64,
+        words="a user's id of at most 255 characters, no name or e-mail address",
+        longest=255,
         pattern=_NO_ADDRESS + r"\s*\S+\s*$",
     ),
     BeforeValidator(_as_text),

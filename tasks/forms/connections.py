@@ -47,6 +47,12 @@ async def connect(
     Raises:
         InvalidInput: nothing was stored; the message names the field and the fault.
     """
+    mapping = run.platform.mapping
+    if deletion_withdraws and not mapping.deletion_withdraws:
+        raise InvalidInput(
+            f"deletion_withdraws: switch it off, because a row that is deleted is no withdrawal in the mapping "
+            f"{mapping.name} (deletion_withdraws in its mapping.toml)."
+        )
     name = await known_portal(run, portal)
     form = ConnectionForm(
         organization_id=organization_id,

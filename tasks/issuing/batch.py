@@ -11,6 +11,7 @@ from prefect import State, Task, get_run_logger
 from prefect.client.schemas.objects import TaskRun
 from prefect.runtime import task_run
 
+from models.errors import PlatformNotUsable
 from models.ledger import claiming
 from models.ledger.issuance_data import claim_and_read
 from models.ledger.recording import Result, RunIds, Sent
@@ -51,6 +52,8 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
     """
     run, organization = current_run.get(), current_organization.get()
     del title
+    if organization.unreadable is not None:
+        return
     batch = await _claim(run, organization, issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
     transient = 0
     for index, facts in enumerate(batch.facts):
@@ -124,20 +127,23 @@ async def _claim(run: Run, organization: Organization, issuance_ids: Sequence[in
             ignore_wait=ignore_wait,
             organization=await organization.id_in_ledger(),
         )
-    facts = await _with_platform_data(run, known, token=token, claimed_at=claimed_at)
+    facts = await _with_platform_data(run, organization, known, token=token, claimed_at=claimed_at)
     return _Batch(token=token, runs=run_ids(), facts=facts, send_by=claimed_at + lease - LONGEST_CALL)
 
 
 async def _with_platform_data(
-    run: Run, known: list[IssuanceFacts], *, token: str, claimed_at: datetime
+    run: Run, organization: Organization, known: list[IssuanceFacts], *, token: str, claimed_at: datetime
 ) -> list[IssuanceFacts]:
     if not known:
         return []
     try:
         return await run.platform.read(complete, known, now=claimed_at)
-    except Exception:
+    except Exception as error:
         # Otherwise these rows would stay claimed until their lease ends.
         await _release(run, known, token=token)
+        if isinstance(error, PlatformNotUsable):
+            organization.unreadable = error
+            return []
         raise
 
 

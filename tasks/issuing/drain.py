@@ -32,6 +32,7 @@ async def drain(run: Run, organization: Organization, *, limit: int | None, toge
     `together` is the number of due badges of the whole run, over all organizations.
 
     Raises:
+        PlatformNotUsable: the platform could not be read, and what is left is due in the next run.
         TaskRunsFailed: a task run failed for a bug. All others were finished first, and nothing is lost.
     """
     _freeze_loaded_objects()
@@ -45,6 +46,8 @@ async def drain(run: Run, organization: Organization, *, limit: int | None, toge
     for _ in slots:
         await queue.put(_END)
     defects = sum(await asyncio.gather(*slots))
+    if organization.unreadable is not None:
+        raise organization.unreadable
     if defects:
         raise TaskRunsFailed(
             f"{defects} task runs of organization {organization.due.organization_id} ended in a defect, see their logs."
@@ -91,7 +94,7 @@ async def block_everything(run: Run, due: DueOrganization, reason: Reason) -> No
 async def _batches(run: Run, organization: Organization, *, size: int, limit: int | None) -> AsyncIterator[Batch]:
     # By id, and each once: a badge that is due again during this run is left to the next.
     after_id, left = 0, limit
-    while not organization.stopped and (left is None or left > 0):
+    while not (organization.stopped or organization.unreadable) and (left is None or left > 0):
         portion = await run.database.read(
             claiming.due_issuances,
             organization.due.scope,
@@ -104,7 +107,7 @@ async def _batches(run: Run, organization: Organization, *, size: int, limit: in
         after_id = portion[-1][0]
         left = None if left is None else left - len(portion)
         for start in range(0, len(portion), size):
-            if organization.stopped:
+            if organization.stopped or organization.unreadable:
                 return
             yield portion[start : start + size]
 

@@ -93,11 +93,11 @@ def final_state(done: RunSummary) -> State[None]:
 
 
 async def finish_run(
-    run: Run, plan: PlanCounts, parts: Sequence[Part], *, portal: str = "", limit: int = 0
+    run: Run, plan: PlanCounts, parts: Sequence[Part], *, portal: str = "", limit: int = 0, unread: str = ""
 ) -> State[None]:
     """Write the pages of the run, emit its events, and return its final state.
 
-    It is failed if the part of an organization failed.
+    It is failed if the part of an organization failed, or if the platform could not be read; `unread` is why.
     """
     portals = [portal] if portal else None
     total, organizations, stopped = await summary_of_parts(run, parts, portals)
@@ -111,6 +111,8 @@ async def finish_run(
     await _write_pages(run, page, total, sentence=sentence)
     # A run of one portal or with a limit is no basis for comparing later runs with.
     await emit_events(run, total, stopped, pending, whole=not portal and not limit)
+    if unread:
+        return Failed(message=f"{sentence}. {unread}")
     if failures:
         return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
     emit_completed(sentence)

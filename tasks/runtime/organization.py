@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from credly.errors import CredlyError, NotConnected, NotFound
 from credly.session import Timeouts
 from credly.wire import AuthorizationToken
+from models.errors import PlatformNotUsable
 from models.ledger.claiming import DueOrganization
 from models.setup import calls, organizations, rate_limit
 from rules.badge.issuance_data import IssuanceFacts
@@ -46,6 +47,7 @@ class Organization:
     # Ids of issuances, for the progress artifact.
     tried: set[int] = field(default_factory=set, repr=False)
     refused: list[Refusal] = field(default_factory=list, repr=False)
+    unreadable: PlatformNotUsable | None = None  # why the platform cannot be read; then no badge is begun any more
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _confirming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _confirmed_at: datetime | None = field(default=None, repr=False)

@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import Task, task
+from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
 from prefect.runtime import flow_run, task_run
 
-from models.database import Database, Platform, open_at, valid_settings
+from models.database import Database, Platform, open_at, source_of, valid_settings
+from models.errors import PlatformNotUsable
 from models.ledger.recording import Recorder, Result, RunIds
 from models.revision import check_revision
 from rules.ledger.outcome import Outcome, WaitPolicy
@@ -42,6 +44,7 @@ def laurel_task(
         persist_result=False,
         retries=len(retry_delays),
         retry_delay_seconds=list(retry_delays) or None,
+        retry_condition_fn=_may_pass if retry_delays else None,
     )
 
     def decorated(function: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
@@ -53,6 +56,11 @@ def laurel_task(
         return as_task(guarded)
 
     return decorated
+
+
+async def _may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    # Each try of a platform that is away or slow takes as long as its time limit, and the next run is near.
+    return not isinstance(await state.aresult(raise_on_failure=False), PlatformNotUsable)
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,11 @@ async def _opened() -> AsyncIterator[Run]:
         return
     configured = valid_settings()
     steps = Steps()
-    async with heartbeats(configured, steps, watching=True), open_at(configured.database_url) as database:
+    source = source_of(configured)
+    async with (
+        heartbeats(configured, steps, watching=True),
+        open_at(configured.database_url, source) as database,
+    ):
         run = Run(configured, database, steps=steps)
         await database.read(check_revision)  # before steps count: it is no progress
         database.stepped = run.made_progress

@@ -1,6 +1,6 @@
 """The acceptance tests run flows on the real parts: both databases, Prefect's server, the stand-in."""
 
-from tests.integration.conftest import _migrated, database, migrated_address, migrated_file, postgresql
+from tests.integration.conftest import _migrated, database, mariadb, migrated_address, migrated_file, postgresql
 from tests.support.demo_checkout import checkout, demo
 from tests.support.running import any_world, prefect_api, prefect_server, world
 from tests.support.small_standin import shared_standin, standin
@@ -11,6 +11,7 @@ __all__ = [
     "checkout",
     "database",
     "demo",
+    "mariadb",
     "migrated_address",
     "migrated_file",
     "postgresql",

@@ -191,7 +191,10 @@ async def test_where_no_name_is_near_the_active_templates_are_listed(world: Worl
     [
         ({"issue_since": datetime(2999, 1, 1, tzinfo=UTC)}, "issue_since: 2999-01-01T00:00+00:00 is in the future; "),
         ({"issue_since": "2026-01-01T00:00:00"}, "issue_since: the moment needs a time zone, such as "),
-        ({"expiry": "after_days"}, "expires_after_days: give a number of days from 1 to 36500, or choose another expiry."),
+        (
+            {"expiry": "after_days"},
+            "expires_after_days: give a number of days from 1 to 36500, or choose another expiry.",
+        ),
         ({"expires_after_days": 3}, "expires_after_days: counts only with the expiry 'after_days'; choose that, "),
     ],
 )

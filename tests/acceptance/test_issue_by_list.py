@@ -172,7 +172,7 @@ async def test_an_address_and_a_flood_are_refused_before_anything_runs(world: Wo
         ("ada,forklift,and,more", [("ada", "forklift", "")]),
         ("ada", [("", "", "a row needs a user id and an achievement id, separated by a comma.")]),
         (",forklift", [("", "", "a row needs a user id and an achievement id, separated by a comma.")]),
-        (f"{'a' * 65},forklift", [("", "", "the user must be given by id, not by name or e-mail address.")]),
+        (f"{'a' * 256},forklift", [("", "", "the user must be given by id, not by name or e-mail address.")]),
         (
             "forklift,ada@example.org",
             [("", "", "the achievement must be given by id, and is no e-mail address.")],

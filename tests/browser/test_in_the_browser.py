@@ -278,7 +278,7 @@ def test_an_address_of_a_person_is_refused_before_there_is_a_run(ui: PrefectUi, 
 
     assert "Validation failed for field 'user'" in notices[0]
     assert "Validation failed for field 'reason'" in notices[1]
-    assert "'an id of at most 64 characters, no e-mail address' was expected" in notices[2]
+    assert "'an id of at most 255 characters, no e-mail address' was expected" in notices[2]
     assert max(map(len, notices)) < 250
     assert "ada@example.org" not in office.everything_stored()
 

@@ -15,6 +15,7 @@ from tests.support.databases import (
     sqlite_database,
 )
 from tests.support.factories import a_connection, an_integration
+from tests.support.mariadb import running_mariadb
 from tests.support.small_standin import shared_standin, standin
 
 __all__ = ["shared_standin", "standin"]
@@ -25,6 +26,12 @@ Opener = AbstractAsyncContextManager[Database]
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     with running_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[str]:
+    with running_mariadb() as server:
         yield server
 
 

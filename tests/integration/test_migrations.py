@@ -308,3 +308,40 @@ def test_importing_the_models_package_fills_the_metadata_that_alembic_sees() -> 
     credly = {"credly_calls", "credly_connections", "credly_integrations", "credly_organizations"}
     assert ledger | runs | history | erased | credly == OURS
     assert OURS.isdisjoint(platform_metadata.tables)
+
+
+async def test_keys_are_widened_without_losing_views_owners_or_grants(empty_database: Database) -> None:
+    longest = "k" * 255
+    await go_to(empty_database, "0008")
+    on_postgresql = empty_database.engine.dialect.name == "postgresql"
+    await insert_issuance(empty_database, user="ada")
+    if on_postgresql:
+        for statement in (
+            "DROP ROLE IF EXISTS laurel_analyst",
+            "CREATE ROLE laurel_analyst",
+            "CREATE VIEW of_an_analyst WITH (security_barrier = true) AS SELECT user_id FROM laurel_issuances",
+            "ALTER VIEW of_an_analyst OWNER TO laurel_analyst",
+            "GRANT SELECT ON laurel_issuances TO laurel_analyst WITH GRANT OPTION",
+            "GRANT SELECT ON of_an_analyst TO PUBLIC",
+        ):
+            await empty_database.write(Connection.execute, text(statement))
+    before = await views_of(empty_database)
+
+    await go_to(empty_database, "0009")
+
+    assert await views_of(empty_database) == before
+    await insert_issuance(empty_database, user=longest)
+    users = await rows_of(empty_database, "SELECT user_id FROM laurel_issuances ORDER BY issuance_id")
+    assert [row.user_id for row in users] == ["ada", longest]
+    if on_postgresql:
+        (rights,) = await rows_of(
+            empty_database,
+            "SELECT relowner::regrole::text AS owner, reloptions, relacl::text AS acl,"
+            " (SELECT relacl::text FROM pg_class WHERE relname = 'laurel_issuances') AS theirs"
+            " FROM pg_class WHERE relname = 'of_an_analyst'",
+        )
+        assert (rights.owner, rights.reloptions) == ("laurel_analyst", ["security_barrier=true"])
+        assert "=r/laurel_analyst" in rights.acl
+        assert "laurel_analyst=r*/" in rights.theirs
+        await empty_database.write(Connection.execute, text("DROP OWNED BY laurel_analyst"))
+        await empty_database.write(Connection.execute, text("DROP ROLE laurel_analyst"))

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from models.database import Database, NotUsable, TableMissing, open_at
+from models.database import Database, open_at
+from models.errors import NotUsable, TableMissing
 from settings import ROOT, settings
 from tasks.runtime.run import run_context
 

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from models.database import Database, NotUsable
+from models.database import Database
+from models.errors import NotUsable
 from models.migrate import migrate, newest_revision
 from models.revision import REVISION, check_revision
 from tests.support.migrating import go_to, insert_issuance, rows_of

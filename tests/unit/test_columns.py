@@ -86,4 +86,4 @@ def test_no_table_stores_moments_or_enums_its_own_way(column) -> None:  # type: 
         assert not column.type.native_enum
         assert column.type.create_constraint
     if column.name in ("achievement_id", "user_id", "portal_id", "award_id", "company_id", "project_id"):
-        assert column.type.length == 64
+        assert column.type.length == 255

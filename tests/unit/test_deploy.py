@@ -188,7 +188,7 @@ def test_the_image_has_every_package_and_only_what_git_has() -> None:
     )
     folders = {source.rstrip("/") for source in copied() if source.endswith("/")}
 
-    assert folders == (root_packages - NOT_IN_THE_IMAGE) | {"migrations"}
+    assert folders == (root_packages - NOT_IN_THE_IMAGE) | {"migrations", "mappings"}
     assert [source for source in copied() if not (ROOT / source).exists()] == []
     let_in = re.findall(r"^!(\S+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(let_in) == {source.rstrip("/") for source in copied()}
