@@ -93,8 +93,8 @@ OperatorId = Annotated[
 """The operator's id."""
 
 
-CredlyId = Annotated[str, Expected(words="an id of Credly, which is 36 characters long", longest=64)]
-"""An id that was copied from Credly."""
+CredlyId = Annotated[str, Expected(words="an id of Credly, which is 36 characters long", longest=255)]
+"""An id that was copied from Credly. The address of one of its pages passes, so that the flow can name the cure."""
 
 
 BlockName = Annotated[

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -329,9 +329,10 @@ async def hold(world: Platform, drawn: Sequence[Case], folder: Path) -> None:
                 shown.append([explained.sentence, explained.page])
     assert wrong == []
 
+    allowed = replace(world.run, settings=world.run.settings.model_copy(update={"reports_folder": folder}))
     exported = {"dataset": Dataset.ISSUANCES, "file_format": FileFormat.CSV, "personal_data": True}
-    await export_file(world.run, days=(None, None), folder=str(folder), **exported)
-    report = await report_file(world.run, span=next(iter(Span)), days=(None, None), portal="", folder=str(folder))
+    await export_file(allowed, days=(None, None), folder="", **exported)
+    report = await report_file(allowed, span=next(iter(Span)), days=(None, None), portal="", folder="")
     overview = await integrations_overview(world.run, "")
     shown += [report.page, overview.page, [vars(each) for each in await find_problems(world.database)]]
     shown += [vars(each) async for each in _link_findings(world.run)]
