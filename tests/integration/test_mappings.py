@@ -18,6 +18,7 @@ from models.ledger.tables import BadgeIssuance
 from models.planning import planner
 from models.planning.planner import Sweep, plan, sweep
 from models.platform.awards import awards_of, page_after, present_among
+from models.platform.badge_data import latest_award
 from models.platform.engine import Source
 from models.platform.mapping import mapping_of
 from models.platform.names import achievements_of, exists
@@ -119,13 +120,14 @@ async def test_keys_that_the_database_finds_equal_stay_apart(
     fill(mariadb, platform, *TEXT_KEYS)
     engine = create_engine(f"{mariadb}/{platform}", poolclass=NullPool)
     with engine.begin() as connection:
-        for number, key in enumerate(TRAPS):
-            values = {"id": f"{number}", "key": key, "given": AWARDED.replace(tzinfo=None)}
+        for key in TRAPS:
+            values = {"key": key}
             connection.execute(text("INSERT INTO person VALUES (:key, 'A', 'B', 'a@example.org')"), values)
             connection.execute(text("INSERT INTO achievement VALUES (:key, :key)"), values)
-            for of in TRAPS:
+            for later, of in enumerate(TRAPS):
                 insert = text("INSERT INTO award VALUES (UUID(), :of, :key, :given, NULL)")
-                connection.execute(insert, values | {"of": of})
+                given = AWARDED.replace(tzinfo=None) + timedelta(minutes=later)
+                connection.execute(insert, values | {"of": of, "given": given})
     monkeypatch.setattr(planner, "AT_A_TIME", page)
     async with laurel(
         tmp_path, migrated_file, as_reader(mariadb, platform), a_folder(tmp_path, 'moments = "UTC"')
@@ -133,9 +135,11 @@ async def test_keys_that_the_database_finds_equal_stay_apart(
         await enable(database, *TRAPS[:-1])
 
         assert sorted(await planned(database)) == sorted((of, key) for of in TRAPS[:-1] for key in TRAPS)
-        assert [await database.platform.read(user_exists, key) for key in (*TRAPS, "ADA", "ada  ")] == [True] * 5 + [
-            False
-        ] * 2
+        tried = (*TRAPS, "ADA", "ada  ")
+        assert [key for key in tried if await database.platform.read(user_exists, key)] == list(TRAPS)
+        latest = await database.platform.read(latest_award, "ada", now=NOW)
+        assert latest is not None
+        assert (latest.achievement_id, latest.awarded_at) == ("ada", AWARDED + timedelta(minutes=1))
         named = await database.platform.read(achievements_of, ["ada", "ada "])
         assert {key: each.achievement_name for key, each in named.items()} == {"ada": "ada", "ada ": "ada "}
         assert await database.platform.read(near_user_ids, "аdb") == ["ада"]
@@ -258,7 +262,8 @@ async def test_integer_keys_are_text_for_laurel_and_no_other_text_matches(
         tried = ["7", "07", "7 ", "7.0", "+7", "x", "", "9" * 40, "-7"]
         assert [key for key in tried if await database.platform.read(exists, Achievement, key)] == []
         assert [key for key in tried if await database.platform.read(user_exists, key)] == ["7"]
-        assert await database.platform.read(present_among, ["5", "05", "x"]) == {"5"}
+        assert await database.platform.read(present_among, ["5", "x"]) == {"5"}
+        assert await database.platform.read(present_among, ["05", "5 ", "+5"]) == set()
         assert await database.platform.read(near_user_ids, "71") == ["7", "70"]
         assert await database.platform.read(users_with_primary_address, "ada@example.org") == ["7"]
 
