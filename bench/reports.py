@@ -31,10 +31,10 @@ STEPS = {
 }
 FRAME = """
 import asyncio
-from models.database import Database
+from models.database import database_of
 from reports import frames
 from settings import settings
-print(len(asyncio.run(frames.issuances(Database(settings().database_url)))), "rows")
+print(len(asyncio.run(frames.issuances(database_of(settings())))), "rows")
 """
 _NUMBERS = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < :rows)"
 # Awards of the last 60 days; of 20 issuances 16 are issued, 1 failed, 1 blocked, 1 pending, 1 cancelled. The rule that

@@ -15,7 +15,7 @@ from demo.outcome import LedgerCounts, count_awards_without_row, count_ledger, o
 from demo.schedule import EVERY_SECONDS, Schedule, sped_up
 from demo.servers import FOLDER, HOST, DemoError
 from demo.show import console, show_comparison, show_faults, show_ledger, show_progress, show_step, show_where_to_look
-from models.database import Database
+from models.database import Database, database_of
 from settings import DEFAULT_DATABASE, settings
 
 RUN_WITHIN_SECONDS = 180
@@ -104,7 +104,7 @@ def demo(stack: ExitStack) -> bool:
 
 def in_database(work: Callable[[Database], Awaitable[T]]) -> T:
     async def opened() -> T:
-        database = Database(settings().database_url)
+        database = database_of(settings())
         try:
             return await work(database)
         finally:

@@ -12,7 +12,7 @@ from sqlmodel.sql.sqltypes import AutoString
 import models  # noqa: F401 - fills the MetaData
 from models.base import laurel_metadata
 from models.columns import UtcDateTime
-from models.database import open_configured
+from models.database import open_at, valid_settings
 from models.revision import VERSION_TABLE
 from rules.forms.inputs import InvalidInput
 
@@ -49,7 +49,7 @@ def _migrate(connection: Connection) -> None:
 
 async def _open_and_migrate() -> None:
     try:
-        async with open_configured() as database:
+        async with open_at(valid_settings().database_url) as database:  # the platform is not needed
             await database.write(_migrate)
     except InvalidInput as mistake:
         raise CommandError(str(mistake)) from None  # which Alembic prints, without a traceback

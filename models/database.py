@@ -165,10 +165,6 @@ class Platform:
         self.mapping = NATIVE_MAPPING if source is None else source.mapping
         self._engine = None if source is None else platform_engine(source, _postgresql_engine, **_POOL)
 
-    @property
-    def engine(self) -> Engine:
-        return self._engine or self._database.engine
-
     async def read(
         self, work: Callable[Concatenate[Connection, Params], Returned], /, *args: Params.args, **kwargs: Params.kwargs
     ) -> Returned:
@@ -185,7 +181,8 @@ class Platform:
             try:
                 with engine.connect() as connection:
                     return work(connection, *args, **kwargs)
-            except DBAPIError as error:
+            # A TypeError: a parameter of the address that PyMySQL does not know.
+            except (DBAPIError, TypeError) as error:
                 if unusable := platform_error(error, engine.url):
                     raise unusable from None
                 raise
@@ -236,6 +233,15 @@ async def open_configured() -> AsyncIterator[Database]:
     configured = valid_settings()
     async with open_at(configured.database_url, source_of(configured)) as database:
         yield database
+
+
+def database_of(configured: Settings) -> Database:
+    """Return the database of these settings, with the platform's; `dispose` closes it.
+
+    Raises:
+        PlatformNotUsable: as `source_of`.
+    """
+    return Database(configured.database_url, source_of(configured))
 
 
 def source_of(configured: Settings) -> Source | None:

@@ -1,6 +1,6 @@
 """Tidy pandas frames of the ledger, for notebooks and scripts. docs/reference/data-dictionary.md explains every column.
 
-database = Database(settings().database_url)
+database = database_of(settings())
 frame = await frames.issuances(database, period_of("2026-11-01", "2026-11-30"), portal="northwind")
 """
 

@@ -41,14 +41,14 @@ moments are text that sorts by time (`2026-11-02 08:00:00.000000`, in UTC)."""
 
 _FRAMES = """\
     import asyncio
-    from models.database import Database
+    from models.database import database_of
     from reports import frames
     from rules.datasets import Group
     from rules.forms.period import period_of
     from settings import settings
 
     async def look() -> None:
-        database = Database(settings().database_url)
+        database = database_of(settings())
         november = period_of("2026-11-01", "2026-11-30")          # both days included
         print(await frames.issuances(database, november, portal="portal-northwind"))
         print(await frames.daily(database, november, by=(Group.PORTAL,)))

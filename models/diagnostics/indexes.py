@@ -75,9 +75,10 @@ def _problem(connection: Connection, relation: Table, by: str, name: str) -> Pro
         advice = f"CREATE INDEX on what the view shows as {by}, casts included, then ANALYZE {name}: "
         return Problem(where=where, what=what, advice=f"{advice}docs/how-to/adopting.md, section 2.")
     names = by.removesuffix(" in their order").split(", ")
-    on = f"{name} ({', '.join(_column_of(mapping.queries[relation.name], each) for each in names)})"
+    columns = [_column_of(mapping.queries[relation.name], each) for each in names]
     # Up to a few million rows it works without, and the platform's owner decides.
-    advice = f"Slower, not wrong. Where it takes too long: CREATE INDEX laurel_{relation.name}_{len(by)} ON {on}."
+    advice = "Slower, not wrong. Where it takes too long: "
+    advice += f"CREATE INDEX laurel_{'_'.join(columns)} ON {name} ({', '.join(columns)})."
     return Problem(where=where, what=what, advice=advice, needs_attention=False)
 
 
@@ -106,6 +107,6 @@ def _on_mysql(connection: Connection, statement: Select[Any]) -> Iterator[str]:
     for row in connection.execute(_Explain(statement)).mappings():
         # `index`: it reads a whole index, unless a LIMIT ends that, as where rows are read in the order of their keys.
         if row["type"] == "ALL" and int(row["rows"] or 0) > _MANY_ROWS:
-            named = re.search(rf"(\S+)\s+(?:AS\s+)?{re.escape(row['table'])}\b", sql, re.IGNORECASE)
-            table = row["table"] if named is None or named[1].upper() in ("FROM", "JOIN") else named[1]
+            named = re.search(rf"(?:FROM|JOIN)\s+(\S+)\s+(?:AS\s+)?{re.escape(row['table'])}\b", sql, re.IGNORECASE)
+            table = row["table"] if named is None else named[1]
             yield f"{connection.engine.url.database}.{table}"

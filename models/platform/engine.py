@@ -64,7 +64,9 @@ def platform_engine(source: Source, postgresql_engine: Callable[[str], Engine], 
     prepare = _PREPARE.get(engine.dialect.name)
     if prepare is not None:
         prepare(engine, source.time_limit.total_seconds())
-    return engine
+    # All statements of a read see one snapshot; on MySQL and SQLite a transaction is that anyway.
+    snapshot = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return engine.execution_options(**snapshot) if engine.dialect.name == "postgresql" else engine
 
 
 def _mapping_on(engine: Engine, mapping: Mapping) -> Mapping | None:
@@ -83,7 +85,7 @@ def _address_and_arguments(url: URL, source: Source) -> tuple[URL, dict[str, Any
         if not url.database or not Path(url.database).is_file():
             raise PlatformNotUsable(f"LAUREL_PLATFORM_URL names the file {url.database}, which does not exist.")
         return url, {}
-    if kind not in ("mysql", "mariadb"):
+    if kind not in ("mysql", "mariadb") or url.get_driver_name() != "pymysql":
         return url, {}
     # A thread cannot be cancelled: a dead connection must raise by itself.
     seconds = int(source.time_limit.total_seconds()) + _SECONDS_TO_CONNECT
@@ -166,6 +168,7 @@ _CAUSES = {
     ),
     r"1969|3024|57014|interrupted": "a statement took longer than LAUREL_PLATFORM_TIMEOUT",
     r"1049|3D000": "there is no database of this name",
+    r"unexpected keyword argument|invalid connection option": "its driver does not know a parameter of the address",
 }
 
 

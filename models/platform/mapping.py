@@ -70,7 +70,7 @@ def mapping_of(name: str, given: str) -> Mapping:
         if parameters:
             raise PlatformNotUsable("LAUREL_MAPPING_PARAMETERS is set, and the mapping `native` has none: unset it.")
         return NATIVE_MAPPING
-    folder = Path(name) if "/" in name else READY_MADE / name
+    folder = READY_MADE.parent / name if "/" in name else READY_MADE / name  # a relative one is in the checkout
     if not folder.is_dir():
         known = ", ".join([NATIVE, *sorted(each.name for each in READY_MADE.iterdir() if each.is_dir())])
         raise PlatformNotUsable(

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from flows.connect_portal import connect_portal
 from settings import ROOT, settings
 from tests.support.databases import sqlite_database
 from tests.support.mariadb import administer
 from tests.support.platforms import MOODLE, OPENEDX
 from tests.support.running import run_reconcile as run
+from tests.support.seen import refused
 from tests.support.standin import Standin
-from tests.support.world import TEMPLATE, World
+from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, World
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 AWARDED = NOW - timedelta(hours=3)
@@ -155,6 +157,16 @@ async def test_certificates_of_open_edx_become_badges(
         ),
     )
     ledger.configure(monkeypatch, **documented("openedx.md", mariadb))
+    said = await refused(
+        connect_portal,
+        portal="NorthwindX",
+        organization_id=ORGANIZATION,
+        token_block=BLOCK,
+        environment="other",
+        base_url=standin.base_url,
+        deletion_withdraws=True,
+    )
+    assert said.startswith("deletion_withdraws: switch it off")
     await ledger.connect("NorthwindX")
     await ledger.enable(course, user_evidence=True, portal_evidence=True)
 

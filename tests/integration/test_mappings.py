@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from models.database import Database
@@ -17,6 +18,7 @@ from models.ledger.tables import BadgeIssuance
 from models.planning import planner
 from models.planning.planner import Sweep, plan, sweep
 from models.platform.awards import awards_of, page_after, present_among
+from models.platform.badge_data import latest_award
 from models.platform.engine import Source
 from models.platform.mapping import mapping_of
 from models.platform.names import achievements_of, exists
@@ -118,13 +120,14 @@ async def test_keys_that_the_database_finds_equal_stay_apart(
     fill(mariadb, platform, *TEXT_KEYS)
     engine = create_engine(f"{mariadb}/{platform}", poolclass=NullPool)
     with engine.begin() as connection:
-        for number, key in enumerate(TRAPS):
-            values = {"id": f"{number}", "key": key, "given": AWARDED.replace(tzinfo=None)}
+        for key in TRAPS:
+            values = {"key": key}
             connection.execute(text("INSERT INTO person VALUES (:key, 'A', 'B', 'a@example.org')"), values)
             connection.execute(text("INSERT INTO achievement VALUES (:key, :key)"), values)
-            for of in TRAPS:
+            for later, of in enumerate(TRAPS):
                 insert = text("INSERT INTO award VALUES (UUID(), :of, :key, :given, NULL)")
-                connection.execute(insert, values | {"of": of})
+                given = AWARDED.replace(tzinfo=None) + timedelta(minutes=later)
+                connection.execute(insert, values | {"of": of, "given": given})
     monkeypatch.setattr(planner, "AT_A_TIME", page)
     async with laurel(
         tmp_path, migrated_file, as_reader(mariadb, platform), a_folder(tmp_path, 'moments = "UTC"')
@@ -132,9 +135,11 @@ async def test_keys_that_the_database_finds_equal_stay_apart(
         await enable(database, *TRAPS[:-1])
 
         assert sorted(await planned(database)) == sorted((of, key) for of in TRAPS[:-1] for key in TRAPS)
-        assert [await database.platform.read(user_exists, key) for key in (*TRAPS, "ADA", "ada  ")] == [True] * 5 + [
-            False
-        ] * 2
+        tried = (*TRAPS, "ADA", "ada  ")
+        assert [key for key in tried if await database.platform.read(user_exists, key)] == list(TRAPS)
+        latest = await database.platform.read(latest_award, "ada", now=NOW)
+        assert latest is not None
+        assert (latest.achievement_id, latest.awarded_at) == ("ada", AWARDED + timedelta(minutes=1))
         named = await database.platform.read(achievements_of, ["ada", "ada "])
         assert {key: each.achievement_name for key, each in named.items()} == {"ada": "ada", "ada ": "ada "}
         assert await database.platform.read(near_user_ids, "аdb") == ["ада"]
@@ -257,7 +262,8 @@ async def test_integer_keys_are_text_for_laurel_and_no_other_text_matches(
         tried = ["7", "07", "7 ", "7.0", "+7", "x", "", "9" * 40, "-7"]
         assert [key for key in tried if await database.platform.read(exists, Achievement, key)] == []
         assert [key for key in tried if await database.platform.read(user_exists, key)] == ["7"]
-        assert await database.platform.read(present_among, ["5", "05", "x"]) == {"5"}
+        assert await database.platform.read(present_among, ["5", "x"]) == {"5"}
+        assert await database.platform.read(present_among, ["05", "5 ", "+5"]) == set()
         assert await database.platform.read(near_user_ids, "71") == ["7", "70"]
         assert await database.platform.read(users_with_primary_address, "ada@example.org") == ["7"]
 
@@ -311,12 +317,20 @@ async def test_tables_of_laurel_s_names_on_mariadb_need_no_mapping(
         assert [each for each in await find_problems(database) if each.stops] == []
 
 
-async def test_the_platform_is_never_written(mariadb: str, platform: str, tmp_path: Path, migrated_file: Path) -> None:
-    fill(mariadb, platform, *TEXT_KEYS)
-    # Even an account that may write everything.
-    async with laurel(tmp_path, migrated_file, f"{mariadb}/{platform}", a_folder(tmp_path)) as database:
-        with pytest.raises(PlatformNotUsable, match="error 1792"):
-            await database.platform.read(lambda connection: connection.execute(text("DELETE FROM award")))
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql", "sqlite"])
+async def test_the_platform_is_never_written_even_by_an_account_that_may(
+    mariadb: str, platform: str, postgresql: str, tmp_path: Path, migrated_file: Path, kind: str
+) -> None:
+    (tmp_path / "platform.db").touch()
+    urls = {"mariadb": f"{mariadb}/{platform}", "postgresql": postgresql, "sqlite": f"sqlite:///{tmp_path}/platform.db"}
+    written = {
+        "mariadb": "error 1792",
+        "postgresql": "read-only transaction",
+        "sqlite": "readonly database|could not be",
+    }
+    async with laurel(tmp_path, migrated_file, urls[kind], a_folder(tmp_path)) as database:
+        with pytest.raises((PlatformNotUsable, DBAPIError), match=written[kind]):
+            await database.platform.read(lambda connection: connection.execute(text("CREATE TABLE written (id INT)")))
 
 
 @pytest.mark.parametrize(
@@ -356,6 +370,8 @@ async def test_the_check_says_what_is_wrong_with_a_query(
         ("mysql+pymysql://laurel:wrong@{host}/none", "the account may not log in"),
         ("mysql+pymysql://laurel@127.0.0.1:1/none", "it could not be reached"),
         ("postgresql+psycopg://laurel:s3cret@127.0.0.1:1/none", "it could not be reached"),
+        ("mysql+pymysql://laurel:s3cret@{host}/none?nonsense=1", "its driver does not know a parameter"),
+        ("postgresql+psycopg://laurel:s3cret@127.0.0.1:1/none?nonsense=1", "its driver does not know a parameter"),
     ],
 )
 async def test_a_platform_that_is_away_is_one_sentence(
@@ -386,3 +402,25 @@ async def test_a_statement_that_takes_too_long_is_ended(
     async with laurel(tmp_path, migrated_file, url, a_folder(tmp_path), time_limit=limit) as database:
         with pytest.raises(PlatformNotUsable, match="took longer than LAUREL_PLATFORM_TIMEOUT"):
             await database.platform.read(lambda connection: connection.execute(text(slow)).all())
+
+
+async def test_a_look_up_without_an_index_is_a_note_with_the_statement_that_would_make_one(
+    mariadb: str, platform: str, tmp_path: Path, migrated_file: Path
+) -> None:
+    fill(
+        mariadb,
+        platform,
+        *MOODLE,
+        "INSERT INTO mdl_user (id, firstname, email) SELECT seq, 'A', 'a@example.org' FROM seq_1_to_20000",
+        "INSERT INTO mdl_badge (id, name) VALUES (7, 'Forklift')",
+        "INSERT INTO mdl_badge_issued (id, badgeid, userid, uniquehash, dateissued)"
+        " SELECT seq, 7, seq, '', 1760000000 + seq FROM seq_1_to_20000",
+        "ANALYZE TABLE mdl_badge_issued, mdl_user",
+    )
+    async with laurel(tmp_path, migrated_file, as_reader(mariadb, platform), "moodle", WWWROOT) as database:
+        (found,) = await find_problems(database)
+
+    table = f"{platform}.mdl_badge_issued"
+    assert (found.where, found.needs_attention) == ("achievement_awards.sql", False)
+    assert found.what == f"To find rows by awarded_at, the database reads the whole of {table}."
+    assert f"CREATE INDEX laurel_dateissued ON {table} (dateissued)" in found.advice
