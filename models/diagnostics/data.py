@@ -58,7 +58,7 @@ def row_problems(connection: Connection) -> list[Problem]:
 
 
 def _addresses_as_keys(connection: Connection, one: Table) -> Iterator[Problem]:
-    count = connection.scalar(select(func.count()).select_from(one).where(one.c.id.like("%@%")))
+    count = connection.scalar(select(func.count()).select_from(one).where(cast(one.c.id, String).like("%@%")))
     if count:
         yield Problem(
             where=f"{one.name}.id",
