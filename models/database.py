@@ -185,6 +185,8 @@ class Platform:
             except (DBAPIError, TypeError) as error:
                 if unusable := platform_error(error, engine.url):
                     raise unusable from None
+                if isinstance(error, DBAPIError):
+                    raise _clean_driver_error(error) from None
                 raise
 
         return await self._database.read_in_thread(read_snapshot)
