@@ -113,7 +113,15 @@ def active_between(connection: Connection, after: Key, until: Key, *, at_most: i
     May omit pairs: those that also have a cancelled row, and those that the platform orders differently than the
     ledger. Returns none if the ledger has `at_most` rows or more between the keys.
     """
-    part = and_(is_after(_KEY, after), ~is_after(_KEY, until))
+    return _active(connection, and_(is_after(_KEY, after), ~is_after(_KEY, until)), at_most)
+
+
+def active_of(connection: Connection, achievement_ids: Collection[str], *, at_most: int) -> set[Key]:
+    """Return the same of all pairs of these achievements: where the platform orders keys as integers."""
+    return _active(connection, issuances.c.achievement_id.in_(achievement_ids), at_most)
+
+
+def _active(connection: Connection, part: ColumnElement[bool], at_most: int) -> set[Key]:
     # Two statements, each answered by an index alone: a condition on the state would read the table for every row.
     found = as_stored(connection, select(*_KEY).where(part).limit(at_most))
     if len(found) == at_most:

@@ -28,6 +28,7 @@ from models.planning.pairs import (
     Setup,
     active_among,
     active_between,
+    active_of,
     by_key,
     ended_among,
     have_active,
@@ -194,9 +195,11 @@ async def _without_issuance(
 
 async def _keys_of_page(planning: Planning, page: Page) -> Collection[Key]:
     # Most pairs of a page have an active issuance. One range of the ledger's index finds them faster than the keys.
-    active: Collection[Key] = ()
-    if page.following is not None:
-        active = await planning.database.read(active_between, page.after, page.following, at_most=2 * AT_A_TIME)
+    database, active, at_most = planning.database, set[Key](), 2 * AT_A_TIME
+    if page.following is not None and database.platform.mapping.orders_as_text:
+        active = await database.read(active_between, page.after, page.following, at_most=at_most)
+    elif page.following is not None:
+        active = await database.read(active_of, sorted({award[0] for award in page.awards}), at_most=at_most)
     return await _without_issuance(planning, page.awards, active)
 
 

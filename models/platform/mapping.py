@@ -39,6 +39,11 @@ class Mapping:
     deletion_withdraws: bool = True
 
     @property
+    def orders_as_text(self) -> bool:
+        """Whether pages of awards are in the order in which the ledger, too, has its keys."""
+        return not self.integer_keys & {"achievements", "users"}
+
+    @property
     def is_native(self) -> bool:
         return self.name == NATIVE
 

@@ -16,7 +16,9 @@ from models.diagnostics.check import find_problems
 from models.errors import PlatformNotUsable
 from models.ledger.tables import BadgeIssuance
 from models.planning import planner
+from models.planning.pairs import active_of
 from models.planning.planner import Sweep, plan, sweep
+from models.planning.writing import PlanCounts
 from models.platform.awards import awards_of, page_after, present_among
 from models.platform.badge_data import latest_award
 from models.platform.engine import Source
@@ -424,3 +426,39 @@ async def test_a_look_up_without_an_index_is_a_note_with_the_statement_that_woul
     assert (found.where, found.needs_attention) == ("achievement_awards.sql", False)
     assert found.what == f"To find rows by awarded_at, the database reads the whole of {table}."
     assert f"CREATE INDEX laurel_dateissued ON {table} (dateissued)" in found.advice
+
+
+async def test_of_a_page_in_the_order_of_integers_active_pairs_are_known_by_achievement(
+    mariadb: str, platform: str, tmp_path: Path, migrated_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users, moment = (2, 10, 9, 100), int((NOW - timedelta(days=20)).timestamp())
+    fill(
+        mariadb,
+        platform,
+        *MOODLE,
+        *(f"INSERT INTO mdl_user (id, firstname) VALUES ({user}, 'A')" for user in users),
+        *(f"INSERT INTO mdl_badge (id, name) VALUES ({badge}, 'B')" for badge in (9, 10)),
+        *(
+            f"INSERT INTO mdl_badge_issued VALUES ({badge}{user}, {badge}, {user}, '', {moment}, NULL, 1)"
+            for badge in (9, 10)
+            for user in users
+        ),
+    )
+    monkeypatch.setattr(planner, "AT_A_TIME", 2)
+    async with laurel(tmp_path, migrated_file, as_reader(mariadb, platform), "moodle", WWWROOT) as database:
+        await enable(database, "9", "10", portal="moodle")
+        assert len(await planned(database)) == 8
+        known = await database.read(active_of, ["9"], at_most=5)
+        assert known == {("9", str(user)) for user in users}
+        assert await database.read(active_of, ["9"], at_most=4) == set()
+        await database.write(
+            lambda c: c.execute(
+                text(
+                    "UPDATE badge_issuances SET state = 'cancelled', transition = 'cancel',"
+                    " reason = 'award_withdrawn' WHERE achievement_id = '10' AND user_id = '9'"
+                )
+            )
+        )
+
+        assert (await sweep(database, Sweep(), now=NOW)).revived == 1
+        assert await sweep(database, Sweep(), now=NOW) == PlanCounts()
