@@ -3,8 +3,6 @@
 import asyncio
 import logging
 import os
-import re
-import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -12,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from psycopg import InterfaceError, OperationalError, RawCursor, RawServerCursor
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, FromClause, create_engine, event
+from psycopg import RawCursor, RawServerCursor
+from sqlalchemy import Connection, Engine, ExceptionContext, FromClause, create_engine, event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
-from models.errors import NotUsable, TableMissing
+from models.errors import NotUsable, usage_error, without_values, without_values_of_driver
 from models.platform.engine import Source, platform_engine, platform_error
 from models.platform.mapping import NATIVE_MAPPING, mapping_of
 from settings import DEFAULT_DATABASE, ONLY_THE_OWNER, NotConfigured, Settings, settings
@@ -124,13 +122,13 @@ class Database:
         try:
             connection = engine.connect()
         except DBAPIError as error:
-            clean = _clean_driver_error(error)
-            raise _usage_error(clean, engine.url) or clean from None
+            clean = without_values_of_driver(error)
+            raise usage_error(clean, engine.url) or clean from None
         try:
             with connection:
                 yield connection
         except StatementError as error:
-            raise _clean(error) from None
+            raise without_values(error) from None
 
     async def dispose(self) -> None:
         """Close every connection after the running transactions have ended."""
@@ -186,7 +184,7 @@ class Platform:
                 if unusable := platform_error(error, engine.url):
                     raise unusable from None
                 if isinstance(error, DBAPIError):
-                    raise _clean_driver_error(error) from None
+                    raise without_values_of_driver(error) from None
                 raise
 
         return await self._database.read_in_thread(read_snapshot)
@@ -217,7 +215,7 @@ async def open_at(url: str, source: Source | None = None) -> AsyncIterator[Datab
     try:
         yield database
     except DBAPIError as error:
-        unusable = _usage_error(error, database.engine.url)
+        unusable = usage_error(error, database.engine.url)
         if unusable is None:
             raise
         raise unusable from None
@@ -270,92 +268,6 @@ def valid_settings() -> Settings:
         return settings()
     except NotConfigured as invalid:
         raise NotUsable(str(invalid)) from None
-
-
-def _usage_error(error: DBAPIError, url: URL) -> NotUsable | None:
-    message = str(error.orig)
-    if found := re.search(r'no such table: (\S+)|relation "([^"]+)" does not exist', message):
-        return TableMissing(
-            f"The database has no table or view {found[1] or found[2]}. Laurel's own tables are created by `alembic "
-            "upgrade head`; docs/how-to/adopting.md describes the platform's. `python -m flows.check` lists what "
-            "else is missing."
-        )
-    if denied := re.search(r"permission denied for [\w ]*\w", message):
-        return NotUsable(
-            f"Laurel's role has no sufficient rights: {denied[0]}. `python -m flows.check` lists what to grant."
-        )
-    if refused := next((advice for pattern, advice in _LOGIN_ERRORS.items() if re.search(pattern, message)), None):
-        return NotUsable(f"The database refused the connection: {refused}")
-    if re.search("unable to open database file|file is not a database|readonly database", message):
-        return NotUsable(f"The file in LAUREL_DATABASE_URL cannot be used as a SQLite database: {message}.")
-    if re.match("connection (failed|is bad|timeout)|failed to resolve|invalid connection option", message):
-        return NotUsable(
-            f"The database at {url.host or 'this machine'} (port {url.port or 'as usual'}) could not be reached "
-            f"({message.rpartition('failed: ')[2]}). Is it running, and are host and port in "
-            "LAUREL_DATABASE_URL right?"
-        )
-    return None
-
-
-class DriverError(Exception):
-    """What a driver reported, without the values of rows and parameters that it may have quoted."""
-
-
-def _clean(error: StatementError) -> StatementError:
-    """Return an error of the same class whose text, attributes and pickle have no value of a row or a parameter."""
-    if isinstance(error, DBAPIError):
-        return _clean_driver_error(error)
-    return StatementError(f"{type(error.orig).__name__} before the statement was sent", error.statement, None, None)
-
-
-def _clean_driver_error(error: DBAPIError) -> DBAPIError:
-    clean = DriverError(driver_message(error.orig))
-    return type(error)(
-        error.statement, None, clean, hide_parameters=True, connection_invalidated=error.connection_invalidated
-    )
-
-
-def driver_message(original: BaseException | None) -> str:
-    """Return what a driver reported, or its class and the names in it if the text may quote a value."""
-    message = str(original).partition("\n")[0]
-    if isinstance(original, sqlite3.Error):
-        kept = re.match(_SQLITE_MESSAGES, message)
-        return kept[0] if kept else getattr(original, "sqlite_errorname", type(original).__name__)
-    sqlstate = getattr(original, "sqlstate", None)
-    if sqlstate is None:
-        # Without an answer of the server; a DataError is about a value that the driver cannot convert.
-        return message if isinstance(original, OperationalError | InterfaceError) else type(original).__name__
-    if sqlstate.startswith(_SQLSTATES_WITHOUT_VALUES):
-        return message
-    diagnosis = getattr(original, "diag", None)
-    names = (getattr(diagnosis, f"{part}_name", None) for part in ("table", "column", "constraint", "datatype"))
-    return " ".join([type(original).__name__, f"(SQLSTATE {sqlstate})", *filter(None, names)])
-
-
-# Everything else may quote a value: an error about data, or one that a function or a trigger raised.
-_SQLITE_MESSAGES = (
-    r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed.*|no such (table|column|function|index): \S+|"
-    r"Could not decode to UTF-8 column '\w+'|unable to open database file|file is not a database|"
-    r"attempt to write a readonly database|database is locked|database or disk is full|disk I/O error|"
-    r"near .* syntax error"
-)
-_SQLSTATES_WITHOUT_VALUES = ("08", "23", "25", "26", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58")
-
-
-# Matched in the text: the driver gives no SQLSTATE for errors while it connects.
-_LOGIN_ERRORS = {
-    "password authentication failed|no password supplied": (
-        "the password is wrong, or there is no such role. Look at LAUREL_DATABASE_URL."
-    ),
-    "FATAL: +role |no pg_hba.conf entry|(Peer|Ident) authentication failed": (
-        "there is no such role, it may not log in, or pg_hba.conf rejects it. Look at LAUREL_DATABASE_URL."
-    ),
-    "FATAL: +database .* does not exist": "there is no database of this name. Look at LAUREL_DATABASE_URL.",
-    "FATAL: .*(too many c|connection slots)": (
-        "it has no connection left. Raise max_connections, or let fewer processes use it."
-    ),
-    "FATAL: +the database system is": "it is starting up or shutting down. Try again.",
-}
 
 
 # At DEBUG it logs each row that is read, and Prefect keeps the logs of all loggers that it is set to keep.

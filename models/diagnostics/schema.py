@@ -10,9 +10,9 @@ from sqlalchemy.types import Boolean, DateTime, NullType, TypeEngine
 from models.analytics.views import views_metadata
 from models.base import laurel_metadata
 from models.columns import UtcDateTime
-from models.database import driver_message
 from models.diagnostics.grants import may, role_of
 from models.diagnostics.problem import Problem
+from models.errors import driver_message
 from models.migrate import newest_revision, revision_of
 from models.platform.tables import platform_metadata
 

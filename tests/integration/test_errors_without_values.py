@@ -50,7 +50,7 @@ async def test_a_value_that_cannot_be_read_is_not_shown(database: Database, colu
     [
         ({"id": "ada"}, r"UNIQUE constraint failed: users\.id|unique constraint \"users_pkey\""),
         ({"id": None}, r"NOT NULL constraint failed: users\.id|null value in column \"id\" of relation \"users\""),
-        ({"first_name": object()}, r"\(models\.database\.DriverError\)"),
+        ({"first_name": object()}, r"\(models\.errors\.DriverError\)"),
     ],
 )
 async def test_a_value_that_is_refused_is_not_shown(database: Database, wrong: dict[str, object], named: str) -> None:
