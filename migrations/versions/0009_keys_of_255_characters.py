@@ -1,7 +1,7 @@
 """keys of the platform may have 255 characters: course keys of Open edX pass 64.
 
-Neither database rewrites a row or an index for it, however large the ledger is: PostgreSQL changes its catalog, and SQLite,
-which does not hold lengths, the text of its schema.
+Neither database rewrites the table. SQLite, which does not hold lengths, changes the text of its schema. PostgreSQL changes
+its catalog and builds the four partial indexes of badge_issuances again: 2 s and 55 MB with a million rows.
 """
 
 from collections.abc import Iterator
