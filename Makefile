@@ -32,6 +32,10 @@ demo: $(INSTALLED) ## Issue an invented platform's badges to a stand-in of Credl
 up: $(INSTALLED) ## Start Prefect with its UI, the stand-in and a worker; runs until Ctrl-C
 	@$(BIN)/python -m demo.up
 
+.PHONY: start
+start: $(INSTALLED) ## Start Prefect with its UI, the schedule and a worker for the platform in .env; runs until Ctrl-C
+	@$(BIN)/python -m scripts.start
+
 .PHONY: bench
 bench: $(INSTALLED) ## Measure speed and size beside peers; BENCH=drain,pace chooses, see bench/README.md
 	@$(BIN)/python -m bench

@@ -266,8 +266,6 @@ def prefect_environment(port: int) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
         "LAUREL_ROOT": str(ROOT),
-        # The stand-in's lists do not lag, so that a badge not found there after a second was not made.
-        "LAUREL_LOOKUP_GRACE": os.environ.get("LAUREL_LOOKUP_GRACE", "1"),
     }
 
 

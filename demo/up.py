@@ -1,6 +1,8 @@
 """`make up`: Prefect with its UI, the stand-in for Credly and a worker on this machine, until Ctrl-C."""
 
+import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
@@ -15,9 +17,16 @@ from settings import DEFAULT_DATABASE
 
 
 def main() -> int:
+    # The stand-in's lists do not lag, so that a badge not found there after a second was not made.
+    os.environ.setdefault("LAUREL_LOOKUP_GRACE", "1")
+    return run_until_stopped(start_all)
+
+
+def run_until_stopped(start: Callable[[ExitStack], list[Server]]) -> int:
+    """Start processes, wait until a signal comes or one of them ends, and stop them all. Returns the exit code."""
     try:
         with servers.stopped_by_signals(), servers.only_one_here(), ExitStack() as stack:
-            watch(start_all(stack))
+            watch(start(stack))
     except DemoError as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
         return 1
@@ -42,13 +51,19 @@ def start_all(stack: ExitStack) -> list[Server]:
     prefect.wait_until(lambda: servers.prefect_ready(prefect, prefect_port))
     if stored:
         servers.run("save-tokens", ["demo.save_tokens"], environment)
+    worker, next_runs = start_laurel(stack, prefect_port)
+    show_addresses(prefect_port, standin_port, filled=bool(stored))
+    show_schedule(next_runs)
+    return [prefect, standin, worker]
+
+
+def start_laurel(stack: ExitStack, prefect_port: int) -> tuple[Server, list[str]]:
+    """Set up what is new since the last start, and start a worker. Returns it with the lines about the next runs."""
     console.print("Applying the deployments of prefect.yaml and starting a worker ...")
     next_runs = servers.set_up_laurel(prefect_port)
     worker = servers.start_worker(stack, prefect_port)
     worker.wait_until(lambda: servers.worker_online(prefect_port))
-    show_addresses(prefect_port, standin_port, filled=bool(stored))
-    show_schedule(next_runs)
-    return [prefect, standin, worker]
+    return worker, next_runs
 
 
 async def prepare_database(database: Database) -> str | None:

@@ -161,3 +161,20 @@ def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: P
         httpx.get(f"{address}/api/health")
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(checkout) not in left
+
+
+def test_make_start_serves_a_platform_of_ones_own_without_stand_in(demo: Path, checkout: Path) -> None:
+    own = {
+        "LAUREL_DATABASE_URL": f"sqlite:///{demo / 'ledger.db'}",
+        "LAUREL_PLATFORM_URL": f"sqlite:///{demo / 'laurel.db'}",
+    }
+    with running_up(checkout, "scripts.start", **own) as (address, process):
+        api = httpx.Client(base_url=f"{address}/api", timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
+        left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        assert "credly.standin" not in "".join(line for line in left.splitlines() if str(checkout) in line)
+
+        _, final = run_deployment(api, "list-integrations")
+
+        assert final["message"] == "0 of 4 portals connected · 0 achievements with Credly", final
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=240) == 0

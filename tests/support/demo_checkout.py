@@ -57,21 +57,25 @@ def _heed_ctrl_c() -> None:
 
 
 @contextmanager
-def running_up(checkout: Path) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    """Start `make up`'s command, and give Prefect's address as it prints it."""
+def running_up(
+    checkout: Path, module: str = "demo.up", **settings: str
+) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Start the command of `make up` or `make start`, and give Prefect's address as it prints it."""
     shown = checkout / ".laurel" / "up.txt"
     with shown.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "demo.up"],
+            [sys.executable, "-m", module],
             cwd=checkout,
-            env=environment(),
+            env=environment() | settings,
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             preexec_fn=_heed_ctrl_c,
         )
     try:
-        until(lambda: process.poll() is not None or "Ctrl-C" in shown.read_text(), what="make up is ready", within=180)
+        until(
+            lambda: process.poll() is not None or "Ctrl-C" in shown.read_text(), what=f"{module} is ready", within=180
+        )
         found = re.search(r"(http://127\.0\.0\.1:\d+)/runs", shown.read_text())
         assert found, shown.read_text()
         yield found[1], process

@@ -1,0 +1,31 @@
+"""`make start`: Prefect's server with its schedule and a worker, for your own platform, on this machine until Ctrl-C.
+
+Settings come from the environment or `.env`. Stopping and starting again loses nothing.
+"""
+
+import sys
+from contextlib import ExitStack
+
+from demo import servers
+from demo.servers import HOST, Server
+from demo.show import console
+from demo.up import run_until_stopped, show_schedule, start_laurel
+
+
+def start_all(stack: ExitStack) -> list[Server]:
+    port = servers.free_port(servers.PREFECT_PORT)
+    console.print("Starting Prefect's server ...")
+    prefect = servers.start_prefect(stack, port)
+    prefect.wait_until(lambda: servers.prefect_ready(prefect, port))
+    worker, next_runs = start_laurel(stack, port)
+    console.print(f"\n  Prefect: runs and schedules   http://{HOST}:{port}/runs")
+    console.print(f"  Forms                         http://{HOST}:{port}/deployments")
+    console.print(f"  For commands, in .env         PREFECT_API_URL=http://{HOST}:{port}/api")
+    console.print("  Logs                          .laurel/logs/")
+    console.print("\nWhat is still missing: .venv/bin/python -m flows.check")
+    show_schedule(next_runs)
+    return [prefect, worker]
+
+
+if __name__ == "__main__":
+    sys.exit(run_until_stopped(start_all))
