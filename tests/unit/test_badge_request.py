@@ -255,6 +255,7 @@ def test_a_corrected_request_is_worth_another_try(correction: dict[str, Any]) ->
 def test_what_was_never_sent_is_tried_once_it_can_be() -> None:
     assert would_differ(facts(request_fingerprint=None), now=NOW) is True
     assert would_differ(facts(request_fingerprint=None, email=None), now=NOW) is False
+    assert would_differ(facts(awarded_at=NOW + timedelta(days=1)), now=NOW) is True  # it then waits for its moment
 
 
 def test_facts_and_results_do_not_show_people() -> None:

@@ -180,3 +180,11 @@ def test_what_is_gone_is_cancelled_without_an_attempt(reason: Reason) -> None:
 @pytest.mark.parametrize("reason", sorted(DATA_REASONS))
 def test_what_is_wrong_with_the_data_fails_without_an_attempt(reason: Reason) -> None:
     assert not_sendable(reason) == an_outcome(FAILED, reason, uses_attempt=False)
+
+
+def test_an_award_of_the_future_waits_for_its_moment() -> None:
+    later = NOW + timedelta(days=3)
+
+    waits = not_sendable(Reason.AWARDED_IN_FUTURE, not_before=later)
+
+    assert waits == an_outcome(PENDING, Reason.AWARDED_IN_FUTURE, wait=timedelta(days=3), uses_attempt=False)

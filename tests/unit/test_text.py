@@ -143,3 +143,11 @@ def test_each_line_of_the_tables_is_documented() -> None:
 
     for each in (*PLACEHOLDERS, *DOUBTFUL_PLACEHOLDERS, *Oddity):
         assert f"`{each}`" in document, each
+
+
+def test_what_becomes_of_an_odd_name_is_said() -> None:
+    assert {each.consequence for each in Oddity} == {
+        "they are sent without it",
+        "they are sent as they are",
+        "nothing with them is sent",
+    }
