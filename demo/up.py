@@ -1,6 +1,5 @@
 """`make up`: Prefect with its UI, the stand-in for Credly and a worker on this machine, until Ctrl-C."""
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,8 +16,6 @@ from settings import DEFAULT_DATABASE
 
 
 def main() -> int:
-    # The stand-in's lists do not lag, so that a badge not found there after a second was not made.
-    os.environ.setdefault("LAUREL_LOOKUP_GRACE", "1")
     return run_until_stopped(start_all)
 
 
