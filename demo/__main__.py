@@ -73,9 +73,7 @@ def demo(stack: ExitStack) -> bool:
     servers.run("save-tokens", ["demo.save_tokens"], servers.prefect_environment(prefect_port))
 
     show_step(4, STEPS, "Setting up Laurel as the README does, and starting a worker")
-    next_runs = servers.set_up_laurel(prefect_port)
-    worker = servers.start_worker(stack, prefect_port)
-    worker.wait_until(lambda: servers.worker_online(prefect_port))
+    _, next_runs = servers.start_laurel(stack, prefect_port)
 
     console.print(f"     The next scheduled run: {' '.join(next_runs[0].split())}")
     console.print(f"     For the demo it is due every {EVERY_SECONDS} seconds.")

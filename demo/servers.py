@@ -323,3 +323,11 @@ def set_up_laurel(prefect_port: int) -> list[str]:
 def worker_online(prefect_port: int) -> bool:
     workers = ask(prefect_port, "/api/work_pools/badges/workers/filter", body={})
     return any(worker["status"] == "ONLINE" for worker in workers)
+
+
+def start_laurel(stack: ExitStack, prefect_port: int) -> tuple[Server, list[str]]:
+    """Set up what is new since the last start, and start a worker. Returns it with the lines about the next runs."""
+    next_runs = set_up_laurel(prefect_port)
+    worker = start_worker(stack, prefect_port)
+    worker.wait_until(lambda: worker_online(prefect_port))
+    return worker, next_runs

@@ -48,19 +48,11 @@ def start_all(stack: ExitStack) -> list[Server]:
     prefect.wait_until(lambda: servers.prefect_ready(prefect, prefect_port))
     if stored:
         servers.run("save-tokens", ["demo.save_tokens"], environment)
-    worker, next_runs = start_laurel(stack, prefect_port)
+    console.print("Applying the deployments of prefect.yaml and starting a worker ...")
+    worker, next_runs = servers.start_laurel(stack, prefect_port)
     show_addresses(prefect_port, standin_port, filled=bool(stored))
     show_schedule(next_runs)
     return [prefect, standin, worker]
-
-
-def start_laurel(stack: ExitStack, prefect_port: int) -> tuple[Server, list[str]]:
-    """Set up what is new since the last start, and start a worker. Returns it with the lines about the next runs."""
-    console.print("Applying the deployments of prefect.yaml and starting a worker ...")
-    next_runs = servers.set_up_laurel(prefect_port)
-    worker = servers.start_worker(stack, prefect_port)
-    worker.wait_until(lambda: servers.worker_online(prefect_port))
-    return worker, next_runs
 
 
 async def prepare_database(database: Database) -> str | None:

@@ -6,6 +6,7 @@ from prefect import State, flow
 from pydantic import Field
 
 from rules.forms.inputs import BlockName, CredlyId, Environment, OperatorId, PlatformId, free_text
+from rules.forms.settings import ConnectionForm
 from tasks.forms.connections import connect
 from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
@@ -39,20 +40,14 @@ async def connect_portal(
         deletion_withdraws: Count an award whose row was deleted as withdrawn. Otherwise only withdrawn_at counts.
         operator: Your own id, kept in the history. No e-mail address.
     """
+    form = ConnectionForm(
+        organization_id=organization_id,
+        token_block=token_block,
+        environment=environment,
+        base_url=base_url,
+        calls_per_second=calls_per_second,
+        missing_name=missing_name,
+        deletion_withdraws=deletion_withdraws,
+    )
     async with run_context() as run:
-        return await run_form(
-            run,
-            operator,
-            connect(
-                run,
-                portal,
-                organization_id=organization_id,
-                token_block=token_block,
-                environment=environment,
-                base_url=base_url,
-                calls_per_second=calls_per_second,
-                missing_name=missing_name,
-                deletion_withdraws=deletion_withdraws,
-            ),
-            key="connect-portal",
-        )
+        return await run_form(run, operator, connect(run, portal, form), key="connect-portal")

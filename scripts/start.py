@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from demo import servers
 from demo.servers import HOST, Server
 from demo.show import console
-from demo.up import run_until_stopped, show_schedule, start_laurel
+from demo.up import run_until_stopped, show_schedule
 
 
 def start_all(stack: ExitStack) -> list[Server]:
@@ -17,7 +17,8 @@ def start_all(stack: ExitStack) -> list[Server]:
     console.print("Starting Prefect's server ...")
     prefect = servers.start_prefect(stack, port)
     prefect.wait_until(lambda: servers.prefect_ready(prefect, port))
-    worker, next_runs = start_laurel(stack, port)
+    console.print("Applying the deployments of prefect.yaml and starting a worker ...")
+    worker, next_runs = servers.start_laurel(stack, port)
     console.print(f"\n  Prefect: runs and schedules   http://{HOST}:{port}/runs")
     console.print(f"  Forms                         http://{HOST}:{port}/deployments")
     console.print(f"  For commands, in .env         PREFECT_API_URL=http://{HOST}:{port}/api")

@@ -72,7 +72,7 @@ async def plan_of(run: Run, configuration: Configuration, *, prune: bool, remove
         InvalidConfiguration: an entry cannot be used, or more would be removed than allowed.
     """
     faults = _Faults()
-    connections, integrations = _columns(configuration, faults, now=run.now())
+    connections, integrations = _columns(run, configuration, faults)
     faults.refuse()
     stored_connections, stored_integrations = await _stored(run)
     of_portals = differences(_CONNECTION, connections, stored_connections, prune=prune)
@@ -208,16 +208,16 @@ async def _portals(
 
 
 def _columns(
-    configuration: Configuration, faults: "_Faults", *, now: datetime
+    run: Run, configuration: Configuration, faults: "_Faults"
 ) -> tuple[dict[str, Columns], dict[str, Columns]]:
     connections: dict[str, Columns] = {}
     integrations: dict[str, Columns] = {}
     for key, connection in configuration.connections.items():
         with faults.of(_CONNECTION, key):
-            connections[key] = connection_columns(connection)
+            connections[key] = connection_columns(connection, run.platform.mapping)
     for key, integration in configuration.integrations.items():
         with faults.of(_INTEGRATION, key):
-            integrations[key] = integration_columns(integration, now=now)
+            integrations[key] = integration_columns(integration, now=run.now())
     return connections, integrations
 
 

@@ -11,6 +11,7 @@ from prefect.client.orchestration import get_client
 from credly.arguments import checked_base_url
 from models.ledger import outstanding
 from models.ledger.claiming import DueOrganization
+from models.platform.mapping import Mapping as PlatformMapping
 from models.setup import admin as setting_up
 from models.setup.lookups import connection_of
 from models.setup.tables import CredlyConnection
@@ -30,40 +31,14 @@ _BLOCK_NAME = re.compile("[a-z0-9-]+")  # what Prefect accepts
 _LONGEST_NAME = 100
 
 
-async def connect(
-    run: Run,
-    portal: str,
-    *,
-    organization_id: str,
-    token_block: str,
-    environment: Environment,
-    base_url: str,
-    calls_per_second: float,
-    missing_name: str,
-    deletion_withdraws: bool,
-) -> FormResult:
+async def connect(run: Run, portal: str, form: ConnectionForm) -> FormResult:
     """Check token and organization with Credly, and store the connection if both are accepted.
 
     Raises:
         InvalidInput: nothing was stored; the message names the field and the fault.
     """
-    mapping = run.platform.mapping
-    if deletion_withdraws and not mapping.deletion_withdraws:
-        raise InvalidInput(
-            f"deletion_withdraws: switch it off, because a row that is deleted is no withdrawal in the mapping "
-            f"{mapping.name} (deletion_withdraws in its mapping.toml)."
-        )
     name = await known_portal(run, portal)
-    form = ConnectionForm(
-        organization_id=organization_id,
-        token_block=token_block,
-        environment=environment,
-        base_url=base_url,
-        calls_per_second=calls_per_second,
-        missing_name=missing_name,
-        deletion_withdraws=deletion_withdraws,
-    )
-    columns = connection_columns(form)
+    columns = connection_columns(form, run.platform.mapping)
     target = target_of(columns, portal)
     await usable_block(target.token_block)
     before = await run.database.read(connection_of, portal)
@@ -73,18 +48,23 @@ async def connect(
     moment = run.now()
     values = columns | {"token_ends_at": ends_at, "connected_at": moment}
     await run.database.write(setting_up.put_connection, portal, values, now=moment)
-    facts = _facts(portal, name, organization_name, target, deletion_withdraws=deletion_withdraws)
+    facts = _facts(portal, name, organization_name, target, deletion_withdraws=form.deletion_withdraws)
     changed = before is not None and any(getattr(before, name) != value for name, value in columns.items())
     verb = "connected" if before is None else "connection changed" if changed else "connected already, no change"
     return _connected(portal, organization_name or target.organization_id, facts, ends_at, moment, verb=verb)
 
 
-def connection_columns(form: ConnectionForm) -> dict[str, Any]:
+def connection_columns(form: ConnectionForm, mapping: PlatformMapping) -> dict[str, Any]:
     """Return the columns of a connection, by name.
 
     Raises:
         InvalidInput: a field cannot be used.
     """
+    if form.deletion_withdraws and not mapping.deletion_withdraws:
+        raise InvalidInput(
+            f"deletion_withdraws: switch it off, because a row that is deleted is no withdrawal in the mapping "
+            f"{mapping.name} (deletion_withdraws in its mapping.toml)."
+        )
     return form.model_dump(exclude={"environment"}) | {
         "organization_id": credly_id(form.organization_id, field="organization_id"),
         "base_url": address_of(form.environment, form.base_url),

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from flows.connect_portal import connect_portal
+from rules.forms.configuration import InvalidConfiguration, read_configuration
 from settings import ROOT, settings
+from tasks.configuration.plan import plan_of
+from tasks.runtime.run import run_context
 from tests.support.databases import sqlite_database
 from tests.support.mariadb import administer
 from tests.support.platforms import MOODLE, OPENEDX
@@ -167,6 +170,13 @@ async def test_certificates_of_open_edx_become_badges(
         deletion_withdraws=True,
     )
     assert said.startswith("deletion_withdraws: switch it off")
+    file = (
+        f'[connections.NorthwindX]\norganization_id = "{ORGANIZATION}"\ntoken_block = "{BLOCK}"\n'
+        f'environment = "other"\nbase_url = "{standin.base_url}"\ndeletion_withdraws = true\n'
+    )
+    async with run_context() as opened:
+        with pytest.raises(InvalidConfiguration, match="deletion_withdraws: switch it off"):
+            await plan_of(opened, read_configuration(file.encode()), prune=False, remove_at_most=0)
     await ledger.connect("NorthwindX")
     await ledger.enable(course, user_evidence=True, portal_evidence=True)
 

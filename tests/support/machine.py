@@ -24,7 +24,7 @@ from models.platform.tables import AchievementAward, User, UserEmail
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 from rules.forms.inputs import Environment, IfBadgeExists, InvalidInput
-from rules.forms.settings import IntegrationForm
+from rules.forms.settings import ConnectionForm, IntegrationForm
 from settings import settings
 from tasks.forms.connections import connect, disconnect
 from tasks.forms.integrations import disable, enable, pause
@@ -441,19 +441,14 @@ class LaurelMachine(RuleBasedStateMachine):
             self.tried["refused with a sentence"] += 1
 
     async def _connect(self, portal: str, place: int) -> None:
-        await self._ask(
-            lambda: connect(
-                self.laurel,
-                portal,
-                organization_id=ORGANIZATIONS[portal][place],
-                token_block=f"model-{portal}-{place}",
-                environment=Environment.OTHER,
-                base_url=self.standin.base_url,
-                calls_per_second=1000,
-                missing_name="",
-                deletion_withdraws=False,
-            )
+        form = ConnectionForm(
+            organization_id=ORGANIZATIONS[portal][place],
+            token_block=f"model-{portal}-{place}",
+            environment=Environment.OTHER,
+            base_url=self.standin.base_url,
+            calls_per_second=1000,
         )
+        await self._ask(lambda: connect(self.laurel, portal, form))
 
     async def _enable(self, achievement: str, template: str, *, days: float) -> None:
         wish = IntegrationForm(
