@@ -38,7 +38,7 @@ class World:
     environment: dict[str, str] = field(default_factory=dict)
 
     def start_prefect(self) -> None:
-        self.prefect_port = servers.free_port(0)
+        self.prefect_port = servers.free_port()
         home = FOLDER / "prefect"
         shutil.rmtree(home, ignore_errors=True)
         self.environment = servers.prefect_environment(self.prefect_port) | {"PREFECT_HOME": str(home)}
@@ -48,7 +48,7 @@ class World:
 
     def start_standin(self, *, latency_ms: float, organizations: int = 1, calls_per_second: int = 0) -> "Standin":
         """Start a stand-in that answers after so many milliseconds and fails only what exceeds the pace, if any."""
-        port, name = servers.free_port(0), f"bench-standin-{next(_numbers)}"
+        port, name = servers.free_port(), f"bench-standin-{next(_numbers)}"
         seed_file = FOLDER / f"{name}.json"
         seed_file.write_text(json.dumps(seed(organizations)), encoding="utf-8")
         command = ["credly.standin", "--host", HOST, "--port", str(port), "--seed", str(seed_file)]

@@ -4,6 +4,7 @@ import fcntl
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -38,18 +39,19 @@ class DemoError(Exception):
     """Something that ends the demo with one clear sentence and no traceback."""
 
 
-def free_port(usual: int) -> int:
-    """Return the usual port, or any free one when it is taken, or promised to another that is just starting."""
-    for port in (usual, 0):
+def free_port(usual: int | None = None) -> int:
+    """Return the usual port, or another one when it is taken, or promised to a process that is just starting."""
+    for port in (*([usual] if usual else []), *random.sample(_OTHER_PORTS, 100)):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
-            if port:
-                _promise(port)
-            return int(probe.getsockname()[1])
+            _promise(port)
+            return port
     raise DemoError("No port of 127.0.0.1 is free.")
 
 
+# Below those that any system gives to outgoing connections: one of these could take the port before its server listens.
+_OTHER_PORTS = range(20_000, 32_000)
 _promised: list[TextIO] = []
 
 

@@ -12,10 +12,11 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from sqlalchemy import Connection, text
 
+from demo.servers import free_port
 from models.database import BUSY_TIMEOUT_SECONDS
 from models.ledger.tables import IssuanceAttempt
 from tests.support.databases import holding, restart_postgresql
-from tests.support.prefect_server import free_port, running_prefect_server
+from tests.support.prefect_server import running_prefect_server
 from tests.support.processes import FlowProcess, reconcile_process
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin

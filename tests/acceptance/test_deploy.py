@@ -15,10 +15,11 @@ import pytest
 import yaml
 from sqlalchemy import inspect
 
+from demo.servers import free_port
 from models.database import Database
 from tests.support.databases import administer, as_owner, run_script
 from tests.support.deploy_files import DEPLOY, compose, image_tree
-from tests.support.prefect_server import assert_no_errors, free_port, running_prefect_server, unmeasured
+from tests.support.prefect_server import assert_no_errors, running_prefect_server, unmeasured
 from tests.support.waiting import until
 from tests.support.workers import kill
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 
+from demo.servers import free_port
 from settings import ROOT
-from tests.support.prefect_server import assert_no_errors, free_port, running_prefect_server, unmeasured
+from tests.support.prefect_server import assert_no_errors, running_prefect_server, unmeasured
 from tests.support.waiting import until
 from tests.support.workers import worker
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ import pymysql
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
+
+from demo.servers import free_port
 
 READER, READERS_PASSWORD = "laurel", "read only"
 _FAST = (
@@ -48,7 +49,7 @@ def running_mariadb() -> Iterator[str]:
         own += ["--user=root"] if os.geteuid() == 0 else []
         install = (installer, *own, "--auth-root-authentication-method=normal", "--skip-test-db", *_FAST)
         subprocess.run(install, check=True, capture_output=True, timeout=120)
-        port = _free_port()
+        port = free_port()
         options = (
             f"--port={port}",
             "--bind-address=127.0.0.1",
@@ -82,12 +83,6 @@ def administer(address: str, *statements: str) -> None:
 def as_reader(address: str, database: str) -> str:
     """Return the address of a database for the account that may only read."""
     return address.replace("root@", f"{READER}:{READERS_PASSWORD.replace(' ', '%20')}@") + f"/{database}"
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

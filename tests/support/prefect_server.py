@@ -4,7 +4,6 @@ import atexit
 import os
 import re
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import httpx
 
+from demo.servers import free_port
 from settings import ROOT
 from tests.support.waiting import until
 
@@ -128,9 +128,3 @@ def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], *, log_file: 
                 return False
 
         until(answers, what=f"Prefect's server answers, see {log_file}", within=120)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,0 +1,36 @@
+"""A server's port is not one that an outgoing connection could take before the server listens on it."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from demo.servers import HOST, free_port
+
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+def test_a_port_is_given_once_and_never_to_an_outgoing_connection() -> None:
+    ports = [free_port() for _ in range(50)]
+
+    assert len(set(ports)) == 50
+    if RANGE.exists():
+        lowest, highest = map(int, RANGE.read_text().split())
+        assert not [port for port in ports if lowest <= port <= highest]
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_the_usual_port_is_given_unless_it_is_taken(taken: bool) -> None:
+    usual = free_port_of_the_system()
+    with socket.socket() as other:
+        if taken:
+            other.bind((HOST, usual))
+            other.listen()
+
+        assert (free_port(usual) == usual) is not taken
+
+
+def free_port_of_the_system() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
