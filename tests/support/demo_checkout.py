@@ -41,10 +41,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo(checkout: Path) -> Path:
+def demo(checkout: Path, runtime_python: Path) -> Path:
     """The folder that the demo has left, with its output in `output.txt`."""
     done = subprocess.run(
-        [sys.executable, "-m", "demo"], cwd=checkout, env=environment(), capture_output=True, text=True, check=False
+        [runtime_python, "-m", "demo"], cwd=checkout, env=environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (checkout / ".laurel" / "output.txt").write_text(done.stdout, encoding="utf-8")
