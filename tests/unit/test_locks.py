@@ -118,6 +118,18 @@ def test_make_installs_what_the_target_needs_and_a_changed_lock_again(
     assert re.findall(r"--require-hashes -r (\S+)", done.stdout) == installs
 
 
+def test_what_develops_is_enough_for_the_demo(tmp_path: Path) -> None:
+    for name in ("Makefile", RUNS, DEVELOPS):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(shutil.which("true") or "")
+
+    subprocess.run(["make", "install-dev", "PYTHON=true"], cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run(["make", "-n", "demo"], cwd=tmp_path, check=True, capture_output=True, text=True)
+
+    assert done.stdout == ".venv/bin/python -m demo\n"
+
+
 def test_the_developers_lock_file_is_not_tracked() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
