@@ -113,9 +113,7 @@ def test_make_installs_what_the_target_needs_and_a_changed_lock_again(
         os.utime(tmp_path / name, (moment, moment))
     shutil.copy(ROOT / "Makefile", tmp_path)
 
-    done = subprocess.run(["make", "-n", *target.split()], cwd=tmp_path, capture_output=True, text=True, check=True)
-
-    assert re.findall(r"--require-hashes -r (\S+)", done.stdout) == installs
+    assert re.findall(r"--require-hashes -r (\S+)", make("-n", target, folder=tmp_path)) == installs
 
 
 def test_what_develops_is_enough_for_the_demo(tmp_path: Path) -> None:
@@ -124,10 +122,16 @@ def test_what_develops_is_enough_for_the_demo(tmp_path: Path) -> None:
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "python").symlink_to(shutil.which("true") or "")
 
-    subprocess.run(["make", "install-dev", "PYTHON=true"], cwd=tmp_path, check=True, capture_output=True)
-    done = subprocess.run(["make", "-n", "demo"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    make("install-dev", "PYTHON=true", folder=tmp_path)
 
-    assert done.stdout == ".venv/bin/python -m demo\n"
+    assert make("-n", "demo", folder=tmp_path) == ".venv/bin/python -m demo\n"
+
+
+def make(*words: str, folder: Path) -> str:
+    # `make test` hands its own flags and level on.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(["make", *words], cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def test_the_developers_lock_file_is_not_tracked() -> None:
