@@ -11,6 +11,9 @@ import hypothesis
 import pytest
 
 from settings import Settings
+from tests.support.locks import runtime_python
+
+__all__ = ["runtime_python"]
 
 _PREFECT_HOME = tempfile.TemporaryDirectory(prefix="laurel-prefect-", ignore_cleanup_errors=True)
 

@@ -134,8 +134,8 @@ def _written(value: str) -> set[bytes]:
     return {form.encode() for form in forms}
 
 
-def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: Path) -> None:
-    with running_up(checkout) as (address, process):
+def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: Path, runtime_python: Path) -> None:
+    with running_up(checkout, runtime_python) as (address, process):
         no_reuse = httpx.Limits(max_keepalive_connections=0)  # the server closes idle connections after seconds
         api = httpx.Client(base_url=f"{address}/api", timeout=30, limits=no_reuse)
         names = {each["name"] for each in api.post("/deployments/filter", json={}).json()}
@@ -163,12 +163,14 @@ def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: P
     assert str(checkout) not in left
 
 
-def test_make_start_serves_a_platform_of_ones_own_without_stand_in(demo: Path, checkout: Path) -> None:
+def test_make_start_serves_a_platform_of_ones_own_without_stand_in(
+    demo: Path, checkout: Path, runtime_python: Path
+) -> None:
     own = {
         "LAUREL_DATABASE_URL": f"sqlite:///{demo / 'ledger.db'}",
         "LAUREL_PLATFORM_URL": f"sqlite:///{demo / 'laurel.db'}",
     }
-    with running_up(checkout, "scripts.start", **own) as (address, process):
+    with running_up(checkout, runtime_python, "scripts.start", **own) as (address, process):
         api = httpx.Client(base_url=f"{address}/api", timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
         left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
         assert "credly.standin" not in "".join(line for line in left.splitlines() if str(checkout) in line)

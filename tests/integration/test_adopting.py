@@ -15,6 +15,8 @@ from models.diagnostics.check import find_problems
 from models.ledger.claiming import Scope, due_issuances
 from models.ledger.issuance_data import facts_of
 from models.migrate import create_platform_tables, migrate
+from models.platform.engine import Source
+from models.platform.mapping import NATIVE_MAPPING
 from models.setup.history import put_settings
 from models.setup.tables import CredlyConnection
 from rules.badge.request import Prepared, prepare_request
@@ -56,16 +58,35 @@ async def platform(postgresql: str) -> AsyncIterator[Database]:
     """The platform's own database, seen by its owner, with what the document makes of it."""
     async with empty_postgresql_database(postgresql) as database:
         await run(database, PLATFORM)
-        for block in documented():
+        for block in documented()[:-1]:
             await run(database, block)
         yield database
-        await run(database, "DROP OWNED BY laurel; DROP ROLE laurel")
+        await run(database, "DROP OWNED BY laurel_reader; DROP ROLE laurel_reader")
+
+
+def as_reader(platform: Database) -> str:
+    return platform.url.replace("//postgres:@", "//laurel_reader:@").replace("//postgres@", "//laurel_reader@")
 
 
 @pytest.fixture
 async def laurel(platform: Database) -> AsyncIterator[Database]:
-    """The same database, seen by Laurel's role."""
-    database = Database(platform.url.replace("//postgres:@", "//laurel:@").replace("//postgres@", "//laurel@"))
+    """The same database, seen by Laurel's account, with Laurel's own tables beside the views."""
+    await run(platform, documented()[-1])
+    database = Database(as_reader(platform))
+    yield database
+    await database.dispose()
+
+
+@pytest.fixture(params=["apart", "beside"])
+async def either(request: pytest.FixtureRequest, platform: Database, tmp_path: Path) -> AsyncIterator[Database]:
+    """Laurel's own tables in a database of their own, as documented first, and beside the views."""
+    reader = as_reader(platform)
+    if request.param == "beside":
+        await run(platform, documented()[-1])
+        database = Database(reader)
+    else:
+        database = Database(f"sqlite:///{tmp_path / 'ledger.db'}", Source(url=reader, mapping=NATIVE_MAPPING))
+    await migrate(database)
     yield database
     await database.dispose()
 
@@ -84,17 +105,16 @@ async def fill(platform: Database) -> None:
     await run(platform, rows)
 
 
-async def test_badges_are_planned_and_made_from_views(platform: Database, laurel: Database) -> None:
+async def test_badges_are_planned_and_made_from_views(platform: Database, either: Database) -> None:
     await fill(platform)
-    await migrate(laurel)
-    await a_connection(laurel, portal=str(SITE), missing_name="-")
+    await a_connection(either, portal=str(SITE), missing_name="-")
     values = {"badge_template_id": "t", "company_evidence": True, "enabled_at": NOW - timedelta(days=1)}
-    await laurel.write(put_settings, SettingsOf.INTEGRATION, str(COURSE), values, now=NOW)
+    await either.write(put_settings, SettingsOf.INTEGRATION, str(COURSE), values, now=NOW)
 
-    await planned(laurel, now=NOW)
+    await planned(either, now=NOW)
 
-    due = await laurel.read(due_issuances, Scope([str(SITE)]), now=NOW, after_id=0, limit=9)
-    facts = await facts_of(laurel, [issuance_id for issuance_id, _ in due], now=NOW)
+    due = await either.read(due_issuances, Scope([str(SITE)]), now=NOW, after_id=0, limit=9)
+    facts = await facts_of(either, [issuance_id for issuance_id, _ in due], now=NOW)
     prepared = {each.user_id: prepare_request(each, now=NOW) for each in facts}
     ada = prepared[str(ADA)]
     assert isinstance(ada, Prepared)
@@ -104,22 +124,22 @@ async def test_badges_are_planned_and_made_from_views(platform: Database, laurel
     assert isinstance(cher, Prepared)
     assert (cher.request.issued_to_first_name, cher.request.issued_to_last_name) == ("-", "Cher")
     assert str(LATE) not in prepared
-    assert len(await rows_of(laurel, CredlyConnection)) == 1
+    assert len(await rows_of(either, CredlyConnection)) == 1
 
 
 async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
-    platform: Database, laurel: Database
+    platform: Database, either: Database
 ) -> None:
-    await migrate(laurel)
-
-    assert await find_problems(laurel) == []
+    assert await find_problems(either) == []
+    reader = Database(as_reader(platform))
     for forbidden in (
         "SELECT * FROM lms.person",
         "DELETE FROM laurel_in.users",
         "CREATE TABLE laurel_in.x ()",
     ):
         with pytest.raises(ProgrammingError, match="permission denied"):
-            await run(laurel, forbidden)
+            await run(reader, forbidden)
+    await reader.dispose()
 
 
 @pytest.mark.parametrize(
@@ -128,17 +148,17 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
         ("DROP VIEW laurel_in.projects", "projects", "There is no such table or view"),
         (
             "DROP VIEW laurel_in.portals; CREATE VIEW laurel_in.portals AS SELECT id, title AS name FROM lms.site; "
-            "GRANT SELECT ON laurel_in.portals TO laurel",
+            "GRANT SELECT ON laurel_in.portals TO laurel_reader",
             "portals.id",
             "It is UUID, and must be text.",
         ),
         (
             "DROP VIEW laurel_in.companies; CREATE VIEW laurel_in.companies AS SELECT id::text AS id, title AS name "
-            "FROM lms.employer; GRANT SELECT ON laurel_in.companies TO laurel",
+            "FROM lms.employer; GRANT SELECT ON laurel_in.companies TO laurel_reader",
             "companies.url",
             "The column is missing.",
         ),
-        ("GRANT INSERT ON laurel_in.users TO laurel", "users", "Laurel's role may write it."),
+        ("GRANT INSERT ON laurel_in.users TO laurel_reader", "users", "Laurel's role may write it."),
         ("DROP TABLE laurel.issuance_attempts CASCADE", "Laurel's own tables", "issuance_attempts, laurel_attempts"),
         (
             "CREATE OR REPLACE VIEW laurel_in.user_emails AS SELECT id::text || n AS id, id::text AS user_id, "
@@ -146,15 +166,15 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
             "user_emails",
             "Users with several primary addresses",
         ),
-        ("REVOKE SELECT ON laurel_in.companies FROM laurel", "companies", "Laurel's role may not read it."),
+        ("REVOKE SELECT ON laurel_in.companies FROM laurel_reader", "companies", "Laurel's role may not read it."),
         (
-            "REVOKE USAGE ON SCHEMA laurel_in FROM laurel",
+            "REVOKE USAGE ON SCHEMA laurel_in FROM laurel_reader",
             "users",
             "There is no such table or view. Looked for in the schemas laurel. There is one in laurel_in.",
         ),
-        ("ALTER ROLE laurel SET search_path = laurel", "users", "There is no such table or view. Looked for"),
+        ("ALTER ROLE laurel_reader SET search_path = laurel", "users", "There is no such table or view. Looked for"),
         (
-            "ALTER ROLE laurel SET search_path = public, laurel_in",
+            "ALTER ROLE laurel_reader SET search_path = public, laurel_in",
             "Laurel's own tables",
             "badge_issuances, credly_calls, credly_connections, credly_integrations, credly_organizations, "
             "erased_badges, erased_users, issuance_attempts, issuance_history, operator_runs, organization_pace, "
@@ -169,7 +189,7 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
         ),
         ("DROP VIEW laurel.laurel_runs", "Laurel's own tables", "laurel_runs are missing"),
         (
-            "REVOKE INSERT, DELETE ON laurel.badge_issuances FROM laurel",
+            "REVOKE INSERT, DELETE ON laurel.badge_issuances FROM laurel_reader",
             "badge_issuances",
             "Laurel's role may not INSERT, DELETE",
         ),
@@ -199,23 +219,27 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
         (
             "DROP VIEW laurel_in.user_emails; CREATE VIEW laurel_in.user_emails AS SELECT id::text AS id, "
             "id::text AS user_id, mail AS address, 1 AS is_primary FROM lms.person; "
-            "GRANT SELECT ON laurel_in.user_emails TO laurel",
+            "GRANT SELECT ON laurel_in.user_emails TO laurel_reader",
             "user_emails.is_primary",
             "It is INTEGER, and must be true or false.",
         ),
-        ("ALTER ROLE laurel SUPERUSER", "role laurel", "It is a superuser"),
+        ("ALTER ROLE laurel_reader SUPERUSER", "role laurel_reader", "It is a superuser"),
         (
-            "ALTER VIEW laurel_in.users OWNER TO laurel",
+            "ALTER VIEW laurel_in.users OWNER TO laurel_reader",
             "users",
             "It cannot be read: permission denied for table person.",
         ),
-        ("ALTER VIEW laurel_in.projects OWNER TO laurel", "projects", "The role laurel owns it, and may change it."),
+        (
+            "ALTER VIEW laurel_in.projects OWNER TO laurel_reader",
+            "projects",
+            "The role laurel_reader owns it, and may change it.",
+        ),
         (
             "DROP VIEW laurel_in.achievement_awards; "
             "CREATE VIEW laurel_in.achievement_awards AS SELECT id::text AS id, course_id::text AS achievement_id, "
             "person_id::text AS user_id, completed_at::timestamp AS awarded_at, "
             "NULL::text AS company_id, NULL::text AS project_id, revoked_at AS withdrawn_at FROM lms.completion; "
-            "GRANT SELECT ON laurel_in.achievement_awards TO laurel",
+            "GRANT SELECT ON laurel_in.achievement_awards TO laurel_reader",
             "achievement_awards.awarded_at",
             "It is TIMESTAMP, and must be a time with its zone.",
         ),

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,10 +40,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo(checkout: Path) -> Path:
+def demo(checkout: Path, runtime_python: Path) -> Path:
     """The folder that the demo has left, with its output in `output.txt`."""
     done = subprocess.run(
-        [sys.executable, "-m", "demo"], cwd=checkout, env=environment(), capture_output=True, text=True, check=False
+        [runtime_python, "-m", "demo"], cwd=checkout, env=environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (checkout / ".laurel" / "output.txt").write_text(done.stdout, encoding="utf-8")
@@ -58,13 +57,13 @@ def _heed_ctrl_c() -> None:
 
 @contextmanager
 def running_up(
-    checkout: Path, module: str = "demo.up", **settings: str
+    checkout: Path, python: Path, module: str = "demo.up", **settings: str
 ) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
     """Start the command of `make up` or `make start`, and give Prefect's address as it prints it."""
     shown = checkout / ".laurel" / "up.txt"
     with shown.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [python, "-m", module],
             cwd=checkout,
             env=environment() | settings,
             stdout=output,

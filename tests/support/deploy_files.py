@@ -57,6 +57,7 @@ def copied() -> list[str]:
 
 def image_tree(folder: Path) -> Path:
     """Copy into the folder what the image has in its own, and nothing else."""
+    folder.mkdir(exist_ok=True)
     for source in copied():
         if (ROOT / source).is_dir():
             shutil.copytree(ROOT / source, folder / source, ignore=shutil.ignore_patterns("__pycache__"))

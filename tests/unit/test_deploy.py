@@ -157,6 +157,84 @@ def test_who_runs_flows_gets_neither_prefects_key_nor_its_database() -> None:
     assert users["laurel-prefect-server.service"] != users["laurel-worker@.service"]
 
 
+def test_the_platforms_settings_reach_setup_and_workers_both_ways() -> None:
+    platform = {f"LAUREL_{name.upper()}" for name in Settings.model_fields if name.startswith(("platform", "mapping"))}
+    given = {name: f"of {name}" for name in platform}
+    services = compose(FILLED | given)["services"]
+    clients = [dict(unit(file)["Service"]) for file in UNITS if "prefect-server" not in file.name]
+
+    assert len(platform) == 4
+    for service in ("setup", "worker"):
+        assert given.items() <= services[service]["environment"].items()
+    assert {service["EnvironmentFile"] for service in clients} == {"/etc/laurel/laurel.env"}
+    # The time limit has a default that fits, and any other line may follow.
+    assert platform - {"LAUREL_PLATFORM_TIMEOUT"} <= lines_of(DEPLOY / "systemd" / "laurel.env.example").keys()
+
+
+@pytest.mark.parametrize("example", ["example.env", "systemd/laurel.env.example"])
+def test_an_example_leaves_the_platforms_settings_at_their_defaults(example: str) -> None:
+    found = {name.removeprefix("LAUREL_").lower(): value for name, value in lines_of(DEPLOY / example).items()}
+    values = {name: value for name, value in found.items() if name.startswith(("platform", "mapping"))}
+
+    assert len(values) > 2
+    assert Settings.model_validate(values) == Settings.model_validate({})
+
+
+def test_each_role_is_made_in_one_place_only() -> None:
+    made = re.compile(r"^CREATE (?:ROLE|USER) '?(\w+)", re.MULTILINE)
+    pages = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "docs").rglob("*.md")))
+    ours = made.findall((DEPLOY / "databases.sql").read_text(encoding="utf-8"))
+
+    assert ours == ["laurel", "prefect"]
+    assert len(set(made.findall(pages))) > 1
+    assert set(ours) & set(made.findall(pages)) == set()
+
+
+def test_databases_are_made_with_commands_that_psql_14_has() -> None:
+    used = re.findall(r"\\(\w+)", re.sub(r"^--.*", "", (DEPLOY / "databases.sql").read_text(), flags=re.MULTILINE))
+
+    assert set(used) == {"set", "gset", "if", "endif"}  # psql 10; \getenv would be 15
+
+
+def test_the_command_laurel_runs_what_it_is_given_as_the_workers_run(tmp_path: Path) -> None:
+    shown = tmp_path / "systemd-run"
+    shown.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    shown.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    worker = dict(unit(DEPLOY / "systemd" / "laurel-worker@.service")["Service"])
+
+    done = subprocess.run(
+        [DEPLOY / "systemd" / "laurel", "flows.check", "a b"],
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    words = done.stdout.splitlines()
+    assert words[-4:] == [f"{INSTALLED_IN}/.venv/bin/python", "-m", "flows.check", "a b"]
+    assert {
+        f"--uid={worker['User']}",
+        f"--gid={worker['Group']}",
+        f"--working-directory={worker['WorkingDirectory']}",
+        f"--property=EnvironmentFile={worker['EnvironmentFile']}",
+    } <= set(words)
+
+
+def test_every_file_that_the_page_installs_exists() -> None:
+    page = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    installed = re.findall(r"^ +install -m \d+ (\S+)", page, re.MULTILINE)
+
+    assert len(installed) == 5
+    assert [name for name in installed if not list((DEPLOY / "systemd").glob(name))] == []
+    assert set(re.findall(r"python -m ([\w.]+)|^ +laurel ([\w.]+)", page, re.MULTILINE)) >= {
+        ("flows.check", ""),
+        ("scripts.configure", ""),
+        ("", "flows.check"),
+        ("", "scripts.configure"),
+    }
+
+
 def test_every_file_that_compose_names_exists_and_every_volume_is_declared() -> None:
     mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])]
 
@@ -194,16 +272,22 @@ def test_the_image_has_every_package_and_only_what_git_has() -> None:
     assert set(let_in) == {source.rstrip("/") for source in copied()}
 
 
-def test_every_flow_can_be_imported_from_what_the_image_has(tmp_path: Path) -> None:
+def test_every_flow_can_be_imported_from_what_the_image_has(tmp_path: Path, runtime_python: Path) -> None:
     tree = image_tree(tmp_path)
     modules = [f"flows.{file.stem}" for file in (tree / "flows").glob("*.py")]
-    code = f"import scripts.setup_deployment, models.import_csv, reports.html, {', '.join(sorted(modules))}"
+    modules += ["scripts.setup_deployment", "scripts.configure", "models.import_csv", "reports.html"]
+    code = (
+        f"import {', '.join(modules)}; from models.platform.mapping import READY_MADE\n"
+        "from importlib.util import find_spec; print([each for each in ('pytest', 'mypy') if find_spec(each)])\n"
+        "print(sorted(each.name for each in READY_MADE.iterdir()))"
+    )
 
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tree, env=unmeasured(os.environ), capture_output=True, text=True, check=False
+        [runtime_python, "-c", code], cwd=tree, env=unmeasured(os.environ), capture_output=True, text=True, check=False
     )
 
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["[]", str(sorted(each.name for each in (ROOT / "mappings").iterdir()))]
 
 
 def test_the_image_is_built_from_hashes_and_runs_as_nobody_in_particular() -> None:

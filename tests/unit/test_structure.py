@@ -1,8 +1,7 @@
-"""The repository agrees with itself: flows with deployments, documents with code, the lock with the dependencies."""
+"""The repository agrees with itself: flows with deployments, documents with code."""
 
 import ast
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -136,43 +135,6 @@ def test_every_make_target_in_the_readme_exists() -> None:
     assert named - set(targets) == set()
 
 
-def test_the_lock_holds_no_address() -> None:
-    assert re.findall(r".*(?:https?:|index-url|find-links).*", _lock()) == []
-
-
-def test_everything_in_the_lock_is_hashed() -> None:
-    requirements = _lock_entries()
-
-    assert len(requirements) > 50
-    assert [entry for entry in requirements if " --hash=sha256:" not in entry] == []
-
-
-def test_every_dependency_is_locked_at_a_version_it_allows() -> None:
-    locked: dict[str, set[str]] = {}
-    for entry in _lock_entries():
-        name, version = re.match(r"([\w.-]+)(?:\[[^]]*\])?==(\S+)", entry).groups()  # type: ignore[union-attr]
-        locked.setdefault(canonicalize_name(name), set()).add(version)
-
-    not_allowed = [
-        str(one)
-        for one in _dependencies()
-        if not any(one.specifier.contains(version) for version in locked.get(canonicalize_name(one.name), ()))
-    ]
-
-    assert not_allowed == []
-
-
-def test_the_developers_lock_file_is_not_tracked() -> None:
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout")
-
-    tracked = subprocess.run(
-        ["git", "ls-files", "uv.lock"], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-
-    assert tracked == ""
-
-
 def test_every_setting_says_what_it_is() -> None:
     settings = import_module("settings").Settings
 
@@ -271,15 +233,6 @@ def _pyproject() -> dict[str, Any]:
 def _dependencies() -> list[Requirement]:
     project = _pyproject()
     return [Requirement(one) for one in [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]]
-
-
-def _lock() -> str:
-    return (ROOT / "requirements.lock").read_text(encoding="utf-8")
-
-
-def _lock_entries() -> list[str]:
-    joined = _lock().replace("\\\n", "")
-    return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
 
 
 def _code_in(markdown: str) -> str:
