@@ -23,10 +23,12 @@ from prefect.settings import get_current_settings
 
 from automations.__main__ import main as apply_automations
 from models.database import open_configured
+from models.errors import PlatformNotUsable
 from models.migrate import migrate
 from rules.forms.inputs import InvalidInput
 from rules.monitoring.schedule import NEXT_RUNS, next_runs
 from settings import ROOT
+from tasks.menus.publish import publish_menus
 from tasks.operations.schedule import wait_until_planned
 
 POOL = "badges"
@@ -50,6 +52,7 @@ async def set_up(block: str = "") -> int:
         if not await _has_pool(client):
             await _prefect("work-pool", "create", POOL, "--type", "process")
         await _deploy(client)
+        await _publish_menus(client)
         print("The automations ...", flush=True)
         if await apply_automations(block) != 0:
             return 1
@@ -92,6 +95,14 @@ async def _migrate() -> None:
             await migrate(database)
     except InvalidInput as mistake:
         raise SetupError(str(mistake)) from None
+
+
+async def _publish_menus(client: PrefectClient) -> None:
+    try:
+        async with open_configured() as database:
+            await publish_menus(database, client)
+    except (InvalidInput, PlatformNotUsable) as unusable:
+        print(f"  The menus of the forms stay empty until refresh-menus has run: {unusable}")
 
 
 async def _wait_for(client: PrefectClient) -> None:
