@@ -1,4 +1,4 @@
-"""The menus of the forms, as Prefect's server has them: their entries, when they change, and what they must not disturb."""
+"""The menus of the forms, as Prefect's server has them: their entries, and when they change."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -120,11 +120,7 @@ async def test_each_form_that_changes_an_entry_refreshes_it(world: World, standi
     await see(disable_credly, achievement=paused)
 
     assert enabled.message == "Credly enabled on forklift; 0 badges due at once"
-    assert (off, on, paused) == (
-        "Forklift (off) · forklift",
-        "Forklift (on) · forklift",
-        "Forklift (paused) · forklift",
-    )
+    assert [off, on, paused] == [f"Forklift ({status}) · forklift" for status in ("off", "on", "paused")]
     assert await forms.menu("enable-credly", "achievement") == [off]
 
 
@@ -212,8 +208,8 @@ async def test_above_a_thousand_entries_a_field_stays_text(world: World, forms: 
 
 
 async def test_the_schedule_loses_no_run_to_a_menu(world: World, forms: Forms) -> None:
-    await forms.deploy("reconcile", schedules=[a_schedule(timedelta(minutes=1))])
-    await forms.deploy("report", schedules=[a_schedule(timedelta(days=365))])
+    await forms.deploy("reconcile", schedules=[first_run_in(timedelta(seconds=30))])
+    await forms.deploy("report", schedules=[first_run_in(timedelta(hours=1))])
     for name in ("reconcile", "report"):
         await asyncio.to_thread(until, partial(planned, forms.ids[name]), what=f"a run of {name} is planned")
 
@@ -228,9 +224,9 @@ async def menus_of(world: World, forms: Forms, field: str) -> list[str] | None:
     return await forms.menu("issue-badge", field)
 
 
-def a_schedule(interval: timedelta) -> DeploymentScheduleCreate:
-    anchor = datetime.now(UTC) + timedelta(seconds=30)
-    return DeploymentScheduleCreate(schedule=IntervalSchedule(interval=interval, anchor_date=anchor), active=True)
+def first_run_in(span: timedelta) -> DeploymentScheduleCreate:
+    daily = IntervalSchedule(interval=timedelta(days=1), anchor_date=datetime.now(UTC) + span)
+    return DeploymentScheduleCreate(schedule=daily, active=True)
 
 
 def planned(deployment: UUID) -> bool:

@@ -58,7 +58,7 @@ def test_each_field_for_an_id_of_the_platform_has_a_menu(deployment: str) -> Non
 
 def test_a_form_with_menus_accepts_entries_ids_and_nothing_that_it_refused_before() -> None:
     plain = schema_of("issue-badge")
-    menus = {
+    menus: dict[str, list[str]] = {
         Menu.ACHIEVEMENT: [entry("forklift", "Forklift")],
         Menu.PROJECT: [entry("bridge", "Bridge")],
         Menu.COMPANY: [],
@@ -66,7 +66,7 @@ def test_a_form_with_menus_accepts_entries_ids_and_nothing_that_it_refused_befor
 
     schema = with_menus(plain, menus)
 
-    assert is_valid_schema(schema) is None
+    is_valid_schema(schema)
     assert has_menus(schema)
     assert not has_menus(plain)
     assert schema["properties"]["achievement"]["anyOf"][0]["enum"] == ["Forklift · forklift"]
