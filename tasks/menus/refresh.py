@@ -1,8 +1,11 @@
 """Reading the badge templates of connected organizations, and refreshing all menus."""
 
+import asyncio
+
 from prefect.client.orchestration import get_client
 
 from models.setup.lookups import all_connections
+from models.setup.tables import CredlyConnection
 from models.setup.templates import CredlyTemplate, replace_templates
 from rules.badge.text import tidy
 from rules.forms.inputs import InvalidInput
@@ -16,23 +19,28 @@ from tasks.runtime.run import Run
 
 async def refresh(run: Run) -> FormResult:
     """Read each organization's templates, and write all menus. Templates that cannot be read stay as they are."""
-    connections = {
-        (each.base_url, each.organization_id): each for each in (await run.database.read(all_connections)).values()
-    }
-    count, faults = 0, []
-    for each in connections.values():
-        try:
-            async with open_for_form(run, organization_of(each)) as organization:
-                count += await store_templates(run, organization)
-        except InvalidInput as fault:
-            faults.append(f"Organization {each.organization_id}: {fault}")
+    connections = (await run.database.read(all_connections)).values()
+    organizations = {(each.base_url, each.organization_id): each for each in connections}
+    slots = asyncio.Semaphore(run.settings.organizations_at_once)
+    read = await asyncio.gather(*(_read(run, each, slots) for each in organizations.values()))
+    faults = [each for each in read if isinstance(each, str)]
     async with get_client() as client:
         changed = await publish_menus(run.database, client)
+    count = sum(each for each in read if isinstance(each, int))
     sentence = f"{counted(count, 'badge template')} read; {counted(changed, 'form')} changed"
     if faults:
         sentence += f"; {counted(len(faults), 'organization')} not read"
     page = [f"# Menus refreshed\n\n{sentence}.", *(plain(fault, longest=500) for fault in faults)]
     return FormResult(sentence=sentence, page="\n\n".join(page), needs_attention=bool(faults))
+
+
+async def _read(run: Run, connection: CredlyConnection, slots: asyncio.Semaphore) -> int | str:
+    """Store an organization's templates; return how many, or why they could not be read."""
+    try:
+        async with slots, open_for_form(run, organization_of(connection)) as organization:
+            return await store_templates(run, organization)
+    except InvalidInput as fault:
+        return f"Organization {connection.organization_id}: {fault}"
 
 
 async def store_templates(run: Run, organization: Organization) -> int:
