@@ -89,7 +89,9 @@ async def _carry_out(
         return 1
     sentence, held = await apply(run, plan, ends, origin=origin, operator=options.operator, token=token)
     print("\n".join([sentence, *held]))
-    print((await refresh(run)).sentence)
+    refreshed = await refresh(run)
+    if refreshed.needs_attention:
+        print(refreshed.sentence)
     return 1 if held else 0
 
 
