@@ -243,6 +243,7 @@ class BadgeTemplate(Received):
     state: Text = None
     allow_duplicate_badges: Flag = None
     owner_id: Text = None
+    image_url: Link = None
 
     @model_validator(mode="before")
     @classmethod

@@ -7,20 +7,20 @@ from prefect import State, flow
 from rich.console import Console
 from rich.markdown import Markdown
 
-from rules.forms.inputs import InvalidInput, PlatformId
+from rules.forms.inputs import InvalidInput, PortalId
 from tasks.forms.run_form import finish_form
 from tasks.operations.health_check import run_health_check
 from tasks.runtime.run import run_context
 
 
 @flow(name="check", persist_result=False)
-async def check(portal: PlatformId = "") -> State[None]:
+async def check(portal: PortalId = "") -> State[None]:
     """Check the database, the schedule, and every connection, token, template and evidence link.
 
     Calls Credly, but issues nothing and changes nothing.
 
     Args:
-        portal: Only this portal (its id). Leave empty for all.
+        portal: Only this portal. Leave empty for all.
     """
     async with run_context() as run:
         return await finish_form(run_health_check(run, portal), key="check")

@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.forms.inputs import BlockName, CredlyId, Environment, OperatorId, PlatformId, free_text
+from rules.forms.inputs import BlockName, CredlyId, Environment, OperatorId, PortalId, free_text
 from rules.forms.settings import ConnectionForm
 from tasks.forms.connections import connect
 from tasks.forms.run_form import run_form
@@ -14,7 +14,7 @@ from tasks.runtime.run import run_context
 
 @flow(name="connect-portal", flow_run_name="connect {portal}", persist_result=False)
 async def connect_portal(
-    portal: PlatformId,
+    portal: PortalId,
     organization_id: CredlyId,
     token_block: BlockName,
     environment: Environment = Environment.PRODUCTION,
@@ -30,7 +30,7 @@ async def connect_portal(
     token here: save it in a Prefect block of the type *Secret*, and enter the name of the block.
 
     Args:
-        portal: The portal's id on the platform.
+        portal: Choose the portal, or enter its id on the platform.
         organization_id: The id of your organization at Credly (a long id with dashes).
         token_block: Name of the Prefect Secret block that holds Credly's authorization token.
         environment: Which Credly. Use the sandbox for trials: production sends e-mail to real learners.
@@ -50,4 +50,4 @@ async def connect_portal(
         deletion_withdraws=deletion_withdraws,
     )
     async with run_context() as run:
-        return await run_form(run, operator, connect(run, portal, form), key="connect-portal")
+        return await run_form(run, operator, connect(run, portal, form), key="connect-portal", changes_menus=True)

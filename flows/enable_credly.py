@@ -7,13 +7,13 @@ from pydantic import Field
 
 from rules.badge.issuance_data import Expiry
 from rules.forms.inputs import (
-    CredlyId,
+    AchievementId,
     EarnedAgain,
     EvidenceChoices,
     Locale,
     OperatorId,
     PastMoment,
-    PlatformId,
+    TemplateId,
     free_text,
 )
 from rules.forms.settings import IntegrationForm
@@ -24,8 +24,8 @@ from tasks.runtime.run import run_context
 
 @flow(name="enable-credly", flow_run_name="enable {achievement}", persist_result=False)
 async def enable_credly(
-    achievement: PlatformId,
-    badge_template_id: CredlyId,
+    achievement: AchievementId,
+    badge_template_id: TemplateId,
     evidence: EvidenceChoices = EvidenceChoices(),  # noqa: B008 - frozen; Prefect's form reads its defaults
     issue_since: PastMoment = None,
     suppress_credly_email: bool = False,
@@ -44,8 +44,8 @@ async def enable_credly(
     what would be sent for the latest award. Evidence is public: everyone who sees the badge sees it.
 
     Args:
-        achievement: The achievement's id on the platform.
-        badge_template_id: The id of the badge template at Credly (a long id with dashes).
+        achievement: Choose the achievement, or enter its id on the platform.
+        badge_template_id: Choose the badge template, or enter its id or the address of its page at Credly.
         evidence: Which evidence goes on the badge; each kind is left out where it does not apply to an award.
         issue_since: None covers awards made from now on. A date-time also covers awards made since then.
         suppress_credly_email: Send no e-mail from Credly to the earner, and no reminders.
@@ -72,4 +72,4 @@ async def enable_credly(
         hold_above=hold_above,
     )
     async with run_context() as run:
-        return await run_form(run, operator, enable(run, achievement, form), key="enable-credly")
+        return await run_form(run, operator, enable(run, achievement, form), key="enable-credly", changes_menus=True)

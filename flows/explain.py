@@ -9,21 +9,21 @@ import sys
 
 from prefect import State, flow
 
-from rules.forms.inputs import InvalidInput, PlatformId, UserId
+from rules.forms.inputs import AchievementId, InvalidInput, UserId
 from tasks.forms.explain import diagnose, explain_badge, text
 from tasks.forms.run_form import finish_form
 from tasks.runtime.run import run_context
 
 
 @flow(name="explain", flow_run_name="explain {achievement} of {user}", persist_result=False)
-async def explain(user: UserId, achievement: PlatformId) -> State[None]:
+async def explain(user: UserId, achievement: AchievementId) -> State[None]:
     """Explain why a user has the badge of an achievement or not, with the whole history in order.
 
     Changes nothing and does not call Credly. Personal values are masked.
 
     Args:
         user: The user's id on the platform. Not an e-mail address: what is typed here is kept in the run history.
-        achievement: The achievement's id on the platform.
+        achievement: Choose the achievement, or enter its id on the platform.
     """
     async with run_context() as run:
         return await finish_form(explain_badge(run, user, achievement), key="explain")

@@ -3,7 +3,7 @@
 from prefect import State, flow
 
 from rules.datasets import Dataset, FileFormat, Group, Moment
-from rules.forms.inputs import Day, PathText, PlatformId
+from rules.forms.inputs import Day, PathText, PortalId
 from rules.ledger.states import IssuanceState
 from tasks.forms.run_form import finish_form
 from tasks.operations.reports import export_file
@@ -16,7 +16,7 @@ async def export(
     file_format: FileFormat = FileFormat.CSV,
     from_day: Day = None,
     until_day: Day = None,
-    portal: PlatformId = "",
+    portal: PortalId = "",
     moment: Moment = Moment.ENTERED,
     by: tuple[Group, ...] = (),
     states: tuple[IssuanceState, ...] = (),
@@ -32,7 +32,7 @@ async def export(
         file_format: csv, parquet or xlsx (Excel, at most 1 048 575 rows).
         from_day: The first day, in UTC. Leave empty for everything before.
         until_day: The last day, in UTC, included. Leave empty for everything since.
-        portal: Only this portal (its id). Leave empty for all.
+        portal: Only this portal. Leave empty for all.
         moment: Only for issuances: which of their times must be in the period.
         by: Only for counts: what they are grouped by. Leave empty for one count of everything.
         states: Only for issuances: which states, such as failed and blocked. Leave empty for all.

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from prefect import State, flow
 
-from rules.forms.inputs import IfBadgeExists, OperatorId, PlatformId, UserId, free_text
+from rules.forms.inputs import AchievementId, CompanyId, IfBadgeExists, OperatorId, ProjectId, UserId, free_text
 from tasks.forms.manual_issue import ManualIssueForm, issue_manually, preview_manual_issue
 from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
@@ -13,9 +13,9 @@ from tasks.runtime.run import run_context
 @flow(name="issue-badge", flow_run_name="issue {achievement} to {user}", persist_result=False)
 async def issue_badge(
     user: UserId,
-    achievement: PlatformId,
-    project: PlatformId = "",
-    company: PlatformId = "",
+    achievement: AchievementId,
+    project: ProjectId = "",
+    company: CompanyId = "",
     reason: Annotated[str, free_text(500)] = "",
     if_badge_exists: IfBadgeExists = IfBadgeExists.LEAVE,
     date_now: bool = False,
@@ -29,9 +29,9 @@ async def issue_badge(
 
     Args:
         user: The user's id on the platform. Not an e-mail address: what is typed here is kept in the run history.
-        achievement: The achievement's id on the platform. Credly must be enabled on it.
-        project: A project's id, as evidence for a user without an award. Leave empty otherwise.
-        company: A company's id, as evidence for a user without an award. Leave empty otherwise.
+        achievement: Choose the achievement, or enter its id. Credly must be enabled on it.
+        project: A project, as evidence for a user without an award. Leave empty otherwise.
+        company: A company, as evidence for a user without an award. Leave empty otherwise.
         reason: Why it is issued by hand; kept with the badge. Do not name people here.
         if_badge_exists: Keep an existing badge, or replace it by one with the current data.
         date_now: Give the badge the current date where the award is dated in the future or has no usable date.

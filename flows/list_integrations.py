@@ -2,20 +2,20 @@
 
 from prefect import State, flow
 
-from rules.forms.inputs import PlatformId
+from rules.forms.inputs import PortalId
 from tasks.forms.overview import integrations_overview
 from tasks.forms.run_form import finish_form
 from tasks.runtime.run import run_context
 
 
 @flow(name="list-integrations", persist_result=False)
-async def list_integrations(portal: PlatformId = "") -> State[None]:
+async def list_integrations(portal: PortalId = "") -> State[None]:
     """Show the connection of each portal, and for each achievement its counts, last badge, template and settings.
 
     Changes nothing. The names of the badge templates are read from Credly.
 
     Args:
-        portal: Only this portal (its id). Leave empty for all.
+        portal: Only this portal. Leave empty for all.
     """
     async with run_context() as run:
         return await finish_form(integrations_overview(run, portal), key="integrations")

@@ -12,7 +12,7 @@ from models.errors import PlatformNotUsable
 from models.ledger.claiming import DueOrganization
 from models.planning.writing import PlanCounts
 from reports.inputs import check_portal
-from rules.forms.inputs import InvalidInput, PlatformId
+from rules.forms.inputs import InvalidInput, PortalId
 from rules.wording import counted
 from settings import Dispatch
 from tasks.forms.run_form import not_done
@@ -20,13 +20,14 @@ from tasks.issuing.dispatch import issue_elsewhere, organizations_with_work, sha
 from tasks.issuing.plan import plan_issuances, requeue_corrected, sweep_everything
 from tasks.issuing.preview import preview_run
 from tasks.issuing.run_report import finish_run, name_run
+from tasks.menus.publish import restore_menus
 from tasks.operations.dead_runs import mark_dead_runs
 from tasks.runtime.run import Run, run_context
 
 
 @flow(name="reconcile", persist_result=False)
 async def reconcile(
-    portal: PlatformId = "",
+    portal: PortalId = "",
     limit: Annotated[int, Field(ge=0)] = 0,
     preview: bool = False,
     full: bool = False,
@@ -36,7 +37,7 @@ async def reconcile(
     Safe to start and to retry at any time: no badge is issued twice.
 
     Args:
-        portal: Work on this portal only (its id). Leave empty for all.
+        portal: Work on this portal only. Leave empty for all.
         limit: Issue at most this many badges. 0 is all.
         preview: Show what would be issued and with which evidence. Changes nothing and does not call Credly.
         full: Check every award and every open issuance now. Otherwise a run checks new awards and a part of the others,
@@ -60,6 +61,7 @@ async def reconcile(
         allotted = shares(organizations, limit=limit)
         states = await asyncio.gather(*(_issue(run, each, share, limit or together, slots) for each, share in allotted))
         parts = [(each, state) for (each, _), state in zip(allotted, states, strict=True)]
+        await restore_menus(run)
         return await finish_run(run, plan, parts, portal=portal, limit=limit, unread=unread)
 
 

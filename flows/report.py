@@ -2,7 +2,7 @@
 
 from prefect import State, flow
 
-from rules.forms.inputs import Day, PathText, PlatformId
+from rules.forms.inputs import Day, PathText, PortalId
 from rules.forms.period import Span
 from tasks.forms.run_form import finish_form
 from tasks.operations.reports import report_file
@@ -14,7 +14,7 @@ async def report(
     span: Span = Span.LAST_7_DAYS,
     from_day: Day = None,
     until_day: Day = None,
-    portal: PlatformId = "",
+    portal: PortalId = "",
     folder: PathText = "",
 ) -> State[None]:
     """Write a report as one HTML file that opens offline: key numbers, charts and tables, with plain explanations.
@@ -25,7 +25,7 @@ async def report(
         span: Which days, in UTC. A week is from Monday to Sunday. Not used where a day is given below.
         from_day: The first day, in UTC.
         until_day: The last day, in UTC, included. Leave empty for today.
-        portal: Only this portal (its id). Leave empty for all.
+        portal: Only this portal. Leave empty for all.
         folder: A folder in that of the setting LAUREL_REPORTS_FOLDER, created if missing. Leave empty for that one.
     """
     async with run_context() as run:

@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.forms.inputs import Day, FailedReason, OperatorId, PlatformId
+from rules.forms.inputs import AchievementId, Day, FailedReason, OperatorId, PortalId
 from tasks.forms.retry_failed import AT_MOST, RetryForm, preview_retry, retry
 from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
@@ -13,8 +13,8 @@ from tasks.runtime.run import run_context
 
 @flow(name="retry-failed", persist_result=False)
 async def retry_failed(
-    achievement: PlatformId = "",
-    portal: PlatformId = "",
+    achievement: AchievementId = "",
+    portal: PortalId = "",
     reason: FailedReason = FailedReason.ANY,
     since: Day = None,
     until: Day = None,
@@ -29,8 +29,8 @@ async def retry_failed(
     data was the cause, no retry is needed: reconcile issues the badge once the data is corrected.
 
     Args:
-        achievement: Only badges of this achievement (its id). Leave empty for all.
-        portal: Only badges of this portal (its id). Leave empty for all.
+        achievement: Only badges of this achievement. Leave empty for all.
+        portal: Only badges of this portal. Leave empty for all.
         reason: Only badges that failed for this reason; docs/reference/reasons.md explains each.
         since: Only badges that failed on this day or later, in UTC.
         until: Only badges that failed on this day or before, in UTC.

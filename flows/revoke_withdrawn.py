@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.forms.inputs import OperatorId, PlatformId
+from rules.forms.inputs import OperatorId, PortalId
 from tasks.forms.run_form import run_form
 from tasks.operations.revoke import HOLD_ABOVE, revoke_all
 from tasks.runtime.run import run_context
@@ -13,7 +13,7 @@ from tasks.runtime.run import run_context
 
 @flow(name="revoke-withdrawn", persist_result=False)
 async def revoke_withdrawn(
-    portal: PlatformId = "",
+    portal: PortalId = "",
     hold_above: Annotated[int, Field(ge=0)] = HOLD_ABOVE,
     operator: OperatorId = "",
 ) -> State[None]:
@@ -22,7 +22,7 @@ async def revoke_withdrawn(
     Revoking cannot be undone. A new award makes a new badge due. Badges of other achievements stay; audit lists them.
 
     Args:
-        portal: Only this portal's badges (the portal's id). Leave empty for all.
+        portal: Only this portal's badges. Leave empty for all.
         hold_above: If a portal has more badges to revoke than this, none of them is revoked.
         operator: Your own id, kept in the history. No e-mail address.
     """

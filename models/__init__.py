@@ -7,7 +7,7 @@ from models.operations import erasure, run_log
 from models.operations import run_parts as parts
 from models.planning import progress
 from models.platform import tables
-from models.setup import calls, operator_runs, organizations
+from models.setup import calls, operator_runs, organizations, templates
 from models.setup import history as settings_history
 from models.setup import rate_limit as pace
 from models.setup import tables as integrations
@@ -26,5 +26,6 @@ __all__ = [
     "run_log",
     "settings_history",
     "tables",
+    "templates",
     "views",
 ]

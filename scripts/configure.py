@@ -27,6 +27,7 @@ from rules.forms.inputs import InvalidInput
 from rules.forms.settings import ConnectionForm, IntegrationForm
 from tasks.configuration.apply import apply
 from tasks.configuration.plan import Plan, check_at_credly, export, plan_of
+from tasks.menus.refresh import refresh
 from tasks.runtime.run import Run, run_context
 
 _REMOVE_AT_MOST = 20
@@ -88,6 +89,9 @@ async def _carry_out(
         return 1
     sentence, held = await apply(run, plan, ends, origin=origin, operator=options.operator, token=token)
     print("\n".join([sentence, *held]))
+    refreshed = await refresh(run)
+    if refreshed.needs_attention:
+        print(refreshed.sentence)
     return 1 if held else 0
 
 

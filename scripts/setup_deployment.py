@@ -1,7 +1,8 @@
 """Brings a set-up of Laurel up to date: `python -m scripts.setup_deployment [NOTIFICATION-BLOCK]`. Safe to run again.
 
-Laurel's tables, the work pool, the deployments of prefect.yaml and the automations, in this order. LAUREL_DATABASE_URL
-and PREFECT_API_URL choose database and server. A notification block, such as slack-webhook/operators, gets the alerts.
+Laurel's tables, the work pool, the deployments of prefect.yaml with the menus of their forms, and the automations, in
+this order. LAUREL_DATABASE_URL and PREFECT_API_URL choose database and server. A notification block, such as
+slack-webhook/operators, gets the alerts.
 
 Changes made on Prefect's pages are kept: schedules of deployments that are there already, and automations that
 were switched off.
@@ -27,7 +28,9 @@ from models.migrate import migrate
 from rules.forms.inputs import InvalidInput
 from rules.monitoring.schedule import NEXT_RUNS, next_runs
 from settings import ROOT
+from tasks.menus.refresh import refresh
 from tasks.operations.schedule import wait_until_planned
+from tasks.runtime.run import run_context
 
 POOL = "badges"
 SERVER_WITHIN_SECONDS = 180.0
@@ -50,6 +53,8 @@ async def set_up(block: str = "") -> int:
         if not await _has_pool(client):
             await _prefect("work-pool", "create", POOL, "--type", "process")
         await _deploy(client)
+        print("The menus of the forms ...", flush=True)
+        await _refresh_menus()
         print("The automations ...", flush=True)
         if await apply_automations(block) != 0:
             return 1
@@ -92,6 +97,14 @@ async def _migrate() -> None:
             await migrate(database)
     except InvalidInput as mistake:
         raise SetupError(str(mistake)) from None
+
+
+async def _refresh_menus() -> None:
+    try:
+        async with run_context() as run:
+            print(f"  {(await refresh(run)).sentence}", flush=True)
+    except InvalidInput as unusable:
+        print(f"  The menus of the forms stay empty until refresh-menus has run: {unusable}")
 
 
 async def _wait_for(client: PrefectClient) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, literal, or_, select
 from sqlmodel import SQLModel
 
 from models.by_key import portions
@@ -39,6 +39,27 @@ def names_of(connection: Connection, model: type[SQLModel], keys: Collection[str
     query = select(named.c.id, named.c.name).order_by(named.c.id)
     queries = [query] if keys is None else [query.where(named.c.id.in_(some)) for some in portions(keys)]
     return {row.id: row.name for one in queries for row in connection.execute(one) if row.id is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A row with its name; `portal_id` is empty for all but achievements."""
+
+    id: str
+    name: str
+    portal_id: str
+
+
+def listed(connection: Connection, model: type[SQLModel], *, at_most: int) -> list[Listed]:
+    """Return rows of portals, achievements, companies or projects in the order of their ids."""
+    named = table(model).c
+    portal = named.portal_id if "portal_id" in named else literal("").label("portal_id")
+    query = select(named.id, named.name, portal).order_by(named.id).limit(at_most)
+    return [
+        Listed(id=row.id, name=row.name or "", portal_id=row.portal_id or "")
+        for row in connection.execute(query)
+        if row.id is not None
+    ]
 
 
 def achievements_of(connection: Connection, keys: Collection[str]) -> dict[str, NamedAchievement]:

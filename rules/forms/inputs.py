@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from rules.badge.evidence import EvidenceKind, EvidenceSetting
 from rules.badge.text import oddities, tidy
+from rules.forms.menus import LONGEST_ENTRY, LONGEST_ID, MARK, Menu, id_of_entry
 from rules.ledger.reasons import Reason
 
 LONGEST_OPERATOR_ID = 64  # the width of the history's column
@@ -65,12 +66,31 @@ def free_text(longest: int) -> Expected:
     return Expected(words=f"text of at most {longest} characters, without an e-mail address", longest=longest)
 
 
-PlatformId = Annotated[
-    str,
-    Expected(words="an id of at most 255 characters, no e-mail address", longest=255),
-    BeforeValidator(_as_text),
-]
+@dataclass(frozen=True, kw_only=True)
+class Chosen(Expected):
+    """What a field with a menu accepts: one of its entries, or an id."""
+
+    menu: Menu
+    longest: int = LONGEST_ENTRY
+    pattern: str = _NO_ADDRESS + rf"(?:[\s\S]* · )?[\s\S]{{0,{LONGEST_ID}}}$"
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        checked = super().__get_pydantic_core_schema__(source, handler)
+        return core_schema.no_info_after_validator_function(id_of_entry, checked)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**super().__get_pydantic_json_schema__(schema, handler), MARK: self.menu.value}
+
+
+_AN_ID = "an id of at most 255 characters, no e-mail address"
+
+PlatformId = Annotated[str, Expected(words=_AN_ID, longest=LONGEST_ID), BeforeValidator(_as_text)]
 """A key of the platform, as text."""
+
+PortalId = Annotated[str, Chosen(words=_AN_ID, menu=Menu.PORTAL), BeforeValidator(_as_text)]
+AchievementId = Annotated[str, Chosen(words=_AN_ID, menu=Menu.ACHIEVEMENT), BeforeValidator(_as_text)]
+CompanyId = Annotated[str, Chosen(words=_AN_ID, menu=Menu.COMPANY), BeforeValidator(_as_text)]
+ProjectId = Annotated[str, Chosen(words=_AN_ID, menu=Menu.PROJECT), BeforeValidator(_as_text)]
 
 
 UserId = Annotated[
@@ -93,8 +113,13 @@ OperatorId = Annotated[
 """The operator's id."""
 
 
-CredlyId = Annotated[str, Expected(words="an id of Credly, which is 36 characters long", longest=255)]
-"""An id that was copied from Credly. The address of one of its pages passes, so that the flow can name the cure."""
+_AN_ID_OF_CREDLY = "an id of Credly, which is 36 characters long"
+
+CredlyId = Annotated[str, Expected(words=_AN_ID_OF_CREDLY, longest=LONGEST_ID)]
+"""An id of Credly, or the address of a page that has it."""
+
+TemplateId = Annotated[str, Chosen(words=_AN_ID_OF_CREDLY, menu=Menu.TEMPLATE)]
+"""The id of a badge template, or the address of a page that has it."""
 
 
 BlockName = Annotated[

@@ -52,12 +52,17 @@ def is_credly_id(text: str) -> bool:
     return _CREDLY_IDS.fullmatch(text.strip()) is not None
 
 
+def ids_of_credly(text: str) -> list[str]:
+    """Return the distinct ids in a text, such as the address of a page at Credly, in their order."""
+    return list(dict.fromkeys(_CREDLY_IDS.findall(text)))
+
+
 def no_credly_id(field: str, typed: str) -> InvalidInput:
     """Return the error for what is no id of Credly; ids in it, as in the address of a page, are suggested."""
     if not typed.strip():
         return InvalidInput(f"{field}: it is empty. Copy the id from the address of the page at Credly.")
     wrong = f"{field}: {code(typed, longest=LONGEST_TYPED)} is not an id of Credly."
-    if inside := list(dict.fromkeys(_CREDLY_IDS.findall(typed))):
+    if inside := ids_of_credly(typed):
         return InvalidInput(f"{wrong} Enter the id alone: {' or '.join(map(code, inside[:_SHOWN]))}.")
     return InvalidInput(
         f"{wrong} Those look like 1a2b3c4d-1234-4abc-8def-1a2b3c4d5e6f; copy it from the address of the page at Credly."

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 
 from credly.arguments import checked_base_url
+from credly.errors import CredlyError
 from models.ledger import outstanding
 from models.ledger.claiming import DueOrganization
 from models.platform.mapping import Mapping as PlatformMapping
@@ -23,6 +25,7 @@ from rules.forms.token_format import fault_of_token
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import credly_id, known_portal, no_connection, open_for_form
+from tasks.menus.refresh import store_templates
 from tasks.operations.token_expiry import WARN_BEFORE, expiry_sentence, read_token_expiry
 from tasks.runtime.organization import NO_TEXT, Organization, token_text
 from tasks.runtime.run import Run
@@ -45,6 +48,8 @@ async def connect(run: Run, portal: str, form: ConnectionForm) -> FormResult:
     await refuse_block_in_use(run, before, target)
     async with open_for_form(run, target) as organization:
         organization_name, ends_at = await accepted(organization)
+        with suppress(CredlyError):  # they are for menus only, and refresh-menus reads them again
+            await store_templates(run, organization)
     moment = run.now()
     values = columns | {"token_ends_at": ends_at, "connected_at": moment}
     await run.database.write(setting_up.put_connection, portal, values, now=moment)

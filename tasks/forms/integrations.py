@@ -13,6 +13,7 @@ from models.setup import lookups as directory
 from models.setup.history import change_settings
 from models.setup.lookups import AchievementSetup
 from models.setup.tables import CredlyIntegration
+from models.setup.templates import owner_of_template
 from rules.badge.evidence import EvidenceKind
 from rules.badge.fields import fields_of
 from rules.badge.issuance_data import Expiry, IssuanceFacts
@@ -157,6 +158,8 @@ async def usable_template(organization: Organization, template_id: str) -> Badge
         wrong = f"organization {code(where)} has no template {code(template_id)}"
         if template_id == where:
             wrong = f"{code(where)} is the id of the organization and of no template"
+        elif owner := await organization.run.database.read(owner_of_template, template_id):
+            wrong += f"; it is of organization {code(owner)}"
         raise InvalidInput(f"badge_template_id: {wrong}.{hint}") from None
     await check_active(organization, template)
     return template

@@ -21,10 +21,11 @@ from models.setup.lookups import AchievementSetup, achievement_setup
 from models.setup.operator_runs import put_operator
 from models.setup.tables import CredlyConnection
 from rules.forms.inputs import BASE_URLS, InvalidInput, operator_id
-from rules.forms.suggestions import no_credly_id, unknown
+from rules.forms.suggestions import ids_of_credly, no_credly_id, unknown
 from rules.markdown import code, plain
 from rules.wording import FormResult
 from tasks.issuing.run_report import NEEDS_ATTENTION
+from tasks.menus.publish import publish_after_form
 from tasks.runtime.organization import Organization, TokenNotUsable, open_organization
 from tasks.runtime.run import Run
 
@@ -32,9 +33,14 @@ _LONGEST_CREATOR = 255
 FIND_USER = " `python -m models.find_user` finds an id by the primary e-mail address."
 
 
-async def run_form(run: Run, operator: str, work: Coroutine[Any, Any, FormResult], *, key: str) -> State[None]:
+async def run_form(
+    run: Run, operator: str, work: Coroutine[Any, Any, FormResult], *, key: str, changes_menus: bool = False
+) -> State[None]:
     """Run a form that changes something: record who started it, then do as `finish_form`."""
-    return await finish_form(_with_operator(run, operator, work), key=key)
+    state = await finish_form(_with_operator(run, operator, work), key=key)
+    if changes_menus and state.is_completed():
+        await publish_after_form(run)
+    return state
 
 
 async def _with_operator(run: Run, operator: str, work: Coroutine[Any, Any, FormResult]) -> FormResult:
@@ -135,13 +141,17 @@ def connection_of(setup: AchievementSetup) -> CredlyConnection:
 
 
 def credly_id(value: str, *, field: str) -> str:
-    """Return the id as Credly writes it.
+    """Return the id as Credly writes it, also out of the address of one of its pages.
 
     Raises:
-        InvalidInput: it is not a UUID.
+        InvalidInput: it is no UUID, nor an address with one.
     """
+    text = value.strip()
+    if "/" in text and (inside := ids_of_credly(text)):
+        # In the address of a page the organization comes first, and what belongs to it last.
+        text = inside[0 if field == "organization_id" else -1]
     try:
-        return str(UUID(value.strip()))
+        return str(UUID(text))
     except ValueError:
         raise no_credly_id(field, value) from None
 

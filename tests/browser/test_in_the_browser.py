@@ -191,6 +191,31 @@ def test_the_groups_of_evidence_are_titled_by_their_kind_on_both_pages(ui: Prefe
         assert "EvidenceChoice" not in titles
 
 
+def test_portal_achievement_and_template_are_chosen_from_menus_on_both_pages(
+    ui: PrefectUi, office: Installation, picture: Picture
+) -> None:
+    skills = "achievement-archive-skills"
+    ui.form("enable-credly")
+    achievement = ui.search(skills, "achievement")
+    ui.search(template_of("achievement-mentoring"), "badge_template_id")
+    enabled = ui.outcome(ui.submit())
+
+    ui.form_on_v2("pause-credly")
+    same_achievement = ui.search_on_v2("Archivistique", "achievement")
+    picture("menu")
+    paused = office.end_of(ui.submit_on_v2().rpartition("/")[2])
+
+    ui.form_on_v2("list-integrations")
+    ui.search_on_v2("école", "portal")
+    listed = office.end_of(ui.submit_on_v2().rpartition("/")[2])
+
+    assert achievement == f"Archivistique, 1re partie (Méridien · école ouverte, off) · {skills}"
+    assert enabled.message == f"Credly enabled on {skills}; 0 badges due at once"
+    assert same_achievement == achievement.replace("off", "on")
+    assert paused["message"].startswith(f"{skills} paused")
+    assert listed["message"].startswith("1 of 1 portal connected")
+
+
 FURTHEST = "(found) => Math.max(...found.map((one) => one.getBoundingClientRect().right))"
 
 

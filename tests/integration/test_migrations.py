@@ -305,7 +305,7 @@ def test_importing_the_models_package_fills_the_metadata_that_alembic_sees() -> 
     runs = {"run_organizations", "run_findings", "run_portals", "run_parts"}
     history = {"issuance_history", "settings_history", "operator_runs"}
     erased = {"erased_users", "erased_badges"}
-    credly = {"credly_calls", "credly_connections", "credly_integrations", "credly_organizations"}
+    credly = {"credly_calls", "credly_connections", "credly_integrations", "credly_organizations", "credly_templates"}
     assert ledger | runs | history | erased | credly == OURS
     assert OURS.isdisjoint(platform_metadata.tables)
 

@@ -161,10 +161,10 @@ def running_installation(folder: Path, *, database_url: str) -> Iterator[Install
     """Set everything up with Prefect's pages and the demo's tokens; it is gone when the block ends."""
     installation = Installation(folder, database_url=database_url, settings={}, may_log=MISTAKES_IN_FORMS)
     with installation.server(with_ui=True):
+        saved = installation.command(["demo.save_tokens"])
+        assert saved.returncode == 0, saved.stderr
         installation.set_up()
         # A run of the schedule that begins at the moment of a quick run has reconcile's one slot, and the other ends.
         installation.reschedule("reconcile", {"cron": "0 0 1 1 *", "timezone": "UTC"})
-        saved = installation.command(["demo.save_tokens"])
-        assert saved.returncode == 0, saved.stderr
         with installation.worker():
             yield installation

@@ -105,8 +105,11 @@ class PrefectUi:
             self.type(text, label)
 
     def type(self, text: str, *path: str) -> None:
-        """Type into one field of the form."""
-        self.field(*path).locator("textarea, input").first.fill(text)
+        """Type into one field of the form, which may also have a menu."""
+        field = self.field(*path)
+        if (instead_of_menu := field.get_by_text("Enter an id", exact=True)).count():
+            instead_of_menu.click()
+        field.locator("textarea, input").first.fill(text)
 
     def switch_on(self, *path: str) -> None:
         """Switch a switch of the form on."""
@@ -118,6 +121,19 @@ class PrefectUi:
         """Choose from a menu of the form."""
         self.field(*path).locator("fieldset").get_by_role("button").press("ArrowDown")
         self.page.get_by_role("option", name=option, exact=True).click()
+
+    def search(self, typed: str, *path: str) -> str:
+        """Choose the only entry of a menu that has the typed text, and return it."""
+        self.field(*path).locator("fieldset").get_by_role("button").press("ArrowDown")
+        return self._searched(typed)
+
+    def _searched(self, typed: str) -> str:
+        self.page.get_by_placeholder("Search").last.fill(typed)
+        found = self.page.get_by_role("option")
+        expect(found).to_have_count(1)
+        entry = found.inner_text()
+        found.click()
+        return entry
 
     def pick(self, moment: datetime, *path: str) -> None:
         """Pick a date and a time of day in UTC."""
@@ -218,12 +234,27 @@ class PrefectUi:
         self.page.goto(self._address + (link.get_attribute("href") or ""))
         self.page.get_by_role("button", name="Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Custom run").click()
+        expect(self.page.get_by_role("button", name="Submit", exact=True)).to_be_visible()
         for label, text in fields.items():
-            self.page.get_by_label(label, exact=True).fill(text)
+            if (field := self.page.get_by_label(label, exact=True)).count():
+                field.fill(text)
+            else:
+                self.search_on_v2(text, label)
         self.page.get_by_label("preview (Optional)").click()
+        return self.submit_on_v2()
+
+    def submit_on_v2(self) -> str:
+        """Submit the form on the V2 pages, and return the address of the run that it starts."""
         reply = self._taken("/create_flow_run", self.press_submit)
         self.page.get_by_role("button", name="View run").wait_for()
         return f"{self._address}/v2/runs/flow-run/{reply.json()['id']}"
+
+    def search_on_v2(self, typed: str, label: str) -> str:
+        """Choose the only entry of a menu that has the typed text, and return it."""
+        with_label = self.page.locator("label", has_text=re.compile(rf"^{label}( \(Optional\))?$"))
+        field = self.page.locator("form div.group").filter(has=with_label).last
+        field.locator("fieldset button:not([role=tab])").click()
+        return self._searched(typed)
 
     def form_on_v2(self, name: str) -> None:
         """Open the deployment's form on the V2 pages by its address."""
