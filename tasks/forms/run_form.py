@@ -24,7 +24,7 @@ from rules.forms.inputs import BASE_URLS, InvalidInput, operator_id
 from rules.forms.suggestions import no_credly_id, unknown
 from rules.markdown import code, plain
 from rules.wording import FormResult
-from tasks.issuing.run_report import NEEDS_ATTENTION
+from tasks.issuing.run_report import NEEDS_ATTENTION, name_run
 from tasks.runtime.organization import Organization, TokenNotUsable, open_organization
 from tasks.runtime.run import Run
 
@@ -61,6 +61,8 @@ async def finish_form(work: Awaitable[FormResult], *, key: str) -> State[None]:
     await acreate_markdown_artifact(key=key, markdown=result.page or description, description=description)
     if result.badge_url:
         await acreate_link_artifact(key=f"{key}-link", link=result.badge_url, description=description)
+    if result.outcome:
+        await name_run(f"{flow_run.name} · {result.outcome}")
     return Completed(name=NEEDS_ATTENTION if result.needs_attention else "Completed", message=result.sentence)
 
 
