@@ -29,7 +29,7 @@ from tasks.runtime.organization import Organization, TokenNotUsable, open_organi
 from tasks.runtime.run import Run
 
 _LONGEST_CREATOR = 255
-FIND_USER = " `python -m models.find_user` finds an id by the primary e-mail address."
+FIND_USER = " `python -m models.find_user` finds an id by the primary e-mail address or a part of the name."
 
 
 async def run_form(run: Run, operator: str, work: Coroutine[Any, Any, FormResult], *, key: str) -> State[None]:
