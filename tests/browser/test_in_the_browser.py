@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 
 from demo.credly_data import invented_id, invented_token, token_block
 from models.platform.tables import Achievement
+from models.setup.tables import CredlyIntegration
 from tests.support.academy import Academy, template_of
 from tests.support.background import Background
 from tests.support.how_to import commands, deployment_and_parameters, text
@@ -234,37 +235,42 @@ def links_to_forms(ui: PrefectUi, text: str) -> dict[str, str]:
 def test_an_integration_is_changed_and_an_achievement_enabled_by_links_of_the_listing(
     ui: PrefectUi, academy: Academy, now: Background
 ) -> None:
-    archive, odd = "achievement-archive-skills", 'a|b"&[c](d) 100%41é'
+    own, odd, template = "achievement-own", 'a|b"&[c](d) 100%41é', template_of("achievement-welcome")
+    for key in (own, odd):
+        now(academy.add(Achievement, id=key, portal_id="portal-northwind", name=ODD))
     settings = {"user_evidence": True, "user_evidence_name": "100% & | [x](y)", "locale": "fr", "revoke_reason": "“a”"}
-    now(academy.add(Achievement, id=odd, portal_id="portal-meridian", name=ODD))
-    now(academy.enable(archive, issue_since=datetime(2026, 9, 2, 8, 15, 42, 123456, tzinfo=UTC), **settings))
+    since, moment = datetime(2026, 9, 2, 8, 15, 42, 123456, tzinfo=UTC), datetime.now(UTC)
+    stored = {"achievement_id": own, "badge_template_id": template, "issue_since": since, "enabled_at": moment}
+    now(academy.add(CredlyIntegration, **stored, **settings))
     listing = ui.quick_run("list-integrations")
 
     for on_v2 in (False, True):
         ui.outcome(listing)
         change, enable = (links_to_forms(ui, text) for text in ("change", "enable"))
         ui.filled_form(enable[odd], odd, on_v2=on_v2)
-        ui.filled_form(change[archive], archive, template_of(archive), "100% & | [x](y)", "“a”", on_v2=on_v2)
+        ui.filled_form(change[own], own, template, "100% & | [x](y)", "“a”", on_v2=on_v2)
         unchanged = ui.outcome(ui.submit_filled())
 
-        assert unchanged.message.startswith(f"{archive}: no change; ")
+        assert unchanged.message.startswith(f"{own}: no change; ")
 
 
 def test_a_badge_that_was_refused_is_issued_by_a_link_on_its_page(
     ui: PrefectUi, academy: Academy, standin: Standin, now: Background
 ) -> None:
-    safety = "achievement-safety-2019"
-    now(academy.enable(safety))
+    rescue = "achievement-rescue"
+    now(academy.add(Achievement, id=rescue, portal_id="portal-northwind", name="Rescue"))
+    template = template_of("achievement-welcome")
+    now(academy.add(CredlyIntegration, achievement_id=rescue, badge_template_id=template, enabled_at=datetime.now(UTC)))
 
     for user, on_v2 in (("user-0011", False), ("user-0012", True)):
         standin.fault("answer", method="POST", path="/badges$", status=422, content='{"data": {"message": "No"}}')
-        refused = ui.outcome(ui.start("issue-badge", user=user, achievement=safety))
+        refused = ui.outcome(ui.start("issue-badge", user=user, achievement=rescue))
         link = ui.page.get_by_role("link", name="Issue it again").get_attribute("href") or ""
-        ui.filled_form(link, user, safety, on_v2=on_v2)
+        ui.filled_form(link, user, rescue, on_v2=on_v2)
         issued = ui.outcome(ui.submit_filled())
 
         assert refused.state == "Needs attention"
-        assert issued.message.startswith(f"Issued {safety} to {user}: ")
+        assert issued.message.startswith(f"Issued {rescue} to {user}: ")
 
 
 def test_one_filter_shows_what_needs_attention_on_both_pages(ui: PrefectUi) -> None:
