@@ -16,6 +16,7 @@ _FAILURES = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flo
 _SCHEDULED = {"prefect.resource.id": "prefect.tag.scheduled"}
 _SENTENCE = "{{ event.payload.sentence }}"
 _ADVICE = "{% if event.payload.advice %}\nWhat to do: {{ event.payload.advice }}{% endif %}"
+_BADGES = "{% if event.payload.badges %}\nRefused, each with its form:\n{{ event.payload.badges }}{% endif %}"
 _RUN = "\nThe run: {{ event.payload.run }}"
 
 
@@ -29,7 +30,9 @@ class Alerts:
 
     def all(self) -> Iterator[Automation]:
         for alarm in Alarm:
-            yield self._on(alarm.event, alarm.heading, f"{_SENTENCE}{_ADVICE}{_RUN}", again_after=self.remind_after)
+            yield self._on(
+                alarm.event, alarm.heading, f"{_SENTENCE}{_ADVICE}{_BADGES}{_RUN}", again_after=self.remind_after
+            )
             yield self._on(alarm.resolved_event, alarm.resolved_heading, f"{_SENTENCE}{_RUN}")
         yield self._run_failed()
         yield self._run_works_again()

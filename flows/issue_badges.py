@@ -10,7 +10,7 @@ from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
 
 
-@flow(name="issue-badges", persist_result=False)
+@flow(name="issue-badges", flow_run_name="issue a list", persist_result=False)
 async def issue_badges(
     rows: Annotated[str, free_text(200_000)] = "",
     path: PathText = "",

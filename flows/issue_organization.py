@@ -35,7 +35,8 @@ async def issue_organization(
     async with run_context() as run:
         found = await organizations_with_work(portals)
         work = [each for each in found if organization in ("", each.organization_id)]
-        await name_run(f"issue · {', '.join(portals)} · {sum(each.due for each in work)} due")
+        title = f"issue · {', '.join(portals)}"
+        await name_run(f"{title} · {sum(each.due for each in work)} due")
         unread = ""
         for due in work:
             async with run_entry(run, due) as entry:
@@ -45,6 +46,7 @@ async def issue_organization(
                     unread = str(unusable)
         done = await summary_of_this_run(run, portals)
         await tag_run(f"achievement:{achievement}" for _, achievement, _ in done.by_achievement)
+        await name_run(f"{title} · {done.title}")
         return Failed(message=f"{done.sentence}. {unread}") if unread else final_state(done)
 
 

@@ -11,7 +11,7 @@ from tasks.forms.run_form import finish_form, run_form
 from tasks.runtime.run import run_context
 
 
-@flow(name="retry-failed", persist_result=False)
+@flow(name="retry-failed", flow_run_name="retry failed", persist_result=False)
 async def retry_failed(
     achievement: AchievementId = "",
     portal: PortalId = "",

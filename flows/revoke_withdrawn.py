@@ -11,7 +11,7 @@ from tasks.operations.revoke import HOLD_ABOVE, revoke_all
 from tasks.runtime.run import run_context
 
 
-@flow(name="revoke-withdrawn", persist_result=False)
+@flow(name="revoke-withdrawn", flow_run_name="revoke withdrawn", persist_result=False)
 async def revoke_withdrawn(
     portal: PortalId = "",
     hold_above: Annotated[int, Field(ge=0)] = HOLD_ABOVE,

@@ -93,6 +93,7 @@ PERSONAL = (
     _always("requested_by", TEXT, "Who requested it by hand, by Prefect's name. Personal data."),
     _always("request_reason", TEXT, "The operator's reason for the request. Personal data."),
 )
+ISSUE_LINK = _maybe("issue_link", TEXT, "Opens `issue-badge` filled in. Only of failed and blocked ones.")
 _ATTEMPTS = (
     _always("attempt_id", WHOLE, "The key of the attempt."),
     _always("issuance_id", WHOLE, "The issuance that the call was made for."),

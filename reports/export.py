@@ -14,20 +14,23 @@ from models.analytics.counts import CountFilter
 from models.analytics.rows import RowFilter, count
 from models.database import Database, open_configured
 from reports import frames
-from reports.dictionary import PERSONAL, Field, fields
+from reports.dictionary import ISSUE_LINK, PERSONAL, Field, fields
 from reports.files import folder_of, part_of_name, whole_file
-from reports.formats import EXCEL_ROWS, opened, too_many_for_excel
+from reports.formats import EXCEL_ROWS, Write, opened, too_many_for_excel
 from reports.inputs import check_portal
 from rules.datasets import Dataset, FileFormat, Group, Moment
 from rules.forms.inputs import InvalidInput
+from rules.forms.links import form_link
 from rules.forms.period import ALWAYS, Period, period_of
 from rules.ledger.states import IssuanceState
 from settings import settings
 
+_NOT_ISSUED = (IssuanceState.FAILED.value, IssuanceState.BLOCKED.value)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportRequest:
-    """The data set, filters and format of an export."""
+    """The data set, filters and format of an export. `issue_form` is the address of the form issue-badge, for links."""
 
     dataset: Dataset
     file_format: FileFormat = FileFormat.CSV
@@ -38,6 +41,7 @@ class ExportRequest:
     states: tuple[IssuanceState, ...] = ()
     personal_data: bool = False
     folder: str = ""
+    issue_form: str = ""
 
     def __post_init__(self) -> None:
         if self.personal_data and self.dataset is not Dataset.ISSUANCES:
@@ -53,7 +57,8 @@ class ExportRequest:
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        return fields(self.dataset, by=self.by, personal_data=self.personal_data)
+        links = (ISSUE_LINK,) if self.issue_form and self.dataset is Dataset.ISSUANCES else ()
+        return fields(self.dataset, by=self.by, personal_data=self.personal_data) + links
 
     @property
     def words(self) -> str:
@@ -108,9 +113,19 @@ async def _write(database: Database, request: ExportRequest, chosen: RowFilter, 
     with opened(path, request.file_format, request.fields, [request.words, *_notes(request)]) as write:
         async with aclosing(_parts(database, request, chosen)) as parts:
             async for part in parts:
-                await asyncio.to_thread(write, part)  # else the run's heartbeats stop while a batch is written
+                # In a thread: else the run's heartbeats stop while a batch is written.
+                await asyncio.to_thread(_write_part, write, part, request)
                 rows += len(part)
     return rows
+
+
+def _write_part(write: Write, part: pd.DataFrame, request: ExportRequest) -> None:
+    if ISSUE_LINK in request.fields:
+        # Only where it is of use: in a million rows links would be half of the file.
+        rows = part.loc[part["state"].isin(_NOT_ISSUED), ["user_id", "achievement_id"]]
+        links = [form_link(request.issue_form, user=user, achievement=key) for user, key in rows.to_numpy()]
+        part[ISSUE_LINK.name] = pd.Series(links, index=rows.index, dtype="string")
+    write(part)
 
 
 async def _parts(database: Database, request: ExportRequest, chosen: RowFilter) -> AsyncGenerator[pd.DataFrame]:

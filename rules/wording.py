@@ -19,9 +19,13 @@ def moment(at: datetime | None) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class FormResult:
-    """The outcome in a sentence (the message of the run's state), and a page with what was done and what to do next."""
+    """The outcome in a sentence (the message of the run's state), and a page with what was done and what to do next.
+
+    `outcome` is the sentence in a few words, for the end of the run's name.
+    """
 
     sentence: str
+    outcome: str = ""
     page: str = ""
     done: bool = True
     needs_attention: bool = False

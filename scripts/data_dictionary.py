@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from models.analytics.views import views_metadata
-from reports.dictionary import FIELDS, HISTORY, PERSONAL, SETTINGS_HISTORY, Field
+from reports.dictionary import FIELDS, HISTORY, ISSUE_LINK, PERSONAL, SETTINGS_HISTORY, Field
 from rules.datasets import Dataset, Group, Moment
 from rules.ledger.transitions import RULES
 
@@ -125,6 +125,9 @@ def data_dictionary_page() -> str:
         "## Personal data",
         "Only where it is asked for, and only of issuances.",
         _table(PERSONAL),
+        "## Links",
+        "Only in files of issuances that the form `export` writes.",
+        _table([ISSUE_LINK]),
     ]
     return "\n\n".join(parts) + "\n"
 

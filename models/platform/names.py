@@ -62,18 +62,17 @@ def listed(connection: Connection, model: type[SQLModel], *, at_most: int) -> li
     ]
 
 
-def achievements_of(connection: Connection, keys: Collection[str]) -> dict[str, NamedAchievement]:
-    """Return those of these achievements that exist. A portal without a name is shown by its id."""
+def achievements_of(connection: Connection, keys: Collection[str] | None = None) -> dict[str, NamedAchievement]:
+    """Return all achievements, or those of these that exist. A portal without a name is shown by its id."""
     found = {}
-    for some in portions(keys):
-        query = (
-            select(
-                achievements.c.id, achievements.c.name, achievements.c.portal_id, portals.c.name.label("portal_name")
-            )
-            .outerjoin(portals, portals.c.id == achievements.c.portal_id)
-            .where(achievements.c.id.in_(some))
-        )
-        for row in connection.execute(query):
+    query = select(
+        achievements.c.id, achievements.c.name, achievements.c.portal_id, portals.c.name.label("portal_name")
+    ).outerjoin(portals, portals.c.id == achievements.c.portal_id)
+    queries = [query] if keys is None else [query.where(achievements.c.id.in_(some)) for some in portions(keys)]
+    for one in queries:
+        for row in connection.execute(one):
+            if row.id is None:
+                continue
             found[row.id] = NamedAchievement(
                 achievement_id=row.id,
                 achievement_name=row.name or "",

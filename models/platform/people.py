@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, String, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, String, and_, cast, false, func, or_, select
 
 from models.by_key import portions
 from models.platform.names import exists
@@ -37,13 +37,28 @@ def near_user_ids(connection: Connection, typed: str, *, limit: int = 200) -> li
     return []
 
 
-def users_with_primary_address(connection: Connection, address: str) -> list[str]:
-    """Return the ids of users with this primary e-mail address, ignoring case."""
-    typed, stored = address.strip(), func.trim(emails.c.address)
-    # Compared unchanged as well: SQLite's lower() changes ASCII letters only.
-    same = or_(stored == typed, func.lower(stored) == typed.lower())
-    query = select(emails.c.user_id).where(and_(emails.c.is_primary, same))
-    return [key for key in connection.execute(query.order_by(emails.c.user_id)).scalars() if key is not None]
+def users_like(connection: Connection, typed: str, *, limit: int) -> list[str]:
+    """Return ids of users with this primary e-mail address, or else with each of these words in their names.
+
+    Case is ignored; `limit` is the most that are returned.
+    """
+    typed = typed.strip()
+    if "@" in typed:
+        stored = func.trim(emails.c.address)
+        # Compared unchanged as well: SQLite's lower() changes ASCII letters only.
+        same = or_(stored == typed, func.lower(stored) == typed.lower())
+        column, condition = emails.c.user_id, and_(emails.c.is_primary, same)
+    else:
+        names = (users.c.first_name, users.c.last_name)
+        words = [or_(*(_contains(name, word) for name in names)) for word in typed.split()]
+        column, condition = users.c.id, and_(*words) if words else false()
+    query = select(column).where(condition).distinct().order_by(column).limit(limit)
+    return [key for key in connection.execute(query).scalars() if key is not None]
+
+
+def _contains(name: ColumnElement[str], word: str) -> ColumnElement[bool]:
+    like = [name.contains(each, autoescape=True) for each in {word, word.capitalize(), word.upper()}]
+    return or_(func.lower(name).contains(word.lower(), autoescape=True), *like)
 
 
 def persons(connection: Connection, user_ids: Collection[str]) -> dict[str, Person]:

@@ -30,24 +30,32 @@ class Configured:
 
 @dataclass(frozen=True, kw_only=True)
 class PortalOverview:
-    """A portal, its connection if it has one, and its achievements with an integration."""
+    """A portal, its connection if it has one, and its achievements: with an integration, and the others."""
 
     portal_id: str
     portal_name: str
     connection: CredlyConnection | None
     configured: list[Configured]
+    others: list[NamedAchievement]
 
 
 async def overview(database: Database, *, portal_id: str = "") -> list[PortalOverview]:
     found = await database.read(_ledger_part)
-    names, achievements = await database.platform.read(_names, list(found.integrations))
+    names, achievements = await database.platform.read(_names)
     configured: dict[str, list[Configured]] = {}
-    for key in found.integrations:
-        if named := achievements.get(key):
+    others: dict[str, list[NamedAchievement]] = {}
+    for key, named in sorted(achievements.items()):
+        if key in found.integrations:
             configured.setdefault(named.portal_id, []).append(_configured(found, named))
+        else:
+            others.setdefault(named.portal_id, []).append(named)
     return [
         PortalOverview(
-            portal_id=key, portal_name=name, connection=found.connections.get(key), configured=configured.get(key, [])
+            portal_id=key,
+            portal_name=name,
+            connection=found.connections.get(key),
+            configured=configured.get(key, []),
+            others=others.get(key, []),
         )
         for key, name in names.items()
         if portal_id in ("", key)
@@ -75,8 +83,8 @@ def _configured(found: _LedgerPart, named: NamedAchievement) -> Configured:
     )
 
 
-def _names(connection: Connection, keys: list[str]) -> tuple[dict[str, str], dict[str, NamedAchievement]]:
-    return portal_names(connection), achievements_of(connection, keys)
+def _names(connection: Connection) -> tuple[dict[str, str], dict[str, NamedAchievement]]:
+    return portal_names(connection), achievements_of(connection)
 
 
 def _ledger_part(connection: Connection) -> _LedgerPart:

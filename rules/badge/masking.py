@@ -1,6 +1,13 @@
 """Masked personal data: enough for an operator to recognise a user, too little to identify one."""
 
+from rules.badge.text import tidy
+
 HIDDEN = "…"
+
+
+def masked(first_name: str | None, last_name: str | None, address: str | None) -> str:
+    """Return what identifies a user to an operator: `A… B… a…@e…`."""
+    return " ".join(filter(None, (mask_name(tidy(first_name)), mask_name(tidy(last_name)), mask_email(tidy(address)))))
 
 
 def mask_name(name: str | None) -> str:

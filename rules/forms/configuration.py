@@ -128,14 +128,22 @@ def _connection(columns: Columns) -> Iterator[str]:
 
 def _integration(columns: Columns) -> Iterator[str]:
     yield from _lines(IntegrationForm, columns)
-    for kind in EvidenceKind:
-        choice = {
+    for kind, choice in evidence_choices(columns).items():
+        yield f"evidence.{kind} = {{ {', '.join(f'{name} = {_value(value)}' for name, value in choice.items())} }}"
+
+
+def evidence_choices(columns: Columns) -> dict[EvidenceKind, dict[str, Any]]:
+    """Return the evidence of an integration as the form has it, without what is off or empty."""
+    choices = {
+        kind: {
             "on": columns[f"{kind}_evidence"],
             "static_name": columns[f"{kind}_evidence_name"],
             "static_description": columns[f"{kind}_evidence_description"],
         }
-        if parts := [f"{name} = {_value(value)}" for name, value in choice.items() if value]:
-            yield f"evidence.{kind} = {{ {', '.join(parts)} }}"
+        for kind in EvidenceKind
+    }
+    filled = {kind: {name: value for name, value in choice.items() if value} for kind, choice in choices.items()}
+    return {kind: choice for kind, choice in filled.items() if choice}
 
 
 def _lines(form: type[BaseModel], columns: Columns) -> Iterator[str]:

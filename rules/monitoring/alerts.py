@@ -7,11 +7,15 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
+from rules.forms.links import form_link
 from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
+from rules.monitoring.run_summary import IssuanceRef
 from rules.wording import counted, moment
 
 FAILED_AT_LEAST = 5
 GREW_AT_LEAST = 10
+REFUSED_NAMED = 5
 PREFIX = "laurel"
 BADGE_REFUSED = "laurel.badge.refused"
 RUNS_RESUMED = "laurel.runs.resumed"
@@ -234,6 +238,16 @@ def _failures(findings: RunFindings, earlier: Sequence[RunHealth], limits: Alert
         return []
     sentence = f"{findings.failed} of {counted(done, 'badge')} of this run were refused ({findings.failed / done:.0%})."
     return [Alert(alarm=Alarm.MANY_FAILURES, sentence=sentence)]
+
+
+def refused_words(named: Mapping[tuple[IssuanceState, Reason], Sequence[IssuanceRef]], issue_form: str) -> str:
+    """Return a line for each of the first refused badges, with a link to the form that issues it by hand."""
+    refused = [each for (state, _), names in named.items() if state is IssuanceState.FAILED for each in names]
+    lines = [
+        f"{each.achievement_id} to {each.user_id} {form_link(issue_form, **each.form_fields)}".rstrip()
+        for each in sorted(refused)[:REFUSED_NAMED]
+    ]
+    return "\n".join([*lines, *(["…"] if len(refused) > REFUSED_NAMED else [])])
 
 
 def _quiet(findings: RunFindings, limits: AlertThresholds) -> Alert | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from rules.explain.timeline import ANSWERS, CALLS
+from rules.forms.links import form_link
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState
 from rules.markdown import code, plain, table
@@ -49,9 +50,10 @@ def run_page(
     organizations: Mapping[str, RunSummary],
     pending: Sequence[PendingCount],
     warning: str = "",
+    issue_form: str = "",
     now: datetime,
 ) -> str:
-    """Return the page in Markdown. `planned` is a sentence about planning; `now` is UTC."""
+    """Return the page in Markdown. `planned` is a sentence about planning, `issue_form` an address; `now` is UTC."""
     parts = ["# What this run did", f"**{plain(total.sentence, longest=500)}**"]
     if warning:
         parts.append(
@@ -62,7 +64,7 @@ def run_page(
     if total.results:
         parts += ["## By portal and achievement", table(_HEADS, _achievements(total))]
     if total.named:
-        parts += ["## Not issued in this run, and what to do", *_not_issued(total)]
+        parts += ["## Not issued in this run, and what to do", *_not_issued(total, issue_form)]
     if total.open:
         parts += ["## What is open now, from this run and earlier ones", "\n".join(_reasons(total))]
     if pending:
@@ -114,12 +116,13 @@ def _achievements(total: RunSummary) -> list[tuple[str, ...]]:
     ]
 
 
-def _not_issued(total: RunSummary) -> list[str]:
+def _not_issued(total: RunSummary, issue_form: str) -> list[str]:
     parts, done = [], total.done
     for (state, reason), names in sorted(total.named.items()):
         count = done[state, reason]
         more = f" and {count - NAMED} more" if count > NAMED else ""
-        shown = ", ".join(_name(each) for each in names)
+        form = issue_form if state in (IssuanceState.FAILED, IssuanceState.BLOCKED) else ""
+        shown = ", ".join(_name(each, form) for each in names)
         parts += [
             f"### {counted(count, 'badge')} {state}: {plain(reason.sentence, longest=400)}",
             f"**What to do:** {plain(reason.advice, longest=400)}",
@@ -128,8 +131,10 @@ def _not_issued(total: RunSummary) -> list[str]:
     return [*parts, "Each is listed by issuance, achievement and user; the deployment *explain* shows its history."]
 
 
-def _name(each: IssuanceRef) -> str:
-    return f"{each.issuance_id} ({code(each.achievement_id)} to {code(each.user_id)})"
+def _name(each: IssuanceRef, issue_form: str) -> str:
+    link = form_link(issue_form, **each.form_fields)
+    again = f", [issue by hand]({link})" if link else ""
+    return f"{each.issuance_id} ({code(each.achievement_id)} to {code(each.user_id)}{again})"
 
 
 def _reasons(total: RunSummary) -> Iterator[str]:

@@ -15,9 +15,11 @@ from models.platform.tables import Achievement, User
 from reports.files import path_within
 from rules.badge.text import tidy
 from rules.forms.inputs import InvalidInput, UserId
+from rules.forms.links import form_link
 from rules.markdown import code, plain
 from rules.wording import FormResult, counted
 from tasks.forms.manual_issue import ManualIssueForm, issue_manually, preview_manual_issue
+from tasks.runtime.form_links import form_address
 from tasks.runtime.run import Run
 
 _MAX_ROWS = 5000
@@ -66,7 +68,12 @@ async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bo
     page = "\n".join(
         [f"# {'Preview' if preview else 'Row by row'}", "", f"{plain(sentence)}.", "", *_result_lines(results)]
     )
-    return FormResult(sentence=sentence, page=page, needs_attention=bool(counts["not done"] or counts["skipped"]))
+    return FormResult(
+        sentence=sentence,
+        outcome="preview" if preview else f"{counts['done']} of {len(lines)} issued",
+        page=page,
+        needs_attention=bool(counts["not done"] or counts["skipped"]),
+    )
 
 
 async def _known(run: Run, line: Line) -> Line:
@@ -82,6 +89,7 @@ async def _known(run: Run, line: Line) -> Line:
 class _Result:
     kind: Literal["done", "not done", "skipped", "repeated"]
     text: str
+    link: str = ""
 
 
 async def _issue_row(run: Run, line: Line, *, reason: str, preview: bool) -> _Result:
@@ -94,14 +102,18 @@ async def _issue_row(run: Run, line: Line, *, reason: str, preview: bool) -> _Re
         result = await (preview_manual_issue(run, form) if preview else issue_manually(run, form))
     except InvalidInput as invalid:
         return _Result(kind="skipped", text=f"Skipped: {invalid}")
-    return _Result(kind="done" if result.done else "not done", text=result.sentence)
+    if result.done:
+        return _Result(kind="done", text=result.sentence)
+    link = form_link(await form_address(run, "issue-badge"), user=line.user, achievement=line.achievement)
+    return _Result(kind="not done", text=result.sentence, link=link)
 
 
 def _result_lines(results: list[tuple[Line, _Result]]) -> Iterator[str]:
     # A list, not a table: Prefect's pages cut off long lines of a table.
     for line, result in results:
         ids = f"{plain(line.user)} · {plain(line.achievement)}: " if line.user else ""
-        yield f"- line **{line.number}** · {ids}{plain(result.text, longest=700)}"
+        link = f" [Issue it by hand]({result.link})" if result.link else ""
+        yield f"- line **{line.number}** · {ids}{plain(result.text, longest=700)}{link}"
 
 
 def _text(run: Run, rows: str, path: str) -> tuple[str, str]:

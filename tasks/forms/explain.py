@@ -14,10 +14,13 @@ from rules.badge.request import Prepared
 from rules.explain.diagnosis import Cause, answer
 from rules.explain.history import Answer, History
 from rules.explain.timeline import Event, timeline
+from rules.forms.links import form_link
+from rules.ledger.states import IssuanceState
 from rules.markdown import code, plain, table
 from rules.wording import FormResult
 from tasks.forms.integrations import settings_of, shown
 from tasks.forms.run_form import known_achievement, known_user
+from tasks.runtime.form_links import form_address
 from tasks.runtime.run import Run
 
 _NEEDS_ACTION = (Cause.FAILED, Cause.BLOCKED, Cause.BADGE_ENDED)
@@ -62,21 +65,24 @@ async def explain_badge(run: Run, user: str, achievement: str) -> FormResult:
     """
     diagnosis = await diagnose(run, user, achievement)
     row = diagnosis.history.row
+    open_again = row is not None and row.state in (IssuanceState.FAILED, IssuanceState.BLOCKED)
     return FormResult(
         sentence=diagnosis.answer.sentence,
-        page=page(diagnosis),
+        page=page(diagnosis, issue_form=await form_address(run, "issue-badge") if open_again else ""),
         needs_attention=diagnosis.answer.cause in _NEEDS_ACTION,
         badge_url=badge_page(row.badge_url, row.credly_badge_id) if row else None,
     )
 
 
-def page(diagnosis: Diagnosis) -> str:
+def page(diagnosis: Diagnosis, *, issue_form: str = "") -> str:
     history, answer = diagnosis.history, diagnosis.answer
+    link = form_link(issue_form, user=history.user_id, achievement=history.achievement_id)
     parts = [
         f"# {code(history.user_id)} and the badge of {code(history.achievement_id)}",
         f"**{plain(answer.sentence, longest=900)}**",
         f"**What happens next:** {plain(answer.next, longest=500)}",
         *([f"**What you can do:** {plain(answer.advice, longest=500)}"] if answer.advice else []),
+        *([f"[Issue it by hand]({link})"] if link else []),
         "## What happened, in order (UTC)",
         "\n".join(_item(event) for event in diagnosis.events),
         f"## {_sent_heading(diagnosis.found)}",

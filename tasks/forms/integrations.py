@@ -48,7 +48,13 @@ async def enable(run: Run, achievement: str, form: IntegrationForm) -> FormResul
     stored = await _store(run, setup, values, hold_above=form.hold_above, moment=moment)
     sentence = _enabled_sentence(achievement, stored, hold_above=form.hold_above)
     page = _enabled_page(setup, template, stored, sentence=sentence, moment=moment)
-    result = FormResult(sentence=sentence, page=page, needs_attention=stored.after.held_at is not None)
+    stopped = "held" if stored.after.held_at else "paused" if stored.after.paused_at else "due at once"
+    result = FormResult(
+        sentence=sentence,
+        outcome=f"{stored.due} {stopped}",
+        page=page,
+        needs_attention=stored.after.held_at is not None,
+    )
     return result.with_notes(_without_effect(form))
 
 
@@ -229,7 +235,7 @@ async def release(run: Run, achievement: str) -> FormResult:
         sentence = f"{achievement} released; still PAUSED: {counted(due, 'badge')} waiting. Run resume-credly"
     else:
         sentence = f"{achievement} released; {counted(due, 'badge')} due with the next run of reconcile"
-    return FormResult(sentence=sentence, page=f"# Released\n\n{plain(sentence)}.")
+    return FormResult(sentence=sentence, outcome=f"{due} due", page=f"# Released\n\n{plain(sentence)}.")
 
 
 async def disable(run: Run, achievement: str) -> FormResult:

@@ -9,13 +9,15 @@ from models.ledger.manual import ManualIssue
 from models.ledger.tables import BadgeIssuance
 from models.operations.erasure import refuse_erased
 from models.platform.names import exists, near_by_id_or_name
+from models.platform.people import Person, persons
 from models.platform.tables import Company, Project
 from models.setup.lookups import AchievementSetup
 from models.setup.tables import CredlyIntegration
-from rules.badge.masking import mask_email
+from rules.badge.masking import mask_email, masked
 from rules.badge.request import prepare_request
 from rules.badge.text import tidy
 from rules.forms.inputs import IfBadgeExists, InvalidInput
+from rules.forms.links import form_link
 from rules.forms.suggestions import unknown
 from rules.ledger.adoption import has_another_address
 from rules.ledger.manual import award_for, row_for
@@ -33,10 +35,12 @@ from tasks.forms.run_form import (
     started_by,
 )
 from tasks.issuing.batch import run_issue_batch
+from tasks.runtime.form_links import form_address
 from tasks.runtime.run import Run
 
 # A second time where an earlier call with another template turned out to have made no badge.
 _TRIES = 2
+NOT_ISSUED = (IssuanceState.FAILED, IssuanceState.BLOCKED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,34 +60,46 @@ async def preview_manual_issue(run: Run, form: ManualIssueForm) -> FormResult:
     Raises:
         InvalidInput: an id does not exist, or Credly is not set up for the achievement.
     """
-    request, notes = await _request(run, form, requested_by="")
+    setup, request, notes = await _request(run, form, requested_by="")
     row = await run.database.read(manual.issuance_of, request)
     facts = await manual.facts_of_request(run.database, request, now=run.now())
+    who = await _who(run, setup, form.user)
+    title = f"# Preview\n\n{table(('what', 'value'), who)}"
     if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
         sentence = f"Preview: nothing would be sent, {form.user} has the badge of {form.achievement} already"
-        result = FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=_page_of(row))
+        page = f"{title}\n\n{plain(sentence)}."
+        result = FormResult(sentence=sentence, outcome="preview", page=page, badge_url=_page_of(row))
         return result.with_notes(_ignored(form))
     prepared = prepare_request(facts, now=run.now())
     if isinstance(prepared, Reason):
         sentence = f"Preview: nothing can be sent to {form.user}: {prepared.sentence}"
-        return FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}\n\n{prepared.advice}", done=False)
-    former = await _former_address(run, form, row, prepared.request)
+        page = f"{title}\n\n{plain(sentence)}\n\n{prepared.advice}"
+        return FormResult(sentence=sentence, outcome="preview", page=page, done=False)
+    former = await _former_address(run, setup, row, prepared.request)
     note = f". It {_to_former_address('goes', former)}" if former else ""
     sentence = f"Preview: {form.achievement} would be issued to {form.user}; nothing was done{note}"
     page = (
-        f"# Preview\n\nNothing was done{plain(note)}. This would be sent:\n\n{sent_page(form.user, prepared)}"
-        f"\n\n{PUBLIC}"
+        f"{title}\n\nNothing was done{plain(note)}. This would be sent:\n\n{sent_page(form.user, prepared)}\n\n{PUBLIC}"
     )
-    return FormResult(sentence=sentence, page=page).with_notes(notes)
+    return FormResult(sentence=sentence, outcome="preview", page=page).with_notes(notes)
 
 
-async def _former_address(run: Run, form: ManualIssueForm, row: BadgeIssuance | None, request: BadgeRequest) -> str:
+async def _who(run: Run, setup: AchievementSetup, user_id: str) -> list[tuple[str, ...]]:
+    """Return rows of a table: the user (masked), the achievement and the portal, each with its id."""
+    user = (await run.platform.read(persons, [user_id])).get(user_id, Person())
+    shown = {
+        "user": (masked(user.first_name, user.last_name, user.email), user_id),
+        "achievement": (setup.achievement_name, setup.achievement_id),
+        "portal": (setup.portal_name, setup.portal_id),
+    }
+    return [(what, f"{plain(name)} ({code(key)})") for what, (name, key) in shown.items()]
+
+
+async def _former_address(run: Run, setup: AchievementSetup, row: BadgeIssuance | None, request: BadgeRequest) -> str:
     # Credly sends a replacement to the address of the badge that it replaces (Credly API notes, section 4.9).
     if row is None or row.credly_badge_id is None:
         return ""
-    async with open_for_form(
-        run, organization_of(connection_of(await known_achievement(run, form.achievement)))
-    ) as organization:
+    async with open_for_form(run, organization_of(connection_of(setup))) as organization:
         try:
             replaced = await organization.client.badge(row.credly_badge_id)
         except NotFound:
@@ -102,8 +118,7 @@ async def issue_manually(run: Run, form: ManualIssueForm) -> FormResult:
     Raises:
         InvalidInput: an id does not exist, or Credly is not set up for the achievement.
     """
-    request, notes = await _request(run, form, requested_by=await started_by())
-    setup = await known_achievement(run, form.achievement)
+    setup, request, notes = await _request(run, form, requested_by=await started_by())
     async with open_for_form(run, organization_of(connection_of(setup))):
         entered = await _enter(run, request)
         issued_before = entered.state is IssuanceState.ISSUED
@@ -120,7 +135,9 @@ async def issue_manually(run: Run, form: ManualIssueForm) -> FormResult:
     if row is None:
         raise AssertionError(f"the issuance of {request.achievement_id} to {request.user_id} is gone")
     notes = _ignored(form) if issued_before and not request.replace else notes
-    return _result(row, issued_before=issued_before).with_notes(notes)
+    again = await form_address(run, "issue-badge") if row.state in NOT_ISSUED else ""
+    result = _result(row, await _who(run, setup, row.user_id), issued_before=issued_before, issue_form=again)
+    return result.with_notes(notes)
 
 
 async def _enter(run: Run, request: ManualIssue) -> BadgeIssuance:
@@ -133,8 +150,10 @@ async def _enter(run: Run, request: ManualIssue) -> BadgeIssuance:
     return entered
 
 
-async def _request(run: Run, form: ManualIssueForm, *, requested_by: str) -> tuple[ManualIssue, list[str]]:
-    """Return the request, and a sentence for each field that was filled in and has no effect."""
+async def _request(
+    run: Run, form: ManualIssueForm, *, requested_by: str
+) -> tuple[AchievementSetup, ManualIssue, list[str]]:
+    """Return the achievement with its settings, the request, and a sentence for each field that has no effect."""
     await run.database.read(refuse_erased, form.user)
     setup = await known_achievement(run, form.achievement)
     integration = _active_integration(setup)
@@ -158,7 +177,7 @@ async def _request(run: Run, form: ManualIssueForm, *, requested_by: str) -> tup
     )
     if not form.date_now:
         await _refuse_unusable_date(run, request)
-    return request, await _without_effect(run, form, request, integration)
+    return setup, request, await _without_effect(run, form, request, integration)
 
 
 async def _refuse_unusable_date(run: Run, request: ManualIssue) -> None:
@@ -206,10 +225,9 @@ def _active_integration(setup: AchievementSetup) -> CredlyIntegration:
     return integration
 
 
-def _result(row: BadgeIssuance, *, issued_before: bool) -> FormResult:
+def _result(row: BadgeIssuance, who: list[tuple[str, ...]], *, issued_before: bool, issue_form: str) -> FormResult:
     facts: list[tuple[str, ...]] = [
-        ("user", code(row.user_id)),
-        ("achievement", code(row.achievement_id)),
+        *who,
         ("issuance", str(row.id)),
         ("state", f"{row.state}: {row.state.sentence}"),
     ]
@@ -222,14 +240,16 @@ def _result(row: BadgeIssuance, *, issued_before: bool) -> FormResult:
     issued = row.state is IssuanceState.ISSUED
     sentence = _sentence(row, issued_before=issued_before)
     badge = _page_of(row) if issued else None
-    link = [f"[Open the badge]({badge})"] if badge else []
+    again = form_link(issue_form, user=row.user_id, achievement=row.achievement_id)
+    link = [f"[Open the badge]({badge})"] if badge else [f"[Issue it again]({again})"] if again else []
     title = "# Issued already" if issued and issued_before else "# Issued" if issued else "# Not issued"
     page = "\n\n".join([title, *link, plain(sentence, longest=500), table(("what", "value"), facts)])
     return FormResult(
         sentence=sentence,
+        outcome="issued already" if issued and issued_before else row.state,
         page=page,
         done=issued,
-        needs_attention=row.state in (IssuanceState.FAILED, IssuanceState.BLOCKED),
+        needs_attention=row.state in NOT_ISSUED,
         badge_url=badge,
     )
 

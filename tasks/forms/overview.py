@@ -1,18 +1,22 @@
 """The overview of connections and integrations."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from models.platform.names import NamedAchievement
 from models.setup.overview import Configured, PortalOverview, overview
 from rules.badge.evidence import EvidenceKind
 from rules.forms.inputs import InvalidInput
+from rules.forms.links import enable_parameters, form_link
 from rules.ledger.states import IssuanceState
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted
 from tasks.forms.integrations import settings_of, shown
 from tasks.forms.run_form import known_portal, open_for_form, organization_of
 from tasks.operations.token_expiry import expiry_sentence
+from tasks.runtime.form_links import form_address
 from tasks.runtime.run import Run
 
 _COUNTED_STATES = (IssuanceState.ISSUED, IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED)
@@ -25,6 +29,17 @@ _USUAL = {
     **{f"{kind} evidence": "off" for kind in EvidenceKind},
 }
 _IN_TABLE = ("badge template", "paused since", "held since")
+# Of each kind on a page, which Prefect's pages show within seconds.
+AT_MOST = 1000
+_LONGEST_ID = 36  # in the table: 1280 pixels have room for no more
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Forms:
+    """The addresses of the forms that the page links to."""
+
+    enable: str
+    release: str
 
 
 async def integrations_overview(run: Run, portal: str) -> FormResult:
@@ -41,20 +56,56 @@ async def integrations_overview(run: Run, portal: str) -> FormResult:
     sentence = (
         f"{connected} of {counted(len(found), 'portal')} connected · {counted(achievements, 'achievement')} with Credly"
     )
-    sections = await asyncio.gather(*(_portal(run, each) for each in found))
+    forms = _Forms(enable=await form_address(run, "enable-credly"), release=await form_address(run, "release-credly"))
+    sections = await asyncio.gather(
+        *(_portal(run, *each, forms) for each in zip(found, _shortened(found), strict=True))
+    )
     return FormResult(sentence=sentence, page="\n\n".join(["# What is configured", sentence, *sections]))
 
 
-async def _portal(run: Run, each: PortalOverview) -> str:
+def _shortened(found: Sequence[PortalOverview]) -> Iterator[PortalOverview]:
+    """Yield the portals with at most `AT_MOST` achievements with Credly in all, and as many others."""
+    configured = others = AT_MOST
+    for each in found:
+        yield replace(each, configured=each.configured[:configured], others=each.others[:others])
+        configured = max(configured - len(each.configured), 0)
+        others = max(others - len(each.others), 0)
+
+
+async def _portal(run: Run, whole: PortalOverview, each: PortalOverview, forms: _Forms) -> str:
+    """Return the portal's section; `each` has those of its achievements that are listed."""
     parts = [f"## {plain(each.portal_name)} ({code(each.portal_id)})", _connection(each, run.now())]
-    if not each.configured:
-        return "\n\n".join([*parts, "No achievement has Credly enabled."])
+    if each.configured:
+        parts += await _configured(run, each, forms)
+    elif not whole.configured:
+        parts += ["No achievement has Credly enabled."]
+    parts += _more(len(whole.configured) - len(each.configured))
+    if whole.others:
+        parts += [f"**{counted(len(whole.others), 'achievement')} without Credly**"]
+        parts += [" · ".join(_other(one, forms) for one in each.others)] if each.others else []
+        parts += _more(len(whole.others) - len(each.others))
+    return "\n\n".join(parts)
+
+
+async def _configured(run: Run, each: PortalOverview, forms: _Forms) -> list[str]:
     names, fault = await _template_names(run, each)
     # Names and settings in a list, because Prefect's pages cut off a wide table at the right.
     columns = ("achievement", *_COUNTED_STATES, "status")
-    parts += [table(columns, [_row(one) for one in each.configured])]
-    parts += [f"The names of the badge templates could not be read. {plain(fault, longest=500)}"] if fault else []
-    return "\n\n".join([*parts, "\n".join(_settings(one, names) for one in each.configured)])
+    return [
+        table(columns, [_row(one) for one in each.configured]),
+        *([f"The names of the badge templates could not be read. {plain(fault, longest=500)}"] if fault else []),
+        "\n".join(_settings(one, names, forms) for one in each.configured),
+    ]
+
+
+def _other(one: NamedAchievement, forms: _Forms) -> str:
+    link = form_link(forms.enable, achievement=one.achievement_id)
+    # No name as the text of a link: there the classic pages show escapes.
+    return f"{plain(one.achievement_name)} ({code(one.achievement_id)}{f', [enable]({link})' if link else ''})"
+
+
+def _more(count: int) -> list[str]:
+    return [f"… and {count} more. Run *list-integrations* for one portal to see others."] if count else []
 
 
 def _connection(each: PortalOverview, moment: datetime) -> str:
@@ -83,13 +134,13 @@ async def _template_names(run: Run, each: PortalOverview) -> tuple[Mapping[str, 
 def _row(one: Configured) -> tuple[str, ...]:
     stops = [word for word, at in (("held", one.integration.held_at), ("paused", one.integration.paused_at)) if at]
     return (
-        code(one.achievement_id),
+        code(one.achievement_id, longest=_LONGEST_ID),
         *(str(one.counts.get(state, 0)) for state in _COUNTED_STATES),
         f"**{', '.join(stops)}**" if stops else "on",
     )
 
 
-def _settings(one: Configured, names: Mapping[str, str]) -> str:
+def _settings(one: Configured, names: Mapping[str, str], forms: _Forms) -> str:
     template_id = one.integration.badge_template_id
     name = f"**{plain(names[template_id])}** " if names.get(template_id) else ""
     others = [
@@ -99,4 +150,7 @@ def _settings(one: Configured, names: Mapping[str, str]) -> str:
     ]
     last = [f"last issued: {shown(one.last_issued_at)}"] if one.last_issued_at else []
     facts = [f"badge template {name}({code(template_id)})", *last, *others]
-    return f"- **{plain(one.achievement_name)}** ({code(one.achievement_id)}): {' · '.join(facts)}"
+    change = form_link(forms.enable, **enable_parameters(one.achievement_id, one.integration.model_dump()))
+    release = form_link(forms.release if one.integration.held_at else "", achievement=one.achievement_id)
+    links = [f"[{text}]({link})" for text, link in (("change", change), ("release", release)) if link]
+    return f"- **{plain(one.achievement_name)}** ({code(one.achievement_id)}): {' · '.join([*facts, *links])}"

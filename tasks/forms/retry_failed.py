@@ -40,7 +40,7 @@ async def preview_retry(run: Run, form: RetryForm) -> FormResult:
     selection = await _selection(run, form)
     matching, found = await run.database.read(ledger.preview, selection, limit=form.at_most)
     sentence = f"Preview: nothing was done; {_sentence(matching, found, preview=True)}"
-    return FormResult(sentence=sentence, page=_page("Preview", sentence, form, found))
+    return FormResult(sentence=sentence, outcome="preview", page=_page("Preview", sentence, form, found))
 
 
 async def retry(run: Run, form: RetryForm) -> FormResult:
@@ -54,6 +54,7 @@ async def retry(run: Run, form: RetryForm) -> FormResult:
     sentence = _sentence(matching, found, preview=False)
     return FormResult(
         sentence=sentence,
+        outcome=f"{len(found)} due",
         page=_page("Made due" if found else "Nothing was made due", sentence, form, found),
         needs_attention=matching != Matching(ready=len(found)) or any(each.stop for each in found),
     )

@@ -24,13 +24,13 @@ from rules.forms.inputs import BASE_URLS, InvalidInput, operator_id
 from rules.forms.suggestions import ids_of_credly, no_credly_id, unknown
 from rules.markdown import code, plain
 from rules.wording import FormResult
-from tasks.issuing.run_report import NEEDS_ATTENTION
+from tasks.issuing.run_report import NEEDS_ATTENTION, name_run
 from tasks.menus.publish import publish_after_form
 from tasks.runtime.organization import Organization, TokenNotUsable, open_organization
 from tasks.runtime.run import Run
 
 _LONGEST_CREATOR = 255
-FIND_USER = " `python -m models.find_user` finds an id by the primary e-mail address."
+FIND_USER = " `python -m models.find_user` finds an id by the primary e-mail address or a part of the name."
 
 
 async def run_form(
@@ -67,6 +67,8 @@ async def finish_form(work: Awaitable[FormResult], *, key: str) -> State[None]:
     await acreate_markdown_artifact(key=key, markdown=result.page or description, description=description)
     if result.badge_url:
         await acreate_link_artifact(key=f"{key}-link", link=result.badge_url, description=description)
+    if result.outcome:
+        await name_run(f"{flow_run.name} · {result.outcome}")
     return Completed(name=NEEDS_ATTENTION if result.needs_attention else "Completed", message=result.sentence)
 
 

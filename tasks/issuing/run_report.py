@@ -31,6 +31,7 @@ from rules.monitoring.run_page import (
 from rules.monitoring.run_summary import Counts, RunSummary
 from tasks.operations.alerts import emit_completed, emit_events
 from tasks.operations.token_expiry import expiry_warning
+from tasks.runtime.form_links import form_address
 from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
@@ -105,12 +106,21 @@ async def finish_run(
     expiring = await expiry_warning(run, portals)
     pending, moment = await run.database.read(pending_counts, portal_ids=portals), run.now()
     sentence = ". ".join(filter(None, (total.sentence, stopped_words(pending), expiring)))
+    issue_form = await form_address(run, "issue-badge") if total.named else ""
     page = run_page(
-        total, planned=_planned(plan), organizations=organizations, pending=pending, warning=expiring, now=moment
+        total,
+        planned=_planned(plan),
+        organizations=organizations,
+        pending=pending,
+        warning=expiring,
+        issue_form=issue_form,
+        now=moment,
     )
     await _write_pages(run, page, total, sentence=sentence)
     # A run of one portal or with a limit is no basis for comparing later runs with.
-    await emit_events(run, total, stopped, pending, whole=not portal and not limit)
+    whole = not portal and not limit
+    await emit_events(run, total, stopped, pending, whole=whole, issue_form=issue_form)
+    await name_run(f"reconcile · {total.title}")
     if unread:
         return Failed(message=f"{sentence}. {unread}")
     if failures:

@@ -11,6 +11,7 @@ from prefect.utilities.urls import url_for
 from models.operations import run_log
 from models.operations.open_counts import last_issued
 from models.setup import admin as setting_up
+from rules.forms.links import form_link
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState
 from rules.markdown import plain
@@ -28,6 +29,7 @@ from rules.monitoring.alerts import (
     alert_words,
     health_words,
     outage_before,
+    refused_words,
     resolved,
 )
 from rules.monitoring.run_page import PendingCount
@@ -43,7 +45,13 @@ _RESOURCES = {Alarm.ORGANIZATION_STOPPED: "laurel.organization", Alarm.TOKEN_END
 
 
 async def emit_events(
-    run: Run, total: RunSummary, stopped: Mapping[str, Reason], pending: Sequence[PendingCount], *, whole: bool
+    run: Run,
+    total: RunSummary,
+    stopped: Mapping[str, Reason],
+    pending: Sequence[PendingCount],
+    *,
+    whole: bool,
+    issue_form: str = "",
 ) -> None:
     """Emit events for refused badges, for alarms, and for alarms that ended since the run before.
 
@@ -52,8 +60,9 @@ async def emit_events(
         stopped: the organizations that were stopped, and why.
         pending: counts of pending badges after the run.
         whole: whether the run worked on everything; only then is it compared with earlier runs.
+        issue_form: the address of the form issue-badge, for links.
     """
-    _emit_refused(total)
+    _emit_refused(total, issue_form)
     thresholds = thresholds_of(run.settings)
     if not whole:
         for raised in alarms(
@@ -65,7 +74,8 @@ async def emit_events(
     found = await _findings(run, total, stopped, pending)
     raised_now = alarms(found, earlier, limits=thresholds)
     for raised in raised_now:
-        _emit(raised.alarm.event, raised)
+        refused = refused_words(total.named, issue_form) if raised.alarm is Alarm.MANY_FAILURES else ""
+        _emit(raised.alarm.event, raised, badges=refused)
     for ended in resolved(raised_now, earlier):
         _emit(ended.alarm.resolved_event, ended)
     if (silence := outage_before(found, earlier, limits=thresholds)) is not None:
@@ -115,15 +125,15 @@ async def _findings(
     )
 
 
-def _emit_refused(total: RunSummary) -> None:
+def _emit_refused(total: RunSummary, issue_form: str) -> None:
     # The summary names a limited number of badges, which bounds the number of events.
     for (state, reason), names in total.named.items():
         if state is IssuanceState.FAILED:
             for each in names:
-                _emit_badge(each, reason)
+                _emit_badge(each, reason, issue_form)
 
 
-def _emit_badge(each: IssuanceRef, reason: Reason) -> None:
+def _emit_badge(each: IssuanceRef, reason: Reason, issue_form: str) -> None:
     sentence = f"Issuance {each.issuance_id} ({each.achievement_id} to {each.user_id}) was refused: {reason.sentence}"
     ids = {"issuance": each.issuance_id, "achievement": each.achievement_id, "user": each.user_id}
     _send(
@@ -135,13 +145,14 @@ def _emit_badge(each: IssuanceRef, reason: Reason) -> None:
         **ids,
         portal=each.portal_id,
         reason=reason.value,
+        form=form_link(issue_form, **each.form_fields),
     )
 
 
-def _emit(event: str, raised: Alert) -> None:
+def _emit(event: str, raised: Alert, *, badges: str = "") -> None:
     kind = _RESOURCES.get(raised.alarm)
     resource = f"{kind}.{raised.subject}" if kind else _LEDGER
-    _send(event, resource, raised.sentence, advice=raised.alarm.advice)
+    _send(event, resource, raised.sentence, advice=raised.alarm.advice, badges=badges)
 
 
 def _send(

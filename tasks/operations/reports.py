@@ -9,6 +9,7 @@ from reports.html import LONGEST_DAYS, write_report
 from rules.forms.period import Span, days_of, period_of
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted
+from tasks.runtime.form_links import form_address
 from tasks.runtime.run import Run
 
 
@@ -19,7 +20,9 @@ async def export_file(run: Run, *, days: tuple[date | None, date | None], folder
         InvalidInput: folder, period, portal or the combination of options is invalid, or the rows do not fit.
     """
     where = path_within(folder, run.settings.reports_folder, field="folder")
-    done = await export(run.database, ExportRequest(period=period_of(*days), folder=str(where), **options))
+    form = await form_address(run, "issue-badge")
+    request = ExportRequest(period=period_of(*days), folder=str(where), issue_form=form, **options)
+    done = await export(run.database, request)
     rows = counted(done.rows, "row")
     personal = " · with personal data" if done.note else ""
     lines = [

@@ -63,7 +63,12 @@ async def revoke_all(run: Run, portal: str, *, hold_above: int) -> FormResult:
             revoked, left = revoked + done, left + len(chosen.badges) - done
     sentence = f"{counted(revoked, 'badge')} revoked" + (f", {left} not: see the log" if left else "")
     sentence = sentence + (f", {later} more: run it again" if later else "") + _held_sentence(held, lost)
-    return FormResult(sentence=sentence, page=_page(sentence, held, lost), needs_attention=bool(left or held or lost))
+    return FormResult(
+        sentence=sentence,
+        outcome=f"{revoked} revoked" + (" · held" if held or lost else ""),
+        page=_page(sentence, held, lost),
+        needs_attention=bool(left or held or lost),
+    )
 
 
 async def _select(run: Run, portal_ids: Sequence[str], *, hold_above: int) -> _Selection:

@@ -71,6 +71,8 @@ class Run:
     database: Database
     now: Callable[[], datetime] = field(default=partial(datetime.now, UTC), repr=False)
     steps: Steps = field(default_factory=Steps)
+    forms: dict[str, str] = field(default_factory=dict, repr=False)
+    """The addresses of forms by deployment, as far as they were read (tasks/runtime/form_links.py)."""
     _recorder: Recorder = field(default_factory=Recorder, repr=False)
 
     def made_progress(self) -> None:

@@ -1,6 +1,7 @@
 """Real runs make a real Prefect server send messages to a local receiver: what is wrong, and that it is well again."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -56,7 +57,7 @@ def deployment(prefect_api: str) -> UUID:
     with get_client(sync_client=True) as client:
         ids = {
             name: client.create_deployment(client.create_flow_from_name(name), name, tags=["credly", "scheduled"])
-            for name in ("reconcile", "issue-organization", "check")
+            for name in ("reconcile", "issue-organization", "check", "issue-badge")
         }
     return ids["reconcile"]
 
@@ -154,6 +155,8 @@ async def test_refused_badges_beyond_a_share_are_told(
 
     body = await received(receiver, "Laurel: Many badges are refused")
     assert body.startswith("5 of 5 badges of this run were refused (100%).")
+    lines = re.findall(r"^forklift to (\S+) http\S+/run\?parameters=.*%22user%22%3A%22\1%22", body, re.MULTILINE)
+    assert lines == [f"person-{number}" for number in range(5)]
 
     refused = await events_of(BADGE_REFUSED, count=5)
     ids = sorted(row.id for row in await world.ledger())
@@ -162,6 +165,7 @@ async def test_refused_badges_beyond_a_share_are_told(
         ("no_primary_email", "forklift")
     }
     assert "laurel.portal.northwind" in {each.id for event in refused for each in event.related}
+    assert all(event.payload["form"] in body for event in refused)
 
     await world.award("ada")
     ends_at = datetime.now(UTC) + timedelta(days=3)

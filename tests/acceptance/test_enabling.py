@@ -71,7 +71,7 @@ async def test_an_achievement_is_enabled_with_every_setting_of_the_form(any_worl
         ),
     )
 
-    assert (seen.name, seen.title) == ("Completed", "enable forklift")
+    assert (seen.name, seen.title) == ("Completed", "enable forklift · 1 due at once")
     assert seen.message.startswith("Credly enabled on forklift; ")
     row = await the_row_of(any_world.database, CredlyIntegration)
     assert (row.achievement_id, row.badge_template_id, row.issue_since) == ("forklift", TEMPLATE, since)

@@ -263,7 +263,7 @@ async def test_what_is_kept_of_a_user_is_written_to_a_file(
     assert (written["user_id"], issuance["credly_badge_id"], issuance["state"]) == (USER, badge, "issued")
     assert {each["kind"] for each in issuance["attempts"]} == {"issue", "look_up"}
     assert [each["transition"] for each in issuance["history"]] == ["enqueue", "fail", "request", "issue"]
-    assert {each["name"] for each in written["prefect_runs"]} >= {f"issue forklift to {USER}"}
+    assert {each["name"] for each in written["prefect_runs"]} >= {f"issue forklift to {USER} · issued"}
     assert mode & 0o077 == 0
     assert not any(name in f"{seen.page} {seen.message}" for name in (USER, badge))
     assert "neither the platform" in await refused(export_user, user="nobody")

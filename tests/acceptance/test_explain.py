@@ -115,7 +115,7 @@ async def test_unknown_ids_are_refused_with_near_ones(world: World) -> None:
 
     assert await refused(explain, user="adam", achievement="forklift") == (
         "user: there is no user `adam`. Did you mean ada? `python -m models.find_user` finds an id by the primary "
-        "e-mail address."
+        "e-mail address or a part of the name."
     )
     assert await refused(explain, user="ada", achievement="forklfit") == (
         "achievement: there is no achievement `forklfit`. Did you mean forklift (Forklift)?"

@@ -52,7 +52,7 @@ async def test_before_the_award_and_the_award_makes_no_second_badge(any_world: W
 
     (badge,) = standin.badges()
     row = await the_row_of(any_world.database, BadgeIssuance)
-    assert (seen.name, seen.title) == ("Completed", "issue forklift to ada")
+    assert (seen.name, seen.title) == ("Completed", "issue forklift to ada · issued")
     assert seen.message == f"Issued forklift to ada: {row.badge_url}"
     assert seen.links == [row.badge_url]
     assert row.badge_url.endswith(f"/badges/{badge['id']}")
@@ -298,7 +298,7 @@ async def test_what_is_named_and_is_not_there_is_said(world: World, standin: Sta
     await world.enable()
     assert await refused(issue_badge, **form(user="<i>eve</i>")) == (
         "user: there is no user `<i>eve</i>`. Enter the user's id on the platform. "
-        "`python -m models.find_user` finds an id by the primary e-mail address."
+        "`python -m models.find_user` finds an id by the primary e-mail address or a part of the name."
     )
     said = await refused(issue_badge, **form(project=long))
     assert said.startswith("project: there is no project `🏅<b>🏅")

@@ -8,7 +8,7 @@ import pytest
 
 from flows.list_integrations import list_integrations
 from flows.reconcile import reconcile
-from models.platform.people import users_with_primary_address
+from models.platform.people import users_like
 from models.platform.tables import Achievement, Portal, UserEmail
 from models.setup.tables import CredlyConnection
 from settings import ROOT
@@ -100,33 +100,53 @@ async def test_a_portal_whose_deleted_awards_count_as_withdrawn_is_shown_so(worl
     assert (said in before.page, said in after.page) == (False, True)
 
 
-async def test_a_user_is_found_by_the_primary_address_in_any_case(any_world: World) -> None:
-    await a_user(any_world.database, "jörg", email="JÖRG@Example.org ")
-    await a_user(any_world.database, "twin", email="Ada@example.org")
+async def test_a_user_is_found_by_the_primary_address_or_a_part_of_the_name_in_any_case(any_world: World) -> None:
+    await a_user(any_world.database, "jörg", email="JÖRG@Example.org ", first_name="JÖRG", last_name="O'Neill_x")
+    await a_user(any_world.database, "twin", email="Ada@example.org", first_name="Adalbert", last_name=None)
     await an_email(any_world.database, user="twin", address="second@example.org", is_primary=False)
-    found = {}
+    by_address, by_name = {}, {}
 
     for typed in (" ADA@EXAMPLE.ORG ", "JÖRG@Example.org", "second@example.org", "%@example.org", ""):
-        found[typed] = await any_world.database.platform.read(users_with_primary_address, typed)
+        by_address[typed] = await any_world.database.platform.read(users_like, typed, limit=9)
+    for typed in ("ada", "ada LOVE", "jörg", "neill_", "adaxmust", "%", "ill%x"):
+        by_name[typed] = await any_world.database.platform.read(users_like, typed, limit=9)
 
-    assert list(found.values()) == [["ada", "twin"], ["jörg"], [], [], []]
+    assert list(by_address.values()) == [["ada", "twin"], ["jörg"], [], [], []]
+    assert list(by_name.values()) == [["ada", "twin"], ["ada"], ["jörg"], ["jörg"], [], [], []]
+    assert await any_world.database.platform.read(users_like, "a", limit=1) == ["ada"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "out", "err"),
     [
-        (["BOB@example.org"], 0, "bob\n", ""),
-        (["eve@example.org"], 1, "", "No user has this as primary e-mail address.\n"),
-        ([], 2, "", "Give one e-mail address: python -m models.find_user ADDRESS\n"),
+        (["BOB@example.org"], 0, "bob\tB… B… b…@e…\n", "achievement=ACHIEVEMENT"),
+        (["bob", "babb"], 0, "bob\tB… B… b…@e…\n", "-p 'user=\"ID\"'"),
+        (["eve@example.org"], 1, "", "No user has this as primary e-mail address or in the name."),
+        ([], 2, "", "Give an e-mail address or a part of a name: python -m models.find_user ADDRESS|NAME"),
     ],
 )
-async def test_the_command_prints_ids_and_nothing_else(
+async def test_the_command_prints_ids_with_masked_names_and_how_to_go_on(
     world: World, arguments: list[str], code: int, out: str, err: str
 ) -> None:
+    ended, printed, noted = await find_user(*arguments)
+
+    assert (ended, printed) == (code, out)
+    assert err in noted
+
+
+async def test_the_command_prints_a_few_of_many(world: World) -> None:
+    for number in range(30):
+        await a_user(world.database, f"many-{number}", first_name="Many")
+
+    code, out, err = await find_user("many")
+
+    assert (code, len(out.splitlines())) == (0, 20)
+    assert "There are more than 20: give more of the name." in err
+
+
+async def find_user(*arguments: str) -> tuple[int | None, str, str]:
     command = [sys.executable, "-m", "models.find_user", *arguments]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe, stderr=pipe)
-
     written, complained = await process.communicate()
-
-    assert (process.returncode, written.decode(), complained.decode()) == (code, out, err)
+    return process.returncode, written.decode(), complained.decode()

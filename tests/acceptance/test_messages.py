@@ -37,7 +37,7 @@ from tests.support.world import BLOCK, ORGANIZATION, SECOND_ORGANIZATION, TEMPLA
 pytestmark = pytest.mark.usefixtures("prefect_server")
 FOREIGN, ARCHIVED = (f"{TEMPLATE[:-1]}{figure}" for figure in "98")
 PAGE_AT_CREDLY = f"https://www.credly.com/mgmt/organizations/{ORGANIZATION}/badges/templates/{TEMPLATE}"
-FIND_USER = "`python -m models.find_user` finds an id by the primary e-mail address."
+FIND_USER = "`python -m models.find_user` finds an id by the primary e-mail address or a part of the name."
 PORTALS = "Did you mean northwind (Northwind), southwind (Southwind)?"
 NO_CREDLY_ID = (
     "is not an id of Credly. Those look like 1a2b3c4d-1234-4abc-8def-1a2b3c4d5e6f; copy it from the address of the "

@@ -1,17 +1,22 @@
 """What portal administrators do, in a real browser on Prefect's pages."""
 
+import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from demo.credly_data import invented_id, invented_token, token_block
 from models.platform.tables import Achievement
+from models.setup.tables import CredlyIntegration
 from tests.support.academy import Academy, template_of
 from tests.support.background import Background
-from tests.support.how_to import commands, deployment_and_parameters
+from tests.support.how_to import commands, deployment_and_parameters, text
 from tests.support.installation import Installation
 from tests.support.prefect_ui import PrefectUi
 from tests.support.standin import Standin
@@ -244,6 +249,64 @@ def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(
     (row,) = [line for line in listed.page.splitlines() if line.startswith(f"{customs}\t")]
     assert row.split("\t") == [customs, "2", "0", "0", "0", "on"]
     assert f"Customs & Documents ({customs}): badge template Customs & Documents (" in listed.page
+
+
+def links_to_forms(ui: PrefectUi, text: str) -> dict[str, str]:
+    """Return the links of this text on the artifact's page, by the achievement that they fill in."""
+    links = [link.get_attribute("href") or "" for link in ui.page.get_by_role("link", name=text, exact=True).all()]
+    return {json.loads(parse_qs(urlsplit(link).query)["parameters"][0])["achievement"]: link for link in links}
+
+
+def test_an_integration_is_changed_and_an_achievement_enabled_by_links_of_the_listing(
+    ui: PrefectUi, academy: Academy, now: Background
+) -> None:
+    own, odd, template = "achievement-own", 'a|b"&[c](d) 100%41é', template_of("achievement-welcome")
+    for key in (own, odd):
+        now(academy.add(Achievement, id=key, portal_id="portal-northwind", name=ODD))
+    settings = {"user_evidence": True, "user_evidence_name": "100% & | [x](y)", "locale": "fr", "revoke_reason": "“a”"}
+    since, moment = datetime(2026, 9, 2, 8, 15, 42, 123456, tzinfo=UTC), datetime.now(UTC)
+    stored = {"achievement_id": own, "badge_template_id": template, "issue_since": since, "enabled_at": moment}
+    now(academy.add(CredlyIntegration, **stored, **settings))
+    listing = ui.quick_run("list-integrations")
+
+    for on_v2 in (False, True):
+        ui.outcome(listing)
+        change, enable = (links_to_forms(ui, text) for text in ("change", "enable"))
+        ui.filled_form(enable[odd], odd, on_v2=on_v2)
+        ui.filled_form(change[own], own, template, "100% & | [x](y)", "“a”", on_v2=on_v2)
+        unchanged = ui.outcome(ui.submit_filled())
+
+        assert unchanged.message.startswith(f"{own}: no change; ")
+
+
+def test_a_badge_that_was_refused_is_issued_by_a_link_on_its_page(
+    ui: PrefectUi, academy: Academy, standin: Standin, now: Background
+) -> None:
+    rescue = "achievement-rescue"
+    now(academy.add(Achievement, id=rescue, portal_id="portal-northwind", name="Rescue"))
+    template = template_of("achievement-welcome")
+    now(academy.add(CredlyIntegration, achievement_id=rescue, badge_template_id=template, enabled_at=datetime.now(UTC)))
+
+    for user, on_v2 in (("user-0011", False), ("user-0012", True)):
+        standin.fault("answer", method="POST", path="/badges$", status=422, content='{"data": {"message": "No"}}')
+        refused = ui.outcome(ui.start("issue-badge", user=user, achievement=rescue))
+        link = ui.page.get_by_role("link", name="Issue it again").get_attribute("href") or ""
+        ui.filled_form(link, user, rescue, on_v2=on_v2)
+        issued = ui.outcome(ui.submit_filled())
+
+        assert refused.state == "Needs attention"
+        assert issued.message.startswith(f"Issued {rescue} to {user}: ")
+
+
+def test_one_filter_shows_what_needs_attention_on_both_pages(ui: PrefectUi) -> None:
+    (filtered,) = set(re.findall(r"http://127\.0\.0\.1:4200(/runs\?[^)\s]+)", text()))
+    for achievement in ("nothing", LEAD):
+        ui.until_over(ui.start("disable-credly", achievement=achievement))
+
+    for pages in ("", "/v2"):
+        ui.page.goto(f"{ui.address}{pages}{filtered}")
+        expect(ui.page.get_by_role("link", name="disable nothing")).to_be_visible()
+        expect(ui.page.get_by_role("link", name=f"disable {LEAD}")).to_have_count(0)
 
 
 LEAD = "achievement-warehouse-lead"

@@ -24,6 +24,10 @@ _NOT_OURS = re.compile(
     r"|^https://raw\.githubusercontent\.com/PrefectHQ/.*/block-logos/"
     r"|/api/deployments/[\w-]+/create_flow_run$"  # a form that was refused says so here
 )
+_FILLED_IN = """(values) => {
+    const fields = [...document.querySelectorAll("form :is(textarea, input)")]
+    return values.every((value) => fields.some((field) => field.value === value))
+}"""
 _BUSY = 503  # Prefect's server on SQLite, which two writers met in
 
 
@@ -43,7 +47,7 @@ class PrefectUi:
         self.page = page
         page.set_default_timeout(60 * SECONDS)
         self.troubles: list[str] = []
-        self._address = address
+        self.address = address
         page.on("console", self._listen)
         page.on("pageerror", self._note)
 
@@ -60,10 +64,10 @@ class PrefectUi:
 
     def deployment(self, name: str) -> None:
         """Look the deployment up by its name, and open it."""
-        self.page.goto(f"{self._address}/deployments")
+        self.page.goto(f"{self.address}/deployments")
         self.page.get_by_placeholder("Search deployments").fill(name)
         link = self.page.locator("a[href*='/deployments/deployment/']").get_by_text(name, exact=True)
-        self.page.goto(self._address + (link.get_attribute("href") or ""))  # a click may miss it while the list shrinks
+        self.page.goto(self.address + (link.get_attribute("href") or ""))  # a click may miss it while the list shrinks
 
     def quick_run(self, name: str) -> str:
         """Start the deployment as it is, and return the address of its run."""
@@ -80,12 +84,12 @@ class PrefectUi:
             self.deployment(name)
             self._choose_run("Custom run")
         else:
-            self.page.goto(f"{self._address}/deployments/deployment/{self._id_of(name)}/run")
+            self.page.goto(f"{self.address}/deployments/deployment/{self._id_of(name)}/run")
         expect(self.page.get_by_role("heading", name="Parameters")).to_be_visible()
 
     def _id_of(self, name: str) -> str:
         with httpx.Client(timeout=30) as http:
-            found = http.get(f"{self._address}/api/deployments/name/{name}/{name}")
+            found = http.get(f"{self.address}/api/deployments/name/{name}/{name}")
         return str(found.json()["id"])
 
     def field(self, *path: str) -> Locator:
@@ -185,7 +189,7 @@ class PrefectUi:
 
     def run_page(self, run_id: str) -> str:
         """Return the address of a run's page."""
-        return f"{self._address}/runs/flow-run/{run_id}"
+        return f"{self.address}/runs/flow-run/{run_id}"
 
     def outcome(self, run: str) -> Outcome:
         """Wait until the run is over, open its page, and read it with the run's state and message."""
@@ -202,7 +206,7 @@ class PrefectUi:
     def until_over(self, run: str) -> None:
         """Ask Prefect until the run is over; its page notices seconds later."""
         self.page.goto("about:blank")  # an open page of Prefect's keeps the server and the machine busy
-        of_run = f"{self._address}/api/flow_runs/{run.rpartition('/')[2]}"
+        of_run = f"{self.address}/api/flow_runs/{run.rpartition('/')[2]}"
         with httpx.Client(timeout=30) as http:
             until(lambda: http.get(of_run).json()["state_type"] in _OVER, what=f"{run} is over", within=180)
 
@@ -216,7 +220,7 @@ class PrefectUi:
 
     def secret_block(self, name: str, value: str, *, before_creating: Callable[[], None]) -> None:
         """Create a block of the type Secret."""
-        self.page.goto(f"{self._address}/blocks/catalog/secret/create")
+        self.page.goto(f"{self.address}/blocks/catalog/secret/create")
         form = self.page.locator("form")
         form.locator("input[type=text]").fill(name)
         form.locator("textarea").fill(value)
@@ -227,11 +231,11 @@ class PrefectUi:
 
     def preview_on_v2(self, name: str, **fields: str) -> str:
         """Find a deployment on the V2 pages, fill and submit its form with the preview on; return the run's address."""
-        self.page.goto(f"{self._address}/v2/deployments")
+        self.page.goto(f"{self.address}/v2/deployments")
         self.page.get_by_placeholder("Search deployments").fill(name)
         # A click may miss it while the list shrinks. The flow has the same name as its deployment.
         link = self.page.locator("a[href*='/deployments/deployment/']").filter(has_text=re.compile(f"^{name}$")).first
-        self.page.goto(self._address + (link.get_attribute("href") or ""))
+        self.page.goto(self.address + (link.get_attribute("href") or ""))
         self.page.get_by_role("button", name="Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Custom run").click()
         expect(self.page.get_by_role("button", name="Submit", exact=True)).to_be_visible()
@@ -247,7 +251,7 @@ class PrefectUi:
         """Submit the form on the V2 pages, and return the address of the run that it starts."""
         reply = self._taken("/create_flow_run", self.press_submit)
         self.page.get_by_role("button", name="View run").wait_for()
-        return f"{self._address}/v2/runs/flow-run/{reply.json()['id']}"
+        return f"{self.address}/v2/runs/flow-run/{reply.json()['id']}"
 
     def search_on_v2(self, typed: str, label: str) -> str:
         """Choose the only entry of a menu that has the typed text, and return it."""
@@ -258,8 +262,18 @@ class PrefectUi:
 
     def form_on_v2(self, name: str) -> None:
         """Open the deployment's form on the V2 pages by its address."""
-        self.page.goto(f"{self._address}/v2/deployments/deployment/{self._id_of(name)}/run")
+        self.page.goto(f"{self.address}/v2/deployments/deployment/{self._id_of(name)}/run")
         expect(self.page.get_by_role("button", name="Submit", exact=True)).to_be_visible()
+
+    def filled_form(self, link: str, *values: str, on_v2: bool) -> None:
+        """Open a link to a form, on the classic or the V2 pages, and wait until fields hold these values."""
+        self.page.goto("about:blank")
+        self.page.goto(link.replace(self.address, f"{self.address}/v2") if on_v2 else link)
+        self.page.wait_for_function(_FILLED_IN, arg=list(values))
+
+    def submit_filled(self) -> str:
+        """Submit the form that a link has opened, and return the address of the run."""
+        return self.run_page(self._taken("/create_flow_run", self.press_submit).json()["id"])
 
     def page_on_v2(self, run: str, *, showing: str) -> None:
         """Wait until the run is over, and its artifact shows this text on the V2 pages."""

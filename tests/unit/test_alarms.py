@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 from rules.monitoring.alerts import (
     Alarm,
     Alert,
@@ -17,8 +18,10 @@ from rules.monitoring.alerts import (
     alert_words,
     health_words,
     outage_before,
+    refused_words,
     resolved,
 )
+from rules.monitoring.run_summary import IssuanceRef
 from tests.support.facts import NOW
 
 LIMITS = AlertThresholds(failed_share=0.2, backlog_runs=3, quiet_after=timedelta(days=3), no_run_for=timedelta(hours=1))
@@ -168,3 +171,21 @@ def test_the_first_run_after_a_long_silence_says_how_long_it_was() -> None:
     assert outage_before(found(), [late], limits=LIMITS) == timedelta(hours=2)
     assert outage_before(found(), runs(0), limits=LIMITS) is None
     assert outage_before(found(), [], limits=LIMITS) is None
+
+
+def test_a_message_names_the_first_refused_badges_with_their_links() -> None:
+    refused = [IssuanceRef(number, "forklift", f"u-{number}", "northwind") for number in range(7)]
+    blocked = [IssuanceRef(99, "crane", "u-99", "northwind")]
+    named = {
+        (IssuanceState.FAILED, Reason.REFUSED_BY_CREDLY): refused[3:],
+        (IssuanceState.FAILED, Reason.NAME_MISSING): refused[:3],
+        (IssuanceState.BLOCKED, Reason.TOKEN_REFUSED): blocked,
+    }
+
+    plain = refused_words(named, "")
+    linked = refused_words(named, "https://p.example.org/run").splitlines()
+
+    assert plain.splitlines() == [*(f"forklift to u-{number}" for number in range(5)), "…"]
+    assert linked[0].startswith("forklift to u-0 https://p.example.org/run?parameters=%7B%22user%22%3A%22u-0%22")
+    assert refused_words({(IssuanceState.FAILED, Reason.NAME_MISSING): refused[:5]}, "").endswith("u-4")
+    assert refused_words({}, "") == ""

@@ -76,3 +76,17 @@ def test_the_runs_of_an_organization_have_counts_of_their_own() -> None:
     part = done.of_runs({"run-1", "run-3"}, open_now=Counter({OPEN["blocked"]: 1}))
 
     assert part.sentence == "7 issued · now 1 blocked"
+
+
+@pytest.mark.parametrize(
+    ("done", "title"),
+    [
+        (summary(failed=7, pending=3), "0 issued"),
+        (
+            summary(results(ISSUED, 405, adopted=2), results(FAILED, 26), blocked=70, unconnected=6),
+            "405 issued · 26 failed · 76 blocked",
+        ),
+    ],
+)
+def test_a_runs_name_has_its_results_and_what_is_blocked_now(done: RunSummary, title: str) -> None:
+    assert done.title == title
