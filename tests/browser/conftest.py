@@ -4,6 +4,7 @@ All of a module's tests share them. The browser's event loop is gone before othe
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Locator
@@ -16,6 +17,7 @@ from tests.support.background import Background, background
 from tests.support.chromium import chromium_path, running_chromium
 from tests.support.installation import Installation, running_installation
 from tests.support.prefect_ui import PrefectUi
+from tests.support.prefect_ui_v2 import PrefectUiV2
 from tests.support.standin import Standin, running_standin
 
 TALL = 900
@@ -69,11 +71,24 @@ def office(academy: Academy, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def ui(browser: Browser, office: Installation) -> Iterator[PrefectUi]:
-    """A browser window of this test's own."""
+    """A browser window of this test's own, on the pages that Prefect's address opens."""
+    with window(browser, office, PrefectUiV2) as opened:
+        yield opened
+
+
+@pytest.fixture
+def classic(browser: Browser, office: Installation) -> Iterator[PrefectUi]:
+    """A window of this test's own on Prefect's classic pages."""
+    with window(browser, office, PrefectUi) as opened:
+        yield opened
+
+
+@contextmanager
+def window(browser: Browser, office: Installation, pages: type[PrefectUi]) -> Iterator[PrefectUi]:
     with browser.new_context(viewport={"width": 1280, "height": TALL}, locale="en-GB", timezone_id="UTC") as context:
-        window = PrefectUi(context.new_page(), office.address)
-        yield window
-        assert window.troubles == []
+        opened = pages(context.new_page(), office.address)
+        yield opened
+        assert opened.troubles == []
 
 
 @pytest.fixture

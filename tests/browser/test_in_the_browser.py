@@ -176,43 +176,54 @@ def test_an_achievement_is_paused_another_resumed_and_a_badge_previewed(
     assert badges_of(standin, paused) == []
 
 
-def test_the_v2_pages_do_the_same(ui: PrefectUi, academy: Academy, now: Background) -> None:
-    now(academy.enable("achievement-warehouse-lead"))
-    run = ui.preview_on_v2("issue-badge", user="user-0010", achievement="achievement-warehouse-lead")
+def test_the_classic_pages_do_the_same(classic: PrefectUi, academy: Academy, standin: Standin, now: Background) -> None:
+    lead = "achievement-warehouse-lead"
+    classic.form("enable-credly", by_search=True)
+    classic.fill(achievement=lead, badge_template_id=template_of(lead), hold_above="1")
+    classic.switch_on("evidence", "User", "On")
+    classic.choose("never", "expiry")
+    classic.pick(datetime.now(UTC) - timedelta(days=30), "issue_since")
+    enabled = classic.outcome(classic.submit())
+    classic.form("issue-badge")
+    classic.fill(user="user-0010", achievement=lead)
+    classic.switch_on("preview")
+    previewed = classic.outcome(classic.submit())
 
-    ui.page_on_v2(run, showing="achievement-warehouse-lead would be issued to user-0010")
+    assert (enabled.state, enabled.message) == ("Completed", f"Credly enabled on {lead}; 0 badges due at once")
+    assert "expiry\tnever" in enabled.page
+    assert previewed.message == f"Preview: {lead} would be issued to user-0010; nothing was done"
+    assert "recipient_email\t" in previewed.page
 
 
-def test_the_groups_of_evidence_are_titled_by_their_kind_on_both_pages(ui: PrefectUi) -> None:
-    shown = []
-    for opened in (ui.form, ui.form_on_v2):
-        opened("enable-credly")
-        ui.page.get_by_text("The portal's name and link.").wait_for()
-        shown.append(ui.page.locator("form").inner_text())
+def test_the_groups_of_evidence_are_titled_by_their_kind_on_both_pages(ui: PrefectUi, classic: PrefectUi) -> None:
+    for opened in (ui, classic):
+        opened.form("enable-credly")
+        opened.page.get_by_text("The portal's name and link.").wait_for()
+        shown = opened.page.locator("form").inner_text()
 
-    for form in shown:
-        titles = [line.removesuffix(" (Optional)") for line in form.splitlines()]
+        titles = [line.removesuffix(" (Optional)") for line in shown.splitlines()]
         assert {"User", "Company", "Project", "Portal"} <= set(titles)
         assert "EvidenceChoice" not in titles
 
 
 def test_portal_achievement_and_template_are_chosen_from_menus_on_both_pages(
-    ui: PrefectUi, office: Installation, picture: Picture
+    ui: PrefectUi, classic: PrefectUi, picture: Picture
 ) -> None:
     skills = "achievement-archive-skills"
-    ui.form("enable-credly")
-    achievement = ui.search(skills, "achievement")
-    ui.search(template_of("achievement-mentoring"), "badge_template_id")
-    enabled = ui.outcome(ui.submit())
+    classic.form("enable-credly")
+    achievement = classic.search(skills, "achievement")
+    classic.search(template_of("achievement-mentoring"), "badge_template_id")
+    enabled = classic.outcome(classic.submit())
 
-    ui.form_on_v2("pause-credly")
-    same_achievement = ui.search_on_v2("Archivistique", "achievement")
-    picture("menu")
-    paused = office.end_of(ui.submit_on_v2().rpartition("/")[2])
-
-    ui.form_on_v2("list-integrations")
-    ui.search_on_v2("école", "portal")
-    listed = office.end_of(ui.submit_on_v2().rpartition("/")[2])
+    ui.form("pause-credly")
+    ui.open_menu("achievement")
+    picture("menu", height=700)
+    ui.page.keyboard.press("Escape")
+    same_achievement = ui.search("Archivistique", "achievement")
+    paused = ui.until_over(ui.submit())
+    ui.form("list-integrations")
+    ui.search("école", "portal")
+    listed = ui.until_over(ui.submit())
 
     assert achievement == f"Archivistique, 1re partie (Méridien · école ouverte, off) · {skills}"
     assert enabled.message == f"Credly enabled on {skills}; 0 badges due at once"
@@ -237,10 +248,8 @@ def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(
     listed = ui.outcome(ui.quick_run("list-integrations"))
     picture("list-integrations-result", height=490)
 
-    cells, within = (
-        ui.page.locator(".artifact-data-markdown :is(th, td, li)"),
-        ui.page.locator(".artifact-data-markdown"),
-    )
+    within = ui.artifact()
+    cells = within.locator("th, td, li")
     assert cells.evaluate_all(FURTHEST) <= within.evaluate_all(FURTHEST) <= 1280
     assert cells.count() > 12
     assert issued.message == "2 of 3 rows issued, now or before · 0 not issued · 1 skipped"
@@ -258,7 +267,7 @@ def links_to_forms(ui: PrefectUi, text: str) -> dict[str, str]:
 
 
 def test_an_integration_is_changed_and_an_achievement_enabled_by_links_of_the_listing(
-    ui: PrefectUi, academy: Academy, now: Background
+    ui: PrefectUi, classic: PrefectUi, academy: Academy, now: Background
 ) -> None:
     own, odd, template = "achievement-own", 'a|b"&[c](d) 100%41é', template_of("achievement-welcome")
     for key in (own, odd):
@@ -269,44 +278,44 @@ def test_an_integration_is_changed_and_an_achievement_enabled_by_links_of_the_li
     now(academy.add(CredlyIntegration, **stored, **settings))
     listing = ui.quick_run("list-integrations")
 
-    for on_v2 in (False, True):
-        ui.outcome(listing)
-        change, enable = (links_to_forms(ui, text) for text in ("change", "enable"))
-        ui.filled_form(enable[odd], odd, on_v2=on_v2)
-        ui.filled_form(change[own], own, template, "100% & | [x](y)", "“a”", on_v2=on_v2)
-        unchanged = ui.outcome(ui.submit_filled())
+    for window in (ui, classic):
+        window.outcome(window.run_page(listing.rpartition("/")[2]))
+        change, enable = (links_to_forms(window, text) for text in ("change", "enable"))
+        window.filled_form(enable[odd], odd)
+        window.filled_form(change[own], own, template, "100% & | [x](y)", "“a”")
+        unchanged = window.outcome(window.submit())
 
         assert unchanged.message.startswith(f"{own}: no change; ")
 
 
 def test_a_badge_that_was_refused_is_issued_by_a_link_on_its_page(
-    ui: PrefectUi, academy: Academy, standin: Standin, now: Background
+    ui: PrefectUi, classic: PrefectUi, academy: Academy, standin: Standin, now: Background
 ) -> None:
     rescue = "achievement-rescue"
     now(academy.add(Achievement, id=rescue, portal_id="portal-northwind", name="Rescue"))
     template = template_of("achievement-welcome")
     now(academy.add(CredlyIntegration, achievement_id=rescue, badge_template_id=template, enabled_at=datetime.now(UTC)))
 
-    for user, on_v2 in (("user-0011", False), ("user-0012", True)):
+    for user, window in (("user-0011", ui), ("user-0012", classic)):
         standin.fault("answer", method="POST", path="/badges$", status=422, content='{"data": {"message": "No"}}')
-        refused = ui.outcome(ui.start("issue-badge", user=user, achievement=rescue))
-        link = ui.page.get_by_role("link", name="Issue it again").get_attribute("href") or ""
-        ui.filled_form(link, user, rescue, on_v2=on_v2)
-        issued = ui.outcome(ui.submit_filled())
+        refused = window.outcome(window.start("issue-badge", user=user, achievement=rescue))
+        link = window.page.get_by_role("link", name="Issue it again").get_attribute("href") or ""
+        window.filled_form(link, user, rescue)
+        issued = window.outcome(window.submit())
 
         assert refused.state == "Needs attention"
         assert issued.message.startswith(f"Issued {rescue} to {user}: ")
 
 
-def test_one_filter_shows_what_needs_attention_on_both_pages(ui: PrefectUi) -> None:
+def test_one_filter_shows_what_needs_attention_on_both_pages(ui: PrefectUi, classic: PrefectUi) -> None:
     (filtered,) = set(re.findall(r"http://127\.0\.0\.1:4200(/runs\?[^)\s]+)", text()))
     for achievement in ("nothing", LEAD):
         ui.until_over(ui.start("disable-credly", achievement=achievement))
 
-    for pages in ("", "/v2"):
-        ui.page.goto(f"{ui.address}{pages}{filtered}")
-        expect(ui.page.get_by_role("link", name="disable nothing")).to_be_visible()
-        expect(ui.page.get_by_role("link", name=f"disable {LEAD}")).to_have_count(0)
+    for window in (ui, classic):
+        window.page.goto(f"{window.pages}{filtered}")
+        expect(window.page.get_by_role("link", name="disable nothing")).to_be_visible()
+        expect(window.page.get_by_role("link", name=f"disable {LEAD}")).to_have_count(0)
 
 
 LEAD = "achievement-warehouse-lead"
@@ -383,7 +392,7 @@ def test_commands_of_the_how_to_are_taken_as_they_stand_there(office: Installati
 
 
 def test_names_with_markup_are_shown_as_text(
-    ui: PrefectUi, academy: Academy, standin: Standin, now: Background
+    ui: PrefectUi, classic: PrefectUi, academy: Academy, now: Background
 ) -> None:
     aid = "achievement-first-aid"
     now(academy.change(Achievement, aid, name=ODD))
@@ -396,19 +405,22 @@ def test_names_with_markup_are_shown_as_text(
     enabled = ui.submit()
     mistaken = ui.start("disable-credly", achievement="achievement-first-aide")
 
-    seen = ui.outcome(enabled)
-    made_of_markup = markup_in(ui)
-    mistake = ui.outcome(mistaken)
-    made_of_markup += markup_in(ui)
+    for window in (ui, classic):
+        seen = window.outcome(window.run_page(enabled.rpartition("/")[2]))
+        made_of_markup = markup_in(window)
+        mistake = window.outcome(window.run_page(mistaken.rpartition("/")[2]))
+        made_of_markup += markup_in(window)
 
-    assert seen.page.count(ODD) == 4  # the achievement's name, the setting, name and description of the evidence
-    assert mistake.message.startswith("achievement: there is no achievement `achievement-first-aide`. Did you mean ")
-    assert "<b>First</b> [aid](javascript:alert(1)) |" in mistake.message
-    assert made_of_markup == []
+        assert seen.page.count(ODD) == 4  # the achievement's name, the setting, name and description of the evidence
+        assert mistake.message.startswith(
+            "achievement: there is no achievement `achievement-first-aide`. Did you mean "
+        )
+        assert "<b>First</b> [aid](javascript:alert(1)) |" in mistake.message
+        assert made_of_markup == []
 
 
 def markup_in(ui: PrefectUi) -> list[str]:
     """Return what an artifact's page has of elements that our pages never have."""
-    links = ui.page.locator(".artifact-description a, .artifact-data-view a")
-    others = ui.page.locator(":is(.artifact-description, .artifact-data-view) :is(b, img, script, iframe)")
+    links = ui.artifact_page().locator("a")
+    others = ui.artifact_page().locator("b, img, script, iframe")
     return [*links.all_inner_texts(), *others.all_inner_texts()]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import httpx
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Response, expect
@@ -25,8 +26,8 @@ _NOT_OURS = re.compile(
     r"|/api/deployments/[\w-]+/create_flow_run$"  # a form that was refused says so here
 )
 _FILLED_IN = """(values) => {
-    const fields = [...document.querySelectorAll("form :is(textarea, input)")]
-    return values.every((value) => fields.some((field) => field.value === value))
+    const fields = [...document.querySelectorAll("form :is(textarea, input, button)")]
+    return values.every((value) => fields.some((field) => [field.value, field.innerText.trim()].includes(value)))
 }"""
 _BUSY = 503  # Prefect's server on SQLite, which two writers met in
 
@@ -41,13 +42,16 @@ class Outcome:
 
 
 class PrefectUi:
-    """One browser window on Prefect's pages."""
+    """One browser window on Prefect's classic pages."""
+
+    root = ""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
         page.set_default_timeout(60 * SECONDS)
         self.troubles: list[str] = []
         self.address = address
+        self.pages = address + self.root
         page.on("console", self._listen)
         page.on("pageerror", self._note)
 
@@ -64,7 +68,7 @@ class PrefectUi:
 
     def deployment(self, name: str) -> None:
         """Look the deployment up by its name, and open it."""
-        self.page.goto(f"{self.address}/deployments")
+        self.page.goto(f"{self.pages}/deployments")
         self.page.get_by_placeholder("Search deployments").fill(name)
         link = self.page.locator("a[href*='/deployments/deployment/']").get_by_text(name, exact=True)
         self.page.goto(self.address + (link.get_attribute("href") or ""))  # a click may miss it while the list shrinks
@@ -84,7 +88,7 @@ class PrefectUi:
             self.deployment(name)
             self._choose_run("Custom run")
         else:
-            self.page.goto(f"{self.address}/deployments/deployment/{self._id_of(name)}/run")
+            self.page.goto(f"{self.pages}/deployments/deployment/{self._id_of(name)}/run")
         expect(self.page.get_by_role("heading", name="Parameters")).to_be_visible()
 
     def _id_of(self, name: str) -> str:
@@ -111,6 +115,7 @@ class PrefectUi:
     def type(self, text: str, *path: str) -> None:
         """Type into one field of the form, which may also have a menu."""
         field = self.field(*path)
+        expect(field).to_be_visible()
         if (instead_of_menu := field.get_by_text("Enter an id", exact=True)).count():
             instead_of_menu.click()
         field.locator("textarea, input").first.fill(text)
@@ -123,15 +128,15 @@ class PrefectUi:
 
     def choose(self, option: str, *path: str) -> None:
         """Choose from a menu of the form."""
-        self.field(*path).locator("fieldset").get_by_role("button").press("ArrowDown")
+        self.open_menu(*path)
         self.page.get_by_role("option", name=option, exact=True).click()
+
+    def open_menu(self, *path: str) -> None:
+        self.field(*path).locator("fieldset").get_by_role("button").press("ArrowDown")
 
     def search(self, typed: str, *path: str) -> str:
         """Choose the only entry of a menu that has the typed text, and return it."""
-        self.field(*path).locator("fieldset").get_by_role("button").press("ArrowDown")
-        return self._searched(typed)
-
-    def _searched(self, typed: str) -> str:
+        self.open_menu(*path)
         self.page.get_by_placeholder("Search").last.fill(typed)
         found = self.page.get_by_role("option")
         expect(found).to_have_count(1)
@@ -189,7 +194,7 @@ class PrefectUi:
 
     def run_page(self, run_id: str) -> str:
         """Return the address of a run's page."""
-        return f"{self.address}/runs/flow-run/{run_id}"
+        return f"{self.pages}/runs/flow-run/{run_id}"
 
     def outcome(self, run: str) -> Outcome:
         """Wait until the run is over, open its page, and read it with the run's state and message."""
@@ -199,16 +204,25 @@ class PrefectUi:
         self.page.get_by_role("listitem").get_by_text("Artifacts", exact=True).click()
         pages = self.page.get_by_role("tabpanel", name="Artifacts").get_by_role("link", name="markdown")
         pages.filter(has_not_text="-link").click()  # Prefect keeps a link as Markdown, too
-        shown = self.page.locator(".artifact-data-markdown")
+        shown = self.artifact()
         expect(shown).to_be_visible()
         return Outcome(state=state, message=self._message(), page=shown.inner_text())
 
-    def until_over(self, run: str) -> None:
-        """Ask Prefect until the run is over; its page notices seconds later."""
+    def artifact(self) -> Locator:
+        """Return what the page of an artifact shows of it."""
+        return self.page.locator(".artifact-data-markdown")
+
+    def artifact_page(self) -> Locator:
+        """Return all that the page of an artifact shows as Markdown: its description, too."""
+        return self.page.locator(".artifact-description, .artifact-data-view")
+
+    def until_over(self, run: str) -> dict[str, Any]:
+        """Ask Prefect until the run is over, and return its state; its page notices seconds later."""
         self.page.goto("about:blank")  # an open page of Prefect's keeps the server and the machine busy
         of_run = f"{self.address}/api/flow_runs/{run.rpartition('/')[2]}"
         with httpx.Client(timeout=30) as http:
             until(lambda: http.get(of_run).json()["state_type"] in _OVER, what=f"{run} is over", within=180)
+            return dict(http.get(of_run).json()["state"])
 
     def _message(self) -> str:
         value = self.page.locator(".p-key-value").filter(has_text="State Message").locator(".p-key-value__value")
@@ -220,7 +234,7 @@ class PrefectUi:
 
     def secret_block(self, name: str, value: str, *, before_creating: Callable[[], None]) -> None:
         """Create a block of the type Secret."""
-        self.page.goto(f"{self.address}/blocks/catalog/secret/create")
+        self.page.goto(f"{self.pages}/blocks/catalog/secret/create")
         form = self.page.locator("form")
         form.locator("input[type=text]").fill(name)
         form.locator("textarea").fill(value)
@@ -229,59 +243,8 @@ class PrefectUi:
         self._taken("/block_documents/", create.click)
         self.page.wait_for_url("**/blocks/block/*")
 
-    def preview_on_v2(self, name: str, **fields: str) -> str:
-        """Find a deployment on the V2 pages, fill and submit its form with the preview on; return the run's address."""
-        self.page.goto(f"{self.address}/v2/deployments")
-        self.page.get_by_placeholder("Search deployments").fill(name)
-        # A click may miss it while the list shrinks. The flow has the same name as its deployment.
-        link = self.page.locator("a[href*='/deployments/deployment/']").filter(has_text=re.compile(f"^{name}$")).first
-        self.page.goto(self.address + (link.get_attribute("href") or ""))
-        self.page.get_by_role("button", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Custom run").click()
-        expect(self.page.get_by_role("button", name="Submit", exact=True)).to_be_visible()
-        for label, text in fields.items():
-            if (field := self.page.get_by_label(label, exact=True)).count():
-                field.fill(text)
-            else:
-                self.search_on_v2(text, label)
-        self.page.get_by_label("preview (Optional)").click()
-        return self.submit_on_v2()
-
-    def submit_on_v2(self) -> str:
-        """Submit the form on the V2 pages, and return the address of the run that it starts."""
-        reply = self._taken("/create_flow_run", self.press_submit)
-        self.page.get_by_role("button", name="View run").wait_for()
-        return f"{self.address}/v2/runs/flow-run/{reply.json()['id']}"
-
-    def search_on_v2(self, typed: str, label: str) -> str:
-        """Choose the only entry of a menu that has the typed text, and return it."""
-        with_label = self.page.locator("label", has_text=re.compile(rf"^{label}( \(Optional\))?$"))
-        field = self.page.locator("form div.group").filter(has=with_label).last
-        field.locator("fieldset button:not([role=tab])").click()
-        return self._searched(typed)
-
-    def form_on_v2(self, name: str) -> None:
-        """Open the deployment's form on the V2 pages by its address."""
-        self.page.goto(f"{self.address}/v2/deployments/deployment/{self._id_of(name)}/run")
-        expect(self.page.get_by_role("button", name="Submit", exact=True)).to_be_visible()
-
-    def filled_form(self, link: str, *values: str, on_v2: bool) -> None:
-        """Open a link to a form, on the classic or the V2 pages, and wait until fields hold these values."""
+    def filled_form(self, link: str, *values: str) -> None:
+        """Open a link to a form, and wait until fields hold these values."""
         self.page.goto("about:blank")
-        self.page.goto(link.replace(self.address, f"{self.address}/v2") if on_v2 else link)
+        self.page.goto(self.pages + link.removeprefix(self.address))
         self.page.wait_for_function(_FILLED_IN, arg=list(values))
-
-    def submit_filled(self) -> str:
-        """Submit the form that a link has opened, and return the address of the run."""
-        return self.run_page(self._taken("/create_flow_run", self.press_submit).json()["id"])
-
-    def page_on_v2(self, run: str, *, showing: str) -> None:
-        """Wait until the run is over, and its artifact shows this text on the V2 pages."""
-        self.until_over(run)
-        self.page.goto(run)
-        self.page.get_by_role("tab", name="Artifacts").click()
-        self.page.get_by_role("tabpanel").get_by_role("link").filter(has_not_text="-link").click()
-        self.page.wait_for_url("**/v2/artifacts/artifact/*")
-        shown = self.page.get_by_role("main")
-        expect(shown).to_contain_text("recipient_email")
-        expect(shown).to_contain_text(showing)

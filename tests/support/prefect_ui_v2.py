@@ -1,0 +1,87 @@
+"""Prefect's V2 pages, which its address opens, with the same steps as the classic ones."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+from playwright.sync_api import Locator, expect
+
+from tests.support.prefect_ui import Outcome, PrefectUi
+
+
+class PrefectUiV2(PrefectUi):
+    """One browser window on Prefect's V2 pages."""
+
+    root = "/v2"
+
+    def deployment(self, name: str) -> None:
+        """Look the deployment up by its name, and open it."""
+        self.page.goto(f"{self.pages}/deployments")
+        self.page.get_by_placeholder("Search deployments").fill(name)
+        # The flow has the same name as its deployment.
+        link = self.page.locator("a[href*='/deployments/deployment/']").filter(has_text=re.compile(f"^{name}$")).first
+        self.page.goto(self.address + (link.get_attribute("href") or ""))  # a click may miss it while the list shrinks
+
+    def _choose_run(self, kind: str) -> None:
+        self.page.get_by_role("button", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name=kind).click()
+
+    def field(self, *path: str) -> Locator:
+        """Return a field of the form by its label, inside the groups that are named before it."""
+        found = self.page.locator("form")
+        for label in path:
+            found = found.locator(
+                "xpath=.//div[contains(concat(' ', @class, ' '), ' group ')]"
+                "[./div[contains(concat(' ', @class, ' '), ' grid ')]"
+                f"//label[.='{label}' or .='{label} (Optional)']]"
+            )
+        return found
+
+    def open_menu(self, *path: str) -> None:
+        self.field(*path).locator("fieldset button:not([role=tab])").first.click()
+
+    def pick(self, moment: datetime, *path: str) -> None:
+        """Pick a date and a time of day in UTC; the pages offer every fifth minute."""
+        field = self.field(*path)
+        field.get_by_role("tab", name="date-time").click()
+        field.get_by_role("button", name="MM/DD/YYYY").click()
+        calendar = self.page.get_by_role("dialog")
+        calendar.get_by_label("Choose the Year").select_option(str(moment.year))
+        calendar.get_by_label("Choose the Month").select_option(str(moment.month - 1))
+        calendar.locator(f"td[data-day='{moment:%Y-%m-%d}'] button").click()
+        for text in (f"{moment.hour % 12 or 12}", f"{moment.minute // 5 * 5}", f"{moment:%p}"):
+            hours_minutes_halves = calendar.get_by_role("button", name=text, exact=True)
+            hours_minutes_halves.last.click()
+        self.page.keyboard.press("Escape")
+
+    def outcome(self, run: str) -> Outcome:
+        """Wait until the run is over, open its page, and read it with the run's state and message."""
+        state = self.until_over(run)
+        self.page.goto(run)
+        expect(self.page.get_by_role("main").get_by_text(state["name"], exact=True).first).to_be_visible()
+        self.page.get_by_role("tab", name="Artifacts").click()
+        pages = (
+            self.page.get_by_role("tabpanel").get_by_role("link").filter(has_text=re.compile("markdown", re.IGNORECASE))
+        )
+        pages.filter(has_not_text="-link").first.click()  # Prefect keeps a link as Markdown, too
+        self.page.wait_for_url("**/v2/artifacts/artifact/*")
+        shown = self.artifact()
+        expect(shown).to_be_visible()
+        return Outcome(state=state["name"], message=state["message"], page=shown.inner_text())
+
+    def artifact(self) -> Locator:
+        """Return what the page of an artifact shows of it."""
+        return self.page.get_by_test_id("markdown-display")
+
+    def artifact_page(self) -> Locator:
+        """Return all that the page of an artifact shows as Markdown."""
+        return self.artifact()
+
+    def secret_block(self, name: str, value: str, *, before_creating: Callable[[], None]) -> None:
+        """Create a block of the type Secret."""
+        self.page.goto(f"{self.pages}/blocks/catalog/secret/create")
+        self.page.get_by_label("Name", exact=True).fill(name)
+        self.page.locator("input[type=password]").fill(value)
+        before_creating()
+        self._taken("/block_documents/", self.page.get_by_role("button", name="Save", exact=True).click)
+        self.page.wait_for_url("**/v2/blocks/block/*")
