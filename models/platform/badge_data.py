@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, select
 
-from models.by_key import Value, rows_by_key
+from models.by_key import Value
 from models.columns import is_malformed, within_python_range
 from models.platform.awards import not_withdrawn, withdrawn
+from models.platform.isolation import Unreadable, rows_by_key, savepoint
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 from models.tables import table
 from rules.badge.evidence import EvidenceKind, EvidenceSource
@@ -51,7 +52,7 @@ def complete(connection: Connection, known: Sequence[IssuanceFacts], *, now: dat
 
 
 def latest_award(connection: Connection, achievement_id: str, *, now: datetime) -> LatestAward | None:
-    """Return the achievement's latest award that is not withdrawn at `now` (UTC)."""
+    """Return the achievement's latest award that is not withdrawn at `now` (UTC), if its awards can be read."""
     query = (
         select(
             awards.c.id.label("award_id"),
@@ -65,7 +66,11 @@ def latest_award(connection: Connection, achievement_id: str, *, now: datetime) 
         .order_by(awards.c.awarded_at.desc(), awards.c.id)
         .limit(1)
     )
-    found = connection.execute(query).first()
+    try:
+        with savepoint(connection):
+            found = connection.execute(query).first()
+    except Unreadable:
+        return None
     return None if found is None else LatestAward(**found._mapping)
 
 
@@ -86,7 +91,8 @@ def _with_award(known: IssuanceFacts, award: Any, now: datetime) -> IssuanceFact
     awarded_at = _coalesce(award.awarded_at if has_come else None, known.awarded_at, award.awarded_at)
     return replace(
         known,
-        awarded_at=NO_MOMENT if award.malformed else awarded_at,
+        # None: the moment of the withdrawal cannot be read.
+        awarded_at=NO_MOMENT if award.malformed or award.withdrawn is None else awarded_at,
         award_withdrawn=bool(award.withdrawn),
         company_id=_coalesce(award.company_id, known.company_id),
         project_id=_coalesce(award.project_id, known.project_id),

@@ -2,17 +2,19 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import BindParameter, Connection, bindparam, func, or_, select
 from sqlmodel import SQLModel
 
-from models.by_key import portions
+from models.platform.isolation import Unreadable, rows_by_key, savepoint
 from models.platform.tables import Achievement, Portal
 from models.tables import table
 
 portals = table(Portal)
 achievements = table(Achievement)
 _NEAR = 20
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,29 +39,32 @@ def names_of(connection: Connection, model: type[SQLModel], keys: Collection[str
     """Return the names by id: of all portals or achievements, or of those with these ids that exist."""
     named = table(model)
     query = select(named.c.id, named.c.name).order_by(named.c.id)
-    queries = [query] if keys is None else [query.where(named.c.id.in_(some)) for some in portions(keys)]
-    return {row.id: row.name for one in queries for row in connection.execute(one) if row.id is not None}
+    if keys is None:
+        try:
+            with savepoint(connection):
+                return {row.id: row.name for row in connection.execute(query) if row.id is not None}
+        except Unreadable:
+            keys = [each for each in connection.execute(select(named.c.id)).scalars() if each is not None]
+    found = rows_by_key(connection, query.where(named.c.id.in_(_KEYS)), keys)
+    return {key: row.name for key, row in found.items()}
 
 
 def achievements_of(connection: Connection, keys: Collection[str]) -> dict[str, NamedAchievement]:
     """Return those of these achievements that exist. A portal without a name is shown by its id."""
-    found = {}
-    for some in portions(keys):
-        query = (
-            select(
-                achievements.c.id, achievements.c.name, achievements.c.portal_id, portals.c.name.label("portal_name")
-            )
-            .outerjoin(portals, portals.c.id == achievements.c.portal_id)
-            .where(achievements.c.id.in_(some))
+    query = (
+        select(achievements.c.id, achievements.c.name, achievements.c.portal_id, portals.c.name.label("portal_name"))
+        .outerjoin(portals, portals.c.id == achievements.c.portal_id)
+        .where(achievements.c.id.in_(_KEYS))
+    )
+    return {
+        key: NamedAchievement(
+            achievement_id=key,
+            achievement_name=row.name or "",
+            portal_id=row.portal_id or "",
+            portal_name=row.portal_name or row.portal_id or "",
         )
-        for row in connection.execute(query):
-            found[row.id] = NamedAchievement(
-                achievement_id=row.id,
-                achievement_name=row.name or "",
-                portal_id=row.portal_id or "",
-                portal_name=row.portal_name or row.portal_id or "",
-            )
-    return found
+        for key, row in rows_by_key(connection, query, keys).items()
+    }
 
 
 def achievement_of(connection: Connection, achievement_id: str) -> NamedAchievement | None:
@@ -79,7 +84,12 @@ def near_by_id_or_name(connection: Connection, model: type[SQLModel], typed: str
         columns = (func.lower(column) for column in (named.id, named.name))
         like = or_(*(column.startswith(beginning.lower(), autoescape=True) for column in columns))
         query = select(named.id, named.name).where(like).order_by(named.id).limit(_NEAR)
-        if found := {row.id: row.name or "" for row in connection.execute(query)}:
+        try:
+            with savepoint(connection):
+                found = {row.id: row.name or "" for row in connection.execute(query)}
+        except Unreadable:
+            return {}
+        if found:
             return found
     return {}
 

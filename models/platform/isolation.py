@@ -1,0 +1,229 @@
+"""Reads what can be read beside a value that ends a statement with an error, such as a cast in a view.
+
+The first such error repeats a read with each statement in a savepoint. One that fails is divided by key until it is
+known which rows fail, and such a row is read column by column.
+"""
+
+import re
+import sqlite3
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import psycopg
+from sqlalchemy import Connection, Select
+from sqlalchemy.exc import DataError
+from sqlalchemy.types import TypeEngine
+
+from models.by_key import portions
+from models.columns import PlatformText, UtcDateTime
+from models.errors import PlatformNotUsable
+from models.platform.tables import platform_metadata
+from rules.badge.text import UNREADABLE
+from rules.ledger.states import NO_MOMENT
+
+Returned = TypeVar("Returned")
+Params = ParamSpec("Params")
+Part = TypeVar("Part")
+Row = TypeVar("Row")
+_OPTION = "laurel_isolating"
+
+
+class RelationUnreadable(PlatformNotUsable):
+    """A value ends statements with an error, and it could not be found out which row has it."""
+
+
+class Unreadable(Exception):
+    """A value ended a statement. It has no message: that of the driver may quote the value."""
+
+
+@dataclass
+class Budget:
+    """How many statements may still search for the rows that cannot be read. Without a limit two for each key."""
+
+    left: float = inf
+
+
+def reading_around(
+    work: Callable[Concatenate[Connection, Params], Returned],
+) -> Callable[Concatenate[Connection, Params], Returned]:
+    """Repeat `work` in isolating mode if a value ends one of its statements.
+
+    Raises:
+        RelationUnreadable: it ends a statement that is not divided, or each part of one.
+    """
+
+    def read(connection: Connection, /, *args: Params.args, **kwargs: Params.kwargs) -> Returned:
+        try:
+            return work(connection, *args, **kwargs)
+        except Exception as error:
+            if not is_about_a_value(error):
+                raise
+        connection.rollback()
+        connection.execution_options(**{_OPTION: True})
+        try:
+            return work(connection, *args, **kwargs)
+        except Exception as error:
+            if not is_about_a_value(error):
+                raise
+            raise RelationUnreadable(_sentence(error)) from None
+
+    return read
+
+
+def is_about_a_value(error: BaseException) -> bool:
+    """Whether a database's error concerns a value in a row, and so may spare the other rows."""
+    if isinstance(error, Unreadable):
+        return True
+    original: Any = getattr(error, "orig", None) or error
+    if isinstance(original, sqlite3.Error):
+        return isinstance(original, sqlite3.DataError) or bool(re.match(_SQLITE_MESSAGES, str(original)))
+    number = original.args[0] if original.args else None
+    if isinstance(number, int):
+        return number in _MYSQL_NUMBERS
+    if isinstance(original, psycopg.Error) and original.sqlstate is not None:
+        return original.sqlstate.startswith("22") or original.sqlstate in _OTHER_SQLSTATES
+    return isinstance(original, psycopg.DataError) or isinstance(error, DataError)
+
+
+# More than one row of a subquery, and what a function in a view raises.
+_OTHER_SQLSTATES = ("21000", "P0001")
+_MYSQL_NUMBERS = (1242, 1292, 1365, 1366, 1411, 1441, 1525, 1644, 1690, *range(3140, 3159), 4036, 4037, 4038)
+_SQLITE_MESSAGES = (
+    "integer overflow|malformed JSON|(bad )?JSON path|JSON cannot hold|Could not decode to UTF-8|"
+    "string or blob too big|LIKE or GLOB pattern too complex|user-defined function raised exception"
+)
+
+
+def _sentence(error: BaseException) -> str:
+    statement = str(getattr(error, "statement", None) or "")
+    named = [name for name in platform_metadata.tables if re.search(rf"\b{name}\b", statement)]
+    relations = " and ".join(named) or "a relation"
+    return (
+        f"The platform's database ends with an error about a value when it reads {relations}, "
+        "in a key or a condition of its view or query, so the rows beside it could not be read. Run `python -m "
+        "flows.check`, and let the view give NULL for such a value, or leave the row out. Nothing is lost: the next "
+        "run continues."
+    )
+
+
+def is_isolating(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get(_OPTION))
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[None]:
+    """Run a statement so that the transaction can go on if a value ends it.
+
+    Raises:
+        Unreadable: a value ended it. Not unless the read is isolating: then it is repeated.
+    """
+    if not is_isolating(connection):
+        yield
+        return
+    try:
+        with connection.begin_nested():
+            yield
+    except Exception as error:
+        if is_about_a_value(error):
+            raise Unreadable from None
+        raise
+
+
+def read_in_halves(
+    connection: Connection, keys: Sequence[Part], read: Callable[[Sequence[Part]], Iterable[Row]], *, budget: Budget
+) -> tuple[list[Row], list[Part], list[Part]]:
+    """Return the rows that can be read, the keys that cannot, and those that the budget did not suffice for.
+
+    `read` is given keys that follow one another.
+    """
+    if not is_isolating(connection):
+        return list(read(keys)), [], []
+    rows: list[Row] = []
+    unreadable: list[Part] = []
+    undecided: list[Part] = []
+    waiting = [keys] if keys else []
+    while waiting:
+        part = waiting.pop()
+        if budget.left <= 0:
+            undecided += part
+            continue
+        budget.left -= 1
+        try:
+            with savepoint(connection):
+                found = list(read(part))
+        except Unreadable:
+            if len(part) == 1:
+                unreadable += part
+            else:
+                waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
+        else:
+            rows += found
+    return rows, unreadable, undecided
+
+
+def rows_by_key(connection: Connection, query: Select[Any], keys: Iterable[Any], **given: Any) -> dict[Any, Any]:
+    """Return the first row of each key, as `models.by_key.rows_by_key`.
+
+    A value that cannot be read is what `unreadable_value` gives for its column.
+    """
+    return _rows_by_key(connection, query, keys, budget=Budget(), **given)[0]
+
+
+def rows_within_budget(
+    connection: Connection, query: Select[Any], keys: Iterable[Any], *, budget: Budget, **given: Any
+) -> tuple[dict[Any, Any], set[Any]]:
+    """Return the same, and the keys that the budget did not suffice for."""
+    return _rows_by_key(connection, query, keys, budget=budget, **given)
+
+
+def _rows_by_key(
+    connection: Connection, query: Select[Any], keys: Iterable[Any], *, budget: Budget, **given: Any
+) -> tuple[dict[Any, Any], set[Any]]:
+    found: dict[Any, Any] = {}
+    undecided: set[Any] = set()
+    for part in portions(sorted({key for key in keys if key is not None})):
+        try:
+            with savepoint(connection):
+                rows: Iterable[Any] = connection.execute(query, {"keys": part, **given}).all()
+        except Unreadable:
+            rows, left = _by_column(connection, query, part, budget, given)
+            undecided |= left
+        for row in rows:
+            found.setdefault(row[0], row)
+    return found, undecided
+
+
+def _by_column(
+    connection: Connection, query: Select[Any], keys: Sequence[Any], budget: Budget, given: dict[str, Any]
+) -> tuple[list[Any], set[Any]]:
+    # Column by column: one that cannot be read in any row costs two statements for each, the others one for all.
+    first, *others = query.selected_columns
+    columns: list[dict[Any, Any]] = []
+    undecided: set[Any] = set()
+    for column in others:
+        of_column = query.with_only_columns(first, column)
+
+        def read(some: Sequence[Any], of_column: Select[Any] = of_column) -> Sequence[Any]:
+            return connection.execute(of_column, {"keys": some, **given}).all()
+
+        rows, unreadable, left = read_in_halves(connection, keys, read, budget=budget)
+        values = {key: unreadable_value(column.type) for key in unreadable}
+        for key, value in rows:
+            values.setdefault(key, value)
+        columns.append(values)
+        undecided.update(left)
+    make: Any = namedtuple  # mypy wants the names as a literal
+    row_type = make("Row", query.selected_columns.keys())
+    there = [key for key in keys if key not in undecided and any(key in values for values in columns)]
+    return [row_type(key, *(values.get(key) for values in columns)) for key in there], undecided
+
+
+def unreadable_value(of: TypeEngine[Any]) -> Any:
+    """Return what stands for a value that cannot be read: a text and a moment that have a reason; else None."""
+    if isinstance(of, UtcDateTime):
+        return NO_MOMENT
+    return UNREADABLE if isinstance(of, PlatformText) else None
