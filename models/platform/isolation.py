@@ -30,6 +30,7 @@ Params = ParamSpec("Params")
 Part = TypeVar("Part")
 Row = TypeVar("Row")
 _OPTION = "laurel_isolating"
+NO_KEY = "laurel: the key of no row"
 
 
 class RelationUnreadable(PlatformNotUsable):
@@ -37,7 +38,11 @@ class RelationUnreadable(PlatformNotUsable):
 
 
 class Unreadable(Exception):
-    """A value ended a statement. It has no message: that of the driver may quote the value."""
+    """A value of these relations ended a statement. The driver's message is dropped, as it may quote the value."""
+
+    def __init__(self, relations: Sequence[str]) -> None:
+        super().__init__()
+        self.relations = relations
 
 
 @dataclass
@@ -98,10 +103,15 @@ _SQLITE_MESSAGES = (
 )
 
 
-def _sentence(error: BaseException) -> str:
+def _relations(error: BaseException) -> Sequence[str]:
+    if isinstance(error, Unreadable):
+        return error.relations
     statement = str(getattr(error, "statement", None) or "")
-    named = [name for name in platform_metadata.tables if re.search(rf"\b{name}\b", statement)]
-    relations = " and ".join(named) or "a relation"
+    return [name for name in platform_metadata.tables if re.search(rf"\b{name}\b", statement)]
+
+
+def _sentence(error: BaseException) -> str:
+    relations = " and ".join(_relations(error)) or "a relation"
     return (
         f"The platform's database ends with an error about a value when it reads {relations}, "
         "in a key or a condition of its view or query, so the rows beside it could not be read. Run `python -m "
@@ -129,16 +139,25 @@ def savepoint(connection: Connection) -> Iterator[None]:
             yield
     except Exception as error:
         if is_about_a_value(error):
-            raise Unreadable from None
+            raise Unreadable(_relations(error)) from None
         raise
 
 
 def read_in_halves(
-    connection: Connection, keys: Sequence[Part], read: Callable[[Sequence[Part]], Iterable[Row]], *, budget: Budget
+    connection: Connection,
+    keys: Sequence[Part],
+    read: Callable[[Sequence[Part]], Iterable[Row]],
+    *,
+    budget: Budget,
+    no_row: Part | None = None,
 ) -> tuple[list[Row], list[Part], list[Part]]:
     """Return the rows that can be read, the keys that cannot, and those that the budget did not suffice for.
 
     `read` is given keys that follow one another.
+
+    Raises:
+        Unreadable: reading `no_row`, a key that no row has, ends with an error as well. Then another row's key or the
+            view's own condition does that, and would for each key.
     """
     if not is_isolating(connection):
         return list(read(keys)), [], []
@@ -156,6 +175,9 @@ def read_in_halves(
             with savepoint(connection):
                 found = list(read(part))
         except Unreadable:
+            if part is keys and no_row is not None:
+                with savepoint(connection):
+                    list(read([no_row]))
             if len(part) == 1:
                 unreadable += part
             else:
@@ -200,8 +222,8 @@ def _rows_by_key(
 def _by_column(
     connection: Connection, query: Select[Any], keys: Sequence[Any], budget: Budget, given: dict[str, Any]
 ) -> tuple[list[Any], set[Any]]:
-    # Column by column: one that cannot be read in any row costs two statements for each, the others one for all.
     first, *others = query.selected_columns
+    # Column by column: one that cannot be read in any row costs two statements for each, the others one for all.
     columns: list[dict[Any, Any]] = []
     undecided: set[Any] = set()
     for column in others:
@@ -210,7 +232,7 @@ def _by_column(
         def read(some: Sequence[Any], of_column: Select[Any] = of_column) -> Sequence[Any]:
             return connection.execute(of_column, {"keys": some, **given}).all()
 
-        rows, unreadable, left = read_in_halves(connection, keys, read, budget=budget)
+        rows, unreadable, left = read_in_halves(connection, keys, read, budget=budget, no_row=NO_KEY)
         values = {key: unreadable_value(column.type) for key in unreadable}
         for key, value in rows:
             values.setdefault(key, value)

@@ -7,7 +7,7 @@ from typing import Any
 from credly.errors import NotFound
 from credly.wire import BadgeTemplate
 from models.ledger.issuance_data import facts_of_latest_award
-from models.planning.planner import count_due_at_once
+from models.planning.preview import count_due_at_once
 from models.setup import admin as setting_up
 from models.setup import lookups as directory
 from models.setup.history import change_settings
