@@ -1,8 +1,11 @@
 """Awards, read by key. models/platform/pages.py reads them in pages."""
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import namedtuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -39,10 +42,12 @@ from models.columns import (
 from models.platform.isolation import (
     NO_KEY,
     Budget,
+    Unreadable,
     is_isolating,
     read_in_halves,
     rows_by_key,
-    rows_within_budget,
+    savepoint,
+    unreadable_value,
 )
 from models.platform.tables import Achievement, AchievementAward
 from models.tables import table
@@ -112,7 +117,7 @@ def awards_of(
     found: dict[Key, list[Award]] = {key: [] for key in keys}
     rows: Iterable[Any]
     if is_isolating(connection):
-        rows, undecided = _rows_one_by_one(connection, sorted(keys), now=now, budget=budget)
+        rows, undecided = rows_of_pairs(connection, _OF_AWARD, sorted(keys), now=now, budget=budget or Budget())
         for key in undecided:
             del found[key]
     else:
@@ -147,20 +152,45 @@ _OF_AWARD = (
 )
 
 
-def _rows_one_by_one(
-    connection: Connection, keys: Sequence[Key], *, now: datetime, budget: Budget | None
-) -> tuple[list[tuple[Any, ...]], set[Key]]:
-    budget = budget or Budget()
-    query = select(awards.c.id, *KEY).where(of_keys(connection, *KEY))
+def rows_of_pairs(
+    connection: Connection, columns: Sequence[ColumnElement[Any]], keys: Sequence[Key], *, now: datetime, budget: Budget
+) -> tuple[list[Any], set[Key]]:
+    """Return the awards of these pairs with these columns, read in isolating mode: id, achievement and user first.
 
-    def read(some: Sequence[Key]) -> list[Any]:
-        return [row for part in by_achievement(some) for row in connection.execute(query, part)]
+    Also the pairs for which the budget did not suffice. An award whose id cannot be read is left out.
+    """
+    # By pair and not by id: a view's id that cannot be read would end each search by id.
+    own = (awards.c.id, *KEY)
 
-    ids, _, undecided = read_in_halves(connection, keys, read, budget=budget, no_row=_NO_PAIR)
-    of_award = select(awards.c.id, *_OF_AWARD).where(awards.c.id.in_(_KEYS))
-    by_id, left = rows_within_budget(connection, of_award, (row.id for row in ids), budget=budget, now=now)
-    found = [(*row, *by_id[row.id][1:]) for row in sorted(ids, key=lambda row: row.id or "") if row.id in by_id]
-    return found, {*undecided, *((row.achievement_id, row.user_id) for row in ids if row.id in left)}
+    def read(some: Iterable[Key], *more: Any, award_id: str | None = None) -> list[Any]:
+        query = select(*own, *more).where(of_keys(connection, *KEY))
+        query = query if award_id is None else query.where(awards.c.id == award_id)
+        return [row for part in by_achievement(some) for row in connection.execute(query, {**part, "now": now})]
+
+    ids, _, left = read_in_halves(connection, keys, read, budget=budget, no_row=_NO_PAIR)
+    undecided, by_pair = set(left), dict[Key, list[str | None]]()
+    for award_id, *key in ids:
+        by_pair.setdefault((key[0], key[1]), []).append(award_id)
+    found: dict[tuple[Any, ...], list[Any]] = {tuple(row): [] for row in ids}
+    for column in columns:
+        rows, unreadable, left = read_in_halves(
+            connection, list(by_pair), partial(_with, read, column), budget=budget, no_row=_NO_PAIR
+        )
+        undecided.update(left)
+        for key in unreadable:
+            for award_id in by_pair[key] if len(by_pair[key]) > 1 else ():
+                with suppress(Unreadable), savepoint(connection):
+                    rows += read([key], column, award_id=award_id)
+        values = {tuple(row[:3]): row[3] for row in rows}
+        for row_key, of_row in found.items():
+            of_row.append(values.get(row_key, unreadable_value(column.type)))
+    make: Any = namedtuple
+    row_type = make("Row", ["id", "achievement_id", "user_id", *(column.name for column in columns)])
+    return [row_type(*row_key, *of_row) for row_key, of_row in found.items() if row_key[1:] not in undecided], undecided
+
+
+def _with(read: Callable[..., list[Any]], column: Any, some: Sequence[Key]) -> list[Any]:
+    return read(some, column)
 
 
 def present_among(connection: Connection, award_ids: Iterable[str]) -> set[str]:
@@ -169,10 +199,12 @@ def present_among(connection: Connection, award_ids: Iterable[str]) -> set[str]:
     def read(some: Sequence[str]) -> Iterable[str]:
         return connection.execute(select(awards.c.id).where(awards.c.id.in_(some))).scalars()
 
-    found: set[str] = set()
-    for ids in portions(award_ids):
-        found.update(*read_in_halves(connection, ids, read, budget=Budget(), no_row=NO_KEY))
-    return found
+    ids = list(award_ids)
+    try:
+        found = [read_in_halves(connection, some, read, budget=Budget(), no_row=NO_KEY) for some in portions(ids)]
+    except Unreadable:
+        return set(ids)  # as far as is known: then none of them counts as deleted
+    return {each for of_part in found for part in of_part for each in part}
 
 
 def unusable_among(rows: Iterable[tuple[Any, ...]]) -> frozenset[UnusableAward]:

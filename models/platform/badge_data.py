@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, sele
 
 from models.by_key import Value
 from models.columns import is_malformed, within_python_range
-from models.platform.awards import not_withdrawn, withdrawn
-from models.platform.isolation import Unreadable, rows_by_key, savepoint
+from models.platform.awards import not_withdrawn, rows_of_pairs, withdrawn
+from models.platform.isolation import Budget, Unreadable, is_isolating, rows_by_key, savepoint
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 from models.tables import table
 from rules.badge.evidence import EvidenceKind, EvidenceSource
@@ -38,7 +38,7 @@ class LatestAward:
 def complete(connection: Connection, known: Sequence[IssuanceFacts], *, now: datetime) -> list[IssuanceFacts]:
     """Add the platform's part to the facts, at `now` (UTC)."""
     # A view may return a key or a primary address twice: the first row counts, so that no user gets two badges.
-    found_awards = rows_by_key(connection, _AWARDS, (each.award_id for each in known), now=now)
+    found_awards = _awards(connection, known, now)
     known = [_with_award(each, found_awards.get(each.award_id), now) for each in known]
     user_ids = {each.user_id for each in known}
     found = _PlatformRows(
@@ -49,6 +49,14 @@ def complete(connection: Connection, known: Sequence[IssuanceFacts], *, now: dat
         portals=rows_by_key(connection, _PORTALS, (each.portal_id for each in known)),
     )
     return [_with_person(each, found) for each in known]
+
+
+def _awards(connection: Connection, known: Sequence[IssuanceFacts], now: datetime) -> dict[Any, Any]:
+    if not is_isolating(connection):
+        return rows_by_key(connection, _AWARDS, (each.award_id for each in known), now=now)
+    keys = sorted({(each.achievement_id, each.user_id) for each in known if each.award_id is not None})
+    rows, _ = rows_of_pairs(connection, _OF_AWARD, keys, now=now, budget=Budget())
+    return {row.id: row for row in reversed(rows)}
 
 
 def latest_award(connection: Connection, achievement_id: str, *, now: datetime) -> LatestAward | None:
@@ -134,14 +142,14 @@ def _select_names(source: Table) -> Select[Any]:
     return _select_by(source.c.id, source.c.name, source.c.url)
 
 
-_AWARDS = _select_by(
-    awards.c.id,
+_OF_AWARD = (
     within_python_range(awards.c.awarded_at).label("awarded_at"),
     withdrawn(bindparam("now", type_=awards.c.withdrawn_at.type)).label("withdrawn"),
     is_malformed(awards.c.withdrawn_at).label("malformed"),
     awards.c.company_id,
     awards.c.project_id,
 )
+_AWARDS = _select_by(awards.c.id, *_OF_AWARD)
 _USERS = _select_by(users.c.id, users.c.first_name, users.c.last_name, users.c.profile_url)
 _PRIMARY_ADDRESSES = _select_by(emails.c.user_id, emails.c.address).where(emails.c.is_primary).order_by(emails.c.id)
 _COMPANIES, _PROJECTS, _PORTALS = (

@@ -192,56 +192,37 @@ def rows_by_key(connection: Connection, query: Select[Any], keys: Iterable[Any],
 
     A value that cannot be read is what `unreadable_value` gives for its column.
     """
-    return _rows_by_key(connection, query, keys, budget=Budget(), **given)[0]
-
-
-def rows_within_budget(
-    connection: Connection, query: Select[Any], keys: Iterable[Any], *, budget: Budget, **given: Any
-) -> tuple[dict[Any, Any], set[Any]]:
-    """Return the same, and the keys that the budget did not suffice for."""
-    return _rows_by_key(connection, query, keys, budget=budget, **given)
-
-
-def _rows_by_key(
-    connection: Connection, query: Select[Any], keys: Iterable[Any], *, budget: Budget, **given: Any
-) -> tuple[dict[Any, Any], set[Any]]:
     found: dict[Any, Any] = {}
-    undecided: set[Any] = set()
     for part in portions(sorted({key for key in keys if key is not None})):
         try:
             with savepoint(connection):
                 rows: Iterable[Any] = connection.execute(query, {"keys": part, **given}).all()
         except Unreadable:
-            rows, left = _by_column(connection, query, part, budget, given)
-            undecided |= left
+            rows = _by_column(connection, query, part, given)
         for row in rows:
             found.setdefault(row[0], row)
-    return found, undecided
+    return found
 
 
-def _by_column(
-    connection: Connection, query: Select[Any], keys: Sequence[Any], budget: Budget, given: dict[str, Any]
-) -> tuple[list[Any], set[Any]]:
-    first, *others = query.selected_columns
+def _by_column(connection: Connection, query: Select[Any], keys: Sequence[Any], given: dict[str, Any]) -> list[Any]:
     # Column by column: one that cannot be read in any row costs two statements for each, the others one for all.
+    first, *others = query.selected_columns
     columns: list[dict[Any, Any]] = []
-    undecided: set[Any] = set()
     for column in others:
         of_column = query.with_only_columns(first, column)
 
         def read(some: Sequence[Any], of_column: Select[Any] = of_column) -> Sequence[Any]:
             return connection.execute(of_column, {"keys": some, **given}).all()
 
-        rows, unreadable, left = read_in_halves(connection, keys, read, budget=budget, no_row=NO_KEY)
+        rows, unreadable, _ = read_in_halves(connection, keys, read, budget=Budget(), no_row=NO_KEY)
         values = {key: unreadable_value(column.type) for key in unreadable}
         for key, value in rows:
             values.setdefault(key, value)
         columns.append(values)
-        undecided.update(left)
     make: Any = namedtuple  # mypy wants the names as a literal
     row_type = make("Row", query.selected_columns.keys())
-    there = [key for key in keys if key not in undecided and any(key in values for values in columns)]
-    return [row_type(key, *(values.get(key) for values in columns)) for key in there], undecided
+    there = [key for key in keys if any(key in values for values in columns)]
+    return [row_type(key, *(values.get(key) for values in columns)) for key in there]
 
 
 def unreadable_value(of: TypeEngine[Any]) -> Any:

@@ -86,8 +86,7 @@ _WORDS = {
     ),
     Reason.NO_PRIMARY_EMAIL: _Words("The user has no primary e-mail address.", _CORRECT_USER),
     Reason.EMAIL_MALFORMED: _Words(
-        "The user's primary e-mail address (user_emails.address) is not an address, or the platform's database ends "
-        "with an error when it reads it.",
+        "The user's primary e-mail address (user_emails.address) cannot be read, or is not an address.",
         _CORRECT_USER,
     ),
     Reason.NAME_MISSING: _Words(
@@ -96,8 +95,8 @@ _WORDS = {
     ),
     Reason.NAME_TOO_LONG: _Words("The user's first or last name is longer than 255 characters.", _CORRECT_USER),
     Reason.NAME_UNREADABLE: _Words(
-        "The user's first or last name (users.first_name, users.last_name) has bytes that are not UTF-8 text, or the "
-        "platform's database ends with an error when it reads it.",
+        "The user's first or last name (users.first_name, users.last_name) cannot be read, or has bytes that are not "
+        "UTF-8 text.",
         _CORRECT_USER,
     ),
     Reason.AWARD_DATE_UNUSABLE: _Words(
@@ -229,7 +228,7 @@ _FAULTS = {
 _SHOWN = 20
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, order=True)
 class UnusableAward:
     """An award that cannot be entered: its fault, its own id and its achievement's, both shortened.
 
