@@ -113,7 +113,7 @@ def awards_of(
     Without the pairs for which the budget did not suffice.
     """
     own = (awards.c.id, awards.c.achievement_id, awards.c.user_id)
-    query = select(*own, *_OF_AWARD).where(of_keys(connection, *KEY)).order_by(awards.c.awarded_at, awards.c.id)
+    query = select(*own, *_OF_AWARD).where(of_keys(connection, *KEY))
     found: dict[Key, list[Award]] = {key: [] for key in keys}
     rows: Iterable[Any]
     if is_isolating(connection):
@@ -137,7 +137,8 @@ def awards_of(
             )
         )
     for of_key in found.values():
-        of_key.sort(key=lambda award: award.awarded_at)  # one without a moment is the last
+        # In Python, since each way of reading has an order of its own. One without a moment is the last.
+        of_key.sort(key=lambda award: (award.awarded_at, award.award_id))
     return found
 
 

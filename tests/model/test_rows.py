@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from prefect.blocks.system import Secret
 from sqlalchemy import Connection, text
 
+from models.columns import is_key
 from models.database import Database
 from models.diagnostics.check import find_problems
 from models.ledger.tables import BadgeIssuance
@@ -32,7 +33,8 @@ from tasks.operations.reports import export_file, report_file
 from tasks.runtime.run import Run, current_run
 from tests.support.databases import ENGINES, empty_postgresql_database, sqlite_database
 from tests.support.factories import a_connection, an_integration, rows_of
-from tests.support.light_run import Clock, light_run, without_prefect
+from tests.support.light_run import Clock, light_plan, light_run, without_prefect
+from tests.support.predicted import predicted
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, SEED, TEMPLATE, TOKEN
 
@@ -346,6 +348,12 @@ async def hold(world: Platform, drawn: Sequence[Case], folder: Path) -> None:
     await world.fill(drawn)
     current_run.set(world.run)
     shown: list[Any] = [[_row(each) for each in await _previews(world.run, None, limit=10_000)]]
+    users = [user for user in map(user_of, range(len(drawn)), drawn) if is_key(user)]
+    told = [await predicted(world.database, user, "forklift", now=world.run.now()) for user in users[::3]]
+    await light_plan(world.run)
+    planned = await rows_of(world.database, BadgeIssuance)
+    for each in told:
+        each.hold_against(planned)
     for _ in range(2):
         await light_run(world.run)
 
