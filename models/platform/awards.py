@@ -2,10 +2,9 @@
 
 import itertools
 from collections import namedtuple
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -44,6 +43,7 @@ from models.platform.isolation import (
     Budget,
     Unreadable,
     is_isolating,
+    only_where,
     read_in_halves,
     rows_by_key,
     savepoint,
@@ -93,7 +93,9 @@ def bound(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def valid_among(connection: Connection, keys: Collection[Key], *, now: datetime) -> set[Key]:
     """Return the pairs that have an award which is not withdrawn at `now` (UTC)."""
-    query = select(*KEY).where(of_keys(connection, *KEY), not_withdrawn(now))
+    of_these, condition = of_keys(connection, *KEY), not_withdrawn(now)
+    isolated = only_where(of_these, condition) if is_isolating(connection) else and_(of_these, condition)
+    query = select(*KEY).where(isolated)
 
     def read(some: Sequence[Key]) -> Iterator[Key]:
         return (row for part in by_achievement(some) for row in as_stored(connection, query, part))
@@ -155,43 +157,35 @@ _OF_AWARD = (
 
 def rows_of_pairs(
     connection: Connection, columns: Sequence[ColumnElement[Any]], keys: Sequence[Key], *, now: datetime, budget: Budget
-) -> tuple[list[Any], set[Key]]:
+) -> tuple[list[Any], list[Key]]:
     """Return the awards of these pairs with these columns, read in isolating mode: id, achievement and user first.
 
     Also the pairs for which the budget did not suffice. An award whose id cannot be read is left out.
     """
-    # By pair and not by id: a view's id that cannot be read would end each search by id.
-    own = (awards.c.id, *KEY)
 
-    def read(some: Iterable[Key], *more: Any, award_id: str | None = None) -> list[Any]:
-        query = select(*own, *more).where(of_keys(connection, *KEY))
-        query = query if award_id is None else query.where(awards.c.id == award_id)
+    def read(some: Iterable[Key], *more: ColumnElement[Any], award_id: str | None = None) -> list[Any]:
+        # By pair and not by id: a view's id that cannot be read would end each search by id.
+        of_pairs = of_keys(connection, *KEY)
+        condition = of_pairs if award_id is None else only_where(of_pairs, awards.c.id == award_id)
+        query = select(awards.c.id, *KEY, *more).where(condition)
         return [row for part in by_achievement(some) for row in connection.execute(query, {**part, "now": now})]
 
-    ids, _, left = read_in_halves(connection, keys, read, budget=budget, no_row=_NO_PAIR)
-    undecided, by_pair = set(left), dict[Key, list[str | None]]()
-    for award_id, *key in ids:
-        by_pair.setdefault((key[0], key[1]), []).append(award_id)
-    found: dict[tuple[Any, ...], list[Any]] = {tuple(row): [] for row in ids}
-    for column in columns:
-        rows, unreadable, left = read_in_halves(
-            connection, list(by_pair), partial(_with, read, column), budget=budget, no_row=_NO_PAIR
-        )
-        undecided.update(left)
-        for key in unreadable:
-            for award_id in by_pair[key] if len(by_pair[key]) > 1 else ():
-                with suppress(Unreadable), savepoint(connection):
-                    rows += read([key], column, award_id=award_id)
-        values = {tuple(row[:3]): row[3] for row in rows}
-        for row_key, of_row in found.items():
-            of_row.append(values.get(row_key, unreadable_value(column.type)))
-    make: Any = namedtuple
-    row_type = make("Row", ["id", "achievement_id", "user_id", *(column.name for column in columns)])
-    return [row_type(*row_key, *of_row) for row_key, of_row in found.items() if row_key[1:] not in undecided], undecided
+    def by_column(key: Key) -> Iterator[Any]:
+        with suppress(Unreadable):
+            with savepoint(connection):
+                ids = read([key])
+            for each in ids:
+                values = {"id": each.id, "achievement_id": key[0], "user_id": key[1]}
+                for column in columns:
+                    values[column.name] = unreadable_value(column.type)
+                    with suppress(Unreadable), savepoint(connection):
+                        values[column.name] = read([key], column, award_id=each.id)[0][-1]
+                yield namedtuple("Row", values)(**values)
 
-
-def _with(read: Callable[..., list[Any]], column: Any, some: Sequence[Key]) -> list[Any]:
-    return read(some, column)
+    rows, unreadable, undecided = read_in_halves(
+        connection, keys, lambda some: read(some, *columns), budget=budget, no_row=_NO_PAIR
+    )
+    return [*rows, *(row for key in unreadable for row in by_column(key))], undecided
 
 
 def present_among(connection: Connection, award_ids: Iterable[str]) -> set[str]:

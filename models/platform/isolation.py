@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
-from sqlalchemy import Connection, Select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case
 from sqlalchemy.exc import DataError
 from sqlalchemy.types import TypeEngine
 
@@ -143,6 +143,14 @@ def savepoint(connection: Connection) -> Iterator[None]:
         raise
 
 
+def only_where(part: ColumnElement[bool], condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition so that it is evaluated for the rows of a part alone.
+
+    A database evaluates the terms of an AND in an order of its own, and so the condition for rows outside the part.
+    """
+    return and_(part, case((part, case((condition, 1), else_=0)), else_=0) == 1)
+
+
 def read_in_halves(
     connection: Connection,
     keys: Sequence[Part],
@@ -167,10 +175,10 @@ def read_in_halves(
     waiting = [keys] if keys else []
     while waiting:
         part = waiting.pop()
-        if budget.left <= 0:
+        if part is not keys and budget.left < 1:
             undecided += part
             continue
-        budget.left -= 1
+        budget.left -= part is not keys  # the first statement is no search
         try:
             with savepoint(connection):
                 found = list(read(part))

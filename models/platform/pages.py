@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 
 from models.columns import FIRST, as_stored, is_key, is_malformed, within_python_range
 from models.platform.awards import KEY, Key, awards, bound, is_after, not_withdrawn, unusable_among, withdrawn
-from models.platform.isolation import Budget, Unreadable, is_isolating, read_in_halves, savepoint
+from models.platform.isolation import Budget, Unreadable, is_isolating, only_where, read_in_halves, savepoint
 from rules.ledger.reasons import UnusableAward
 
 Awarded = tuple[str, str, object]  # achievement, user, and the stored moment, for `platform_moment`
@@ -127,12 +127,13 @@ def _covered_awards(
     connection: Connection, part: ColumnElement[bool], *also: ColumnElement[bool], now: datetime, since: datetime
 ) -> tuple[Sequence[Awarded], frozenset[UnusableAward]]:
     *columns, is_covered = _covered(now, since)
-    rows, keys = _rows_of_page(connection, select(*columns).where(is_covered, *also), part)
+    condition = and_(is_covered, *also)
+    rows, keys = _rows_of_page(connection, select(*columns), part, condition)
     # Those whose moments cannot be read may be covered. `awards_of` reads each by itself.
     rows += [(*key, _NO_MOMENT) for key in keys]
     if _have_keys(rows):
         return rows, frozenset()
-    named, _ = _rows_of_page(connection, select(awards.c.id, *KEY).where(is_covered, *also), part)
+    named, _ = _rows_of_page(connection, select(awards.c.id, *KEY), part, condition)
     return [row for row in rows if is_key(row[1])], unusable_among(named)
 
 
@@ -155,18 +156,21 @@ def _unusable_before_all(
 
 
 def _rows_of_page(
-    connection: Connection, query: Select[*tuple[Any, ...]], part: ColumnElement[bool]
+    connection: Connection,
+    query: Select[*tuple[Any, ...]],
+    part: ColumnElement[bool],
+    condition: ColumnElement[bool],
 ) -> tuple[list[tuple[Any, ...]], list[Key]]:
-    """Return the rows of a part of all awards that can be read, and the pairs of those that perhaps cannot."""
+    """Return those of a part that meet the condition, as far as they can be read, and pairs that perhaps cannot."""
     if not is_isolating(connection):
-        return as_stored(connection, query.where(part)), []
+        return as_stored(connection, query.where(part, condition)), []
     keys = list(dict.fromkeys(as_stored(connection, select(*KEY).where(part).order_by(*KEY))))
 
     def read(some: Sequence[int]) -> list[tuple[Any, ...]]:
         first, last = some[0], some[-1]
         begin = [is_after(KEY, keys[first - 1])] if first else []
         end = [~is_after(KEY, keys[last])] if last < len(keys) - 1 else []
-        return as_stored(connection, query.where(part, *begin, *end))
+        return as_stored(connection, query.where(only_where(and_(part, *begin, *end), condition)))
 
     rows, unreadable, undecided = read_in_halves(
         connection, range(len(keys)), read, budget=Budget(left=_STATEMENTS_PER_PAGE)
@@ -185,11 +189,10 @@ def _covered(now: datetime, since: datetime) -> tuple[ColumnElement[Any], ...]:
 def withdrawn_after(connection: Connection, after: Key, *, size: int, now: datetime) -> tuple[list[Key], Key | None]:
     """Return the next pairs that have a withdrawn award at `now` (UTC), and where the next page begins."""
     part, is_withdrawn = is_after(KEY, after), withdrawn(now)
-    if not is_isolating(connection):
-        part = and_(part, is_withdrawn)
-    reached = _end_of_page(connection, KEY, part, size)
+    in_order = part if is_isolating(connection) else and_(part, is_withdrawn)
+    reached = _end_of_page(connection, KEY, in_order, size)
     if reached is not None:
         part = and_(part, ~is_after(KEY, reached))
-    found, _ = _rows_of_page(connection, select(*KEY).where(is_withdrawn), part)
+    found, _ = _rows_of_page(connection, select(*KEY), part, is_withdrawn)
     following = None if reached is None else (reached[0], reached[1])
     return list(dict.fromkeys((row[0], row[1]) for row in found if is_key(row[0]) and is_key(row[1]))), following
