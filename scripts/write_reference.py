@@ -28,7 +28,7 @@ def reasons_page() -> str:
         *_section("Pending: not yet, or tried and to be tried again", pending),
         *_section("Cancelled", CANCELLED_REASONS),
         "## Awards that cannot be entered",
-        "The ledger has no row of them. The run that reads one counts it in its message and names it on its page; "
+        "The ledger has no row of them. The run that reads one counts it in its message and names it on its page;\n"
         "*check* reports it each night.",
         "\n".join([*_HEAD, *(f"| `{f}` | {f.sentence} | {f.advice} |" for f in AwardFault)]),
         "## What asked for an issuance",

@@ -232,7 +232,7 @@ _SHOWN = 20
 class UnusableAward:
     """An award that cannot be entered: its fault, its own id and its achievement's, both shortened.
 
-    `identity` tells apart awards whose shortened ids are the same.
+    `identity` differs where only the shortened ids are the same.
     """
 
     fault: AwardFault
