@@ -1,6 +1,7 @@
 """The scheduled run: new awards become Credly badges."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any
 
 from prefect import State, flow, tags
@@ -11,6 +12,7 @@ from flows.issue_organization import issue_organization
 from models.errors import PlatformNotUsable
 from models.ledger.claiming import DueOrganization
 from models.planning.writing import PlanCounts
+from models.platform.isolation import RelationUnreadable
 from reports.inputs import check_portal
 from rules.forms.inputs import InvalidInput, PortalId
 from rules.wording import counted
@@ -67,14 +69,17 @@ async def reconcile(
 
 async def _plan(*, portal: str, full: bool) -> tuple[PlanCounts, str]:
     """Plan as far as the platform can be read. Return also why it cannot: what was planned before still goes out."""
-    plan = PlanCounts()
-    try:
-        plan += await plan_issuances(portal=portal)
-        plan += await sweep_everything(portal=portal, full=full)
-        await requeue_corrected()
-    except PlatformNotUsable as unusable:
-        return plan, str(unusable)
-    return plan, ""
+    plan, unread = PlanCounts(), list[str]()
+    for step in (partial(plan_issuances, portal), partial(sweep_everything, portal, full=full), requeue_corrected):
+        try:
+            done = await step()
+        except RelationUnreadable as unreadable:  # of a relation that the next step may not need
+            unread.append(str(unreadable))
+        except PlatformNotUsable as unusable:
+            return plan, str(unusable)
+        else:
+            plan += done if isinstance(done, PlanCounts) else PlanCounts()
+    return plan, " ".join(dict.fromkeys([*plan.unread, *unread]))
 
 
 async def _issue(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from math import floor
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
@@ -175,13 +177,22 @@ def is_utf8(value: str) -> bool:
     return True
 
 
+# For SQLite, which stores any bytes as text: one row with others must not end a statement.
+any_text = partial(str, encoding="utf-8", errors="surrogateescape")
+
+
 def as_stored(
     connection: Connection, query: Select[*tuple[Any, ...]], given: Mapping[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
     """Return the driver's own rows, without conversion by column types, except where a mapping needs one."""
     # 50 000 of them take a third of the time of SQLAlchemy's `Row`s.
     with connection.execute(query, given) as result:
-        rows = list(result.cursor.fetchall()) if result.cursor else []
+        try:
+            rows = list(result.cursor.fetchall()) if result.cursor else []
+        except _driver_errors(connection) as error:
+            # As where SQLAlchemy reads the rows.
+            names = " ".join(str(each.name) for each in query.get_final_froms() if isinstance(each, TableClause))
+            raise DBAPIError.instance(names, None, error, type(error), hide_parameters=True) from None
     if mapping_of_dialect(connection.dialect) is None:
         return rows
     if not rows:
@@ -190,6 +201,11 @@ def as_stored(
     kinds = [column.type for column in query.selected_columns]
     columns = (_converted(kind, connection.dialect, values) for kind, values in zip(kinds, by_column, strict=True))
     return list(zip(*columns, strict=True))
+
+
+def _driver_errors(connection: Connection) -> type[Exception]:
+    driver: Any = connection.dialect.dbapi
+    return driver.Error  # type: ignore[no-any-return]
 
 
 def _converted(kind: TypeEngine[Any], dialect: Dialect, values: Iterable[Any]) -> Iterable[Any]:

@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -16,8 +15,10 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
+from models.columns import any_text
 from models.errors import NotUsable, usage_error, without_values, without_values_of_driver
 from models.platform.engine import Source, platform_engine, platform_error
+from models.platform.isolation import reading_around
 from models.platform.mapping import NATIVE_MAPPING, mapping_of
 from settings import DEFAULT_DATABASE, ONLY_THE_OWNER, NotConfigured, Settings, settings
 
@@ -169,9 +170,10 @@ class Platform:
         """Run `work` in a read-only transaction on one snapshot, and return its result.
 
         Raises:
-            PlatformNotUsable: the platform's own database cannot be read, was too slow, or the mapping does not fit it.
+            PlatformNotUsable: the platform's own database cannot be read, was too slow, or the mapping does not fit it;
+                or a value ends each statement with an error.
         """
-        engine = self._engine
+        engine, work = self._engine, reading_around(work)
         if engine is None:
             return await self._database.read(work, *args, **kwargs)
 
@@ -319,8 +321,7 @@ class _CompilerWithHints(SQLiteCompiler):
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver begins no transactions, `_begin_sqlite` does
-    # SQLite stores any bytes as text, and one row with others must not end a statement.
-    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+    connection.text_factory = any_text
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}",

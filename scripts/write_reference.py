@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from rules.badge.evidence import LeftOut
-from rules.ledger.reasons import BLOCKED_REASONS, CANCELLED_REASONS, FAILED_REASONS, Reason
+from rules.ledger.reasons import BLOCKED_REASONS, CANCELLED_REASONS, FAILED_REASONS, AwardFault, Reason
 from rules.ledger.states import IssuanceState, Origin
 from rules.ledger.transitions import RULES, Transition, legal_moves
 from scripts.data_dictionary import data_dictionary_page
@@ -13,6 +13,7 @@ from settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs" / "reference"
+_HEAD = ("| reason | what it means | what to do |", "|---|---|---|")
 _GENERATED = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
 
 
@@ -26,6 +27,10 @@ def reasons_page() -> str:
         *_section("Failed: an operator must act", FAILED_REASONS),
         *_section("Pending: not yet, or tried and to be tried again", pending),
         *_section("Cancelled", CANCELLED_REASONS),
+        "## Awards that cannot be entered",
+        "The ledger has no row of them. The run that reads one counts it in its message and names it on its page;\n"
+        "*check* reports it each night.",
+        "\n".join([*_HEAD, *(f"| `{f}` | {f.sentence} | {f.advice} |" for f in AwardFault)]),
         "## What asked for an issuance",
         "\n".join(["| origin | what it means |", "|---|---|", *(f"| `{o}` | {o.sentence} |" for o in Origin)]),
         "## Evidence that is left out",
@@ -37,7 +42,7 @@ def reasons_page() -> str:
 
 def _section(title: str, reasons: set[Reason] | frozenset[Reason]) -> list[str]:
     rows = [f"| `{r}` | {r.sentence} | {r.advice} |" for r in Reason if r in reasons]
-    return [f"## {title}", "\n".join(["| reason | what it means | what to do |", "|---|---|---|", *rows])]
+    return [f"## {title}", "\n".join([*_HEAD, *rows])]
 
 
 def settings_page() -> str:

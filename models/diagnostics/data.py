@@ -1,6 +1,6 @@
 """Checks of the platform's rows: values that cannot be used, duplicate keys, users with two primary addresses."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -24,6 +24,7 @@ from sqlalchemy.types import NullType
 
 from models.columns import FIRST, PlatformKey, UtcDateTime, is_malformed, mapping_of_dialect
 from models.diagnostics.problem import Problem
+from models.platform.isolation import NO_KEY, Budget, Unreadable, read_in_halves, savepoint
 from models.platform.tables import (
     Achievement,
     AchievementAward,
@@ -39,6 +40,8 @@ from rules.ledger.states import NO_MOMENT
 
 emails = table(UserEmail)
 _SAMPLED_ROWS = 1_000_000  # per table, for the check of duplicate keys
+_SEARCHED_ROWS = 100_000  # for values that end a statement with an error
+_STATEMENTS = 300  # that search for them, per column
 _SHOWN = 5
 _YEARS = "a moment of the years 1 to 9999"
 _MOMENT = "____-__-__ __:__:__"
@@ -52,9 +55,20 @@ def row_problems(connection: Connection) -> list[Problem]:
     found: list[Problem] = []
     for one in platform_metadata.sorted_tables:
         found += _value_problems(connection, one)
-        found += _duplicate_keys(connection, one)
-    found += [problem for one in _NAMED_BY_KEY for problem in _addresses_as_keys(connection, table(one))]
-    return [*found, *_duplicate_primary_addresses(connection)]
+        found += _if_readable(connection, _duplicate_keys, one)
+    for model in _NAMED_BY_KEY:
+        found += _if_readable(connection, _addresses_as_keys, table(model))
+    return [*found, *_if_readable(connection, _duplicate_primary_addresses, emails)]
+
+
+def _if_readable(
+    connection: Connection, find: Callable[[Connection, Table], Iterator[Problem]], one: Table
+) -> list[Problem]:
+    try:
+        with savepoint(connection):
+            return list(find(connection, one))
+    except Unreadable:
+        return []  # `_value_problems` names the column
 
 
 def _addresses_as_keys(connection: Connection, one: Table) -> Iterator[Problem]:
@@ -76,6 +90,44 @@ def _value_problems(connection: Connection, one: Table) -> Iterator[Problem]:
         for column in one.c
         if not (isinstance(column.type, PlatformKey) and column.type.is_integer(dialect))
     ]
+    try:
+        with savepoint(connection):
+            yield from _form_problems(connection, one, columns)
+    except Unreadable:
+        for each in columns:
+            try:
+                with savepoint(connection):
+                    yield from _form_problems(connection, one, [each])
+            except Unreadable:
+                yield _unreadable(connection, one, each[0])
+
+
+def _unreadable(connection: Connection, one: Table, column: Column[Any]) -> Problem:
+    """Return the problem of a column that ends statements with an error, with the ids of some of its rows."""
+    ids, unreadable, undecided = list[str](), list[str](), list[str]()
+    try:
+        with savepoint(connection):
+            query = select(one.c.id).where(one.c.id.is_not(None)).order_by(one.c.id).limit(_SEARCHED_ROWS)
+            ids = [each for each in connection.execute(query).scalars() if each is not None]
+
+        def read(some: Sequence[str]) -> list[Any]:
+            return list(connection.execute(select(func.count(column)).where(one.c.id.between(some[0], some[-1]))))
+
+        _, unreadable, undecided = read_in_halves(connection, ids, read, budget=Budget(left=_STATEMENTS), no_row=NO_KEY)
+    except Unreadable:
+        pass  # keys that cannot be read: then no row can be named
+    more = "or more " if undecided or len(ids) == _SEARCHED_ROWS else ""
+    found = f" in {len(unreadable)} {more}rows, such as those with the ids {', '.join(unreadable[:_SHOWN])}"
+    return Problem(
+        where=f"{one.name}.{column.name}",
+        what=f"The database ends with an error about a value when it reads it{found if unreadable else ''}.",
+        advice="Correct these values, or let the view give NULL for them, as with CASE or NULLIF.",
+    )
+
+
+def _form_problems(
+    connection: Connection, one: Table, columns: Sequence[tuple[Column[Any], ColumnElement[bool], str]]
+) -> Iterator[Problem]:
     counts: list[ColumnElement[Any]] = []
     for column, unusable, _ in columns:
         wrong = and_(column.is_not(None), unusable)
@@ -142,8 +194,8 @@ def _duplicate_keys(connection: Connection, one: Table) -> Iterator[Problem]:
         )
 
 
-def _duplicate_primary_addresses(connection: Connection) -> Iterator[Problem]:
-    several = select(emails.c.user_id).where(emails.c.is_primary).group_by(emails.c.user_id)
+def _duplicate_primary_addresses(connection: Connection, one: Table) -> Iterator[Problem]:
+    several = select(one.c.user_id).where(one.c.is_primary).group_by(one.c.user_id)
     users = list(connection.execute(several.having(func.count() > 1).limit(_SHOWN)).scalars())
     if users:
         yield Problem(

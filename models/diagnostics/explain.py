@@ -17,7 +17,7 @@ from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.planning.deletions import Deletions
 from models.planning.moved import moved_to
 from models.planning.pairs import setup_of
-from models.platform.awards import awards_of
+from models.platform.awards import Key, awards_of, awards_without_id
 from models.platform.people import user_exists
 from models.setup import lookups as lookups
 from models.setup.history import SettingsChange
@@ -28,6 +28,8 @@ from rules.badge.issuance_data import IssuanceFacts
 from rules.badge.request import Prepared, prepare_request
 from rules.explain.history import Call, History, Integration, LedgerRow, Operator, SettingsEntry, TransitionEntry
 from rules.forms.inputs import EarnedAgain
+from rules.ledger.eligibility import Award
+from rules.ledger.reasons import AwardFault, UnusableAward
 from rules.ledger.settings_changes import SettingsOf
 
 issuances = table(BadgeIssuance)
@@ -69,12 +71,22 @@ async def history_of(database: Database, *, user_id: str, achievement_id: str, n
         connected_portals=setup.connected,
         deleted=await deletions.deleted({key: rows}, {key: awards}),
         moved=(await moved_to(database, {key: awards}, [key], now=now)).get(key),
+        fault=await _fault(database, key, achievement, awards),
     )
     facts = await _facts(database, history, now)
     prepared = prepare_request(facts, now=now) if facts else None
     if not isinstance(prepared, Prepared):
         return Explanation(history=replace(history, cannot_be_sent=prepared))
     return Explanation(history=replace(history, present_fingerprint=prepared.request.fingerprint), would_send=prepared)
+
+
+async def _fault(
+    database: Database, key: Key, achievement: lookups.AchievementSetup | None, awards: Sequence[Award]
+) -> AwardFault | None:
+    nameless = frozenset[UnusableAward]() if awards else await database.platform.read(awards_without_id, {key})
+    if nameless:
+        return AwardFault.WITHOUT_ID
+    return AwardFault.WITHOUT_PORTAL if achievement and not achievement.portal_id else None
 
 
 async def _facts(database: Database, history: History, now: datetime) -> IssuanceFacts | None:

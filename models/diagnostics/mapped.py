@@ -12,6 +12,7 @@ from sqlalchemy.types import Boolean
 from models.columns import LONGEST_KEY, PlatformKey, UtcDateTime, mapping_of_dialect
 from models.diagnostics.problem import Problem
 from models.platform.engine import platform_error
+from models.platform.isolation import is_about_a_value
 from models.platform.mapping import Mapping
 from models.platform.tables import platform_metadata
 
@@ -35,6 +36,8 @@ def _query_problems(connection: Connection, mapping: Mapping, relation: Table, q
         with connection.begin_nested():
             names, rows = _sample(connection, query)
     except DBAPIError as error:
+        if is_about_a_value(error):  # the check of the rows names column and rows
+            return
         unusable = platform_error(error, connection.engine.url)
         what = str(unusable).partition(". ")[0] + "." if unusable else "The query ends with an error."
         yield Problem(where=where, what=what, advice="Run the query in the database's own client.", stops=True)

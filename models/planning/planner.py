@@ -8,13 +8,13 @@ Each step reads a page of the platform and removes the pairs that have an active
 awards, rows and settings, on which rules/ledger/eligibility.py decides.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Row
 
 from models.by_key import portions
 from models.columns import is_key, platform_moment
@@ -30,41 +30,38 @@ from models.planning.pairs import (
     active_between,
     active_of,
     by_key,
-    ended_among,
     have_active,
     issuance_pages,
     open_after,
     rows_of,
     setup_of,
 )
-from models.planning.progress import Cursor, Round, cursor_of, put_cursor
-from models.planning.writing import PlanCounts, PlatformRows, apply_decisions, pairs_of
-from models.platform.awards import (
-    Awarded,
-    Key,
-    Page,
-    awarded_between,
-    awards_of,
-    page_after,
-    portals_of,
-    start_of_newest,
-    valid_among,
+from models.planning.progress import (
+    Cursor,
+    Round,
+    changed_integrations,
+    cursor_of,
+    mark_connection_planned,
+    mark_integration_planned,
+    newly_connected,
+    put_cursor,
 )
-from models.setup.tables import CredlyConnection, CredlyIntegration
+from models.planning.writing import PlanCounts, PlatformRows, apply_decisions, pairs_of
+from models.platform.awards import Key, awards_of, awards_without_id, portals_of, valid_among, without_portal
+from models.platform.isolation import Budget, RelationUnreadable
+from models.platform.pages import Awarded, Page, awarded_between, page_after, start_of_newest
 from models.tables import table
-from rules.ledger.eligibility import BEGINNING, Coverage, Issuance, Pair, decide, settings_contradict
+from rules.ledger.eligibility import BEGINNING, Award, Coverage, Issuance, decide, settings_contradict
 from rules.ledger.erasure import is_erased
-from rules.ledger.reasons import MOMENT_REASONS, Reason
+from rules.ledger.reasons import MOMENT_REASONS, AwardFault, Reason, UnusableAward
 from rules.ledger.states import IssuanceState
 from rules.ledger.sweep_budget import rows_for_run
 
 issuances = table(BadgeIssuance)
-integrations = table(CredlyIntegration)
-connections = table(CredlyConnection)
 
 AT_A_TIME = 10_000  # rows of a page
+SEARCH_AT_MOST = 1_000  # statements of a planning that search for awards which cannot be read
 _PAIRS_PER_TRANSACTION = 1_000  # few enough that other writers do not wait long
-_SETTINGS = ("badge_template_id", "enabled_at", "issue_since", "earned_again")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +87,24 @@ class Planning:
     deletions: Deletions
     erased: frozenset[str] = frozenset()  # digests of erased users
     portal_id: str | None = None
+    budget: Budget = field(default_factory=lambda: Budget(left=SEARCH_AT_MOST))
 
     @cached_property
     def covered(self) -> dict[str, Coverage]:
         """The coverage of the achievements that this run plans."""
         every, portal_id = self.setup.coverages, self.portal_id
         return {key: each for key, each in every.items() if portal_id in (None, self.portals.get(key))}
+
+    def concerned(self, unusable: Collection[UnusableAward]) -> PlanCounts:
+        """Count those awards that an integration covers, or may cover because their achievement is not known."""
+        return PlanCounts(
+            unusable=frozenset(
+                each
+                for each in unusable
+                if each.achievement_id in self.covered
+                or (each.fault is AwardFault.WITHOUT_ACHIEVEMENT and self.portal_id is None)
+            )
+        )
 
 
 async def begin(database: Database, *, now: datetime, portal_id: str | None = None) -> Planning:
@@ -117,16 +126,38 @@ async def plan(database: Database, *, now: datetime, portal_id: str | None = Non
     May run at any time and concurrently: what is written is decided on locked rows. Planning one portal does not move
     the cursor of all portals.
     """
-    connected = await database.read(_newly_connected, portal_id)  # before the settings, which then include them
+    connected = await database.read(newly_connected, portal_id)  # before the settings, which then include them
     planning = await begin(database, now=now, portal_id=portal_id)
-    counts = await _restore_cancelled_replacements(planning)
-    for portal, connected_at in connected:
-        counts += await _unblock(planning, portal)
-        await database.write(_mark_connection_planned, portal, connected_at, now)
+    return await _as_far_as_possible(
+        planning,
+        _restore_cancelled_replacements,
+        *(partial(_plan_connection, portal_id=portal, connected_at=moment) for portal, moment in connected),
+        _plan_recent,
+    )
+
+
+async def _as_far_as_possible(planning: Planning, *steps: Callable[[Planning], Awaitable[PlanCounts]]) -> PlanCounts:
+    """Take each step, even if another one could not read what it needs."""
+    counts = PlanCounts()
+    for step in steps:
+        try:
+            counts += await step(planning)
+        except RelationUnreadable as unreadable:
+            counts += PlanCounts(unread=(str(unreadable),))
+    return counts
+
+
+async def _plan_connection(planning: Planning, *, portal_id: str, connected_at: datetime) -> PlanCounts:
+    counts = await _unblock(planning, portal_id)
+    await planning.database.write(mark_connection_planned, portal_id, connected_at, planning.now)
+    return counts
+
+
+async def _plan_recent(planning: Planning) -> PlanCounts:
+    database, now = planning.database, planning.now
     cursor = await database.read(cursor_of, Round.RECENT)
-    async for keys in _awarded_pages(planning, after=min(cursor.moved_at or now, now), until=now):
-        counts += await _reconcile_keys(planning, keys)
-    if portal_id is None:
+    counts = await _reconcile_awarded(planning, after=min(cursor.moved_at or now, now))
+    if planning.portal_id is None:
         await database.write(put_cursor, Round.RECENT, cursor, now=now)
     return counts
 
@@ -137,33 +168,35 @@ async def sweep(database: Database, options: Sweep, *, now: datetime, portal_id:
     Scans new and changed integrations, the newest awards of the last days, and a bounded part of everything. It only
     reads; short transactions write the changes. After an error the next run continues behind the last page.
     """
-    changed = await database.read(_changed_integrations)  # before the settings, which then include these
+    changed = await database.read(changed_integrations)  # before the settings, which then include these
     planning = await begin(database, now=now, portal_id=portal_id)
-    counts = PlanCounts()
-    for integration in changed:
-        if integration.achievement_id in planning.covered:
-            counts += await _sweep_integration(planning, integration)
-    counts += await _continue_round(planning, Round.OPEN, options)
-    async for keys in _awarded_pages(planning, after=now - options.recent, until=now, newest=options.at_least):
-        counts += await _reconcile_keys(planning, keys)
-    return counts + await _continue_round(planning, Round.AWARDS, options)
+    without = await database.platform.read(without_portal, planning.setup.coverages.keys() - planning.portals.keys())
+    counts = PlanCounts(unusable=without if portal_id is None else frozenset())
+    return counts + await _as_far_as_possible(
+        planning,
+        *(partial(_sweep_integration, before=each) for each in changed if each.achievement_id in planning.covered),
+        partial(_continue_round, which=Round.OPEN, options=options),
+        partial(_reconcile_awarded, after=now - options.recent, newest=options.at_least),
+        partial(_continue_round, which=Round.AWARDS, options=options),
+    )
 
 
-async def _awarded_pages(
-    planning: Planning, *, after: datetime, until: datetime, newest: int | None = None
-) -> AsyncIterator[Collection[Key]]:
-    """Yield the pairs to plan among the awards of a period, or among the newest of it, page by page."""
+async def _reconcile_awarded(planning: Planning, *, after: datetime, newest: int | None = None) -> PlanCounts:
+    """Plan the awards made since a moment, or the newest of them, page by page."""
     since, following, platform = planning.setup.earliest, None, planning.database.platform
+    counts, until = PlanCounts(), planning.now
     while since is not None:
-        awards, reached = await platform.read(
+        awards, reached, unusable = await platform.read(
             awarded_between, after, until, following=following, size=AT_A_TIME, now=planning.now, since=since
         )
         if reached is not None and newest is not None:
             after, newest = await platform.read(start_of_newest, after, until, count=newest), None
             continue
-        yield await _without_issuance(planning, awards)
+        counts += planning.concerned(unusable)
+        counts += await _reconcile_keys(planning, await _without_issuance(planning, awards))
         if (following := reached) is None:
-            return
+            break
+    return counts
 
 
 async def _without_issuance(
@@ -193,7 +226,7 @@ async def _without_issuance(
     ]
 
 
-async def _keys_of_page(planning: Planning, page: Page) -> Collection[Key]:
+async def keys_of_page(planning: Planning, page: Page) -> Collection[Key]:
     # Most pairs of a page have an active issuance. One range of the ledger's index finds them faster than the keys.
     database, active, at_most = planning.database, set[Key](), 2 * AT_A_TIME
     if page.following is not None and database.platform.mapping.orders_as_text:
@@ -214,8 +247,9 @@ async def _reconcile_keys(planning: Planning, keys: Collection[Key]) -> PlanCoun
 async def _reconcile(planning: Planning, rows: Mapping[Key, Sequence[Issuance]]) -> PlanCounts:
     counts, database = PlanCounts(), planning.database
     for part in portions(sorted(rows), _PAIRS_PER_TRANSACTION):
-        batch = {key: rows[key] for key in part}
-        awards = await database.platform.read(awards_of, part, now=planning.now)
+        awards = await database.platform.read(awards_of, part, now=planning.now, budget=planning.budget)
+        batch = {key: rows[key] for key in part if key in awards}
+        counts += await _unusable(planning, part, batch, awards)
         platform_rows = PlatformRows(awards=awards, portals=planning.portals)
         deleted = await planning.deletions.deleted(batch, awards)
         pairs = pairs_of(batch, platform_rows, planning.setup, deleted=deleted)
@@ -228,6 +262,26 @@ async def _reconcile(planning: Planning, rows: Mapping[Key, Sequence[Issuance]])
             counts += await database.write(
                 apply_decisions, changing, platform_rows, deleted=deleted, moved=moved, now=planning.now
             )
+    return counts
+
+
+async def _unusable(
+    planning: Planning,
+    keys: Collection[Key],
+    batch: Mapping[Key, Sequence[Issuance]],
+    awards: Mapping[Key, Sequence[Award]],
+) -> PlanCounts:
+    """Count the awards that were not read, and those without an id of pairs that have nothing else."""
+    counts = PlanCounts(
+        unusable=frozenset(
+            UnusableAward(fault=AwardFault.NOT_READ, achievement_id=key[0], identity=hash(key))
+            for key in keys
+            if key not in batch
+        )
+    )
+    nameless = {key for key, rows in batch.items() if not rows and not awards[key]}
+    if nameless:
+        counts += planning.concerned(await planning.database.platform.read(awards_without_id, nameless))
     return counts
 
 
@@ -257,10 +311,11 @@ async def _sweep_integration(planning: Planning, before: Row[Any]) -> PlanCounts
     counts = await _reconcile_issuances(planning, issuances.c.achievement_id == achievement_id, OPEN)
     cursor: Key | None = (achievement_id, "")
     while cursor is not None:
-        page = await _next_awards(planning, cursor, within=achievement_id)
-        counts += await _reconcile_keys(planning, await _keys_of_page(planning, page))
+        page = await next_awards(planning, cursor, within=achievement_id)
+        counts += planning.concerned(page.unusable)
+        counts += await _reconcile_keys(planning, await keys_of_page(planning, page))
         cursor = page.following
-    await planning.database.write(_mark_integration_planned, before, planning.now)
+    await planning.database.write(mark_integration_planned, before, planning.now)
     return counts
 
 
@@ -274,7 +329,8 @@ async def _continue_round(planning: Planning, which: Round, options: Sweep) -> P
         cursor = Cursor(last_round=cursor.last_round)
     counts, ended = PlanCounts(), False
     while not ended and (budget > 0 or options.full):
-        found, rows, following = await (_next_open if which is Round.OPEN else _next_covered)(planning, cursor)
+        found, rows, following, unusable = await _STEP_OF[which](planning, cursor)
+        counts += planning.concerned(unusable)
         counts += await _reconcile(planning, found)
         ended, budget = following is None, budget - rows
         cursor = cursor.moved(rows=rows, after=following)
@@ -283,7 +339,7 @@ async def _continue_round(planning: Planning, which: Round, options: Sweep) -> P
     return counts
 
 
-_StepResult = tuple[Mapping[Key, Sequence[Issuance]], int, dict[str, Any] | None]
+_StepResult = tuple[Mapping[Key, Sequence[Issuance]], int, dict[str, Any] | None, frozenset[UnusableAward]]
 
 
 async def _next_open(planning: Planning, cursor: Cursor) -> _StepResult:
@@ -309,19 +365,22 @@ async def _next_open(planning: Planning, cursor: Cursor) -> _StepResult:
     # Of rows that the settings leave as they are, those without a valid award change too.
     changing |= others - await planning.database.platform.read(valid_among, others, now=planning.now)
     found = await planning.database.read(rows_of, changing) if changing else {}
-    return found, len(rows), {"after_id": rows[-1][0]} if len(rows) == AT_A_TIME else None
+    return found, len(rows), {"after_id": rows[-1][0]} if len(rows) == AT_A_TIME else None, frozenset()
 
 
 async def _next_covered(planning: Planning, cursor: Cursor) -> _StepResult:
-    page = await _next_awards(planning, (cursor.after_achievement, cursor.after_user))
+    page = await next_awards(planning, (cursor.after_achievement, cursor.after_user))
     following = None
     if page.following is not None:
         following = dict(zip(("after_achievement", "after_user"), page.following, strict=True))
-    keys = await _keys_of_page(planning, page)
-    return await planning.database.read(rows_of, keys) if keys else {}, page.rows, following
+    keys = await keys_of_page(planning, page)
+    return await planning.database.read(rows_of, keys) if keys else {}, page.rows, following, page.unusable
 
 
-async def _next_awards(planning: Planning, after: Key, *, within: str | None = None) -> Page:
+_STEP_OF = {Round.OPEN: _next_open, Round.AWARDS: _next_covered}
+
+
+async def next_awards(planning: Planning, after: Key, *, within: str | None = None) -> Page:
     since = planning.setup.earliest or planning.now
     return await planning.database.platform.read(
         page_after, after, size=AT_A_TIME, now=planning.now, since=since, within=within
@@ -332,64 +391,3 @@ def _rows_for_run(cursor: Cursor, options: Sweep, *, now: datetime) -> int:
     since = None if cursor.moved_at is None else now - cursor.moved_at
     of_round = max(cursor.last_round, cursor.rows_looked_through)
     return rows_for_run(of_round=of_round, since=since, at_least=options.at_least)
-
-
-async def new_pairs(planning: Planning, *, within: str | None = None) -> AsyncIterator[tuple[Key, Pair]]:
-    """Yield the covered pairs without an active issuance, with awards and rows, for a preview. Writes nothing."""
-    cursor: Key | None = (within or "", "")
-    while cursor is not None:
-        page = await _next_awards(planning, cursor, within=within)
-        keys = await _keys_of_page(planning, page)
-        rows = await planning.database.read(rows_of, keys)
-        awards = await planning.database.platform.read(awards_of, keys, now=planning.now)
-        platform_rows = PlatformRows(awards=awards, portals=planning.portals)
-        moved = await moved_to(planning.database, awards, keys, now=planning.now)
-        for key, pair in pairs_of(rows, platform_rows, planning.setup, deleted=()).items():
-            yield key, replace(pair, moved=moved.get(key))
-        cursor = page.following
-
-
-async def count_due_at_once(database: Database, achievement_id: str, *, now: datetime) -> int:
-    """Count the users whom the current integration of an achievement makes due at once: awarded, no badge yet.
-
-    A badge of an earlier template counts as a badge, as in planning.
-    """
-    planning = await begin(database, now=now)
-    due, cursor = 0, (achievement_id, "") if achievement_id in planning.covered else None
-    while cursor is not None:
-        page = await _next_awards(planning, cursor, within=achievement_id)
-        coverage = planning.setup.coverages[achievement_id]
-        keys = {
-            (of_award, user_id)
-            for of_award, user_id, stored in page.awards
-            if coverage.covers_from <= platform_moment(stored) <= now
-            and of_award == achievement_id
-            and not is_erased(user_id, planning.erased)
-        }
-        due += len(keys - await database.read(ended_among, keys))
-        cursor = page.following
-    return due
-
-
-def _changed_integrations(connection: Connection) -> Sequence[Row[Any]]:
-    query = select(integrations).where(integrations.c.planned_at.is_(None))
-    return connection.execute(query.order_by(integrations.c.achievement_id)).all()
-
-
-def _mark_integration_planned(connection: Connection, before: Row[Any], now: datetime) -> None:
-    # Not if the settings have changed since: the next run then scans the achievement again.
-    same = [integrations.c[name].is_not_distinct_from(getattr(before, name)) for name in _SETTINGS]
-    mine = integrations.c.achievement_id == before.achievement_id
-    connection.execute(update(integrations).where(mine, *same).values(planned_at=now))
-
-
-def _newly_connected(connection: Connection, portal_id: str | None) -> list[tuple[str, datetime]]:
-    query = select(connections.c.portal_id, connections.c.connected_at).where(connections.c.planned_at.is_(None))
-    if portal_id is not None:
-        query = query.where(connections.c.portal_id == portal_id)
-    return [(row.portal_id, row.connected_at) for row in connection.execute(query)]
-
-
-def _mark_connection_planned(connection: Connection, portal_id: str, connected_at: datetime, now: datetime) -> None:
-    same = connections.c.portal_id == portal_id, connections.c.connected_at == connected_at
-    connection.execute(update(connections).where(*same).values(planned_at=now))

@@ -1,15 +1,17 @@
-"""The progress of planning: up to which moment awards were read, and the cursor of each scan."""
+"""How far planning is: up to which moment awards were read, the cursor of each scan, and which settings are new."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlmodel import Field
 
 from models.base import LaurelTable
 from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, insert_into, own_id
+from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 
 
@@ -36,6 +38,9 @@ class PlanningProgress(LaurelTable, table=True):
 
 
 rounds = table(PlanningProgress)
+integrations = table(CredlyIntegration)
+connections = table(CredlyConnection)
+_SETTINGS = ("badge_template_id", "enabled_at", "issue_since", "earned_again")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,3 +75,27 @@ def put_cursor(connection: Connection, which: Round, cursor: Cursor, *, now: dat
     if not changed.rowcount:
         new = insert_into(connection, rounds).values(round=which, **values)
         connection.execute(new.on_conflict_do_update(index_elements=[rounds.c.round], set_=values))
+
+
+def changed_integrations(connection: Connection) -> Sequence[Row[Any]]:
+    query = select(integrations).where(integrations.c.planned_at.is_(None))
+    return connection.execute(query.order_by(integrations.c.achievement_id)).all()
+
+
+def mark_integration_planned(connection: Connection, before: Row[Any], now: datetime) -> None:
+    # Not if the settings have changed since: the next run then scans the achievement again.
+    same = [integrations.c[name].is_not_distinct_from(getattr(before, name)) for name in _SETTINGS]
+    mine = integrations.c.achievement_id == before.achievement_id
+    connection.execute(update(integrations).where(mine, *same).values(planned_at=now))
+
+
+def newly_connected(connection: Connection, portal_id: str | None) -> list[tuple[str, datetime]]:
+    query = select(connections.c.portal_id, connections.c.connected_at).where(connections.c.planned_at.is_(None))
+    if portal_id is not None:
+        query = query.where(connections.c.portal_id == portal_id)
+    return [(row.portal_id, row.connected_at) for row in connection.execute(query)]
+
+
+def mark_connection_planned(connection: Connection, portal_id: str, connected_at: datetime, now: datetime) -> None:
+    same = connections.c.portal_id == portal_id, connections.c.connected_at == connected_at
+    connection.execute(update(connections).where(*same).values(planned_at=now))

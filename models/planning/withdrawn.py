@@ -10,7 +10,8 @@ from models.database import Database
 from models.ledger.tables import BadgeIssuance
 from models.planning.deletions import Deletions
 from models.planning.pairs import by_key, issuance_pages, rows_among, setup_of
-from models.platform.awards import Key, awards_of, withdrawn_after
+from models.platform.awards import Key, awards_of
+from models.platform.pages import withdrawn_after
 from models.tables import table
 from rules.ledger.eligibility import Issuance, Pair, is_withdrawn
 from rules.ledger.withdrawal import Loss

@@ -17,6 +17,7 @@ from models.platform.awards import Key
 from models.tables import table
 from rules.ledger.eligibility import Action, Award, Decision, Issuance, Pair, decide
 from rules.ledger.erasure import is_erased
+from rules.ledger.reasons import UnusableAward
 from rules.ledger.states import NO_MOMENT, IssuanceState, Origin
 from rules.ledger.transitions import Transition
 
@@ -27,15 +28,27 @@ _INITIAL_STATES = (IssuanceState.PENDING, IssuanceState.BLOCKED)
 
 @dataclass(frozen=True, kw_only=True)
 class PlanCounts:
-    """How many issuances planning created, revived, cancelled and unblocked."""
+    """How many issuances planning created, revived, cancelled and unblocked.
+
+    `unusable` are awards that it read and that the ledger cannot have, `unread` sentences on what it could not read.
+    """
 
     entered: int = 0
     revived: int = 0
     cancelled: int = 0
     unblocked: int = 0
+    unusable: frozenset[UnusableAward] = frozenset()
+    unread: tuple[str, ...] = ()
 
     def __add__(self, other: "PlanCounts") -> "PlanCounts":
-        return PlanCounts(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+        return PlanCounts(
+            entered=self.entered + other.entered,
+            revived=self.revived + other.revived,
+            cancelled=self.cancelled + other.cancelled,
+            unblocked=self.unblocked + other.unblocked,
+            unusable=self.unusable | other.unusable,
+            unread=(*self.unread, *(each for each in other.unread if each not in self.unread)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,15 @@
-"""Awards, read in pages and by key."""
+"""Awards, read by key. models/platform/pages.py reads them in pages."""
 
+import itertools
+from collections import namedtuple
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BindParameter,
     ColumnElement,
     Connection,
     LargeBinary,
@@ -16,7 +19,6 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
-    func,
     literal,
     or_,
     select,
@@ -36,32 +38,30 @@ from models.columns import (
     is_utf8,
     within_python_range,
 )
+from models.platform.isolation import (
+    NO_KEY,
+    Budget,
+    Unreadable,
+    is_isolating,
+    only_where,
+    read_in_halves,
+    rows_by_key,
+    savepoint,
+    unreadable_value,
+)
 from models.platform.tables import Achievement, AchievementAward
 from models.tables import table
 from rules.ledger.eligibility import Award
+from rules.ledger.reasons import AwardFault, UnusableAward, shortened
 from rules.ledger.states import NO_MOMENT
 
 awards = table(AchievementAward)
 achievements = table(Achievement)
 Key = tuple[str, str]  # achievement and user
-Awarded = tuple[str, str, object]  # achievement, user, and the stored moment, for `platform_moment`
-_KEY = (awards.c.achievement_id, awards.c.user_id)
-_BY_MOMENT = (awards.c.awarded_at, *_KEY)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Awards after a key that are not withdrawn. `rows` is the number of awards read.
-
-    `following` is where the next page begins, None on the last page.
-    """
-
-    after: Key
-    awards: Sequence[Awarded]
-    rows: int
-    following: Key | None = None
-
-
+KEY = (awards.c.achievement_id, awards.c.user_id)
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
+_NO_PAIR = (NO_KEY, NO_KEY)
+_STATEMENTS = 1000  # that may search for awards which cannot be read
 Moment = datetime | ColumnElement[datetime]
 
 
@@ -76,72 +76,13 @@ def not_withdrawn(now: Moment) -> ColumnElement[bool]:
     return or_(awards.c.withdrawn_at.is_(None), awards.c.withdrawn_at > now, is_malformed(awards.c.withdrawn_at))
 
 
-def page_after(
-    connection: Connection, after: Key, *, size: int, now: datetime, since: datetime, within: str | None = None
-) -> Page:
-    """Return the awards after a key by achievement and user, without those before the moment `since` (UTC)."""
-    part = is_after(_KEY, after)
-    if within is not None:
-        part = and_(awards.c.achievement_id == within, awards.c.user_id > after[1])
-    reached = _end_of_page(connection, _KEY, part, size)
-    if reached is None:
-        rows = connection.scalar(select(func.count()).select_from(awards).where(part)) or 0
-        return Page(after=after, awards=_covered_awards(connection, part, now, since), rows=rows)
-    return Page(
-        after=after,
-        awards=_covered_awards(connection, and_(part, ~is_after(_KEY, reached)), now, since),
-        rows=size,
-        following=(reached[0], reached[1]),
-    )
-
-
-def awarded_between(
-    connection: Connection,
-    after: datetime,
-    until: datetime,
-    *,
-    following: Sequence[Any] | None,
-    size: int,
-    now: datetime,
-    since: datetime,
-) -> tuple[Sequence[Awarded], Sequence[Any] | None]:
-    """Return a page of the awards of a period (start excluded, end included) and where the next page begins.
-
-    None: there is no next page. A bulk load may give a million awards one moment, so a page may end between them.
-    """
-    part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
-    if following is not None:
-        part = and_(
-            part, awards.c.awarded_at >= _bound(following[0], awards.c.awarded_at), is_after(_BY_MOMENT, following)
-        )
-    # Most periods fit into one page. Then this is the only statement: without an index by moment, each reads the table.
-    rows = as_stored(connection, select(*_covered(now, since)).where(part).limit(size))
-    if len(rows) < size:
-        return [row[:3] for row in rows if row[3] and is_key(row[1])], None
-    reached = _end_of_page(connection, _BY_MOMENT, part, size)
-    if reached is not None:
-        part = and_(
-            part, awards.c.awarded_at <= _bound(reached[0], awards.c.awarded_at), ~is_after(_BY_MOMENT, reached)
-        )
-    return _covered_awards(connection, part, now, since), reached
-
-
-def _end_of_page(
-    connection: Connection, order: Sequence[ColumnElement[Any]], part: ColumnElement[bool], size: int
-) -> tuple[Any, ...] | None:
-    # The end is determined by the database, because its collation may differ from Python's order of strings. As stored:
-    # the row may have a value that is converted on reading. Not NULL, after which nothing is.
-    query = select(*order).where(part, *(column.is_not(None) for column in order)).order_by(*order)
-    return next(iter(as_stored(connection, query.offset(size - 1).limit(1))), None)
-
-
 def is_after(order: Sequence[ColumnElement[Any]], row: Sequence[Any]) -> ColumnElement[bool]:
-    values = [_bound(value, column) for column, value in zip(order, row, strict=True)]
+    values = [bound(value, column) for column, value in zip(order, row, strict=True)]
     # A row comparison, which both databases answer from an index in this order.
     return tuple_(*order) > tuple_(*values)
 
 
-def _bound(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
+def bound(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
     if not isinstance(value, str):
         return literal(value, type_=column.type)
     if is_utf8(value):
@@ -150,92 +91,168 @@ def _bound(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(literal(value.encode("utf-8", "surrogateescape"), type_=LargeBinary()), String)
 
 
-def start_of_newest(connection: Connection, after: datetime, until: datetime, *, count: int) -> datetime:
-    """Return the moment after which the newest `count` awards of a period were made."""
-    part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
-    query = select(awards.c.awarded_at).where(part).order_by(awards.c.awarded_at.desc()).offset(count).limit(1)
-    return connection.scalar(query) or after
-
-
-def _covered_awards(
-    connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime
-) -> Sequence[Awarded]:
-    *columns, is_covered = _covered(now, since)
-    return [row for row in as_stored(connection, select(*columns).where(part, is_covered)) if is_key(row[1])]
-
-
-def _covered(now: datetime, since: datetime) -> tuple[ColumnElement[Any], ...]:
-    """Return the columns of an `Awarded`, and the condition that an integration may cover it."""
-    # Also those whose moment is none: they get an issuance with that reason.
-    moment = awards.c.awarded_at
-    in_reach = or_(moment >= since, moment < FIRST, moment.is_(None), is_malformed(moment))
-    return *_KEY, within_python_range(moment), and_(not_withdrawn(now), in_reach)
-
-
 def valid_among(connection: Connection, keys: Collection[Key], *, now: datetime) -> set[Key]:
     """Return the pairs that have an award which is not withdrawn at `now` (UTC)."""
-    query = select(*_KEY).where(of_keys(connection, *_KEY), not_withdrawn(now))
-    return {row for part in by_achievement(keys) for row in as_stored(connection, query, part)}
+    of_these, condition = of_keys(connection, *KEY), not_withdrawn(now)
+    isolated = only_where(of_these, condition) if is_isolating(connection) else and_(of_these, condition)
+    query = select(*KEY).where(isolated)
 
+    def read(some: Sequence[Key]) -> Iterator[Key]:
+        return (row for part in by_achievement(some) for row in as_stored(connection, query, part))
 
-def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -> dict[Key, list[Award]]:
-    """Return the awards of each pair, the oldest first, each with whether it is withdrawn at `now` (UTC)."""
-    own = (awards.c.id, awards.c.achievement_id, awards.c.user_id)
-    # A moment outside Python's range is not shown; whether it has come is decided by the database.
-    shown = case((awards.c.withdrawn_at.between(FIRST, LAST), in_utc(awards.c.withdrawn_at)))
-    query = select(
-        *own,
-        within_python_range(awards.c.awarded_at),
-        withdrawn(now),
-        type_coerce(shown, awards.c.withdrawn_at.type),
+    found, *unreadable = read_in_halves(
+        connection, sorted(keys), read, budget=Budget(left=_STATEMENTS), no_row=_NO_PAIR
     )
-    query = query.where(of_keys(connection, *_KEY)).order_by(awards.c.awarded_at, awards.c.id)
+    # As in `not_withdrawn`: what cannot be read does not withdraw.
+    return {*found, *itertools.chain(*unreadable)}
+
+
+def awards_of(
+    connection: Connection, keys: Collection[Key], *, now: datetime, budget: Budget | None = None
+) -> dict[Key, list[Award]]:
+    """Return the awards of each pair, the oldest first, each with whether it is withdrawn at `now` (UTC).
+
+    Without the pairs for which the budget did not suffice.
+    """
+    own = (awards.c.id, awards.c.achievement_id, awards.c.user_id)
+    query = select(*own, *_OF_AWARD).where(of_keys(connection, *KEY))
     found: dict[Key, list[Award]] = {key: [] for key in keys}
-    for part in by_achievement(keys):
-        for award_id, achievement, user, awarded_at, is_withdrawn, withdrawn_at in connection.execute(query, part):
-            of_key = found.get((achievement, user))
-            # None: the database's collation may ignore case, or the award's id cannot be in the ledger. Twice: a view
-            # may return a row more than once.
-            if of_key is None or award_id is None or any(award_id == other.award_id for other in of_key):
-                continue
-            of_key.append(
-                Award(
-                    award_id=award_id,
-                    awarded_at=awarded_at or NO_MOMENT,
-                    withdrawn=bool(is_withdrawn),
-                    withdrawn_at=None if withdrawn_at == NO_MOMENT else withdrawn_at,
-                )
+    rows: Iterable[Any]
+    if is_isolating(connection):
+        rows, undecided = rows_of_pairs(connection, _OF_AWARD, sorted(keys), now=now, budget=budget or Budget())
+        for key in undecided:
+            del found[key]
+    else:
+        rows = (row for part in by_achievement(keys) for row in connection.execute(query, {**part, "now": now}))
+    for award_id, achievement, user, awarded_at, is_withdrawn, withdrawn_at in rows:
+        of_key = found.get((achievement, user))
+        # None: the database's collation may ignore case, or the award's id cannot be in the ledger. Twice: a view
+        # may return a row more than once.
+        if of_key is None or award_id is None or any(award_id == other.award_id for other in of_key):
+            continue
+        of_key.append(
+            Award(
+                award_id=award_id,
+                awarded_at=awarded_at or NO_MOMENT,
+                withdrawn=bool(is_withdrawn),
+                withdrawn_at=None if withdrawn_at == NO_MOMENT else withdrawn_at,
             )
+        )
     for of_key in found.values():
-        of_key.sort(key=lambda award: award.awarded_at)  # one without a moment is the last
+        # In Python, since each way of reading has an order of its own. One without a moment is the last.
+        of_key.sort(key=lambda award: (award.awarded_at, award.award_id))
     return found
 
 
-def withdrawn_after(connection: Connection, after: Key, *, size: int, now: datetime) -> tuple[list[Key], Key | None]:
-    """Return the next pairs that have a withdrawn award at `now` (UTC), and where the next page begins."""
-    part = and_(is_after(_KEY, after), withdrawn(now))
-    reached = _end_of_page(connection, _KEY, part, size)
-    if reached is not None:
-        part = and_(part, ~is_after(_KEY, reached))
-    found = connection.execute(select(*_KEY).where(part)).all()
-    following = None if reached is None else (reached[0], reached[1])
-    return list(dict.fromkeys((row.achievement_id, row.user_id) for row in found if None not in row)), following
+_NOW = bindparam("now", type_=awards.c.withdrawn_at.type)
+_OF_AWARD = (
+    within_python_range(awards.c.awarded_at).label("moment"),
+    withdrawn(_NOW).label("withdrawn"),
+    # A moment outside Python's range is not shown; whether it has come is decided by the database.
+    type_coerce(
+        case((awards.c.withdrawn_at.between(FIRST, LAST), in_utc(awards.c.withdrawn_at))), awards.c.withdrawn_at.type
+    ).label("withdrawn_moment"),
+)
+
+
+def rows_of_pairs(
+    connection: Connection, columns: Sequence[ColumnElement[Any]], keys: Sequence[Key], *, now: datetime, budget: Budget
+) -> tuple[list[Any], list[Key]]:
+    """Return the awards of these pairs with these columns, read in isolating mode: id, achievement and user first.
+
+    Also the pairs for which the budget did not suffice. An award whose id cannot be read is left out.
+    """
+
+    def read(some: Iterable[Key], *more: ColumnElement[Any], award_id: str | None = None) -> list[Any]:
+        # By pair and not by id: a view's id that cannot be read would end each search by id.
+        of_pairs = of_keys(connection, *KEY)
+        condition = of_pairs if award_id is None else only_where(of_pairs, awards.c.id == award_id)
+        query = select(awards.c.id, *KEY, *more).where(condition)
+        return [row for part in by_achievement(some) for row in connection.execute(query, {**part, "now": now})]
+
+    def by_column(key: Key) -> Iterator[Any]:
+        with suppress(Unreadable):
+            with savepoint(connection):
+                ids = read([key])
+            for each in ids:
+                values = {"id": each.id, "achievement_id": key[0], "user_id": key[1]}
+                for column in columns:
+                    values[column.name] = unreadable_value(column.type)
+                    with suppress(Unreadable), savepoint(connection):
+                        values[column.name] = read([key], column, award_id=each.id)[0][-1]
+                yield namedtuple("Row", values)(**values)
+
+    rows, unreadable, undecided = read_in_halves(
+        connection, keys, lambda some: read(some, *columns), budget=budget, no_row=_NO_PAIR
+    )
+    return [*rows, *(row for key in unreadable for row in by_column(key))], undecided
 
 
 def present_among(connection: Connection, award_ids: Iterable[str]) -> set[str]:
     """Return those of these awards that exist on the platform, of whichever user."""
-    found: set[str] = set()
-    for ids in portions(award_ids):
-        found.update(connection.execute(select(awards.c.id).where(awards.c.id.in_(ids))).scalars())
-    return found
+
+    def read(some: Sequence[str]) -> Iterable[str]:
+        return connection.execute(select(awards.c.id).where(awards.c.id.in_(some))).scalars()
+
+    ids = list(award_ids)
+    try:
+        found = [read_in_halves(connection, some, read, budget=Budget(), no_row=NO_KEY) for some in portions(ids)]
+    except Unreadable:
+        return set(ids)  # as far as is known: then none of them counts as deleted
+    return {each for of_part in found for part in of_part for each in part}
+
+
+def unusable_among(rows: Iterable[tuple[Any, ...]]) -> frozenset[UnusableAward]:
+    """Return those of these awards whose achievement or user the ledger cannot have.
+
+    A row has the award's id, its achievement and its user, as stored.
+    """
+    without_achievement = [row for row in rows if not is_key(row[1])]
+    without_user = [row for row in rows if is_key(row[1]) and not is_key(row[2])]
+    return _unusable(AwardFault.WITHOUT_ACHIEVEMENT, without_achievement) | _unusable(
+        AwardFault.WITHOUT_USER, without_user
+    )
+
+
+def awards_without_id(connection: Connection, keys: Collection[Key]) -> frozenset[UnusableAward]:
+    """Return the awards of these pairs whose own id the ledger cannot have."""
+    query = select(awards.c.id, *KEY).where(of_keys(connection, *KEY))
+
+    def read(some: Sequence[Key]) -> list[tuple[Any, ...]]:
+        return [row for part in by_achievement(some) for row in as_stored(connection, query, part)]
+
+    rows, unreadable, _ = read_in_halves(connection, sorted(keys), read, budget=Budget(left=_STATEMENTS))
+    found = [row for row in rows if not is_key(row[0]) and row[1:] in keys]
+    return _unusable(AwardFault.WITHOUT_ID, [*found, *((None, *key) for key in unreadable)])
+
+
+def _unusable(fault: AwardFault, rows: Iterable[tuple[Any, ...]]) -> frozenset[UnusableAward]:
+    return frozenset(
+        UnusableAward(
+            fault=fault,
+            award_id=shortened(row[0]),
+            achievement_id=row[1] if is_key(row[1]) else shortened(row[1]),
+            identity=hash(row),
+        )
+        for row in rows
+    )
+
+
+def without_portal(connection: Connection, achievement_ids: Iterable[str]) -> frozenset[UnusableAward]:
+    """Return those of these achievements that exist and have no portal which the ledger could have."""
+    query = select(achievements.c.id, achievements.c.portal_id)
+    found = rows_by_key(connection, query.where(achievements.c.id.in_(_KEYS)), achievement_ids)
+    return frozenset(
+        UnusableAward(fault=AwardFault.WITHOUT_PORTAL, achievement_id=key)
+        for key, row in found.items()
+        if row.portal_id is None
+    )
 
 
 def portals_of(connection: Connection, achievement_ids: Iterable[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for ids in portions(achievement_ids):
-        query = select(achievements.c.id, achievements.c.portal_id).where(achievements.c.id.in_(ids))
-        found |= {row.id: row.portal_id for row in connection.execute(query) if row.portal_id is not None}
-    return found
+    query = select(achievements.c.id, achievements.c.portal_id)
+    found = rows_by_key(connection, query.where(achievements.c.id.in_(_KEYS)), achievement_ids)
+    return {key: row.portal_id for key, row in found.items() if row.portal_id is not None}
 
 
 def of_keys(

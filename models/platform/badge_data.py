@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, select
 
-from models.by_key import Value, rows_by_key
+from models.by_key import Value
 from models.columns import is_malformed, within_python_range
-from models.platform.awards import not_withdrawn, withdrawn
+from models.platform.awards import not_withdrawn, rows_of_pairs, withdrawn
+from models.platform.isolation import Budget, Unreadable, is_isolating, rows_by_key, savepoint
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 from models.tables import table
 from rules.badge.evidence import EvidenceKind, EvidenceSource
@@ -37,7 +38,7 @@ class LatestAward:
 def complete(connection: Connection, known: Sequence[IssuanceFacts], *, now: datetime) -> list[IssuanceFacts]:
     """Add the platform's part to the facts, at `now` (UTC)."""
     # A view may return a key or a primary address twice: the first row counts, so that no user gets two badges.
-    found_awards = rows_by_key(connection, _AWARDS, (each.award_id for each in known), now=now)
+    found_awards = _awards(connection, known, now)
     known = [_with_award(each, found_awards.get(each.award_id), now) for each in known]
     user_ids = {each.user_id for each in known}
     found = _PlatformRows(
@@ -50,8 +51,16 @@ def complete(connection: Connection, known: Sequence[IssuanceFacts], *, now: dat
     return [_with_person(each, found) for each in known]
 
 
+def _awards(connection: Connection, known: Sequence[IssuanceFacts], now: datetime) -> dict[Any, Any]:
+    if not is_isolating(connection):
+        return rows_by_key(connection, _AWARDS, (each.award_id for each in known), now=now)
+    keys = sorted({(each.achievement_id, each.user_id) for each in known if each.award_id is not None})
+    rows, _ = rows_of_pairs(connection, _OF_AWARD, keys, now=now, budget=Budget())
+    return {row.id: row for row in reversed(rows)}
+
+
 def latest_award(connection: Connection, achievement_id: str, *, now: datetime) -> LatestAward | None:
-    """Return the achievement's latest award that is not withdrawn at `now` (UTC)."""
+    """Return the achievement's latest award that is not withdrawn at `now` (UTC), if its awards can be read."""
     query = (
         select(
             awards.c.id.label("award_id"),
@@ -65,7 +74,11 @@ def latest_award(connection: Connection, achievement_id: str, *, now: datetime) 
         .order_by(awards.c.awarded_at.desc(), awards.c.id)
         .limit(1)
     )
-    found = connection.execute(query).first()
+    try:
+        with savepoint(connection):
+            found = connection.execute(query).first()
+    except Unreadable:
+        return None
     return None if found is None else LatestAward(**found._mapping)
 
 
@@ -86,7 +99,8 @@ def _with_award(known: IssuanceFacts, award: Any, now: datetime) -> IssuanceFact
     awarded_at = _coalesce(award.awarded_at if has_come else None, known.awarded_at, award.awarded_at)
     return replace(
         known,
-        awarded_at=NO_MOMENT if award.malformed else awarded_at,
+        # None: the moment of the withdrawal cannot be read.
+        awarded_at=NO_MOMENT if award.malformed or award.withdrawn is None else awarded_at,
         award_withdrawn=bool(award.withdrawn),
         company_id=_coalesce(award.company_id, known.company_id),
         project_id=_coalesce(award.project_id, known.project_id),
@@ -128,14 +142,14 @@ def _select_names(source: Table) -> Select[Any]:
     return _select_by(source.c.id, source.c.name, source.c.url)
 
 
-_AWARDS = _select_by(
-    awards.c.id,
+_OF_AWARD = (
     within_python_range(awards.c.awarded_at).label("awarded_at"),
     withdrawn(bindparam("now", type_=awards.c.withdrawn_at.type)).label("withdrawn"),
     is_malformed(awards.c.withdrawn_at).label("malformed"),
     awards.c.company_id,
     awards.c.project_id,
 )
+_AWARDS = _select_by(awards.c.id, *_OF_AWARD)
 _USERS = _select_by(users.c.id, users.c.first_name, users.c.last_name, users.c.profile_url)
 _PRIMARY_ADDRESSES = _select_by(emails.c.user_id, emails.c.address).where(emails.c.is_primary).order_by(emails.c.id)
 _COMPANIES, _PROJECTS, _PORTALS = (

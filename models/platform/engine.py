@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
 
+from models.columns import any_text
 from models.errors import PlatformNotUsable
 from models.platform.compiler import write_mapped
 from models.platform.mapping import RELATIONS, Mapping
@@ -139,6 +140,7 @@ def _prepare_mysql(engine: Engine, seconds: float) -> None:
 def _prepare_sqlite(engine: Engine, seconds: float) -> None:
     def prepare(connection: Any, record: Any) -> None:
         connection.isolation_level = None
+        connection.text_factory = any_text
         connection.execute("PRAGMA query_only = ON")
         connection.set_progress_handler(lambda: time.monotonic() > record.info.get("ends_at", 0), 10_000)
 

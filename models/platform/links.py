@@ -1,10 +1,12 @@
 """Links and names on the platform that do not look like plain web addresses and names."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, exists, func, or_, select
 
 from models.by_key import portions
+from models.platform.isolation import Unreadable, savepoint
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User
 from models.tables import table
 from rules.badge.evidence import EvidenceKind
@@ -27,7 +29,7 @@ def odd_links_of(
     """Return ids and links of this kind of evidence that do not look like web addresses, by id."""
     found: dict[str, str] = {}
     for some in portions(achievement_ids):
-        rows = connection.execute(_query(kind, some).limit(at_most))
+        rows = _readable(connection, _query(kind, some).limit(at_most))
         found |= {row.id: row.url for row in rows if row.id is not None}
     return sorted(found.items())[:at_most]
 
@@ -43,8 +45,17 @@ def odd_names_of(
         columns = (source.c.first_name, source.c.last_name) if kind is EvidenceKind.USER else (source.c.name,)
         odd = [_may_be_odd(name, on_sqlite=on_sqlite) for name in columns]
         query = select(source.c.id, *columns).where(used, or_(*odd)).order_by(source.c.id).limit(at_most)
-        found |= {row[0]: " ".join(filter(None, row[1:])) for row in connection.execute(query) if row[0] is not None}
+        found |= {row[0]: " ".join(filter(None, row[1:])) for row in _readable(connection, query) if row[0] is not None}
     return sorted(found.items())[:at_most]
+
+
+def _readable(connection: Connection, query: Select[*tuple[Any, ...]]) -> Sequence[Any]:
+    # Values that cannot be read are named by the check of the rows (models/diagnostics/data.py).
+    try:
+        with savepoint(connection):
+            return connection.execute(query).all()
+    except Unreadable:
+        return ()
 
 
 def _may_be_odd(name: ColumnElement[str], *, on_sqlite: bool) -> ColumnElement[bool]:

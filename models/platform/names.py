@@ -2,17 +2,19 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, literal, or_, select
+from sqlalchemy import BindParameter, Connection, bindparam, func, literal, or_, select
 from sqlmodel import SQLModel
 
-from models.by_key import portions
+from models.platform.isolation import Unreadable, rows_by_key, savepoint
 from models.platform.tables import Achievement, Portal
 from models.tables import table
 
 portals = table(Portal)
 achievements = table(Achievement)
 _NEAR = 20
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +39,14 @@ def names_of(connection: Connection, model: type[SQLModel], keys: Collection[str
     """Return the names by id: of all portals or achievements, or of those with these ids that exist."""
     named = table(model)
     query = select(named.c.id, named.c.name).order_by(named.c.id)
-    queries = [query] if keys is None else [query.where(named.c.id.in_(some)) for some in portions(keys)]
-    return {row.id: row.name for one in queries for row in connection.execute(one) if row.id is not None}
+    if keys is None:
+        try:
+            with savepoint(connection):
+                return {row.id: row.name for row in connection.execute(query) if row.id is not None}
+        except Unreadable:
+            keys = _ids(connection, model)
+    found = rows_by_key(connection, query.where(named.c.id.in_(_KEYS)), keys)
+    return {key: row.name for key, row in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,32 +62,34 @@ def listed(connection: Connection, model: type[SQLModel], *, at_most: int) -> li
     """Return rows of portals, achievements, companies or projects in the order of their ids."""
     named = table(model).c
     portal = named.portal_id if "portal_id" in named else literal("").label("portal_id")
-    query = select(named.id, named.name, portal).order_by(named.id).limit(at_most)
-    return [
-        Listed(id=row.id, name=row.name or "", portal_id=row.portal_id or "")
-        for row in connection.execute(query)
-        if row.id is not None
-    ]
+    found = rows_by_key(
+        connection, select(named.id, named.name, portal).where(named.id.in_(_KEYS)), _ids(connection, model, at_most)
+    )
+    return [Listed(id=key, name=row.name or "", portal_id=row.portal_id or "") for key, row in found.items()]
+
+
+def _ids(connection: Connection, model: type[SQLModel], at_most: int | None = None) -> list[str]:
+    column = table(model).c.id
+    found = connection.execute(select(column).order_by(column).limit(at_most)).scalars()
+    return [each for each in found if each is not None]
 
 
 def achievements_of(connection: Connection, keys: Collection[str] | None = None) -> dict[str, NamedAchievement]:
     """Return all achievements, or those of these that exist. A portal without a name is shown by its id."""
-    found = {}
-    query = select(
-        achievements.c.id, achievements.c.name, achievements.c.portal_id, portals.c.name.label("portal_name")
-    ).outerjoin(portals, portals.c.id == achievements.c.portal_id)
-    queries = [query] if keys is None else [query.where(achievements.c.id.in_(some)) for some in portions(keys)]
-    for one in queries:
-        for row in connection.execute(one):
-            if row.id is None:
-                continue
-            found[row.id] = NamedAchievement(
-                achievement_id=row.id,
-                achievement_name=row.name or "",
-                portal_id=row.portal_id or "",
-                portal_name=row.portal_name or row.portal_id or "",
-            )
-    return found
+    query = (
+        select(achievements.c.id, achievements.c.name, achievements.c.portal_id, portals.c.name.label("portal_name"))
+        .outerjoin(portals, portals.c.id == achievements.c.portal_id)
+        .where(achievements.c.id.in_(_KEYS))
+    )
+    return {
+        key: NamedAchievement(
+            achievement_id=key,
+            achievement_name=row.name or "",
+            portal_id=row.portal_id or "",
+            portal_name=row.portal_name or row.portal_id or "",
+        )
+        for key, row in rows_by_key(connection, query, _ids(connection, Achievement) if keys is None else keys).items()
+    }
 
 
 def achievement_of(connection: Connection, achievement_id: str) -> NamedAchievement | None:
@@ -99,7 +109,12 @@ def near_by_id_or_name(connection: Connection, model: type[SQLModel], typed: str
         columns = (func.lower(column) for column in (named.id, named.name))
         like = or_(*(column.startswith(beginning.lower(), autoescape=True) for column in columns))
         query = select(named.id, named.name).where(like).order_by(named.id).limit(_NEAR)
-        if found := {row.id: row.name or "" for row in connection.execute(query)}:
+        try:
+            with savepoint(connection):
+                found = {row.id: row.name or "" for row in connection.execute(query)}
+        except Unreadable:
+            return {}
+        if found:
             return found
     return {}
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, String, and_, cast, false, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, String, and_, bindparam, cast, false, func, or_, select
 
-from models.by_key import portions
+from models.platform.isolation import rows_by_key
 from models.platform.names import exists
 from models.platform.tables import User, UserEmail
 from models.tables import table
@@ -63,16 +64,22 @@ def _contains(name: ColumnElement[str], word: str) -> ColumnElement[bool]:
 
 def persons(connection: Connection, user_ids: Collection[str]) -> dict[str, Person]:
     """Return names and primary addresses by user id; of several primary addresses, one."""
-    found: dict[str, Person] = {}
-    for some in portions(user_ids):
-        primary = (
-            select(emails.c.user_id, func.min(emails.c.address).label("address"))
-            .where(emails.c.is_primary, emails.c.user_id.in_(some))
-            .group_by(emails.c.user_id)
+    addresses = rows_by_key(connection, _ADDRESSES, user_ids)
+    names = rows_by_key(connection, _NAMES, user_ids)
+    return {
+        key: Person(
+            first_name=names[key].first_name if key in names else None,
+            last_name=names[key].last_name if key in names else None,
+            email=addresses[key].address if key in addresses else None,
         )
-        addresses = {row.user_id: row.address for row in connection.execute(primary)}
-        found |= {key: Person(email=address) for key, address in addresses.items()}
-        named = select(users.c.id, users.c.first_name, users.c.last_name).where(users.c.id.in_(some))
-        for row in connection.execute(named):
-            found[row.id] = Person(first_name=row.first_name, last_name=row.last_name, email=addresses.get(row.id))
-    return found
+        for key in {**addresses, **names}
+    }
+
+
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
+_ADDRESSES = (
+    select(emails.c.user_id, func.min(emails.c.address).label("address"))
+    .where(emails.c.is_primary, emails.c.user_id.in_(_KEYS))
+    .group_by(emails.c.user_id)
+)
+_NAMES = select(users.c.id, users.c.first_name, users.c.last_name).where(users.c.id.in_(_KEYS))

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from rules.explain.history import Answer, History, LedgerRow
 from rules.ledger.eligibility import Action, Decision, Ground, decide, is_withdrawn
-from rules.ledger.reasons import Reason
+from rules.ledger.reasons import AwardFault, Reason
 from rules.ledger.states import IssuanceState, Origin
 from rules.wording import moment
 
@@ -41,6 +41,7 @@ class Cause(StrEnum):
     BEFORE_COVERAGE = "before_coverage"
     NOT_CONNECTED = "not_connected"
     NOT_ENTERED = "not_entered"
+    CANNOT_BE_ENTERED = "cannot_be_entered"
 
 
 def answer(history: History, *, now: datetime) -> Answer:
@@ -277,6 +278,14 @@ def _not_in_the_ledger(history: History, decision: Decision, now: datetime) -> A
             cause=Cause.AWARD_MOVED,
             sentence=f"The award was another user's before: issuance {history.moved.issuance_id} was entered for it.",
             next=f"{NEXT_RUN}{waits} makes that issuance {history.user_id}'s.",
+        )
+    fault = history.fault
+    if fault is not None and (history.pair.covered_awards or fault is AwardFault.WITHOUT_ID):
+        return Answer(
+            cause=Cause.CANNOT_BE_ENTERED,
+            sentence=fault.sentence,
+            next="Nothing until it is corrected.",
+            advice=fault.advice,
         )
     if not history.pair.valid_awards:
         return _not_awarded(history)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rules.ledger.eligibility import Award, Coverage, Issuance, Pair
-from rules.ledger.reasons import Reason
+from rules.ledger.reasons import AwardFault, Reason
 from rules.ledger.settings_changes import Changes, SettingsAction, SettingsOf
 from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import Transition
@@ -126,6 +126,7 @@ class History:
 
     `cannot_be_sent` says why a badge could not be sent with the user's present data; `present_fingerprint` is that of
     the request that would be sent, if one can be. `portal_id` is empty where the platform has no such achievement.
+    `fault` says why the ledger cannot have the award.
     """
 
     user_id: str
@@ -142,6 +143,7 @@ class History:
     connected_portals: frozenset[str] = frozenset()
     deleted: frozenset[int] = frozenset()
     moved: Issuance | None = None
+    fault: AwardFault | None = None
 
     @property
     def pair(self) -> Pair:

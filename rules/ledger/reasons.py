@@ -1,5 +1,6 @@
 """The reasons why an issuance is not issued or waits, each with its meaning and what to do."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -84,19 +85,23 @@ _WORDS = {
         "Activate the template at Credly, or enable the achievement with another one.",
     ),
     Reason.NO_PRIMARY_EMAIL: _Words("The user has no primary e-mail address.", _CORRECT_USER),
-    Reason.EMAIL_MALFORMED: _Words("The user's primary e-mail address is not an address.", _CORRECT_USER),
+    Reason.EMAIL_MALFORMED: _Words(
+        "The user's primary e-mail address (user_emails.address) cannot be read, or is not an address.",
+        _CORRECT_USER,
+    ),
     Reason.NAME_MISSING: _Words(
         "The user's first or last name (users.first_name, users.last_name) is blank or a placeholder such as N/A.",
         "Correct the name, or set what the portal's connection sends for a missing name.",
     ),
     Reason.NAME_TOO_LONG: _Words("The user's first or last name is longer than 255 characters.", _CORRECT_USER),
     Reason.NAME_UNREADABLE: _Words(
-        "The user's first or last name (users.first_name, users.last_name) has bytes that are not UTF-8 text.",
+        "The user's first or last name (users.first_name, users.last_name) cannot be read, or has bytes that are not "
+        "UTF-8 text.",
         _CORRECT_USER,
     ),
     Reason.AWARD_DATE_UNUSABLE: _Words(
         "A date of the award (awarded_at or withdrawn_at of achievement_awards) is not a moment of the years 1 to "
-        "9999, or the badge would expire after them.",
+        "9999 or cannot be read, or the badge would expire after those years.",
         "Correct the date on the platform; the next run issues the badge.",
     ),
     Reason.USER_MISSING: _Words(
@@ -184,3 +189,65 @@ REFUSED_REASONS = (Reason.REFUSED_BY_CREDLY, Reason.NOT_PERMITTED)
 TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)
 FAILED_REASONS = DATA_REASONS | {*REFUSED_REASONS, Reason.DUPLICATE_ELSEWHERE, Reason.ATTEMPTS_USED_UP}
 CANCELLED_REASONS = frozenset({Reason.INTEGRATION_REMOVED, Reason.AWARD_WITHDRAWN, Reason.USER_ERASED})
+
+
+class AwardFault(StrEnum):
+    """Why an award cannot become an issuance. The ledger has no row of it, so each run that reads it reports it."""
+
+    WITHOUT_ACHIEVEMENT = "award_without_achievement"
+    WITHOUT_USER = "award_without_user"
+    WITHOUT_ID = "award_without_id"
+    WITHOUT_PORTAL = "award_without_portal"
+    NOT_READ = "award_not_read"
+
+    @property
+    def sentence(self) -> str:
+        return _FAULTS[self].sentence
+
+    @property
+    def advice(self) -> str:
+        return _FAULTS[self].advice
+
+
+_IS_NO_KEY = "is NULL, blank, longer than 255 characters or not text, or cannot be read"
+_CORRECT_ROW = "Correct it on the platform or in its view; the next run that reads the award issues the badge."
+
+_FAULTS = {
+    AwardFault.WITHOUT_ACHIEVEMENT: _Words(f"The award's achievement_id {_IS_NO_KEY}.", _CORRECT_ROW),
+    AwardFault.WITHOUT_USER: _Words(f"The award's user_id {_IS_NO_KEY}.", _CORRECT_ROW),
+    AwardFault.WITHOUT_ID: _Words(f"The award's own id (achievement_awards.id) {_IS_NO_KEY}.", _CORRECT_ROW),
+    AwardFault.WITHOUT_PORTAL: _Words(
+        f"The portal_id of the award's achievement (achievements.portal_id) {_IS_NO_KEY}.", _CORRECT_ROW
+    ),
+    AwardFault.NOT_READ: _Words(
+        "So many values of achievement_awards end a statement of the platform's database with an error that this run "
+        "did not read the award.",
+        "Correct the values or the view; `check` names the column. Later runs read the award.",
+    ),
+}
+_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class UnusableAward:
+    """An award that cannot be entered: its fault, its own id and its achievement's, both shortened.
+
+    `identity` differs where only the shortened ids are the same.
+    """
+
+    fault: AwardFault
+    award_id: str = ""
+    achievement_id: str = ""
+    identity: int = 0
+
+
+def shortened(stored: object) -> str:
+    """Return an id so that it can be shown whatever is stored in its place; one with an @ may be an address."""
+    if stored is None:
+        return "NULL"
+    if not isinstance(stored, str):
+        return "not text"
+    if "@" in stored:
+        return "hidden"
+    shown = stored.strip().encode(errors="replace").decode()
+    return f"{shown[:_SHOWN]}…" if len(shown) > _SHOWN else shown or "blank"

@@ -2,14 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from itertools import groupby
 
 from rules.explain.timeline import ANSWERS, CALLS
 from rules.forms.links import form_link
-from rules.ledger.reasons import Reason
+from rules.ledger.reasons import Reason, UnusableAward
 from rules.ledger.states import IssuanceState
 from rules.markdown import code, plain, table
 from rules.monitoring.run_summary import NAMED, IssuanceRef, RunSummary
@@ -47,6 +48,7 @@ def run_page(
     total: RunSummary,
     *,
     planned: str,
+    unusable: Collection[UnusableAward] = (),
     organizations: Mapping[str, RunSummary],
     pending: Sequence[PendingCount],
     warning: str = "",
@@ -65,6 +67,8 @@ def run_page(
         parts += ["## By portal and achievement", table(_HEADS, _achievements(total))]
     if total.named:
         parts += ["## Not issued in this run, and what to do", *_not_issued(total, issue_form)]
+    if unusable:
+        parts += ["## Awards that cannot be entered", *unusable_page(unusable)]
     if total.open:
         parts += ["## What is open now, from this run and earlier ones", "\n".join(_reasons(total))]
     if pending:
@@ -158,6 +162,30 @@ def stopped_words(pending: Sequence[PendingCount]) -> str:
     ]
     more = sum(counts.values()) - sum(count for _, count in counts.most_common(_STOPPED_NAMED))
     return ", ".join([*named, *([f"{more} on other achievements"] if more else [])])
+
+
+def unusable_words(unusable: Collection[UnusableAward]) -> str:
+    """Return how many awards cannot be entered, as text."""
+    return f"{counted(len(unusable), 'award')} cannot be entered" if unusable else ""
+
+
+def unusable_page(unusable: Collection[UnusableAward]) -> list[str]:
+    """Return for each fault what it means, what to do, and the awards by their ids."""
+    parts = []
+    for fault, each in groupby(sorted(unusable), key=lambda award: award.fault):
+        named = list(each)
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        parts += [
+            f"**{counted(len(named), 'award')}** {code(fault)}: {plain(fault.sentence, longest=400)} "
+            f"**What to do:** {plain(fault.advice, longest=400)}",
+            f"{', '.join(map(_unusable_name, named[:NAMED]))}{more}",
+        ]
+    return parts
+
+
+def _unusable_name(each: UnusableAward) -> str:
+    # In the order of the ledger's names: without a user's id, which may be an address where it is no key.
+    return f"{code(each.award_id)} of {code(each.achievement_id)}" if each.award_id else code(each.achievement_id)
 
 
 def _waits(each: PendingCount, now: datetime) -> str:

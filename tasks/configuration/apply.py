@@ -7,7 +7,7 @@ from uuid import uuid4
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
-from models.planning.planner import count_due_at_once
+from models.planning.preview import count_due_at_once
 from models.setup import admin as setting_up
 from models.setup.operator_runs import put_operator
 from rules.forms.configuration import InvalidConfiguration

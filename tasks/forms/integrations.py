@@ -7,7 +7,7 @@ from typing import Any
 from credly.errors import NotFound
 from credly.wire import BadgeTemplate
 from models.ledger.issuance_data import facts_of_latest_award
-from models.planning.planner import count_due_at_once
+from models.planning.preview import count_due_at_once, due_at_once
 from models.setup import admin as setting_up
 from models.setup import lookups as directory
 from models.setup.history import change_settings
@@ -21,10 +21,11 @@ from rules.badge.request import Prepared, prepare_request
 from rules.forms.inputs import InvalidInput, in_the_past, static_text
 from rules.forms.settings import IntegrationForm
 from rules.forms.suggestions import did_you_mean
-from rules.ledger.reasons import Reason
+from rules.ledger.reasons import Reason, UnusableAward
 from rules.ledger.settings_changes import SettingsOf
 from rules.ledger.states import IssuanceState
 from rules.markdown import code, plain, table
+from rules.monitoring.run_page import unusable_page, unusable_words
 from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import connection_of, credly_id, known_achievement, open_for_form, organization_of
 from tasks.runtime.organization import Organization
@@ -55,7 +56,7 @@ async def enable(run: Run, achievement: str, form: IntegrationForm) -> FormResul
         page=page,
         needs_attention=stored.after.held_at is not None,
     )
-    return result.with_notes(_without_effect(form))
+    return result.with_notes([*_without_effect(form), *filter(None, [unusable_words(stored.unusable)])])
 
 
 def _without_effect(form: IntegrationForm) -> list[str]:
@@ -76,6 +77,7 @@ class _Stored:
     after: CredlyIntegration
     moved: int
     due: int
+    unusable: frozenset[UnusableAward]
     example: IssuanceFacts | None
 
     @property
@@ -93,14 +95,15 @@ async def _store(
     # Settings that reach further back are stored as held, so that no run issues anything before the count.
     achievement = setup.achievement_id
     before, moved, held = await run.database.write(setting_up.enable, achievement, values, now=moment)
-    due = await count_due_at_once(run.database, achievement, now=moment)
+    at_once = await due_at_once(run.database, achievement, now=moment)
+    due = at_once.due
     if held and due <= hold_above:
         await run.database.write(setting_up.release_own_hold, achievement, values, held_at=moment, now=moment)
     after = await run.database.read(directory.integration_of, achievement)
     if after is None:
         raise AssertionError(f"the integration of {achievement} is gone after it was stored")
     example = await facts_of_latest_award(run.database, achievement, now=moment)
-    return _Stored(before=before, after=after, moved=moved, due=due, example=example)
+    return _Stored(before=before, after=after, moved=moved, due=due, unusable=at_once.unusable, example=example)
 
 
 def _enabled_sentence(achievement: str, stored: _Stored, *, hold_above: int) -> str:
@@ -130,6 +133,7 @@ def _enabled_page(
         f"**{plain(template.name or template_id)}** ({code(template_id)}).",
         *([f"{moved} will be issued with the new template."] if stored.moved else []),
         *(["## What changed", table(("setting", "before", "now"), difference)] if difference else []),
+        *(["## Awards that cannot be entered", *unusable_page(stored.unusable)] if stored.unusable else []),
         "## Settings",
         table(("setting", "value"), [(name, shown(value)) for name, value in settings_of(stored.after).items()]),
         "## What would be sent for the latest award",

@@ -7,7 +7,8 @@ from prefect.artifacts import acreate_table_artifact
 from models.ledger import claiming
 from models.ledger.claiming import Scope
 from models.ledger.issuance_data import Subject, facts_of, facts_of_subjects
-from models.planning.planner import begin, new_pairs
+from models.planning.planner import begin
+from models.planning.preview import new_pairs
 from models.platform.awards import Key
 from rules.badge.preview import Preview, preview
 from rules.ledger.eligibility import Action, Decision, Pair, decide

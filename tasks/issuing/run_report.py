@@ -27,6 +27,7 @@ from rules.monitoring.run_page import (
     series_key,
     stopped_words,
     under_heads,
+    unusable_words,
 )
 from rules.monitoring.run_summary import Counts, RunSummary
 from tasks.operations.alerts import emit_completed, emit_events
@@ -105,11 +106,14 @@ async def finish_run(
     failures = [state for _, state in parts if not state.is_completed()]
     expiring = await expiry_warning(run, portals)
     pending, moment = await run.database.read(pending_counts, portal_ids=portals), run.now()
-    sentence = ". ".join(filter(None, (total.sentence, stopped_words(pending), expiring)))
+    sentence = ". ".join(
+        filter(None, (total.sentence, stopped_words(pending), unusable_words(plan.unusable), expiring))
+    )
     issue_form = await form_address(run, "issue-badge") if total.named else ""
     page = run_page(
         total,
         planned=_planned(plan),
+        unusable=plan.unusable,
         organizations=organizations,
         pending=pending,
         warning=expiring,

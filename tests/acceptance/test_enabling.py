@@ -138,7 +138,8 @@ async def test_where_nothing_can_be_sent_the_page_says_why(world: World) -> None
 
     seen = await see(enable_credly, **form())
 
-    assert "Nothing, for user `ada`: The user's primary e-mail address is not an address. Correct" in seen.page
+    cannot_be_sent = "The user's primary e-mail address (user_emails.address) cannot be read, or is not an address."
+    assert f"Nothing, for user `ada`: {cannot_be_sent} Correct" in seen.page
     assert seen.message == "forklift: no change; 0 badges due at once"
     assert "What changed" not in seen.page
 

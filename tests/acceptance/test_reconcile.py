@@ -8,12 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from flows.reconcile import reconcile
 from models.ledger.history import IssuanceTransition
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import AchievementAward, User, UserEmail
 from models.tables import table
 from tests.support.running import run_reconcile as run
+from tests.support.seen import see
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, TEMPLATE, World
 
@@ -122,6 +125,51 @@ async def test_bad_data_fails_with_its_reason_and_goes_out_once_corrected(
     await run()
     (row,) = await world.ledger()
     assert (row.state, row.reason, len(standin.badges())) == ("issued", None, 1)
+
+
+async def test_an_award_that_the_ledger_cannot_have_is_counted_and_stops_nothing(
+    any_world: World, standin: Standin
+) -> None:
+    await any_world.enable()
+    await any_world.award("ada")
+    await any_world.add(User, id="", first_name="No", last_name="Id")
+    award = await any_world.award("")
+
+    seen = await see(reconcile)
+
+    assert (seen.name, seen.message) == ("Completed", "1 issued. 1 award cannot be entered")
+    assert "**1 award** `award_without_user`" in seen.page
+    assert f"`{award}` of `forklift`" in seen.page
+    await any_world.change(AchievementAward, award, user_id="bob")
+    state = await run()
+    assert (state.name, state.message) == ("Completed", "1 issued")
+    assert {badge["issuer_earner_id"] for badge in standin.badges()} == {"ada", "bob"}
+
+
+async def test_a_key_that_the_database_cannot_read_is_named_and_what_is_planned_goes_out(
+    world: World, standin: Standin
+) -> None:
+    await world.enable()
+    await world.award("ada")
+    await world.disconnect()
+    await run()
+    await world.award("bob")
+    await world.connect()
+    # SQLite quotes nothing here, PostgreSQL would quote the user.
+    await world.do(text("ALTER TABLE achievement_awards RENAME TO stored_awards"))
+    await world.do(
+        text(
+            "CREATE VIEW achievement_awards AS SELECT id, achievement_id, awarded_at, withdrawn_at, company_id,"
+            " project_id, CASE user_id WHEN 'bob' THEN json(user_id) ELSE user_id END AS user_id FROM stored_awards"
+        )
+    )
+
+    state = await run()
+
+    assert state.name == "Failed"
+    assert str(state.message).count("an error about a value when it reads achievement_awards, in a key") == 1
+    assert "python -m flows.check" in str(state.message)
+    assert "bob" not in str(state.message)
 
 
 async def test_a_missing_name_is_replaced_where_the_connection_says_so(world: World, standin: Standin) -> None:

@@ -19,7 +19,8 @@ from models.operations.erasure import ErasedUser, UserRecords, erase, erased_bad
 from models.operations.user_data import kept_of
 from models.planning.deletions import losses_of
 from models.planning.pairs import rows_of as rows_in_ledger
-from models.planning.planner import Sweep, begin, count_due_at_once, new_pairs, plan, sweep
+from models.planning.planner import Sweep, begin, plan, sweep
+from models.planning.preview import count_due_at_once, new_pairs
 from models.planning.progress import Cursor, Round, cursor_of, put_cursor
 from models.planning.writing import PlatformRows, apply_decisions
 from models.platform.awards import awards_of

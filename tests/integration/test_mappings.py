@@ -19,11 +19,12 @@ from models.planning import planner
 from models.planning.pairs import active_of
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
-from models.platform.awards import awards_of, page_after, present_among
+from models.platform.awards import awards_of, present_among
 from models.platform.badge_data import latest_award
 from models.platform.engine import Source
 from models.platform.mapping import mapping_of
 from models.platform.names import achievements_of, exists
+from models.platform.pages import page_after
 from models.platform.people import near_user_ids, user_exists, users_like
 from models.platform.tables import Achievement
 from tests.support.databases import administer as administer_postgresql

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from models.database import Database
-from models.planning.planner import begin, new_pairs
+from models.planning.planner import begin
+from models.planning.preview import new_pairs
 from models.planning.writing import PlanCounts
 from models.setup.tables import CredlyConnection
 from rules.ledger.eligibility import decide

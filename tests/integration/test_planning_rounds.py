@@ -13,7 +13,7 @@ from models.planning import planner
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.progress import PlanningProgress, Round
 from models.planning.writing import PlanCounts
-from models.platform.awards import awarded_between
+from models.platform.pages import awarded_between
 from models.platform.tables import AchievementAward
 from models.setup.tables import CredlyIntegration
 from rules.forms.inputs import EarnedAgain
@@ -229,9 +229,9 @@ async def test_what_one_step_has_found_stays_where_the_next_one_fails(
             raise RuntimeError("killed")
         return await next_awards(*arguments, **more)
 
-    next_awards = planner._next_awards
+    next_awards = planner.next_awards
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(planner, "_next_awards", killed)
+        meanwhile.setattr(planner, "next_awards", killed)
         with pytest.raises(RuntimeError, match="killed"):
             await swept(large, now=NOW + HOUR, at_least=100)
 

@@ -12,7 +12,7 @@ from models.ledger.issuance_data import facts_of, facts_of_latest_award
 from models.ledger.manual import ManualIssue, facts_of_request, pair_of
 from models.ledger.tables import BadgeIssuance
 from models.operations import audit
-from models.planning.planner import count_due_at_once
+from models.planning.preview import count_due_at_once
 from models.planning.withdrawn import withdrawn_among
 from models.planning.writing import PlanCounts
 from models.platform.tables import AchievementAward

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from prefect.blocks.system import Secret
 from sqlalchemy import Connection, text
 
+from models.columns import is_key
 from models.database import Database
 from models.diagnostics.check import find_problems
 from models.ledger.tables import BadgeIssuance
@@ -32,7 +33,8 @@ from tasks.operations.reports import export_file, report_file
 from tasks.runtime.run import Run, current_run
 from tests.support.databases import ENGINES, empty_postgresql_database, sqlite_database
 from tests.support.factories import a_connection, an_integration, rows_of
-from tests.support.light_run import Clock, light_run, without_prefect
+from tests.support.light_run import Clock, light_plan, light_run, without_prefect
+from tests.support.predicted import predicted
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, SEED, TEMPLATE, TOKEN
 
@@ -61,6 +63,11 @@ class Undecodable:
     stored: bytes
 
 
+@dataclass(frozen=True)
+class Failing:
+    """A value for which an expression of the view ends each statement that reads it with an error."""
+
+
 Outcome = tuple[str | None, str | None]
 ISSUED: Outcome = ("issued", None)
 NONE: Outcome = (None, None)
@@ -73,7 +80,7 @@ COLUMNS: dict[tuple[str, str], set[Outcome]] = {
     ("users", "first_name"): NAMES,
     ("users", "last_name"): NAMES,
     ("users", "profile_url"): {ISSUED},
-    ("user_emails", "id"): {ISSUED},
+    ("user_emails", "id"): {ISSUED, ("failed", "email_malformed")},
     ("user_emails", "user_id"): {ISSUED, ("failed", "no_primary_email")},
     ("user_emails", "address"): {ISSUED, ("failed", "no_primary_email"), ("failed", "email_malformed")},
     ("achievement_awards", "id"): {ISSUED, NONE},
@@ -88,6 +95,13 @@ COLUMNS: dict[tuple[str, str], set[Outcome]] = {
     **{("achievements", column): {ISSUED} for column in ("id", "portal_id", "name")},
 }
 MOMENTS = {("achievement_awards", "awarded_at"), ("achievement_awards", "withdrawn_at")}
+# Whose expression cannot fail for one row alone: rows are searched by it.
+SEARCHED_BY = {
+    *((table, "id") for table in ("users", "companies", "projects", "portals", "achievements")),
+    ("user_emails", "user_id"),
+    ("achievement_awards", "achievement_id"),
+    ("achievement_awards", "user_id"),
+}
 # By column: what corrects it.
 CORRECTED = {
     ("users", "first_name"): "'Ada'",
@@ -161,7 +175,8 @@ def named(engine: str) -> list[Case]:
     texts = (*TEXTS, *BYTES) if engine == "sqlite" else (*TEXTS, None)
     values = {column: dates if column in MOMENTS else texts for column in COLUMNS}
     # Where nothing but the badge can become of any value, some of the values are enough.
-    return [
+    failing: list[Case] = [(column, Failing()) for column in COLUMNS if column not in SEARCHED_BY]
+    return failing + [
         (column, value)
         for column, every in values.items()
         for value in (every[::3] if COLUMNS[column] == {ISSUED} else every)
@@ -176,7 +191,13 @@ def cases(engine: str) -> st.SearchStrategy[list[Case]]:
         anything = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.binary(max_size=40)
         stored = texts | anything | st.binary(max_size=40).map(Undecodable)
         texts, moments = stored, stored | st.datetimes().map(str) | st.sampled_from(SQLITE_DATES)
-    each = [st.tuples(st.just(column), moments if column in MOMENTS else texts) for column in COLUMNS]
+    each = [
+        st.tuples(
+            st.just(column),
+            (moments if column in MOMENTS else texts) | (st.nothing() if column in SEARCHED_BY else st.builds(Failing)),
+        )
+        for column in COLUMNS
+    ]
     return st.lists(st.one_of(each), min_size=20, max_size=40)
 
 
@@ -190,15 +211,28 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AbstractA
 
 
 def _with_any_values(connection: Connection) -> None:
-    """Replace the platform's tables by those of a platform that checks nothing."""
+    """Replace the platform's tables by views on those of a platform that checks nothing."""
     platform_metadata.drop_all(connection)
+    on_sqlite = connection.dialect.name == "sqlite"
     for table in platform_metadata.sorted_tables:
         types = {column.name: "text" for column in table.c}
         types |= {column: "timestamptz" for of, column in MOMENTS if of == table.name}
         types |= {"is_primary": "boolean"} if "is_primary" in types else {}
-        on_sqlite = connection.dialect.name == "sqlite"
         columns = ", ".join(name if on_sqlite else f"{name} {type_}" for name, type_ in types.items())
-        connection.execute(text(f"CREATE TABLE {table.name} ({columns})"))
+        connection.execute(text(f"CREATE TABLE stored_{table.name} ({columns}, fails text)"))
+        shown = [
+            f"CASE WHEN fails = '{name}' THEN {_failing(type_, on_sqlite=on_sqlite)} ELSE {name} END AS {name}"
+            if type_ != "boolean" and (table.name, name) not in SEARCHED_BY
+            else name
+            for name, type_ in types.items()
+        ]
+        connection.execute(text(f"CREATE VIEW {table.name} AS SELECT {', '.join(shown)} FROM stored_{table.name}"))
+
+
+def _failing(type_: str, *, on_sqlite: bool) -> str:
+    if on_sqlite:
+        return "json(fails)"
+    return f"CAST(fails AS {type_})" if type_ != "text" else "CAST(CAST(fails AS integer) AS text)"
 
 
 @dataclass
@@ -213,6 +247,8 @@ class Platform:
         return Run(configured(), self.database, self.clock.now)
 
     def put(self, connection: Connection, table: str, **values: Value) -> None:
+        failing = next((name for name, value in values.items() if isinstance(value, Failing)), None)
+        values = {name: None if name == failing else value for name, value in values.items()} | {"fails": failing}
         expressions = []
         for name, value in values.items():
             cast = isinstance(value, Undecodable)
@@ -221,7 +257,8 @@ class Platform:
                 f"CAST(:{name} AS {'timestamptz' if as_moment else 'text'})" if cast or as_moment else f":{name}"
             )
         stored = {name: value.stored if isinstance(value, Undecodable) else value for name, value in values.items()}
-        connection.execute(text(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(expressions)})"), stored)
+        inserted = f"INSERT INTO stored_{table} ({', '.join(values)}) VALUES ({', '.join(expressions)})"
+        connection.execute(text(inserted), stored)
 
     def person(self, connection: Connection, number: int, case: Case | None) -> None:
         """Add a person with an award and evidence, of whom one value is as given."""
@@ -248,7 +285,7 @@ class Platform:
     async def fill(self, drawn: Sequence[Case]) -> None:
         def fill(connection: Connection) -> None:
             for table in platform_metadata.tables:
-                connection.execute(text(f"DELETE FROM {table}"))
+                connection.execute(text(f"DELETE FROM stored_{table}"))
             for table in ("issuance_attempts", "issuance_history", "badge_issuances", "planning_progress"):
                 connection.execute(text(f"DELETE FROM {table}"))
             self.put(connection, "portals", id="northwind", name="Northwind", url="https://n.example.org")
@@ -273,7 +310,7 @@ class Platform:
                 value = CORRECTED[table, column]
                 cast = f"CAST({value} AS timestamptz)" if connection.dialect.name == "postgresql" else value
                 right = cast if (table, column) in MOMENTS else value
-                connection.execute(text(f"UPDATE {table} SET {column} = {right}"))
+                connection.execute(text(f"UPDATE stored_{table} SET {column} = {right}, fails = NULL"))
 
         await self.database.write(correct)
         self.clock.moved += timedelta(hours=1)
@@ -297,7 +334,9 @@ async def platform(opened: AbstractAsyncContextManager[Database], standin: Stand
 
 
 def _put_forklift(connection: Connection) -> None:
-    connection.execute(text("INSERT INTO achievements (id, portal_id, name) VALUES ('forklift', 'northwind', 'F')"))
+    connection.execute(
+        text("INSERT INTO stored_achievements (id, portal_id, name) VALUES ('forklift', 'northwind', 'F')")
+    )
 
 
 def user_of(number: int, case: Case) -> Value:
@@ -309,6 +348,12 @@ async def hold(world: Platform, drawn: Sequence[Case], folder: Path) -> None:
     await world.fill(drawn)
     current_run.set(world.run)
     shown: list[Any] = [[_row(each) for each in await _previews(world.run, None, limit=10_000)]]
+    users = [user for user in map(user_of, range(len(drawn)), drawn) if is_key(user)]
+    told = [await predicted(world.database, user, "forklift", now=world.run.now()) for user in users[::3]]
+    await light_plan(world.run)
+    planned = await rows_of(world.database, BadgeIssuance)
+    for each in told:
+        each.hold_against(planned)
     for _ in range(2):
         await light_run(world.run)
 

@@ -40,6 +40,7 @@ AFTERWARDS: dict[str, tuple[IssuanceState | None, ...]] = {
     Cause.BEFORE_COVERAGE: _NO_ROW,
     Cause.NOT_CONNECTED: (BLOCKED,),
     Cause.NOT_ENTERED: (PENDING,),
+    Cause.CANNOT_BE_ENTERED: _NO_ROW,
 }
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from rules.ledger.reasons import Reason
+from rules.ledger.reasons import AwardFault, Reason, UnusableAward, shortened
 from rules.ledger.states import IssuanceState
 from rules.monitoring.run_page import (
     PendingCount,
@@ -18,6 +18,8 @@ from rules.monitoring.run_page import (
     series_key,
     stopped_words,
     under_heads,
+    unusable_page,
+    unusable_words,
 )
 from rules.monitoring.run_summary import NAMED, IssuanceRef, Results, RunSummary, SlowCall
 from tests.support.facts import NOW
@@ -112,6 +114,45 @@ def test_everything_else_has_its_part() -> None:
     assert "- **1 pending**: To be issued at its not\\_before moment or later\\." in text
     assert "| `org-1` | 0 issued · now 2 blocked, 1 waiting |" in text
     assert "| `northwind` | `forklift` | 0 | 1 | 0 | 0 | 0 |" in text
+
+
+def test_awards_that_cannot_be_entered_are_grouped_with_advice_and_named_without_their_users() -> None:
+    fault = AwardFault.WITHOUT_USER
+    without_user = [
+        UnusableAward(fault=fault, award_id=f"award-{number:02}", achievement_id="forklift") for number in range(52)
+    ]
+    without_portal = UnusableAward(fault=AwardFault.WITHOUT_PORTAL, achievement_id="crane")
+
+    text = "\n".join(unusable_page([*without_user, without_portal]))
+
+    assert "**52 awards** `award_without_user`: The award's user\\_id is NULL, blank" in text
+    assert "**1 award** `award_without_portal`" in text
+    assert text.count("**What to do:**") == 2
+    assert "`award-00` of `forklift`, `award-01` of `forklift`" in text
+    assert "`award-49` of `forklift` and 2 more" in text
+    assert text.splitlines()[-3] == "`crane`"
+    assert unusable_words([*without_user, without_portal]) == "53 awards cannot be entered"
+    assert unusable_words([]) == ""
+    shown = run_page(RunSummary(), planned="Planned.", unusable=[without_portal], organizations={}, pending=[], now=NOW)
+    assert "## Awards that cannot be entered" in shown
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        (None, "NULL"),
+        ("", "blank"),
+        (" \t", "blank"),
+        (5, "not text"),
+        (b"ada", "not text"),
+        ("ada@example.org", "hidden"),
+        ("k" * 20, "k" * 20),
+        ("k" * 21, "k" * 20 + "…"),
+        ("a\udcff", "a?"),
+    ],
+)
+def test_an_id_is_shown_whatever_is_stored_in_its_place(stored: object, shown: str) -> None:
+    assert shortened(stored) == shown
 
 
 def test_the_table_and_the_series_have_the_same_numbers() -> None:

@@ -8,7 +8,7 @@ import pytest
 from rules.explain.diagnosis import Cause, answer
 from rules.explain.history import Answer, History, Integration, LedgerRow
 from rules.ledger.eligibility import Award
-from rules.ledger.reasons import Reason
+from rules.ledger.reasons import AwardFault, Reason
 from rules.ledger.states import IssuanceState, Origin
 from tests.support.facts import AWARDED, NOW
 from tests.support.histories import row
@@ -52,6 +52,14 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
         # not in the ledger
         ((), {"awards": ()}, Cause.NO_AWARD, "ada was not awarded forklift."),
         ((), {"awards": (GONE,)}, Cause.WITHDRAWN, "The award was withdrawn at "),
+        ((), {"awards": (), "fault": AwardFault.WITHOUT_ID}, Cause.CANNOT_BE_ENTERED, "The award's own id"),
+        ((), {"portal_id": "", "fault": AwardFault.WITHOUT_PORTAL}, Cause.CANNOT_BE_ENTERED, "The portal_id of"),
+        (
+            (),
+            {"portal_id": "", "fault": AwardFault.WITHOUT_PORTAL, "integration": LATE},
+            Cause.BEFORE_COVERAGE,
+            "issues badges for awards since ",
+        ),
         ((), {"integration": None}, Cause.NO_INTEGRATION, "Credly is not enabled on forklift"),
         ((), {"integration": LATE}, Cause.BEFORE_COVERAGE, "issues badges for awards since "),
         ((), {"integration": REACHING}, Cause.NOT_ENTERED, "no run has planned"),
