@@ -105,7 +105,7 @@ def _other(one: NamedAchievement, forms: _Forms) -> str:
 
 
 def _more(count: int) -> list[str]:
-    return [f"… and {count} more. Run *list-integrations* for one portal to see others."] if count else []
+    return [f"… and {count} more. For one portal, *list-integrations* shows {AT_MOST} of each kind."] if count else []
 
 
 def _connection(each: PortalOverview, moment: datetime) -> str:
