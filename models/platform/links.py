@@ -36,25 +36,19 @@ def odd_names_of(
     connection: Connection, kind: EvidenceKind, achievement_ids: Collection[str], *, at_most: int
 ) -> list[Name]:
     """Return ids and names of this kind that may have an oddity (`rules.badge.text.oddities`), by id."""
+    on_sqlite = connection.dialect.name == "sqlite"
     found: dict[str, str] = {}
     for some in portions(achievement_ids):
         source, used = _used(kind, some)
         columns = (source.c.first_name, source.c.last_name) if kind is EvidenceKind.USER else (source.c.name,)
-        odd = [_may_be_odd(name, connection.dialect.name) for name in columns]
+        odd = [_may_be_odd(name, on_sqlite=on_sqlite) for name in columns]
         query = select(source.c.id, *columns).where(used, or_(*odd)).order_by(source.c.id).limit(at_most)
         found |= {row[0]: " ".join(filter(None, row[1:])) for row in connection.execute(query) if row[0] is not None}
     return sorted(found.items())[:at_most]
 
 
-def _may_be_odd(name: ColumnElement[str], dialect: str) -> ColumnElement[bool]:
-    matching: list[ColumnElement[bool]]
-    match dialect:
-        case "sqlite":
-            matching = [name.op("GLOB", is_comparison=True)(f"*{each}*") for each in SEARCHED]
-        case "duckdb":  # its operator ~ compares the whole name
-            matching = [func.regexp_matches(name, each) for each in SEARCHED]
-        case _:
-            matching = [name.regexp_match(each) for each in SEARCHED]
+def _may_be_odd(name: ColumnElement[str], *, on_sqlite: bool) -> ColumnElement[bool]:
+    matching = [name.op("GLOB")(f"*{each}*") if on_sqlite else name.regexp_match(each) for each in SEARCHED]
     return or_(name.like("%&%;%"), *matching)
 
 
