@@ -56,13 +56,13 @@ class Settings(BaseSettings):
     )
     platform_url: str = Field(
         default="",
-        description="The platform's database, which Laurel only reads: PostgreSQL, MySQL, MariaDB, SQLite, or another "
-        "for which a SQLAlchemy dialect is installed. Empty: the same as LAUREL_DATABASE_URL.",
+        description="The platform's database, which Laurel only reads: PostgreSQL, MySQL, MariaDB, SQLite, DuckDB (for "
+        "files), or another for which a SQLAlchemy dialect is installed. Empty: the same as LAUREL_DATABASE_URL.",
     )
     mapping: str = Field(
         default="native",
         description="How the platform is read: `native` (tables or views of the names of Laurel's seven relations), "
-        "`moodle`, `moodle-completions`, `openedx`, or the path of a folder with a query for each.",
+        "`moodle`, `moodle-completions`, `openedx`, `csv`, `parquet`, or the path of a folder with a query for each.",
     )
     mapping_parameters: str = Field(
         default="",

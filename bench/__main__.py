@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import backlog, drain, first, manual, nothing, pace, workers
+from bench import backlog, drain, first, manual, mariadb, nothing, pace, workers
 from bench.figures import Findings, console, keep, show
 from bench.options import words
 from bench.world import World, world
@@ -14,6 +14,7 @@ MEASURES: dict[str, Callable[[World], Findings]] = {
     "drain": drain.measure,
     "pace": pace.measure,
     "nothing": nothing.measure,
+    "mariadb": mariadb.measure,
     "backlog": backlog.measure,
     "first": first.measure,
     "workers": workers.measure,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from bench.spent import peak_megabytes
+from bench.spent import cpu_seconds, peak_megabytes
 from models.ledger import claiming
 from tasks.issuing import plan
 from tasks.runtime.run import Run, run_context
@@ -26,13 +26,16 @@ async def _dispatch(run: Run) -> None:
 
 async def run(rounds: int, *, full: bool) -> dict[str, Any]:
     steps: dict[str, list[float]] = {"plan": [], "sweep": [], "failed": [], "dispatch": []}
+    cpu: list[float] = []
     async with run_context() as begun:
         for _ in range(rounds):
+            before = cpu_seconds()
             steps["plan"].append(await _timed(plan.plan_issuances.fn(portal="")))
             steps["sweep"].append(await _timed(plan.sweep_everything.fn(portal="", full=full)))
+            cpu.append(cpu_seconds() - before)
             steps["failed"].append(await _timed(plan.requeue_corrected.fn()))
             steps["dispatch"].append(await _timed(_dispatch(begun)))
-    return {"steps": steps, "peak_megabytes": peak_megabytes()}
+    return {"steps": steps, "cpu": cpu, "peak_megabytes": peak_megabytes()}
 
 
 if __name__ == "__main__":

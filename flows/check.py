@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from argparse import ArgumentParser
 
 from prefect import State, flow
 from rich.console import Console
@@ -22,13 +23,13 @@ async def check(portal: PortalId = "") -> State[None]:
     Args:
         portal: Only this portal. Leave empty for all.
     """
-    async with run_context() as run:
+    async with run_context(any_revision=True) as run:
         return await finish_form(run_health_check(run, portal), key="check")
 
 
 async def _print() -> int:
     try:
-        async with run_context() as run:
+        async with run_context(any_revision=True) as run:
             result = await run_health_check(run, "")
     except InvalidInput as invalid:
         sys.stderr.write(f"{invalid}\n")
@@ -38,4 +39,6 @@ async def _print() -> int:
 
 
 if __name__ == "__main__":
+    description = "Check the database, the schedule, and every connection, token, template and evidence link."
+    ArgumentParser(prog="python -m flows.check", description=description).parse_args()
     sys.exit(asyncio.run(_print()))

@@ -91,6 +91,7 @@ class RejectedRow:
 
     line: int
     why: str
+    whole_file: bool = False
 
 
 def rows_in(file: Path, kind: type[Row]) -> Iterator[tuple[int, Row] | RejectedRow]:
@@ -104,15 +105,15 @@ def rows_in(file: Path, kind: type[Row]) -> Iterator[tuple[int, Row] | RejectedR
         reader = csv.reader(opened, delimiter=max(",;\t", key=first.count))
         csv.field_size_limit(LONGEST_FIELD)
         try:
-            names = [name.strip().lower() for name in next(reader, [])]
+            names = _without_empty_end([name.strip().lower() for name in next(reader, [])])
             if wrong := _header_error(names, kind):
-                yield RejectedRow(line=1, why=wrong)
+                yield RejectedRow(line=1, why=wrong, whole_file=True)
                 return
-            for values in filter(None, reader):
+            for values in filter(any, reader):
                 yield _row(reader.line_num, names, values, kind)
         except csv.Error as error:
             why = f"it cannot be read as CSV ({error}), nor can what follows; is a quotation mark not closed?"
-            yield RejectedRow(line=reader.line_num, why=why)
+            yield RejectedRow(line=reader.line_num, why=why, whole_file=True)
 
 
 def _encoding_error(file: Path) -> RejectedRow | None:
@@ -123,7 +124,7 @@ def _encoding_error(file: Path) -> RejectedRow | None:
                 content.decode()
             except UnicodeDecodeError:
                 why = "nothing of the file was imported: it is not in UTF-8. Save it as CSV UTF-8."
-                return RejectedRow(line=line, why=why)
+                return RejectedRow(line=line, why=why, whole_file=True)
     return None
 
 
@@ -140,7 +141,13 @@ def _header_error(names: Sequence[str], kind: type[Row]) -> str | None:
     return f"{must}; one comes twice" if len(set(names)) < len(names) else None
 
 
+def _without_empty_end(values: Sequence[str]) -> Sequence[str]:
+    # Excel keeps columns that were cleared, as `;;` at the end of each line.
+    return values[: next((place for place in range(len(values), 0, -1) if values[place - 1]), 0)]
+
+
 def _row(line: int, names: Sequence[str], values: Sequence[str], kind: type[Row]) -> tuple[int, Row] | RejectedRow:
+    values = _without_empty_end(values)
     if len(values) > len(names):
         return RejectedRow(line=line, why=f"it has {len(values)} values for {len(names)} columns")
     if any("\0" in value for value in values):

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 
 from models.columns import any_text
-from models.errors import NotUsable, usage_error, without_values, without_values_of_driver
+from models.errors import NotUsable, shown, usage_error, without_values, without_values_of_driver
 from models.platform.engine import Source, platform_engine, platform_error
 from models.platform.isolation import reading_around
 from models.platform.mapping import NATIVE_MAPPING, mapping_of
@@ -59,7 +59,7 @@ class Database:
         self.stepped: Callable[[], None] = _ignore_progress
 
     def __repr__(self) -> str:
-        return f"Database({make_url(self.url).render_as_string(hide_password=True)!r})"
+        return f"Database({shown(self.engine.url)!r})"
 
     async def read(
         self, work: Callable[Concatenate[Connection, Params], Returned], /, *args: Params.args, **kwargs: Params.kwargs
@@ -164,6 +164,11 @@ class Platform:
         self.mapping = NATIVE_MAPPING if source is None else source.mapping
         self._engine = None if source is None else platform_engine(source, _postgresql_engine, **_POOL)
 
+    @property
+    def address(self) -> str:
+        """The address that is read, without its password."""
+        return shown((self._engine or self._database.engine).url)
+
     async def read(
         self, work: Callable[Concatenate[Connection, Params], Returned], /, *args: Params.args, **kwargs: Params.kwargs
     ) -> Returned:
@@ -198,15 +203,17 @@ class Platform:
 
 
 @asynccontextmanager
-async def open_at(url: str, source: Source | None = None) -> AsyncIterator[Database]:
+async def open_at(url: str, source: Source | None = None, *, create: bool = True) -> AsyncIterator[Database]:
     """Open a database, with the platform's if that is another one, and close it at the end.
 
-    Error messages contain no password.
+    A file of SQLite that does not exist is made, unless `create` is False. Error messages contain no password.
 
     Raises:
         NotUsable: the address is malformed, the database refuses the connection, or a statement did not find its table.
     """
     try:
+        if not create and (file := _missing_file(url)):
+            raise NotUsable(f"There is no database {file}: `alembic upgrade head` makes it, with Laurel's own tables.")
         database = Database(url, source)
     except (ArgumentError, ValueError, OSError):
         raise NotUsable(
@@ -223,6 +230,11 @@ async def open_at(url: str, source: Source | None = None) -> AsyncIterator[Datab
         raise unusable from None
     finally:
         await database.dispose()
+
+
+def _missing_file(url: str) -> str | None:
+    file = make_url(url).database if url.startswith("sqlite") else None
+    return file if file and not Path(file).is_file() else None
 
 
 @asynccontextmanager

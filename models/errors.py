@@ -22,6 +22,11 @@ class PlatformNotUsable(NotUsable):
     """The platform's database cannot be read now, or its mapping is wrong. The ledger can be used."""
 
 
+def shown(url: URL) -> str:
+    """Return an address without password and parameters, of which one may be a password too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 def usage_error(error: DBAPIError, url: URL) -> NotUsable | None:
     message = str(error.orig)
     if found := re.search(r'no such table: (\S+)|relation "([^"]+)" does not exist', message):
@@ -35,8 +40,10 @@ def usage_error(error: DBAPIError, url: URL) -> NotUsable | None:
             f"Laurel's role has no sufficient rights: {denied[0]}. `python -m flows.check` lists what to grant."
         )
     if refused := next((advice for pattern, advice in _LOGIN_ERRORS.items() if re.search(pattern, message)), None):
-        return NotUsable(f"The database refused the connection: {refused}")
-    if re.search("unable to open database file|file is not a database|readonly database", message):
+        return NotUsable(f"{shown(url)} refused the connection: {refused}")
+    if re.search("read-only transaction|during recovery|readonly database", message):
+        return read_only(url)
+    if re.search("unable to open database file|file is not a database", message):
         return NotUsable(f"The file in LAUREL_DATABASE_URL cannot be used as a SQLite database: {message}.")
     if re.match("connection (failed|is bad|timeout)|failed to resolve|invalid connection option", message):
         return NotUsable(
@@ -45,6 +52,10 @@ def usage_error(error: DBAPIError, url: URL) -> NotUsable | None:
             "LAUREL_DATABASE_URL right?"
         )
     return None
+
+
+def read_only(url: URL) -> NotUsable:
+    return NotUsable(f"{shown(url)} is read-only, and Laurel's own tables are written: look at LAUREL_DATABASE_URL.")
 
 
 class DriverError(Exception):

@@ -5,8 +5,8 @@
 `achievements.csv` (id, portal_id, name) and `awards.csv` (achievement_id, user_id, awarded_at, and where you have
 them id, company_id, project_id, withdrawn_at). UTF-8, with commas, semicolons or tabs; the first line names the
 columns. Times are ISO 8601 with a zone, such as 2026-11-02T08:00:00+01:00. An existing row is updated in the columns
-that the file has. Rejected rows are listed by file and line, without their values, and the others are imported. The
-exit code is 0 if all rows were imported, 1 if some were rejected, 2 if nothing could be imported.
+that the file has. Rejected rows are listed by file, line and cause, without their values, and the others are imported.
+The exit code is 0 if all rows were imported, 1 if some were rejected, 2 if nothing could be imported.
 """
 
 import argparse
@@ -42,6 +42,7 @@ from rules.forms.inputs import InvalidInput
 _MARK = Table("laurel_imported_platform", MetaData(), Column("id", String(1), primary_key=True))
 emails = table(UserEmail)
 _ROWS_PER_TRANSACTION = 500
+_LINES_SHOWN = 5
 _FILES: tuple[tuple[str, type[Row], type[SQLModel]], ...] = (
     ("portals.csv", Named, Portal),
     ("companies.csv", Named, Company),
@@ -61,7 +62,29 @@ class Report:
     """How many rows of each file were imported, and which were rejected and why."""
 
     imported: dict[str, int] = field(default_factory=dict)
-    refused: list[str] = field(default_factory=list)
+    _files: list[str] = field(default_factory=list)
+    _rows: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+
+    def refuse(self, file: str, rejected: RejectedRow) -> None:
+        if rejected.whole_file:
+            self._files.append(f"{file} line {rejected.line}: {rejected.why}")
+        else:
+            self._rows.setdefault((file, rejected.why), []).append(rejected.line)
+
+    def refuse_name(self, file: str, known: Sequence[str]) -> None:
+        self._files.append(f"{file}: the file is none of {', '.join(known)}")
+
+    @property
+    def refused(self) -> list[str]:
+        """What was rejected: files first, because rows of others refer to theirs; rows with one cause as one line."""
+        return [*self._files, *(f"{file} {_lines(rows)}: {why}" for (file, why), rows in self._rows.items())]
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"line {numbers[0]}"
+    more = ", …" if len(numbers) > _LINES_SHOWN else ""
+    return f"{len(numbers)} rows (lines {', '.join(map(str, sorted(numbers)[:_LINES_SHOWN]))}{more})"
 
 
 async def import_folder(database: Database, folder: Path) -> Report:
@@ -74,7 +97,8 @@ async def import_folder(database: Database, folder: Path) -> Report:
     report = Report()
     known = [name for name, *_ in _FILES]
     unknown = sorted(set(await asyncio.to_thread(_csv_files, folder)) - set(known))
-    report.refused += [f"{name}: the file is none of {', '.join(known)}" for name in unknown]
+    for name in unknown:
+        report.refuse_name(name, known)
     for name, kind, model in _FILES:
         if (folder / name).is_file():
             await _import_file(database, folder / name, kind, model, report)
@@ -110,12 +134,13 @@ async def _import_file(database: Database, file: Path, kind: type[Row], model: t
 
     async def flush() -> int:
         refused = await _write_batch(database, model, waiting)
-        report.refused += [f"{file.name} line {each.line}: {each.why}" for each in refused]
+        for each in refused:
+            report.refuse(file.name, each)
         return len(waiting) - len(refused)
 
     for found in rows_in(file, kind):
         if isinstance(found, RejectedRow):
-            report.refused.append(f"{file.name} line {found.line}: {found.why}")
+            report.refuse(file.name, found)
             continue
         waiting.append(found)
         if len(waiting) == _ROWS_PER_TRANSACTION:
@@ -203,10 +228,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InvalidInput as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    for name, count in report.imported.items():
-        sys.stdout.write(f"{name}: {count} rows\n")
     for line in report.refused:
         sys.stdout.write(f"not imported: {line}\n")
+    for name, count in report.imported.items():
+        sys.stdout.write(f"{name}: {count} rows\n")
     return 1 if report.refused else 0
 
 

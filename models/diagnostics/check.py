@@ -1,6 +1,6 @@
 """The database check: missing tables, columns, grants and indexes, and wrong values."""
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, false, text, update
 
 from models.columns import mapping_of_dialect
 from models.database import Database
@@ -10,16 +10,35 @@ from models.diagnostics.indexes import missing_indexes
 from models.diagnostics.mapped import mapping_problems
 from models.diagnostics.problem import Problem
 from models.diagnostics.schema import ledger_shape, platform_shape
+from models.errors import read_only
+from models.setup.tables import CredlyConnection
+from models.tables import table
 
 __all__ = ["Problem", "find_problems"]
+connections = table(CredlyConnection)
 
 
 async def find_problems(database: Database) -> list[Problem]:
-    """Return the problems of the platform's tables and of Laurel's: views, types, grants, values, indexes."""
+    """Return the problems of the platform's tables and of Laurel's: views, types, grants, values, indexes.
+
+    Raises:
+        NotUsable: a database cannot be used at all.
+    """
     found = [*await database.platform.read(_platform_problems), *await database.read(_ledger_problems)]
     if any(problem.stops for problem in found):
         return found
+    await database.write(_change_nothing)
     return [*found, *await database.platform.read(_row_problems)]
+
+
+def _change_nothing(connection: Connection) -> None:
+    # A read-only database refuses it; where that is PostgreSQL's default only, new connections do.
+    if (
+        connection.dialect.name == "postgresql"
+        and connection.scalar(text("SHOW default_transaction_read_only")) == "on"
+    ):
+        raise read_only(connection.engine.url)
+    connection.execute(update(connections).where(false()).values(portal_id=connections.c.portal_id))
 
 
 def _platform_problems(connection: Connection) -> list[Problem]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ClauseElement, Connection, Executable, Select, Table, select
+from sqlalchemy import ClauseElement, Column, Connection, Executable, Select, Table, select
 from sqlalchemy.ext.compiler import compiles
 
-from models.columns import mapping_of_dialect
+from models.columns import PlatformKey, mapping_of_dialect
 from models.diagnostics.problem import Problem
 from models.platform.awards import is_after
 from models.platform.tables import platform_metadata
@@ -72,34 +72,57 @@ def _problem(connection: Connection, relation: Table, by: str, name: str) -> Pro
     where = relation.name if mapping is None or mapping.is_native else f"{relation.name}.sql"
     what = f"To find rows by {by}, the database reads the whole of {name}."
     if mapping is None:
-        advice = f"CREATE INDEX on what the view shows as {by}, casts included, then ANALYZE {name}: "
+        advice = f"An index on what the view shows as {by}, casts included, then ANALYZE {name}: "
         return Problem(where=where, what=what, advice=f"{advice}docs/how-to/adopting.md, section 2.")
     names = by.removesuffix(" in their order").split(", ")
-    columns = [_column_of(mapping.queries[relation.name], each) for each in names]
     # Up to a few million rows it works without, and the platform's owner decides.
-    advice = "Slower, not wrong. Where it takes too long: "
-    advice += f"CREATE INDEX laurel_{'_'.join(columns)} ON {name} ({', '.join(columns)})."
-    return Problem(where=where, what=what, advice=advice, needs_attention=False)
+    if connection.dialect.name != "postgresql" and any(_is_text_key(connection, relation.c[each]) for each in names):
+        advice = "Slower, not wrong: text keys are compared by their characters, which no index answers here. "
+        advice += "Where they are integers in the database, name the relation in integer_keys of mapping.toml."
+        return Problem(where=where, what=what, advice=advice, needs_attention=False)
+    columns = [_column_of(mapping.queries[relation.name], each) for each in names]
+    if None in columns:
+        advice = "Slower, not wrong: the query returns an expression, which an index on that expression would answer."
+        return Problem(where=where, what=what, advice=advice, needs_attention=False)
+    indexed = ", ".join(_quoted(connection, str(column)) for column in columns)
+    index = _quoted(connection, "_".join(["laurel", *map(str, columns)]))
+    return Problem(
+        where=where,
+        what=what,
+        advice="Slower, not wrong. Where it takes too long, the owner runs the statement below.",
+        needs_attention=False,
+        statement=f"CREATE INDEX {index} ON {name} ({indexed});",
+    )
 
 
-def _column_of(query: str, name: str) -> str:
-    """Return the column that a query returns under this name, as far as it is a plain one."""
-    found = re.search(rf"(?:\w+\.)?(\w+)\s+AS\s+{name}\b", query, re.IGNORECASE)
-    return found[1] if found else name
+def _is_text_key(connection: Connection, column: Column[Any]) -> bool:
+    return isinstance(column.type, PlatformKey) and not column.type.is_integer(connection.dialect)
+
+
+def _column_of(query: str, name: str) -> str | None:
+    """Return the column that a query returns under this name; None if it is an expression."""
+    plain = r"(?:SELECT(?:\s+DISTINCT)?|,)\s*(?:\w+\.)?(\w+)"
+    found = re.search(rf"{plain}\s+AS\s+{name}\b", query, re.IGNORECASE)
+    found = found or re.search(rf"{plain}(?<=\b{name})\s*(?:,|\bFROM\b)", query, re.IGNORECASE)
+    return found[1] if found else None
 
 
 def _on_postgresql(connection: Connection, statement: Select[Any]) -> Iterator[str]:
     output = connection.execute(_Explain(statement)).scalar_one()
     (plan,) = json.loads(output) if isinstance(output, str) else output
-    yield from _read_whole(plan["Plan"])
+    yield from _read_whole(connection, plan["Plan"])
 
 
-def _read_whole(node: dict[str, Any]) -> Iterator[str]:
+def _quoted(connection: Connection, *names: str) -> str:
+    return ".".join(map(connection.dialect.identifier_preparer.quote, names))
+
+
+def _read_whole(connection: Connection, node: dict[str, Any]) -> Iterator[str]:
     by_index = "Index Cond" in node or "Recheck Cond" in node
     if "Relation Name" in node and not by_index and node["Total Cost"] > _EXPENSIVE:
-        yield f"{node['Schema']}.{node['Relation Name']}"
+        yield _quoted(connection, node["Schema"], node["Relation Name"])
     for child in node.get("Plans", []):
-        yield from _read_whole(child)
+        yield from _read_whole(connection, child)
 
 
 def _on_mysql(connection: Connection, statement: Select[Any]) -> Iterator[str]:
@@ -108,5 +131,7 @@ def _on_mysql(connection: Connection, statement: Select[Any]) -> Iterator[str]:
         # `index`: it reads a whole index, unless a LIMIT ends that, as where rows are read in the order of their keys.
         if row["type"] == "ALL" and int(row["rows"] or 0) > _MANY_ROWS:
             named = re.search(rf"(?:FROM|JOIN)\s+(\S+)\s+(?:AS\s+)?{re.escape(row['table'])}\b", sql, re.IGNORECASE)
-            table = row["table"] if named is None else named[1]
-            yield f"{connection.engine.url.database}.{table}"
+            table = row["table"] if named is None else named[1].replace("`", "")
+            yield _quoted(
+                connection, *([] if "." in table else [str(connection.engine.url.database)]), *table.split(".")
+            )

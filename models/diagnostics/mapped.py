@@ -32,15 +32,16 @@ def mapping_problems(connection: Connection) -> Iterator[Problem]:
 def _query_problems(connection: Connection, mapping: Mapping, relation: Table, query: str) -> Iterator[Problem]:
     where = relation.name if mapping.is_native else f"{relation.name}.sql"
     try:
-        # A savepoint, because an error ends the transaction on PostgreSQL.
-        with connection.begin_nested():
-            names, rows = _sample(connection, query)
+        names, rows = _sample(connection, query)
     except DBAPIError as error:
+        connection.rollback()  # on PostgreSQL an error ends the transaction; not every database has savepoints
         if is_about_a_value(error):  # the check of the rows names column and rows
             return
         unusable = platform_error(error, connection.engine.url)
         what = str(unusable).partition(". ")[0] + "." if unusable else "The query ends with an error."
-        yield Problem(where=where, what=what, advice="Run the query in the database's own client.", stops=True)
+        of_files = connection.dialect.name == "duckdb"
+        advice = "Correct the file." if of_files else "Run the query in the database's own client."
+        yield Problem(where=where, what=what, advice=advice, stops=True)
         return
     for column in relation.c:
         if column.name not in names:

@@ -10,11 +10,12 @@ from sqlalchemy.types import Boolean, DateTime, NullType, TypeEngine
 from models.analytics.views import views_metadata
 from models.base import laurel_metadata
 from models.columns import UtcDateTime
-from models.diagnostics.grants import may, role_of
-from models.diagnostics.problem import Problem
+from models.diagnostics.grants import may, qualified, role_of
+from models.diagnostics.problem import OWNERS_STATEMENT, Problem
 from models.errors import driver_message
 from models.migrate import newest_revision, revision_of
 from models.platform.tables import platform_metadata
+from models.revision import VERSION_TABLE
 
 
 def platform_shape(connection: Connection) -> list[Problem]:
@@ -33,6 +34,8 @@ def ledger_shape(connection: Connection) -> Iterator[Problem]:
         searched = f" Looked for in the schemas {', '.join(schemas)}: is Laurel's own the first?" if schemas else ""
         yield Problem(where=where, what=f"{', '.join(missing)} are missing.{searched}", advice=again, stops=True)
         return
+    if connection.dialect.name == "postgresql" and may(connection, VERSION_TABLE, "SELECT") is False:
+        return  # which the check of grants reports
     revision = revision_of(connection)
     if revision != newest_revision():
         what = f"They are of revision {revision}, and this Laurel needs {newest_revision()}."
@@ -70,7 +73,8 @@ def _unreadable(connection: Connection, wanted: Table) -> Iterator[Problem]:
         yield Problem(
             where=wanted.name,
             what="Laurel's role may not read it.",
-            advice=f"GRANT SELECT ON {wanted.name} TO {role_of(connection)}; see docs/how-to/adopting.md, section 3.",
+            advice=f"{OWNERS_STATEMENT} See docs/how-to/adopting.md, section 3.",
+            statement=f"GRANT SELECT ON {qualified(connection, wanted.name)} TO {role_of(connection)};",
             stops=True,
         )
         return
@@ -90,7 +94,7 @@ def _unreadable(connection: Connection, wanted: Table) -> Iterator[Problem]:
 def _missing_table(connection: Connection, wanted: Table) -> Problem:
     columns = ", ".join(wanted.c.keys())
     advice = f"Create a view {wanted.name} with the columns {columns}; see docs/how-to/adopting.md."
-    what = "There is no such table or view."
+    what, statement, quote = "There is no such table or view.", "", connection.dialect.identifier_preparer.quote
     if connection.dialect.name == "postgresql":
         # A table in a schema that is not on the search path is reported as such, not as missing.
         elsewhere = text(
@@ -101,10 +105,11 @@ def _missing_table(connection: Connection, wanted: Table) -> Problem:
         what += f" Looked for in the schemas {', '.join(_schemas(connection)) or '(none)'}."
         for schema, usable in connection.execute(elsewhere, {"name": wanted.name}):
             what += f" There is one in {schema}."
-            path = f"ALTER ROLE {role_of(connection)} SET search_path = …, {schema}, Laurel's own schema first"
-            advice = path if usable else f"GRANT USAGE ON SCHEMA {schema} TO {role_of(connection)}"
-            advice = f"If that is the one: {advice}; see docs/how-to/adopting.md, section 3."
-    return Problem(where=wanted.name, what=what, advice=advice, stops=True)
+            path = ", ".join(dict.fromkeys(map(quote, (*_schemas(connection), schema))))
+            statement = f"ALTER ROLE {role_of(connection)} SET search_path = {path};"
+            statement = statement if usable else f"GRANT USAGE ON SCHEMA {quote(schema)} TO {role_of(connection)};"
+            advice = f"If that is the one: {OWNERS_STATEMENT} See docs/how-to/adopting.md, section 3."
+    return Problem(where=wanted.name, what=what, advice=advice, statement=statement, stops=True)
 
 
 def _columns(connection: Connection, name: str) -> dict[str, ReflectedColumn]:

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import QueuePool
 
 from models.columns import any_text
 from models.errors import PlatformNotUsable
 from models.platform.compiler import write_mapped
+from models.platform.files import cause_in_file
 from models.platform.mapping import RELATIONS, Mapping
 
 _SECONDS_TO_CONNECT = 10
@@ -45,9 +48,10 @@ def platform_engine(source: Source, postgresql_engine: Callable[[str], Engine], 
             engine = create_engine(address, pool_pre_ping=True, **arguments, **pool)
     except NoSuchModuleError:
         kind = source.url.partition(":")[0].partition("+")[0]
+        package = "duckdb-engine" if kind == "duckdb" else f"{kind}-sqlalchemy or sqlalchemy-{kind}"
         raise PlatformNotUsable(
             f"No SQLAlchemy dialect `{kind}` is installed for LAUREL_PLATFORM_URL: install the package that has it, "
-            f"usually {kind}-sqlalchemy or sqlalchemy-{kind}, into .venv."
+            f"usually {package}, into .venv."
         ) from None
     except (ArgumentError, ValueError):
         raise PlatformNotUsable(
@@ -86,6 +90,11 @@ def _address_and_arguments(url: URL, source: Source) -> tuple[URL, dict[str, Any
         if not url.database or not Path(url.database).is_file():
             raise PlatformNotUsable(f"LAUREL_PLATFORM_URL names the file {url.database}, which does not exist.")
         return url, {}
+    if kind == "duckdb":
+        # Nothing is fetched from the network; a file of DuckDB's own is not written.
+        config = {"autoinstall_known_extensions": "false", "TimeZone": "UTC"}
+        in_memory = url.database in (None, "", ":memory:")
+        return url, {"poolclass": QueuePool, "connect_args": {"config": config, "read_only": not in_memory}}
     if kind not in ("mysql", "mariadb") or url.get_driver_name() != "pymysql":
         return url, {}
     # A thread cannot be cancelled: a dead connection must raise by itself.
@@ -152,23 +161,41 @@ def _prepare_sqlite(engine: Engine, seconds: float) -> None:
     event.listen(engine, "before_cursor_execute", begin_statement)
 
 
+def _prepare_duckdb(engine: Engine, seconds: float) -> None:
+    def begin_statement(connection: Connection, *_: Any) -> None:
+        driver: Any = connection.connection.driver_connection
+        connection.info["limit"] = limit = Timer(seconds, driver.interrupt)
+        limit.daemon = True
+        limit.start()
+
+    event.listen(engine, "before_cursor_execute", begin_statement)
+    event.listen(engine, "after_cursor_execute", lambda connection, *_: connection.info["limit"].cancel())
+    event.listen(engine, "handle_error", _end_limit)
+
+
+def _end_limit(context: ExceptionContext) -> None:
+    if context.connection is not None and "limit" in context.connection.info:
+        context.connection.info["limit"].cancel()
+
+
 _PREPARE: dict[str, Callable[[Engine, float], None]] = {
     "postgresql": _prepare_postgresql,
     "mysql": _prepare_mysql,
     "mariadb": _prepare_mysql,
     "sqlite": _prepare_sqlite,
+    "duckdb": _prepare_duckdb,
 }
 
 
 _CAUSES = {
     # Numbers of MySQL, SQLSTATEs of PostgreSQL, and the texts of SQLite and of failed connections, which have neither.
-    r"1146|1356|1449|42P01|no such table": "a table or view that a query names does not exist",
+    r"1146|1356|1449|42P01|no such table|Table with name": "a table or view that a query names does not exist",
     r"1054|1305|1630|42703|42883|no such (column|function)": "a query names a column or function that does not exist",
-    r"1064|1149|42601|near .*: syntax error|incomplete input": "a query is not valid SQL here",
+    r"1064|1149|42601|(near .*: |Parser Error: )syntax error|incomplete input": "a query is not valid SQL here",
     r"1044|1045|1142|1143|1370|1698|42501|28P01|28000|permission denied|password authentication": (
         "the account may not log in, or has no SELECT on a table of a query"
     ),
-    r"1969|3024|57014|interrupted": "a statement took longer than LAUREL_PLATFORM_TIMEOUT",
+    r"1969|3024|57014|[Ii]nterrupted": "a statement took longer than LAUREL_PLATFORM_TIMEOUT",
     r"1049|3D000": "there is no database of this name",
     r"unexpected keyword argument|invalid connection option": "its driver does not know a parameter of the address",
 }
@@ -181,6 +208,8 @@ def platform_error(error: Exception, url: URL) -> PlatformNotUsable | None:
     """Return the sentence for a database error that concerns all rows; None: it may concern a value."""
     original = getattr(error, "orig", error)
     first = original.args[0] if original.args else ""
+    if url.get_backend_name() == "duckdb" and (cause := cause_in_file(str(first), getattr(error, "statement", None))):
+        return PlatformNotUsable(f"{cause}. Nothing is lost: once it is corrected, the next run continues.")
     # PyMySQL gives both a SQLSTATE and MySQL's number, which says more; PostgreSQL's message may contain values.
     code = str(first if isinstance(first, int) else getattr(original, "sqlstate", None) or first)
     found = next((cause for pattern, cause in _CAUSES.items() if re.search(rf"\b({pattern})\b", code)), None)

@@ -9,6 +9,7 @@ from prefect.settings import get_current_settings
 from credly.errors import CredlyError, NotFound
 from models.diagnostics.check import Problem, find_problems
 from models.diagnostics.links import odd_links, odd_names
+from models.errors import shown
 from models.planning.deletions import large_losses
 from models.setup import admin as setting_up
 from models.setup.overview import Configured, PortalOverview, overview
@@ -37,6 +38,7 @@ class Finding:
     what: str
     advice: str
     needs_attention: bool = True
+    statement: str = ""
 
 
 async def run_health_check(run: Run, portal: str) -> FormResult:
@@ -104,6 +106,7 @@ def _database_finding(problem: Problem) -> Finding:
         what=plain(problem.what, longest=500),
         advice=plain(problem.advice, longest=500),
         needs_attention=problem.needs_attention,
+        statement=problem.statement,
     )
 
 
@@ -118,11 +121,15 @@ async def _missing_award_findings(run: Run, portal_ids: Sequence[str] | None) ->
 def _page(run: Run, sentence: str, findings: list[Finding], scheduled: Sequence[ScheduledDeployment]) -> str:
     wrong = [(each.where, each.what, each.advice) for each in findings if each.needs_attention]
     notes = [(each.where, each.what, each.advice) for each in findings if not each.needs_attention]
-    parts = [f"# {plain(sentence)}"]
+    own, platform = code(shown(run.database.engine.url)), code(run.platform.address)
+    mapping = code(run.platform.mapping.name)
+    parts = [f"# {plain(sentence)}", f"Laurel's own tables: {own}. The platform: {platform}, mapping {mapping}."]
     if wrong:
         parts += [table(("where", "what is wrong", "what to do"), wrong)]
     if notes:
         parts += ["## Good to know", table(("where", "what", "what it means"), notes)]
+    if statements := dict.fromkeys(each.statement for each in findings if each.statement):
+        parts += ["## For the database's administrator", f"```sql\n{chr(10).join(statements)}\n```"]
     if scheduled:
         planned = [(code(each.name), plain(each.next_run(now=run.now())), each.worker()) for each in scheduled]
         parts += ["## Schedule", table(("deployment", "next run", "would be started by"), planned)]

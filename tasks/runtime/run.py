@@ -102,8 +102,10 @@ current_run: ContextVar[Run] = ContextVar("laurel_run")
 
 
 @asynccontextmanager
-async def run_context() -> AsyncIterator[Run]:
+async def run_context(*, any_revision: bool = False) -> AsyncIterator[Run]:
     """Open the context of a run and send heartbeats until the flow ends. A nested flow shares the outer context.
+
+    `any_revision`: for the check, which reports a ledger of another revision among other problems.
 
     Raises:
         NotUsable: the database or a setting is unusable, or the ledger has another revision; the message has the fix.
@@ -111,12 +113,12 @@ async def run_context() -> AsyncIterator[Run]:
         UnexpectedError: in place of any error that Laurel did not raise itself.
     """
     with without_foreign_messages():
-        async with _opened() as run:
+        async with _opened(any_revision=any_revision) as run:
             yield run
 
 
 @asynccontextmanager
-async def _opened() -> AsyncIterator[Run]:
+async def _opened(*, any_revision: bool) -> AsyncIterator[Run]:
     if (outer := current_run.get(None)) is not None:
         # Watching twice would end the inner run for a stall that the outer one is already being ended for.
         async with heartbeats(outer.settings, outer.steps, watching=False):
@@ -127,10 +129,11 @@ async def _opened() -> AsyncIterator[Run]:
     source = source_of(configured)
     async with (
         heartbeats(configured, steps, watching=True),
-        open_at(configured.database_url, source) as database,
+        open_at(configured.database_url, source, create=False) as database,
     ):
         run = Run(configured, database, steps=steps)
-        await database.read(check_revision)  # before steps count: it is no progress
+        if not any_revision:
+            await database.read(check_revision)  # before steps count: it is no progress
         database.stepped = run.made_progress
         # A function: a nested flow of the same process writes under its own id.
         database.flow_run = lambda: run_ids().flow_run_id

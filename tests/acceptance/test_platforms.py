@@ -38,13 +38,23 @@ async def ledger(
     settings.cache_clear()
 
 
-def documented(page: str, mariadb: str) -> dict[str, str]:
-    """Make the account of a page of docs/how-to, and return the settings that the page names, for this server."""
+def blocks(page: str, kind: str) -> list[tuple[str, str]]:
+    """Return the blocks of a page of docs/how-to in this language, each with the name behind the language."""
     text = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
-    (statements,), (lines,) = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("sql", "ini"))
+    return re.findall(rf"```{kind} ?(\w*)\n(.*?)```", text, re.DOTALL)
+
+
+def settings_in(page: str) -> dict[str, str]:
+    ((_, lines),) = blocks(page, "ini")
+    return dict(line.removeprefix("LAUREL_").split("=", 1) for line in lines.splitlines())
+
+
+def documented(page: str, mariadb: str) -> dict[str, str]:
+    """Make the account of a page, and return the settings that the page names, for this server."""
+    ((_, statements),) = blocks(page, "sql")
     administer(mariadb, *filter(str.strip, statements.split(";")))
-    settings_of = dict(line.removeprefix("LAUREL_").split("=", 1) for line in lines.splitlines())
-    return settings_of | {"PLATFORM_URL": settings_of["PLATFORM_URL"].replace("HOST:3306", mariadb.rpartition("@")[2])}
+    values = settings_in(page)
+    return values | {"PLATFORM_URL": values["PLATFORM_URL"].replace("HOST:3306", mariadb.rpartition("@")[2])}
 
 
 @pytest.fixture
@@ -194,3 +204,67 @@ async def test_certificates_of_open_edx_become_badges(
         ("Northwind", "https://lms.example.org"),
     ]
     administer(mariadb, "DROP DATABASE openedx")
+
+
+async def test_awards_in_csv_files_become_badges(
+    tmp_path: Path, ledger: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("duckdb_engine", reason="There is no DuckDB: pip install duckdb duckdb-engine.")
+    for name, content in blocks("files.md", "csv"):
+        (tmp_path / f"{name}.csv").write_text(content)
+    values = settings_in("files.md")
+    values["MAPPING_PARAMETERS"] = values["MAPPING_PARAMETERS"].replace("/srv/files", str(tmp_path))
+    ledger.configure(monkeypatch, **values)
+    await ledger.connect("academy")
+    await ledger.enable(
+        "forklift", user_evidence=True, portal_evidence=True, enabled_at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+
+    state = await run()
+
+    assert (state.name, state.message) == ("Completed", "1 issued")
+    (badge,) = standin.badges()
+    assert (badge["issuer_earner_id"], badge["issued_to_first_name"], badge["issued_to_last_name"]) == (
+        "4711",
+        "Ada",
+        "Lovelace",
+    )
+    assert (badge["recipient_email"], badge["issued_at"]) == ("ada@example.org", "2026-11-02T07:00:00.000Z")
+    assert [each["value"] for each in badge["evidence"]] == ["https://academy.example.org"]
+
+    with (tmp_path / "awards.csv").open("a") as awards:
+        awards.write("forklift,4711\n")
+    state = await run()
+
+    assert (state.name, len(standin.badges())) == ("Failed", 1)
+    assert str(state.message) == (
+        f"0 issued. {tmp_path}/awards.csv line 3: it has 2 values for 3 columns. "
+        "Nothing is lost: once it is corrected, the next run continues."
+    )
+
+
+async def test_a_dump_of_stack_exchange_is_read_by_the_queries_of_the_page(
+    tmp_path: Path, ledger: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("duckdb_engine", reason="There is no DuckDB: pip install duckdb duckdb-engine.")
+    (tmp_path / "Users.csv").write_text(
+        "Id,Reputation,DisplayName,WebsiteUrl\n-1,1,Community,\n12,101,Ada Lovelace,https://ada.example.org\n"
+    )
+    (tmp_path / "Badges.csv").write_text(
+        "Id,UserId,Name,Date,Class,TagBased\n1,12,Teacher,2026-11-02T08:00:00.123,3,False\n"
+        "2,12,c#,2026-11-02T08:00:00.123,3,True\n3,12,Teacher,2026-11-03T08:00:00.000,3,False\n"
+    )
+    ((_, toml),) = blocks("files.md", "toml")
+    (tmp_path / "mapping.toml").write_text(toml)
+    for name, query in blocks("files.md", "sql"):
+        (tmp_path / f"{name}.sql").write_text(query)
+    values = settings_in("files.md") | {"MAPPING": str(tmp_path), "MAPPING_PARAMETERS": f"folder={tmp_path}"}
+    ledger.configure(monkeypatch, **values)
+    await ledger.connect("site")
+    await ledger.enable("c#", enabled_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert (await run()).message == "1 issued"
+
+    (badge,) = standin.badges()
+    assert (badge["issued_to_first_name"], badge["issued_to_last_name"]) == ("Ada", "Lovelace")
+    assert (badge["recipient_email"], badge["issued_at"]) == ("user-12@example.org", "2026-11-02T08:00:00.000Z")

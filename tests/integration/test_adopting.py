@@ -259,6 +259,45 @@ async def test_what_is_wrong_is_said_in_words_to_act_on(
     assert any(lack.where == where and lack.what.startswith(said) and lack.advice for lack in found), found
 
 
+@pytest.mark.parametrize(
+    ("wrong", "statement"),
+    [
+        ("REVOKE SELECT ON laurel_in.companies FROM laurel", "GRANT SELECT ON laurel_in.companies TO laurel;"),
+        (
+            "GRANT INSERT ON laurel_in.users TO laurel",
+            "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON laurel_in.users FROM laurel;",
+        ),
+        ("REVOKE USAGE ON SCHEMA laurel_in FROM laurel", "GRANT USAGE ON SCHEMA laurel_in TO laurel;"),
+        (
+            "ALTER ROLE laurel SET search_path = laurel",
+            "ALTER ROLE laurel SET search_path = laurel, laurel_in;",
+        ),
+        (
+            'ALTER SCHEMA laurel_in RENAME TO "Laurel in"; REVOKE SELECT ON "Laurel in".users FROM laurel; '
+            'ALTER ROLE laurel SET search_path = laurel, "Laurel in"',
+            'GRANT SELECT ON "Laurel in".users TO laurel;',
+        ),
+        (
+            "REVOKE INSERT, DELETE ON laurel.badge_issuances FROM laurel",
+            "GRANT INSERT, DELETE ON laurel.badge_issuances TO laurel;",
+        ),
+    ],
+)
+async def test_what_an_owner_is_to_run_works_as_it_is_shown(
+    platform: Database, laurel: Database, wrong: str, statement: str
+) -> None:
+    await migrate(laurel)
+    await run(platform, wrong)
+    laurel.engine.dispose()
+    statements = {each.statement for each in await find_problems(laurel)}
+    assert statements == {statement}
+
+    await run(platform, statement)
+    laurel.engine.dispose()
+
+    assert await find_problems(laurel) == []
+
+
 async def test_each_documented_index_is_used_and_missed(platform: Database, laurel: Database) -> None:
     await fill(platform)
     await run(

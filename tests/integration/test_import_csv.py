@@ -66,16 +66,19 @@ async def test_bad_rows_are_told_by_line_and_the_good_ones_imported(empty_databa
     assert [line.partition(":")[0] for line in report.refused] == [
         "users.csv line 2",
         "achievements.csv line 3",
-        *(f"awards.csv line {number}" for number in (2, 3, 5, 6, 7, 8, 9, 10, 12, 13, 4)),
+        "awards.csv 2 rows (lines 2, 10)",
+        "awards.csv line 3",
+        "awards.csv 2 rows (lines 5, 6)",
+        *(f"awards.csv line {number}" for number in (7, 8, 9, 12, 13, 4)),
     ]
     said = dict(line.split(": ", 1) for line in report.refused)
     assert said["users.csv line 2"] == "id: string should have at least 1 character"
     assert said["achievements.csv line 3"] == "portal_id: it is not in portals"
     assert said["awards.csv line 3"] == "it has 5 values for 4 columns"
     assert said["awards.csv line 4"] == "achievement_id: it is not in achievements; user_id: it is not in users"
-    assert "2026-11-02T08:00:00+01:00" in said["awards.csv line 5"].replace("t", "T")
+    assert "2026-11-02T08:00:00+01:00" in said["awards.csv 2 rows (lines 5, 6)"].replace("t", "T")
     assert said["awards.csv line 8"] == "id: string should have at most 255 characters"
-    assert "timezone" in said["awards.csv line 10"]
+    assert "timezone" in said["awards.csv 2 rows (lines 2, 10)"]
     assert "secret" not in "".join(report.refused)
     assert [row.id for row in await rows_of(empty_database, User)] == ["bob"]
     assert [row.user_id for row in await rows_of(empty_database, AchievementAward)] == ["bob"]
@@ -151,6 +154,34 @@ async def test_a_quotation_mark_that_is_not_closed_is_told(empty_database: Datab
 
     assert "is a quotation mark not closed?" in report.refused[0]
     assert [row.id for row in await rows_of(empty_database, User)] == ["ada"]
+
+
+async def test_columns_and_rows_that_excel_leaves_empty_are_not_read(empty_database: Database, tmp_path: Path) -> None:
+    users = "\ufeffid;first_name;last_name;email;;\r\n4711;Ada;Lovelace;ada@example.org;;\r\nbob;Bob\r\n;;;;;\r\n"
+
+    report = await import_folder(empty_database, folder_with(tmp_path, users=users))
+    again = await import_folder(empty_database, folder_with(tmp_path, users=users + "eve;Eve;Evans;;secret;\r\n"))
+
+    assert report.refused == []
+    assert {row.id: row.last_name for row in await rows_of(empty_database, User)} == {"4711": "Lovelace", "bob": None}
+    assert again.refused == ["users.csv line 5: it has 5 values for 4 columns"]
+
+
+async def test_the_cause_comes_first_and_the_rows_that_it_concerns_are_summed_up(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    users = GOOD["users.csv"].replace("\ufeffid", "number", 1)
+    rows = "".join(f"forklift,user-{number},2026-11-02T08:00:00Z\n" for number in range(1_000))
+
+    report = await import_folder(
+        empty_database, folder_with(tmp_path, users=users, awards=f"achievement_id,user_id,awarded_at\n{rows}")
+    )
+
+    assert report.refused == [
+        "users.csv line 1: nothing of the file was imported: its first line must name its columns, out of id, "
+        "first_name, last_name, email, profile_url; missing: id",
+        "awards.csv 1000 rows (lines 2, 3, 4, 5, 6, …): user_id: it is not in users",
+    ]
 
 
 async def test_a_file_of_another_name_is_not_passed_over_in_silence(empty_database: Database, tmp_path: Path) -> None:

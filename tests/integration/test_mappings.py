@@ -408,26 +408,63 @@ async def test_a_statement_that_takes_too_long_is_ended(
             await database.platform.read(lambda connection: connection.execute(text(slow)).all())
 
 
-async def test_a_look_up_without_an_index_is_a_note_with_the_statement_that_would_make_one(
+@pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
+async def test_a_look_up_without_an_index_is_a_note_with_the_statement_that_makes_one(
+    mariadb: str, postgresql: str, tmp_path: Path, migrated_file: Path, kind: str
+) -> None:
+    name = f"moodle-{next(_numbers)}"  # which has to be quoted
+    some = "seq AS n FROM seq_1_to_90000" if kind == "mariadb" else "n FROM generate_series(1, 90000) AS n"
+    statements = (
+        *MOODLE,
+        f"INSERT INTO mdl_user (id, firstname, email) SELECT n, 'A', 'a@example.org' FROM (SELECT {some}) AS s",
+        "INSERT INTO mdl_badge (id, name) VALUES (7, 'Forklift')",
+        "INSERT INTO mdl_badge_issued (id, badgeid, userid, uniquehash, dateissued)"
+        f" SELECT n, 7, n, '', 1760000000 + n FROM (SELECT {some}) AS s",
+    )
+    if kind == "mariadb":
+        administer(mariadb, f"CREATE DATABASE `{name}`")
+        fill(mariadb, f"`{name}`", *statements, "ANALYZE TABLE mdl_badge_issued, mdl_user")
+        url, table = as_reader(mariadb, name), f"`{name}`.mdl_badge_issued"
+    else:
+        await administer_postgresql(postgresql, f'CREATE DATABASE "{name}"')
+        url, table = postgresql.replace("/postgres?", f"/{name}?"), "public.mdl_badge_issued"
+        await administer_postgresql(url, *statements, "ANALYZE")
+    async with laurel(tmp_path, migrated_file, url, "moodle", WWWROOT) as database:
+        (found,) = await find_problems(database)
+
+        assert (found.where, found.needs_attention) == ("achievement_awards.sql", False)
+        assert found.what == f"To find rows by awarded_at, the database reads the whole of {table}."
+        assert found.statement == f"CREATE INDEX laurel_dateissued ON {table} (dateissued);"
+        if kind == "mariadb":
+            administer(mariadb, found.statement)
+        else:
+            await administer_postgresql(url, found.statement, "ANALYZE")
+        assert await find_problems(database) == []
+    if kind == "mariadb":
+        administer(mariadb, f"DROP DATABASE `{name}`")
+
+
+async def test_no_statement_is_shown_where_no_index_would_answer(
     mariadb: str, platform: str, tmp_path: Path, migrated_file: Path
 ) -> None:
     fill(
         mariadb,
         platform,
-        *MOODLE,
-        "INSERT INTO mdl_user (id, firstname, email) SELECT seq, 'A', 'a@example.org' FROM seq_1_to_20000",
-        "INSERT INTO mdl_badge (id, name) VALUES (7, 'Forklift')",
-        "INSERT INTO mdl_badge_issued (id, badgeid, userid, uniquehash, dateissued)"
-        " SELECT seq, 7, seq, '', 1760000000 + seq FROM seq_1_to_20000",
-        "ANALYZE TABLE mdl_badge_issued, mdl_user",
+        *TEXT_KEYS,
+        "INSERT INTO person SELECT seq, 'A', 'B', 'a@example.org' FROM seq_1_to_20000",
+        "INSERT INTO award SELECT seq, 'x', seq, '2026-11-01', NULL FROM seq_1_to_20000",
+        "ANALYZE TABLE award, person",
     )
-    async with laurel(tmp_path, migrated_file, as_reader(mariadb, platform), "moodle", WWWROOT) as database:
-        (found,) = await find_problems(database)
+    moment = "DATE_ADD(given, INTERVAL 1 HOUR) AS awarded_at"
+    awards = f"SELECT {_COLUMNS['achievement_awards'].replace('given AS awarded_at', moment)} FROM award"
+    folder = a_folder(tmp_path, 'moments = "UTC"', achievement_awards=awards)
+    async with laurel(tmp_path, migrated_file, as_reader(mariadb, platform), folder) as database:
+        found = await find_problems(database)
 
-    table = f"{platform}.mdl_badge_issued"
-    assert (found.where, found.needs_attention) == ("achievement_awards.sql", False)
-    assert found.what == f"To find rows by awarded_at, the database reads the whole of {table}."
-    assert f"CREATE INDEX laurel_dateissued ON {table} (dateissued)" in found.advice
+    advice = {each.what.partition(",")[0]: each.advice for each in found}
+    assert {each.statement for each in found} == {""}
+    assert "name the relation in integer_keys" in advice["To find rows by user_id"]
+    assert "the query returns an expression" in advice["To find rows by awarded_at"]
 
 
 async def test_of_a_page_in_the_order_of_integers_active_pairs_are_known_by_achievement(

@@ -78,7 +78,9 @@ def test_files_that_are_missing_or_misnamed_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["no-such", "./no/such"])
 def test_an_unknown_mapping_is_answered_with_those_that_exist(name: str) -> None:
-    with pytest.raises(PlatformNotUsable, match="native, moodle, moodle-completions, openedx, or the path"):
+    with pytest.raises(
+        PlatformNotUsable, match="native, csv, moodle, moodle-completions, openedx, parquet, or the path"
+    ):
         mapping_of(name, "")
 
 
@@ -89,7 +91,8 @@ def test_parameters_of_native_are_refused() -> None:
 
 @pytest.mark.parametrize("name", sorted(each.name for each in READY_MADE.iterdir()))
 def test_each_ready_made_mapping_is_complete(name: str) -> None:
-    found = mapping_of(name, "wwwroot=https://x" if "moodle" in name else "lms=https://x")
+    parameter = {"openedx": "lms=https://x", "csv": "folder=/x", "parquet": "folder=/x"}
+    found = mapping_of(name, parameter.get(name, "wwwroot=https://x"))
 
     assert set(RELATIONS) - set(found.queries) <= {"companies", "projects"}
     assert not any("{" in query or ":wwwroot" in query or ":lms" in query for query in found.queries.values())
