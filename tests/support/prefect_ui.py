@@ -19,6 +19,7 @@ _LEFT_TOO_EARLY = re.compile(r"Cannot read properties of (null|undefined) \(read
 _NOT_OURS = re.compile(
     r"/favicon[\w-]*\.(ico|png)$"  # Prefect's server has none
     r"|^https://[\w.-]*\.amplitude\.com/"  # the V2 pages send usage data, or try to
+    r"|/api/block_types/slug/secret/block_documents/name/[\w-]+$"  # the V2 pages ask whether a name is taken
     r"|/api/task_runs/filter$"  # which the V2 page of a run asks in a way that its server refuses
     r"|/[\w-]+\.svg$"  # the V2 pages ask for one for each state name
     r"|/ico/undefined\.svg$"  # nor this one, which its page of a run asks for
@@ -29,6 +30,7 @@ _FILLED_IN = """(values) => {
     const fields = [...document.querySelectorAll("form :is(textarea, input, button)")]
     return values.every((value) => fields.some((field) => [field.value, field.innerText.trim()].includes(value)))
 }"""
+_REFUSED = "Error creating flow run"
 _BUSY = 503  # Prefect's server on SQLite, which two writers met in
 
 
@@ -58,8 +60,8 @@ class PrefectUi:
     def _listen(self, said: ConsoleMessage) -> None:
         where = said.location["url"]
         failed_request = "/assets/" in where and len(said.text) < 4  # a minified class: Prefect's pages log it
-        busy = f"status of {_BUSY}" in said.text
-        if said.type == "error" and not failed_request and not busy and not _NOT_OURS.search(where):
+        expected = f"status of {_BUSY}" in said.text or said.text.startswith(_REFUSED)
+        if said.type == "error" and not failed_request and not expected and not _NOT_OURS.search(where):
             self.troubles.append(f"{said.text} ({where})")
 
     def _note(self, error: Error) -> None:
@@ -169,7 +171,7 @@ class PrefectUi:
 
     def notice(self) -> str:
         """Return what pops up after a form was not taken."""
-        shown = self.page.get_by_text("Error creating flow run").first
+        shown = self.page.get_by_text(_REFUSED).first
         expect(shown).to_be_visible()
         return shown.inner_text()
 
