@@ -207,7 +207,7 @@ class PrefectUi:
         pages = self.page.get_by_role("tabpanel", name="Artifacts").get_by_role("link", name="markdown")
         pages.filter(has_not_text="-link").click()  # Prefect keeps a link as Markdown, too
         shown = self.artifact()
-        expect(shown).to_be_visible()
+        expect(shown).to_contain_text(re.compile(r"\S"))
         return Outcome(state=state, message=self._message(), page=shown.inner_text())
 
     def artifact(self) -> Locator:
