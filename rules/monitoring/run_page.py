@@ -49,9 +49,10 @@ def run_page(
     organizations: Mapping[str, RunSummary],
     pending: Sequence[PendingCount],
     warning: str = "",
+    notes: Sequence[str] = (),
     now: datetime,
 ) -> str:
-    """Return the page in Markdown. `planned` is a sentence about planning; `now` is UTC."""
+    """Return the page in Markdown. `planned` is a sentence about planning, `notes` are others; `now` is UTC."""
     parts = ["# What this run did", f"**{plain(total.sentence, longest=500)}**"]
     if warning:
         parts.append(
@@ -59,6 +60,7 @@ def run_page(
             "How: docs/how-to/portals.md#replace-a-token"
         )
     parts.append(planned)
+    parts += [f"- {plain(note, longest=500)}" for note in notes]
     if total.results:
         parts += ["## By portal and achievement", table(_HEADS, _achievements(total))]
     if total.named:
