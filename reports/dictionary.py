@@ -121,6 +121,23 @@ _RUNS = (
     *(_always(outcome.value, WHOLE, f"Calls with the outcome {outcome.value}.") for outcome in AttemptOutcome),
     _always("slowest_ms", WHOLE, "Its slowest call, in milliseconds."),
 )
+_UNCLAIMED = (
+    _always("issuance_id", WHOLE, "The issuance of the badge."),
+    *_PORTAL,
+    *_ACHIEVEMENT,
+    _always("recorded_at", MOMENT, "Since when the badge can be claimed: when Laurel recorded that Credly has it."),
+)
+BADGES = (
+    _always("issuance_id", WHOLE, "The key."),
+    _PORTAL[0],
+    _ACHIEVEMENT[0],
+    _always("user_id", TEXT, "The user's key on the platform. No name, no address."),
+    _always("badge_template_id", KEY, "The badge template's id at Credly."),
+    _one_of("state", IssuanceState, "The state of the issuance."),
+    _maybe("recorded_at", MOMENT, "When Laurel recorded that Credly has the badge. Only of issued ones."),
+    _maybe("badge_url", TEXT, "The badge's page at Credly, which shows the name; it claims nothing. Personal data."),
+    _maybe("claim_state", KEY, "Of issued ones: pending until the earner accepts; accepted, rejected, revoked, …"),
+)
 _DAILY = (
     _always("day", MOMENT, "The day in UTC: the moment at which it began. Days without any row are there, with zeros."),
     _always("awarded", WHOLE, "Issuances whose award is dated on this day."),
@@ -187,6 +204,7 @@ FIELDS: dict[Dataset, tuple[Field, ...]] = {
     Dataset.ISSUANCES: _ISSUANCES,
     Dataset.ATTEMPTS: _ATTEMPTS,
     Dataset.RUNS: _RUNS,
+    Dataset.UNCLAIMED: _UNCLAIMED,
     Dataset.DAILY: _DAILY,
     Dataset.TIME_TO_BADGE: _TIME_TO_BADGE,
     Dataset.REASONS: _REASONS,

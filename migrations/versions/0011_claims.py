@@ -11,8 +11,19 @@ branch_labels = None
 depends_on = None
 
 
+_BADGES = """\
+CREATE VIEW laurel_badges AS
+SELECT
+    id AS issuance_id, portal_id, achievement_id, user_id, badge_template_id, state, recorded_at,
+    CASE WHEN state = 'issued' THEN badge_url END AS badge_url,
+    CASE WHEN state = 'issued' THEN CASE WHEN audited_at >= recorded_at
+        THEN coalesce(credly_state, 'pending') ELSE 'pending' END END AS claim_state
+FROM badge_issuances
+WHERE former = false AND transition <> 'erase'"""
+
+
 def upgrade() -> None:
-    """Create the table."""
+    """Create the table and the view."""
     op.create_table(
         "organization_cursors",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -28,8 +39,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_organization_cursors"),
         sa.UniqueConstraint("base_url", "organization_id", name="uq_organization_cursors_organization"),
     )
+    op.execute(_BADGES)
 
 
 def downgrade() -> None:
-    """Drop the table."""
+    """Drop both."""
+    op.execute("DROP VIEW laurel_badges")
     op.drop_table("organization_cursors")

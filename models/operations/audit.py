@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
 
+from models.analytics.views import badges
 from models.ledger.conditions import integration_has
 from models.ledger.recording import Attempt, RunIds, keep_calls
 from models.ledger.tables import BadgeIssuance
@@ -92,6 +93,13 @@ def counts(connection: Connection, *, portal_ids: Sequence[str]) -> dict[str, in
         .order_by("reported")
     )
     return {row.reported: row.n for row in connection.execute(query)}
+
+
+def unclaimed(connection: Connection, *, portal_ids: Sequence[str], before: datetime) -> dict[str, int]:
+    """Count by portal the badges recorded before a moment (UTC) that their earners have not accepted."""
+    mine = (badges.c.claim_state == "pending", badges.c.recorded_at < before, badges.c.portal_id.in_(portal_ids))
+    query = select(badges.c.portal_id, func.count().label("n")).where(*mine).group_by(badges.c.portal_id)
+    return {row.portal_id: row.n for row in connection.execute(query)}
 
 
 @dataclass(frozen=True, kw_only=True)

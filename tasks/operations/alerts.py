@@ -1,6 +1,7 @@
 """Events about problems and their end; automations turn them into messages. They hold ids and no names."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from prefect.artifacts import acreate_table_artifact
@@ -16,6 +17,7 @@ from rules.ledger.states import IssuanceState
 from rules.markdown import plain
 from rules.monitoring.alerts import (
     BADGE_REFUSED,
+    BADGES_UNCLAIMED,
     RECONCILED,
     REVOKING_HELD,
     RUNS_RESUMED,
@@ -84,6 +86,13 @@ def emit_completed(sentence: str) -> None:
 def emit_revoking_held(portal_id: str, sentence: str, *, advice: str, badges: int) -> None:
     sentence_case = f"{sentence[:1].upper()}{sentence[1:]}."
     _send(REVOKING_HELD, f"laurel.portal.{portal_id}", sentence_case, advice=advice, portal=portal_id, badges=badges)
+
+
+def emit_unclaimed(portal_id: str, *, badges: int, until_day: date) -> None:
+    sentence = f"{counted(badges, 'badge')} of portal {portal_id}, issued until {until_day}, nobody has claimed."
+    advice = "Remind the earners: they are in the view laurel_badges, and in an export of unclaimed."
+    ids = {"portal": portal_id, "badges": badges, "until_day": str(until_day)}
+    _send(BADGES_UNCLAIMED, f"laurel.portal.{portal_id}", sentence, advice=advice, **ids)
 
 
 def thresholds_of(configured: Settings) -> AlertThresholds:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from math import ceil
 
 from prefect import get_run_logger
@@ -19,6 +19,7 @@ from models.planning.withdrawn import withdrawn_among
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import known_portal, no_connection, open_for_form
+from tasks.operations.alerts import emit_unclaimed
 from tasks.runtime.organization import Organization, current_organization
 from tasks.runtime.run import Run, current_run, laurel_task
 
@@ -68,7 +69,17 @@ async def audit_all(run: Run, portal: str, *, full: bool = False) -> FormResult:
     for due in organizations:
         async with open_for_form(run, due):
             found.append(await audit_organization(due, full=full))
+        await _emit_unclaimed(run, due.portal_ids)
     return _result(found)
+
+
+async def _emit_unclaimed(run: Run, portal_ids: Sequence[str]) -> None:
+    if days := run.settings.unclaimed_days:
+        # Whole days, as the export counts them.
+        until = datetime.combine(run.now().date() - timedelta(days=days - 1), time(), UTC)
+        counts = await run.database.read(audit.unclaimed, portal_ids=portal_ids, before=until)
+        for portal_id, badges in sorted(counts.items()):
+            emit_unclaimed(portal_id, badges=badges, until_day=(until - timedelta(days=1)).date())
 
 
 @laurel_task(name="audit organization")
