@@ -91,8 +91,8 @@ def emit_revoking_held(portal_id: str, sentence: str, *, advice: str, badges: in
 def emit_unclaimed(portal_id: str, *, badges: int, until_day: date) -> None:
     sentence = f"{counted(badges, 'badge')} of portal {portal_id}, issued until {until_day}, nobody has claimed."
     advice = "Remind the earners: they are in the view laurel_badges, and in an export of unclaimed."
-    ids = {"portal": portal_id, "badges": badges, "until_day": str(until_day)}
-    _send(BADGES_UNCLAIMED, f"laurel.portal.{portal_id}", sentence, advice=advice, **ids)
+    resource, day = f"laurel.portal.{portal_id}", str(until_day)
+    _send(BADGES_UNCLAIMED, resource, sentence, advice=advice, portal=portal_id, badges=badges, until_day=day)
 
 
 def thresholds_of(configured: Settings) -> AlertThresholds:

@@ -179,8 +179,8 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
             "badge_issuances, credly_calls, credly_connections, credly_integrations, credly_organizations, "
             "credly_templates, erased_badges, erased_users, issuance_attempts, issuance_history, operator_runs, "
             "organization_cursors, organization_pace, planning_progress, run_findings, run_organizations, run_parts, "
-            "run_portals, settings_history, laurel_attempts, laurel_badges, laurel_history, laurel_issuances, laurel_runs, "
-            "laurel_settings_history are missing. "
+            "run_portals, settings_history, laurel_attempts, laurel_badges, laurel_history, laurel_issuances, "
+            "laurel_runs, laurel_settings_history are missing. "
             "Looked for in the schemas public, laurel_in",
         ),
         (
