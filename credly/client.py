@@ -307,6 +307,18 @@ class CredlyClient(Session):
         pages = self._pages(AuthorizationToken, path, operation="authorization_tokens")
         return [token async for page in pages for token in page]
 
+    async def create_token(self, *, description: str, delete_enabled: bool) -> AuthorizationToken:
+        """A new token that may read and write, beside those that there are (Credly API notes, section 3).
+
+        Raises:
+            Unclear: also when the answer has no token. One may have been made, which ends by itself.
+            Refused, Throttled, NotSent, NotConnected, NotFound: as for `issue_badge`.
+        """
+        flags = {"read_enabled": True, "write_enabled": True, "delete_enabled": delete_enabled}
+        path, call = f"{self._organization}/authorization_tokens", self._call("create_token")
+        body = {"description": description, **flags}
+        return await self._send("POST", path, call=call, read=_token, body=body, accepted=_ISSUED)
+
     async def _one_page(
         self,
         model: type[ReceivedT],
@@ -360,6 +372,13 @@ def _same(badge_id: str, reply: Reply) -> Badge:
     if badge.id != badge_id:  # a cache between us and Credly may answer with another badge
         raise reply.unclear("another_badge")
     return badge
+
+
+def _token(reply: Reply) -> AuthorizationToken:
+    made = one(AuthorizationToken, reply)
+    if made.token is None:
+        raise reply.unclear("incomplete_reply")
+    return made
 
 
 def _page(model: type[ReceivedT], reply: Reply) -> tuple[Reply, list[ReceivedT]]:

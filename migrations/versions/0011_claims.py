@@ -23,7 +23,7 @@ WHERE former = false AND transition <> 'erase'"""
 
 
 def upgrade() -> None:
-    """Create the table and the view."""
+    """Create table, view and columns."""
     op.create_table(
         "organization_cursors",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -40,9 +40,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("base_url", "organization_id", name="uq_organization_cursors_organization"),
     )
     op.execute(_BADGES)
+    # Not in a batch: SQLite would copy the table, which Laurel reads meanwhile.
+    op.add_column(
+        "credly_connections", sa.Column("renew_token", sa.Boolean(), server_default=sa.false(), nullable=False)
+    )
+    op.add_column("credly_connections", sa.Column("renewal_tried_at", UtcDateTime(), nullable=True))
 
 
 def downgrade() -> None:
-    """Drop both."""
+    """Drop both, and the columns."""
+    op.drop_column("credly_connections", "renewal_tried_at")
+    op.drop_column("credly_connections", "renew_token")
     op.execute("DROP VIEW laurel_badges")
     op.drop_table("organization_cursors")

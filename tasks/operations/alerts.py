@@ -119,7 +119,7 @@ async def _findings(
         failed=total.failed,
         backlog=due + blocked,
         stopped=stopped,
-        tokens_ending=dict(ending),
+        tokens_ending={each.portal_id: each.ends_at for each in ending},
         last_issued=issued_at,
     )
 

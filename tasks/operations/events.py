@@ -18,6 +18,7 @@ from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import known_portal, no_connection, open_for_form
 from tasks.menus.refresh import template_record
 from tasks.operations.audit import GONE, WITHOUT_EVENTS, read_states
+from tasks.operations.token_renewal import renew_token
 from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
@@ -42,6 +43,7 @@ class Followed:
     templates: dict[str, str] = field(default_factory=dict)
     no_events: str = ""
     more: bool = False
+    token: str = ""
 
 
 async def follow_all(run: Run, portal: str) -> FormResult:
@@ -65,7 +67,10 @@ async def follow_all(run: Run, portal: str) -> FormResult:
 async def _follow(run: Run, due: DueOrganization, slots: asyncio.Semaphore) -> Followed | str:
     try:
         async with slots, open_for_form(run, due) as organization:
-            return await follow_events(run, organization)
+            renewed = await renew_token(run, organization)
+            followed = await follow_events(run, organization)
+            followed.token = renewed
+            return followed
     except InvalidInput as fault:
         return f"Organization {due.organization_id}: {fault}"
 
@@ -172,9 +177,12 @@ async def _look_at_template(run: Run, organization: Organization, template_id: s
 def _result(found: Sequence[Followed]) -> FormResult:
     events, badges = sum(each.events for each in found), sum(len(each.states) for each in found)
     sentence = f"{counted(events, 'event')} read; {counted(badges, 'badge')} changed"
+    sentence = ". ".join([sentence, *(each.token for each in found if each.token)])
     lines = [f"# Events\n\n{sentence}."]
     for each in found:
         lines.append(f"## Organization {code(each.organization_id)}\n\n{counted(each.events, 'event')} read.")
+        if each.token:
+            lines.append(plain(each.token, longest=500))
         if each.no_events:
             lines.append(plain(f"{WITHOUT_EVENTS}: {each.no_events}."))
         if each.more:
