@@ -31,10 +31,10 @@ async def read_token_expiry(organization: Organization) -> datetime | None:
     return token.expires_at
 
 
-async def refresh_token_expiry(run: Run, organization: Organization) -> None:
+async def refresh_token_expiry(run: Run, organization: Organization, *, within: timedelta = WARN_BEFORE) -> None:
     """Read the expiry again if it is near, because the token may have been replaced."""
     portals = organization.due.portal_ids
-    soon = await run.database.read(setting_up.tokens_ending, before=run.now() + WARN_BEFORE, portal_ids=portals)
+    soon = await run.database.read(setting_up.tokens_ending, before=run.now() + within, portal_ids=portals)
     if not soon:
         return
     try:

@@ -19,6 +19,8 @@ from tasks.operations.token_expiry import WARN_BEFORE, read_token_expiry, refres
 from tasks.runtime.organization import Organization, TokenNotUsable, open_organization, stored_token
 from tasks.runtime.run import Run
 
+# A day before the first warning, so that there is none where renewal works.
+_RENEW_BEFORE = WARN_BEFORE + timedelta(days=1)
 # Each try may leave a token at Credly that nobody uses.
 _TRY_EVERY = timedelta(days=1)
 _KEPT_FOR = timedelta(days=1)
@@ -32,9 +34,9 @@ def previous_block(name: str) -> str:
 async def renew_token(run: Run, organization: Organization) -> str:
     """Renew the organization's token if it ends soon and a connection is set so. Return what was done, or nothing."""
     due, moment = organization.due, run.now()
-    await refresh_token_expiry(run, organization)
+    await refresh_token_expiry(run, organization, within=_RENEW_BEFORE)
     portals = due.portal_ids
-    soon = await run.database.read(setting_up.tokens_ending, before=moment + WARN_BEFORE, portal_ids=portals)
+    soon = await run.database.read(setting_up.tokens_ending, before=moment + _RENEW_BEFORE, portal_ids=portals)
     if not soon:
         await _forget_previous(run, organization)
         return ""
@@ -76,7 +78,7 @@ async def _forget_previous(run: Run, organization: Organization) -> None:
         setting_up.renewed_and_used,
         due.portal_ids,
         tried_before=moment - _KEPT_FOR,
-        ends_after=moment + WARN_BEFORE,
+        ends_after=moment + _RENEW_BEFORE,
     )
     if not used:
         return

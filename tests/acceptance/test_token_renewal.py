@@ -11,6 +11,7 @@ from sqlalchemy import update
 from flows.follow_badges import follow_badges
 from flows.reconcile import reconcile
 from models.ledger.tables import BadgeIssuance
+from models.setup.admin import put_token_end
 from models.tables import table
 from tests.support.seen import log_of, see
 from tests.support.standin import Standin
@@ -32,9 +33,10 @@ async def ending(world: World, standin: Standin) -> World:
 
 async def value_of(block: str) -> str | None:
     try:
-        return str((await Secret.aload(block)).get())
+        found: Secret[str] = await Secret.aload(block)
     except ValueError:
         return None
+    return str(found.get())
 
 
 def is_accepted(standin: Standin, token: str | None) -> bool:
@@ -86,10 +88,15 @@ async def test_a_crash_at_any_step_leaves_a_token_that_works(
             raise RuntimeError("crash")
         return await asave(self, name, **options)
 
+    def crashing_put(*arguments: Any) -> None:
+        if saved:
+            raise RuntimeError("crash")
+        put_token_end(*arguments)
+
     with monkeypatch.context() as crash:
         crash.setattr(Secret, "asave", crashing)
         if step == "after_store":
-            crash.setattr("models.setup.admin.put_token_end", None)
+            crash.setattr("models.setup.admin.put_token_end", crashing_put)
         first = await see(follow_badges)
 
     assert first.name == "Failed"
