@@ -43,7 +43,7 @@ def replace_templates(
 ) -> None:
     """Store an organization's templates in place of those that were stored before. Those not found are deleted ones."""
     of_organization = (templates.c.base_url == base_url, templates.c.organization_id == organization_id)
-    connection.execute(update(templates).where(*of_organization).values(state=DELETED))
+    connection.execute(update(templates).where(*of_organization).values({templates.c.state: DELETED}))
     listed = templates.c.template_id.in_([each.template_id for each in found])
     connection.execute(delete(templates).where(*of_organization, listed))
     if found:
