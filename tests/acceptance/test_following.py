@@ -11,11 +11,13 @@ from flows.follow_badges import follow_badges
 from flows.reconcile import reconcile
 from flows.refresh_menus import refresh_menus
 from models.ledger.tables import BadgeIssuance
+from models.operations.audit import note_states
 from models.operations.cursors import OrganizationCursor
 from models.setup.templates import CredlyTemplate
 from models.tables import table
 from rules.markdown import plain
-from tests.support.seen import see
+from rules.monitoring.alerts import BADGES_UNCLAIMED
+from tests.support.seen import events_of, see
 from tests.support.standin import Standin
 from tests.support.world import TEMPLATE, TOKEN, World
 
@@ -258,6 +260,29 @@ async def test_a_template_that_credly_has_no_longer_is_deleted(world: World, sta
     standin.fault("answer", path="/badge_templates", status=200, content='{"data": [], "metadata": {}}')
     await see(refresh_menus)
     assert "is deleted at Credly" in (await see(reconcile)).page
+
+
+async def test_a_state_that_was_read_later_stays(any_world: World) -> None:
+    badges = await issued(any_world)
+    moment = datetime.now(UTC)
+    later = moment + timedelta(minutes=1)
+
+    await any_world.database.write(note_states, {badges["ada"]: "accepted"}, now=later)
+    await any_world.database.write(note_states, {badges["ada"]: "pending", badges["bob"]: "pending"}, now=moment)
+
+    assert await states(any_world) == {"ada": "accepted", "bob": "pending"}
+
+
+async def test_the_audit_emits_an_event_about_unclaimed_badges_of_each_portal(world: World, standin: Standin) -> None:
+    badges = await issued(world, 3)
+    await world.do(update(issuances).values(recorded_at=datetime.now(UTC) - timedelta(days=15)))
+    standin.as_earner(badges["ada"], "accept")
+
+    await see(audit)
+
+    (event,) = await events_of(BADGES_UNCLAIMED, count=1)
+    assert (event.payload["portal"], event.payload["badges"]) == ("northwind", 2)
+    assert event.payload["until_day"] == str((datetime.now(UTC) - timedelta(days=14)).date())
 
 
 # The round of the audit
