@@ -165,10 +165,10 @@ async def _record_states(run: Run, result: Audited, states: dict[str, str], *, m
     if unknown := [key for key in states if key not in known]:
         erased = await run.database.read(erased_badges, unknown)
         result.unknown += [key for key in unknown if key not in erased]
-    result.ended += [each.issuance_id for key, each in known.items() if _has_ended(each, states[key])]
+    result.ended += [each.issuance_id for key, each in known.items() if has_ended(each, states[key])]
 
 
-def _has_ended(known: KnownBadge, state: str) -> bool:
+def has_ended(known: KnownBadge, state: str) -> bool:
     return state not in _VALID_STATES and state != known.credly_state
 
 

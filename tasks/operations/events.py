@@ -17,7 +17,7 @@ from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import known_portal, no_connection, open_for_form
 from tasks.menus.refresh import template_record
-from tasks.operations.audit import GONE, WITHOUT_EVENTS, read_states
+from tasks.operations.audit import GONE, WITHOUT_EVENTS, has_ended, read_states
 from tasks.operations.token_renewal import renew_token
 from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
@@ -31,6 +31,7 @@ _FIRST_TIME = timedelta(days=1)
 _MAX_REQUESTS = 150
 # A page ends with so many events from before where all that follow are older: a late one may stand among new ones.
 _LAST_ROWS = 5
+_MAX_SHOWN = 50
 _BADGE_EVENTS = {"badge.state.changed", "badge.deleted"}
 _OLDEST_FIRST = "they are listed with the oldest first"
 
@@ -41,6 +42,7 @@ class Followed:
     events: int = 0
     states: dict[str, str] = field(default_factory=dict)
     templates: dict[str, str] = field(default_factory=dict)
+    ended: list[int] = field(default_factory=list)
     no_events: str = ""
     more: bool = False
     token: str = ""
@@ -150,8 +152,11 @@ async def _look_at_badges(run: Run, organization: Organization, hints: dict[str,
     moment = run.now()
     states = await read_states(organization, new, expected)
     await run.database.write(audit.note_states, states, now=moment)
-    before = {each.credly_badge_id: each.credly_state for each in new}
-    result.states |= {key: state for key, state in states.items() if state != before[key]}
+    for key, state in states.items():
+        if state != known[key].credly_state:
+            result.states[key] = state
+        if has_ended(known[key], state):
+            result.ended.append(known[key].issuance_id)
 
 
 def _was_read_since(read_at: datetime | None, event: Event) -> bool:
@@ -177,6 +182,8 @@ async def _look_at_template(run: Run, organization: Organization, template_id: s
 def _result(found: Sequence[Followed]) -> FormResult:
     events, badges = sum(each.events for each in found), sum(len(each.states) for each in found)
     sentence = f"{counted(events, 'event')} read; {counted(badges, 'badge')} changed"
+    ended = sum(len(each.ended) for each in found)
+    sentence += f", {ended} of them revoked, rejected or deleted" if ended else ""
     sentence = ". ".join([sentence, *(each.token for each in found if each.token)])
     lines = [f"# Events\n\n{sentence}."]
     for each in found:
@@ -185,9 +192,15 @@ def _result(found: Sequence[Followed]) -> FormResult:
             lines.append(plain(each.token, longest=500))
         if each.no_events:
             lines.append(plain(f"{WITHOUT_EVENTS}: {each.no_events}."))
+        if each.ended:
+            named = ", ".join(code(str(key)) for key in each.ended[:_MAX_SHOWN])
+            more = f" and {len(each.ended) - _MAX_SHOWN} more" if len(each.ended) > _MAX_SHOWN else ""
+            lines.append(f"**Revoked, rejected or deleted at Credly (issuances):** {named}{more}")
         if each.more:
             lines.append("There are more, which the next run reads.")
-        rows = [(code(key), plain(state)) for key, state in [*each.states.items(), *each.templates.items()]][:50]
+        rows = [(code(key), plain(state)) for key, state in [*each.states.items(), *each.templates.items()]][
+            :_MAX_SHOWN
+        ]
         if rows:
             lines.append(table(("badge or template", "state at Credly"), rows))
-    return FormResult(sentence=sentence, page="\n\n".join(lines))
+    return FormResult(sentence=sentence, page="\n\n".join(lines), needs_attention=bool(ended))

@@ -96,9 +96,12 @@ async def test_the_present_state_counts_and_not_that_of_the_event(world: World, 
     standin.as_earner(badges["bob"], "accept")
     standin.erase(badges["bob"], token=TOKEN)
 
-    await see(follow_badges)
+    seen = await see(follow_badges)
 
     assert await states(world) == {"ada": "rejected", "bob": "deleted"}
+    assert seen.name == "Needs attention"
+    assert "2 badges changed, 2 of them revoked, rejected or deleted" in seen.message
+    assert (await see(follow_badges)).name == "Completed"
 
 
 async def test_badges_that_lists_do_not_show_yet_are_read_by_their_ids(world: World, standin: Standin) -> None:
