@@ -106,8 +106,8 @@ def alternatives(box: Sandbox) -> Seen:
     reply = box.get("/badges", params={"filter": f"issuer_earner_id::{','.join(earners)}"})
     if reply.status_code != 200:
         raise NotSeen(f"the filter was answered with {reply.status_code}")
-    found = {row.get("issuer_earner_id") for row in reply.json()["data"]}
-    return Seen(found == set(earners), f"{len(found & set(earners))} of two, and {len(found - set(earners))} others")
+    found = set(earners) & {row.get("issuer_earner_id") for row in reply.json()["data"]}
+    return Seen(len(found) == len(earners), "both are listed" if len(found) == 2 else f"{len(found)} of two")
 
 
 @probe("events", asks="Which events are listed?", expects="the newest first, each with its badge or template")
