@@ -198,6 +198,13 @@ class Settings(BaseSettings):
         "log and calls to Credly that belong to no badge. 0: permanently.",
     )
 
+    unclaimed_days: int = Field(
+        default=14,
+        ge=0,
+        le=_CENTURY,
+        description="After how many days an unclaimed badge counts in the event laurel.badges.unclaimed, which the "
+        "nightly audit emits for each portal. 0: no such event.",
+    )
     alert_failed_share: float = Field(
         default=0.2, ge=0, le=1, description="Alert if more than this share of a run's badges is refused."
     )

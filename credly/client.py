@@ -1,12 +1,13 @@
 """The calls of Credly's API that Laurel makes: one call, one answer or one error of `credly.errors`."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
 from credly.errors import Unclear
 from credly.queries import (
     Query,
+    any_of,
     filter_expression,
     is_last_page,
     matches_look_up,
@@ -16,7 +17,7 @@ from credly.queries import (
 )
 from credly.replies import Reply, one, several
 from credly.session import Session
-from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Organization, Received
+from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Event, Organization, Received
 
 _LONGEST_BULK_REPLY = 10_000_000  # bytes: a thousand full badges of 6 kB, and more
 _MOST_PAGES = 400
@@ -215,6 +216,40 @@ class CredlyClient(Session):
             seen.add(query)
         raise reply.unclear("too_many_pages")
 
+    async def badge_page(self, page: int) -> tuple[list[Badge], bool]:
+        """One page of `badges`, and whether it is the last: for reading the list in parts.
+
+        Raises:
+            Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: the page could not be read.
+        """
+        path = f"{self._organization}/badges"
+        return await self._one_page(Badge, path, operation="badge_page", page=page, params={"sort": "created_at"})
+
+    async def badges_of(self, earner_ids: Collection[str], template_ids: Collection[str]) -> list[Badge]:
+        """The first page of the badges of these earners and templates. Not complete, and not checked: use the ids.
+
+        Credly API notes, section 4.5.
+
+        Raises:
+            UnsafeFilterValue: a value would be read as something else by the filter's syntax.
+            Refused, Throttled, NotSent, Unclear, NotConnected, NotFound: the list could not be read.
+        """
+        params = {"filter": any_of(issuer_earner_id=earner_ids, badge_template_id=template_ids), "sort": "created_at"}
+        path, personal = f"{self._organization}/badges", tuple(earner_ids)
+        found, _ = await self._one_page(Badge, path, operation="badges_of", page=1, params=params, personal=personal)
+        return found
+
+    async def events(self, page: int) -> tuple[list[Event], bool]:
+        """One page of the organization's events, the newest first, and whether it is the last.
+
+        Credly API notes, section 11.
+
+        Raises:
+            NotConnected, NotFound: also where the token may read everything but events.
+            Refused, Throttled, NotSent, Unclear: the page could not be read.
+        """
+        return await self._one_page(Event, f"{self._organization}/events", operation="events", page=page)
+
     async def template(self, template_id: str) -> BadgeTemplate:
         """One badge template (Credly API notes, section 6).
 
@@ -272,6 +307,34 @@ class CredlyClient(Session):
         pages = self._pages(AuthorizationToken, path, operation="authorization_tokens")
         return [token async for page in pages for token in page]
 
+    async def create_token(self, *, description: str, delete_enabled: bool) -> AuthorizationToken:
+        """A new token that may read and write, beside those that there are (Credly API notes, section 3).
+
+        Raises:
+            Unclear: also when the answer has no token. One may have been made, which ends by itself.
+            Refused, Throttled, NotSent, NotConnected, NotFound: as for `issue_badge`.
+        """
+        flags = {"read_enabled": True, "write_enabled": True, "delete_enabled": delete_enabled}
+        path, call = f"{self._organization}/authorization_tokens", self._call("create_token")
+        body = {"description": description, **flags}
+        return await self._send("POST", path, call=call, read=_token, body=body, accepted=_ISSUED)
+
+    async def _one_page(
+        self,
+        model: type[ReceivedT],
+        path: str,
+        *,
+        operation: str,
+        page: int,
+        params: Mapping[str, str] | None = None,
+        personal: tuple[str, ...] = (),
+    ) -> tuple[list[ReceivedT], bool]:
+        call = self._call(operation, personal=personal, continues=page > 1)
+        query = {**(params or {}), "page": str(page)}
+        reply, received = await self._send("GET", path, call=call, read=partial(_page, model), params=query)
+        is_last = is_last_page(reply.payload.get("metadata"))
+        return received, not received if is_last is None else is_last
+
     async def _pages(
         self,
         model: type[ReceivedT],
@@ -309,6 +372,13 @@ def _same(badge_id: str, reply: Reply) -> Badge:
     if badge.id != badge_id:  # a cache between us and Credly may answer with another badge
         raise reply.unclear("another_badge")
     return badge
+
+
+def _token(reply: Reply) -> AuthorizationToken:
+    made = one(AuthorizationToken, reply)
+    if made.token is None:
+        raise reply.unclear("incomplete_reply")
+    return made
 
 
 def _page(model: type[ReceivedT], reply: Reply) -> tuple[Reply, list[ReceivedT]]:

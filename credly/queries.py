@@ -1,6 +1,6 @@
 """Queries of lists: filters, pages, ids in paths. Pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from credly.errors import UnsafeFilterValue
@@ -18,6 +18,15 @@ def filter_expression(terms: Mapping[str, str], *, states: tuple[str, ...]) -> s
             raise UnsafeFilterValue(f"{key} is empty or holds |, a comma, :: or a control character")
     parts = [f"{key}::{value}" for key, value in terms.items()]
     return "|".join([*parts, f"state::{','.join(states)}"] if states else parts)
+
+
+def any_of(**terms: Iterable[str]) -> str:
+    """Credly's filter expression for rows that have one of the values of each key; unsafe values are refused."""
+    parts = []
+    for key, values in terms.items():
+        safe = [filter_expression({key: value}, states=()).removeprefix(f"{key}::") for value in values]
+        parts.append(f"{key}::{','.join(safe)}")
+    return "|".join(parts)
 
 
 def matches_look_up(badge: Badge, *, filters: Mapping[str, str], states: tuple[str, ...]) -> bool:

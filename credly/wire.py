@@ -251,6 +251,15 @@ class BadgeTemplate(Received):
         return _lift(row, field="owner_id", parent="owner")
 
 
+class Event(Received):
+    """What happened to a badge or a template, with the badge or template itself (Credly API notes, section 11)."""
+
+    event_type: Text = None
+    occurred_at: Moment = None
+    badge: Annotated[Badge | None, WrapValidator(_or_none)] = None
+    badge_template: Annotated[BadgeTemplate | None, WrapValidator(_or_none)] = None
+
+
 class Organization(Received):
     """An issuing organization (Credly API notes, section 7)."""
 

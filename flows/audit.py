@@ -9,7 +9,7 @@ from tasks.runtime.run import run_context
 
 
 @flow(name="audit", persist_result=False)
-async def audit(portal: PortalId = "") -> State[None]:
+async def audit(portal: PortalId = "", full: bool = False) -> State[None]:
     """Compare the ledger with the state of each badge at Credly: accepted, rejected, revoked, deleted.
 
     Changes nothing at Credly. The states are saved in the ledger, where analysts can count accepted badges. The result
@@ -17,6 +17,8 @@ async def audit(portal: PortalId = "") -> State[None]:
 
     Args:
         portal: Only this portal's organization. Leave empty for all.
+        full: Read every badge now. Otherwise an organization of more than 5 000 badges is read in parts, a part each
+            night, where changes are learnt from Credly's events in the meantime.
     """
     async with run_context() as run:
-        return await finish_form(audit_all(run, portal), key="audit")
+        return await finish_form(audit_all(run, portal, full=full), key="audit")

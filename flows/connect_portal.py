@@ -22,6 +22,7 @@ async def connect_portal(
     calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 3.0,
     missing_name: Annotated[str, free_text(100)] = "",
     deletion_withdraws: bool = False,
+    renew_token: bool = False,
     operator: OperatorId = "",
 ) -> State[None]:
     """Connect a portal to its organization at Credly, or change its connection.
@@ -38,6 +39,7 @@ async def connect_portal(
         calls_per_second: The rate limit for calls to Credly for this organization.
         missing_name: Sent in place of a blank first or last name, such as "-". If empty, badges of such users fail.
         deletion_withdraws: Count an award whose row was deleted as withdrawn. Otherwise only withdrawn_at counts.
+        renew_token: Make a new token at Credly two weeks before this one ends, and store it in the block.
         operator: Your own id, kept in the history. No e-mail address.
     """
     form = ConnectionForm(
@@ -48,6 +50,7 @@ async def connect_portal(
         calls_per_second=calls_per_second,
         missing_name=missing_name,
         deletion_withdraws=deletion_withdraws,
+        renew_token=renew_token,
     )
     async with run_context() as run:
         return await run_form(run, operator, connect(run, portal, form), key="connect-portal", changes_menus=True)

@@ -28,7 +28,8 @@ async def export(
     The file is on the machine of the worker. docs/reference/data-dictionary.md explains every column.
 
     Args:
-        what: Single issuances, attempts (calls) or runs; or counts: daily, time_to_badge, reasons, funnel.
+        what: Single issuances, attempts (calls), runs, or unclaimed badges (by the day they were issued); or counts:
+            daily, time_to_badge, reasons, funnel.
         file_format: csv, parquet or xlsx (Excel, at most 1 048 575 rows).
         from_day: The first day, in UTC. Leave empty for everything before.
         until_day: The last day, in UTC, included. Leave empty for everything since.

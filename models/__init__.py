@@ -3,7 +3,7 @@
 from models.analytics import views
 from models.ledger import history
 from models.ledger import tables as ledger
-from models.operations import erasure, run_log
+from models.operations import cursors, erasure, run_log
 from models.operations import run_parts as parts
 from models.planning import progress
 from models.platform import tables
@@ -14,6 +14,7 @@ from models.setup import tables as integrations
 
 __all__ = [
     "calls",
+    "cursors",
     "erasure",
     "history",
     "integrations",

@@ -76,9 +76,9 @@ _ISSUANCES = (
     _maybe("seconds_to_badge", WHOLE, "Whole seconds from awarded_at to recorded_at; empty if it was issued before."),
     _maybe("credly_badge_id", TEXT, "The badge's id at Credly. Only of issued ones. `erased::…` for an erased user."),
     _always("adopted", YES_NO, "Whether the badge was found at Credly, issued by a call whose response was lost."),
-    _maybe("credly_state", KEY, "The badge's state at Credly in the last audit: pending, accepted, rejected, …"),
-    _maybe("audited_at", MOMENT, "When the audit last read the badge."),
-    _maybe("claimed", YES_NO, "Whether the earner accepted the badge; empty until an audit has read this badge."),
+    _maybe("credly_state", KEY, "The badge's state at Credly when it was read last: pending, accepted, rejected, …"),
+    _maybe("audited_at", MOMENT, "When the badge was last read at Credly, by follow-badges or the audit."),
+    _maybe("claimed", YES_NO, "Whether the earner accepted the badge; empty until this badge was read at Credly."),
     _maybe("company_id", TEXT, "The company of the award."),
     _maybe("project_id", TEXT, "The project of the award."),
     _always("evidence_sent", TEXT, "The kinds of evidence on the badge, with commas."),
@@ -122,6 +122,23 @@ _RUNS = (
     *(_always(outcome.value, WHOLE, f"Calls with the outcome {outcome.value}.") for outcome in AttemptOutcome),
     _always("slowest_ms", WHOLE, "Its slowest call, in milliseconds."),
 )
+_UNCLAIMED = (
+    _always("issuance_id", WHOLE, "The issuance of the badge."),
+    *_PORTAL,
+    *_ACHIEVEMENT,
+    _always("recorded_at", MOMENT, "Since when the badge can be claimed: when Laurel recorded that Credly has it."),
+)
+BADGES = (
+    _always("issuance_id", WHOLE, "The key."),
+    _PORTAL[0],
+    _ACHIEVEMENT[0],
+    _always("user_id", TEXT, "The user's key on the platform. No name, no address."),
+    _always("badge_template_id", KEY, "The badge template's id at Credly."),
+    _one_of("state", IssuanceState, "The state of the issuance."),
+    _maybe("recorded_at", MOMENT, "When Laurel recorded that Credly has the badge. Only of issued ones."),
+    _maybe("badge_url", TEXT, "The badge's page at Credly, which shows the name; it claims nothing. Personal data."),
+    _maybe("claim_state", KEY, "Of issued ones: pending until the earner accepts; accepted, rejected, revoked, …"),
+)
 _DAILY = (
     _always("day", MOMENT, "The day in UTC: the moment at which it began. Days without any row are there, with zeros."),
     _always("awarded", WHOLE, "Issuances whose award is dated on this day."),
@@ -148,7 +165,7 @@ _REASONS = (
 _FUNNEL = (
     _always("entered", WHOLE, "Issuances that were entered into the ledger in the period."),
     _always("issued", WHOLE, "Of these, how many are issued now, whenever that was."),
-    _always("claim_known", WHOLE, "Of the issued ones, how many an audit has read."),
+    _always("claim_known", WHOLE, "Of the issued ones, how many were read at Credly since."),
     _always("claimed", WHOLE, "Of these, how many the earner has accepted."),
     _always("waiting", WHOLE, "How many wait now (pending, issuing, blocked)."),
     _always("failed", WHOLE, "How many are failed now."),
@@ -188,6 +205,7 @@ FIELDS: dict[Dataset, tuple[Field, ...]] = {
     Dataset.ISSUANCES: _ISSUANCES,
     Dataset.ATTEMPTS: _ATTEMPTS,
     Dataset.RUNS: _RUNS,
+    Dataset.UNCLAIMED: _UNCLAIMED,
     Dataset.DAILY: _DAILY,
     Dataset.TIME_TO_BADGE: _TIME_TO_BADGE,
     Dataset.REASONS: _REASONS,

@@ -46,6 +46,11 @@ async def runs(database: Database, period: Period = ALWAYS, *, portal: str = "")
     return await _whole(database, Dataset.RUNS, RowFilter(period=period, portal_id=portal))
 
 
+async def unclaimed(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
+    """Return the badges that were recorded in the period and that their earners have not accepted so far."""
+    return await _whole(database, Dataset.UNCLAIMED, RowFilter(period=period, portal_id=portal))
+
+
 async def daily(
     database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
 ) -> pd.DataFrame:

@@ -9,6 +9,7 @@ class Dataset(StrEnum):
     ISSUANCES = "issuances"
     ATTEMPTS = "attempts"
     RUNS = "runs"
+    UNCLAIMED = "unclaimed"
     DAILY = "daily"
     TIME_TO_BADGE = "time_to_badge"
     REASONS = "reasons"
@@ -16,8 +17,8 @@ class Dataset(StrEnum):
 
     @property
     def is_log(self) -> bool:
-        """Whether it has one row for each event, rather than counts."""
-        return self in (Dataset.ISSUANCES, Dataset.ATTEMPTS, Dataset.RUNS)
+        """Whether it has single rows, rather than counts."""
+        return self in (Dataset.ISSUANCES, Dataset.ATTEMPTS, Dataset.RUNS, Dataset.UNCLAIMED)
 
 
 class Group(StrEnum):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from models.analytics.views import views_metadata
-from reports.dictionary import FIELDS, HISTORY, ISSUE_LINK, PERSONAL, SETTINGS_HISTORY, Field
+from reports.dictionary import BADGES, FIELDS, HISTORY, ISSUE_LINK, PERSONAL, SETTINGS_HISTORY, Field
 from rules.datasets import Dataset, Group, Moment
 from rules.ledger.transitions import RULES
 
@@ -19,7 +19,8 @@ failed on Monday *and is still failed*. What failed on Monday, whatever became o
 
 _SQL = """\
 `alembic upgrade head` creates the views, on SQLite and PostgreSQL alike. They hold ids and no names: join them with the
-platform's own `portals`, `achievements` and `users` where you may. Prefect's runs are not in this database:
+platform's own `portals`, `achievements` and `users` where you may. `laurel_badges` has the link of each badge's page as
+well, which shows the name: grant it only to those who may see names. Prefect's runs are not in this database:
 `laurel_runs` is put together from the calls that each flow run made, so a run that made no call is not in it. A run can
 work for several portals and has one row for each; the columns can be added up over them.
 
@@ -29,6 +30,7 @@ work for several portals and has one row for each; the columns can be added up o
 | `laurel_attempts` | one call made to Credly | `attempt_id`; `issuance_id` leads to the issuance |
 | `laurel_runs` | the calls of one flow run for one portal | `flow_run_id`, `portal_id` |
 | `laurel_history` | one transition of an issuance | `history_id`; `issuance_id` leads to the issuance |
+| `laurel_badges` | one user and achievement, for the platform's own pages | `issuance_id` |
 | `laurel_settings_history` | one change of a connection or an integration | `settings_history_id` |
 
     -- yesterday's refusals with Credly's own words, on PostgreSQL
@@ -81,6 +83,7 @@ _ONE_ROW = {
     Dataset.ISSUANCES: "One row is one badge of one user, in its latest state.",
     Dataset.ATTEMPTS: "One row is one call made to Credly.",
     Dataset.RUNS: "One row is what one flow run did for one portal. Put together from its calls.",
+    Dataset.UNCLAIMED: "One row is one badge that its earner has not accepted.",
     Dataset.DAILY: "One row is one day (of one group).",
     Dataset.TIME_TO_BADGE: "One row is one group; without `by`, there is one row, or none if there is no badge.",
     Dataset.REASONS: "One row is one state and reason (of one group): of all that is not issued.",
@@ -90,6 +93,7 @@ PERIOD = {
     Dataset.ISSUANCES: "entered_at",
     Dataset.ATTEMPTS: "started_at",
     Dataset.RUNS: "first_call_at",
+    Dataset.UNCLAIMED: "recorded_at",
     Dataset.DAILY: "the moment that each column counts",
     Dataset.TIME_TO_BADGE: "recorded_at",
     Dataset.REASONS: "changed_at",
@@ -118,6 +122,10 @@ def data_dictionary_page() -> str:
         "not in it. Queries: [run-history.md](../how-to/run-history.md#the-history-of-a-badge).",
         _table(HISTORY),
         _transitions(),
+        "## badges",
+        "View `laurel_badges`. One row is one user and achievement, in its latest state, without erased users.\n"
+        "How to show it: [claims.md](../how-to/claims.md).",
+        _table(BADGES),
         "## settings_history",
         "View `laurel_settings_history`. One row is one change of a portal's connection, or of an achievement's "
         "integration.",

@@ -248,6 +248,17 @@ async def tokens(scope: Reading, organization_id: str) -> Response:
     return page_reply(scope.request, shown, page=1, total=len(shown), prefix=scope.assumed.next_page_prefix)
 
 
+@router.post("/organizations/{organization_id}/authorization_tokens")
+async def create_token(scope: Writing, organization_id: str) -> Response:
+    """Make a token beside those that there are (3)."""
+    fields = await body_of(scope.request)
+    flags = {name: bool(fields.get(name, True)) for name in ("read_enabled", "write_enabled", "delete_enabled")}
+    token = {"token": f"invented-{uuid4()}", "organization_id": organization_id, **flags}
+    scope.store.seed({"tokens": [token | {"description": fields.get("description")}]})
+    row = scope.store.one("SELECT * FROM tokens WHERE token = ?", token["token"]) or {}
+    return single(token_json(row, scope.root), status=201)
+
+
 @router.post("/organizations/{organization_id}/authorization_tokens/rotate")
 async def rotate(scope: Writing, organization_id: str) -> Response:
     """Replace the token in use by a new one; the old one is dead at once. Offered only where that is assumed (3)."""

@@ -22,7 +22,17 @@ from rules.ledger.states import IssuanceState
 
 BATCH = 20_000
 ledger = table(BadgeIssuance)
-_MOMENT = {Dataset.ATTEMPTS: views.attempts.c.started_at, Dataset.RUNS: views.runs.c.first_call_at}
+_SOURCES = {
+    Dataset.ISSUANCES: views.issuances,
+    Dataset.ATTEMPTS: views.attempts,
+    Dataset.RUNS: views.runs,
+    Dataset.UNCLAIMED: views.badges,
+}
+_MOMENT = {
+    Dataset.ATTEMPTS: views.attempts.c.started_at,
+    Dataset.RUNS: views.runs.c.first_call_at,
+    Dataset.UNCLAIMED: views.badges.c.recorded_at,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +84,7 @@ async def _of_persons(database: Database, user_ids: Sequence[str]) -> dict[str, 
 
 
 def count(connection: Connection, dataset: Dataset, chosen: RowFilter) -> int:
-    source = _source(dataset)
+    source = _SOURCES[dataset]
     query = select(func.count()).select_from(source).where(_wanted(dataset, source, chosen))
     return int(connection.scalar(query) or 0)
 
@@ -94,18 +104,15 @@ def _plain(column: Column[Any]) -> ColumnElement[Any]:
     return type_coerce(column, String) if isinstance(column.type, Enum) else column
 
 
-def _source(dataset: Dataset) -> Table:
-    return {Dataset.ISSUANCES: views.issuances, Dataset.ATTEMPTS: views.attempts, Dataset.RUNS: views.runs}[dataset]
-
-
 def _wanted(dataset: Dataset, source: Table, chosen: RowFilter) -> ColumnElement[bool]:
     moment = _MOMENT.get(dataset, views.issuances.c[chosen.moment])
     in_state: ColumnElement[bool] = source.c.state.in_(chosen.states) if chosen.states else true()
-    return and_(within(moment, chosen.period), of_portal(source, chosen.portal_id), in_state)
+    unclaimed: ColumnElement[bool] = views.badges.c.claim_state == "pending" if source is views.badges else true()
+    return and_(within(moment, chosen.period), of_portal(source, chosen.portal_id), in_state, unclaimed)
 
 
 def _rows(dataset: Dataset, chosen: RowFilter, columns: Sequence[str]) -> Select[Any]:
-    source = _source(dataset)
+    source = _SOURCES[dataset]
     known = {column.name: _plain(column) for column in source.c} | _PERSONAL
     query = select(*(known[name].label(name) for name in columns)).where(_wanted(dataset, source, chosen))
     if dataset is Dataset.RUNS:

@@ -132,6 +132,20 @@ settings_history = Table(
     Column("reconstructed", Boolean),
 )
 
+badges = Table(
+    "laurel_badges",
+    views_metadata,
+    Column("issuance_id", BigInteger, primary_key=True),
+    Column("portal_id", String),
+    Column("achievement_id", String),
+    Column("user_id", String),
+    Column("badge_template_id", String),
+    Column("state", enum_by_value(IssuanceState, name="state")),
+    Column("recorded_at", UtcDateTime),
+    Column("badge_url", String),
+    Column("claim_state", String),
+)
+
 _SECONDS = {
     "sqlite": "CAST(strftime('%s', substr({0}, 1, 19)) AS INTEGER)",  # whole: strftime rounds
     "postgresql": "CAST(floor(extract(epoch FROM {0})) AS BIGINT)",
@@ -198,6 +212,18 @@ FROM settings_history AS h
 LEFT JOIN operator_runs AS o ON o.flow_run_id = h.flow_run_id"""
 
 
+# A new badge is pending at Credly until an event or the audit shows something else.
+_BADGES = """\
+CREATE VIEW laurel_badges AS
+SELECT
+    id AS issuance_id, portal_id, achievement_id, user_id, badge_template_id, state, recorded_at,
+    CASE WHEN state = 'issued' THEN badge_url END AS badge_url,
+    CASE WHEN state = 'issued' THEN CASE WHEN audited_at >= recorded_at
+        THEN coalesce(credly_state, 'pending') ELSE 'pending' END END AS claim_state
+FROM badge_issuances
+WHERE former = false AND transition <> 'erase'"""
+
+
 def view_statements(dialect: str) -> Mapping[str, str]:
     seconds = _SECONDS[dialect]
     moments = {"recorded": seconds.format("recorded_at"), "awarded": seconds.format("awarded_at")}
@@ -207,6 +233,7 @@ def view_statements(dialect: str) -> Mapping[str, str]:
         "laurel_runs": _RUNS,
         "laurel_history": _HISTORY,
         "laurel_settings_history": _SETTINGS_HISTORY,
+        "laurel_badges": _BADGES,
     }
 
 

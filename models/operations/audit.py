@@ -1,12 +1,13 @@
 """Compares the ledger with Credly: stores the states that Credly reports, and revocations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
 
+from models.analytics.views import badges
 from models.ledger.conditions import integration_has
 from models.ledger.recording import Attempt, RunIds, keep_calls
 from models.ledger.tables import BadgeIssuance
@@ -33,10 +34,16 @@ class KnownBadge:
 
     issuance_id: int
     credly_badge_id: str
+    user_id: str
+    badge_template_id: str
     credly_state: str | None = None
+    audited_at: datetime | None = None
 
 
-_KNOWN_BADGES = select(issuances.c.id.label("issuance_id"), issuances.c.credly_badge_id, issuances.c.credly_state)
+_KNOWN_BADGES = select(
+    issuances.c.id.label("issuance_id"),
+    *(issuances.c[each.name] for each in fields(KnownBadge) if each.name != "issuance_id"),
+)
 
 
 def known(connection: Connection, badge_ids: Sequence[str]) -> dict[str, KnownBadge]:
@@ -45,11 +52,17 @@ def known(connection: Connection, badge_ids: Sequence[str]) -> dict[str, KnownBa
 
 
 def note_states(connection: Connection, states: Mapping[str, str], *, now: datetime) -> None:
-    """Store the states that Credly reports for these badges, by badge id, and that they were audited at `now` (UTC)."""
+    """Store the states that Credly reported for these badges, by badge id, at `now` (UTC).
+
+    A state that was read later stays: the audit and the events may read the same badge at the same time.
+    """
     if states:
         statement = (
             update(issuances)
-            .where(issuances.c.credly_badge_id == bindparam("badge_id"))
+            .where(
+                issuances.c.credly_badge_id == bindparam("badge_id"),
+                or_(issuances.c.audited_at.is_(None), issuances.c.audited_at <= now),
+            )
             .values(credly_state=bindparam("reported"), audited_at=now)
         )
         rows = [{"badge_id": key, "reported": state[:_LONGEST_STATE]} for key, state in states.items()]
@@ -57,13 +70,18 @@ def note_states(connection: Connection, states: Mapping[str, str], *, now: datet
 
 
 def not_seen(
-    connection: Connection, *, portal_ids: Sequence[str], since: datetime, recorded_before: datetime, limit: int
+    connection: Connection, *, portal_ids: Sequence[str], since: datetime | None, recorded_before: datetime, limit: int
 ) -> list[KnownBadge]:
-    """Return issued badges recorded before one moment that no audit has found since another (both UTC)."""
-    unseen = or_(issuances.c.audited_at.is_(None), issuances.c.audited_at < since)
+    """Return issued badges recorded before one moment that were not read since another (both UTC), or never."""
+    unseen = or_(issuances.c.audited_at.is_(None), issuances.c.audited_at < (since or issuances.c.recorded_at))
     old = and_(_ISSUED, issuances.c.portal_id.in_(portal_ids), issuances.c.recorded_at < recorded_before)
     query = _KNOWN_BADGES.where(old, unseen, NOT_ERASED).order_by(issuances.c.id).limit(limit)
     return [KnownBadge(**row) for row in connection.execute(query).mappings()]
+
+
+def issued_count(connection: Connection, *, portal_ids: Sequence[str]) -> int:
+    query = select(func.count()).where(_ISSUED, issuances.c.portal_id.in_(portal_ids))
+    return int(connection.execute(query).scalar_one())
 
 
 def counts(connection: Connection, *, portal_ids: Sequence[str]) -> dict[str, int]:
@@ -75,6 +93,13 @@ def counts(connection: Connection, *, portal_ids: Sequence[str]) -> dict[str, in
         .order_by("reported")
     )
     return {row.reported: row.n for row in connection.execute(query)}
+
+
+def unclaimed(connection: Connection, *, portal_ids: Sequence[str], before: datetime) -> dict[str, int]:
+    """Count by portal the badges recorded before a moment (UTC) that their earners have not accepted."""
+    mine = (badges.c.claim_state == "pending", badges.c.recorded_at < before, badges.c.portal_id.in_(portal_ids))
+    query = select(badges.c.portal_id, func.count().label("n")).where(*mine).group_by(badges.c.portal_id)
+    return {row.portal_id: row.n for row in connection.execute(query)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 from sqlmodel import SQLModel
 
 from models.ledger.conditions import is_outstanding
@@ -26,6 +26,7 @@ from rules.ledger.transitions import Transition
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
+TOKEN_LIFE = timedelta(days=180)
 _WAITING = (IssuanceState.PENDING, IssuanceState.BLOCKED)
 
 
@@ -158,21 +159,65 @@ def counts_by_state(connection: Connection, achievement_id: str) -> dict[Issuanc
     return {row.state: row.n for row in connection.execute(query.group_by(issuances.c.state))}
 
 
+class TokenEnd(NamedTuple):
+    """When a portal's token ends (UTC). Where Credly does not show it, 180 days after connecting are assumed."""
+
+    portal_id: str
+    ends_at: datetime
+    assumed: bool
+
+
 def tokens_ending(
     connection: Connection, *, before: datetime, portal_ids: Sequence[str] | None = None
-) -> list[tuple[str, datetime]]:
-    """Return the portals whose tokens are known to expire before this moment (UTC), the earliest first."""
-    query = (
-        select(connections.c.portal_id, connections.c.token_ends_at)
-        .where(connections.c.token_ends_at < before)
-        .order_by(connections.c.token_ends_at, connections.c.portal_id)
-    )
+) -> list[TokenEnd]:
+    """Return the portals whose tokens expire before this moment (UTC), the earliest first."""
+    columns = connections.c
+    assumed = and_(columns.token_ends_at.is_(None), columns.connected_at < before - TOKEN_LIFE)
+    query = select(columns.portal_id, columns.token_ends_at, columns.connected_at)
+    query = query.where(or_(columns.token_ends_at < before, assumed))
     if portal_ids is not None:
-        query = query.where(connections.c.portal_id.in_(portal_ids))
-    return [(row.portal_id, row.token_ends_at) for row in connection.execute(query)]
+        query = query.where(columns.portal_id.in_(portal_ids))
+    found = [
+        TokenEnd(row.portal_id, row.token_ends_at or row.connected_at + TOKEN_LIFE, row.token_ends_at is None)
+        for row in connection.execute(query)
+    ]
+    return sorted(found, key=lambda each: (each.ends_at, each.portal_id))
 
 
 def put_token_end(connection: Connection, portal_ids: Sequence[str], ends_at: datetime) -> None:
     """Store when the token of these portals expires (UTC)."""
     of_portals = connections.c.portal_id.in_(portal_ids)
     connection.execute(update(connections).where(of_portals).values(token_ends_at=ends_at))
+
+
+def begin_renewal(connection: Connection, portal_ids: Sequence[str], *, tried_before: datetime, now: datetime) -> bool:
+    """Note that these portals' token is to be renewed now; False if none asks for it, or one was tried since."""
+    mine = connections.c.portal_id.in_(portal_ids)
+    asked = select(func.count(), func.max(connections.c.renewal_tried_at)).where(mine, connections.c.renew_token)
+    count, tried_at = connection.execute(asked).one()
+    if not count or (tried_at is not None and tried_at >= tried_before):
+        return False
+    connection.execute(update(connections).where(mine, connections.c.renew_token).values(renewal_tried_at=now))
+    return True
+
+
+def renewed_and_used(
+    connection: Connection, portal_ids: Sequence[str], *, tried_before: datetime, ends_after: datetime
+) -> bool:
+    """Whether these portals' token was renewed before a moment (UTC), and a badge was issued since then."""
+    query = (
+        select(connections.c.portal_id)
+        .join(issuances, issuances.c.portal_id == connections.c.portal_id)
+        .where(
+            connections.c.portal_id.in_(portal_ids),
+            connections.c.renewal_tried_at < tried_before,
+            connections.c.token_ends_at > ends_after,
+            issuances.c.recorded_at > tried_before,
+        )
+        .limit(1)
+    )
+    return connection.execute(query).first() is not None
+
+
+def end_renewal(connection: Connection, portal_ids: Sequence[str]) -> None:
+    connection.execute(update(connections).where(connections.c.portal_id.in_(portal_ids)).values(renewal_tried_at=None))

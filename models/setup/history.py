@@ -42,7 +42,15 @@ history = table(SettingsChange)
 _connections, _integrations = table(CredlyConnection), table(CredlyIntegration)
 _KEYS = {SettingsOf.CONNECTION: _connections.c.portal_id, SettingsOf.INTEGRATION: _integrations.c.achievement_id}
 # Moments that runs store, and one that every form sets although no setting changes.
-_NOT_SETTINGS = {"id", "portal_id", "achievement_id", "planned_at", "token_ends_at", "connected_at"}
+_NOT_SETTINGS = {
+    "id",
+    "portal_id",
+    "achievement_id",
+    "planned_at",
+    "token_ends_at",
+    "renewal_tried_at",
+    "connected_at",
+}
 _PLAN_AGAIN = {"planned_at": None}  # the next run scans all awards of it
 
 

@@ -29,6 +29,8 @@ class CredlyConnection(LaurelTable, table=True):
     calls_per_second: float = 3.0
     missing_name: str = Field(default="", max_length=100)
     deletion_withdraws: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    renew_token: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    renewal_tried_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     connected_at: datetime = Field(sa_type=UtcDateTime)
     planned_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

@@ -111,7 +111,7 @@ def _ledger_events(row: LedgerRow) -> Iterator[Event]:
     if row.audited_at:
         state = row.credly_state or "not known"
         ended = "" if row.credly_state in STANDING else " That badge does not count."
-        yield Event(at=row.audited_at, what=f"The audit read the badge at Credly: it is {state}.{ended}")
+        yield Event(at=row.audited_at, what=f"The badge was read at Credly: it is {state}.{ended}")
 
 
 def _last(row: LedgerRow, condition: Callable[[TransitionEntry], bool]) -> TransitionEntry | None:

@@ -29,6 +29,7 @@ class ConnectionForm(BaseModel):
     calls_per_second: float = Field(default=3.0, gt=0, le=1000)
     missing_name: Annotated[str, free_text(100)] = ""
     deletion_withdraws: bool = False
+    renew_token: bool = False
 
 
 class IntegrationForm(BaseModel):

@@ -53,9 +53,10 @@ def run_page(
     pending: Sequence[PendingCount],
     warning: str = "",
     issue_form: str = "",
+    notes: Sequence[str] = (),
     now: datetime,
 ) -> str:
-    """Return the page in Markdown. `planned` is a sentence about planning, `issue_form` an address; `now` is UTC."""
+    """Return the page in Markdown. `planned` and `notes` are sentences, `issue_form` an address; `now` is UTC."""
     parts = ["# What this run did", f"**{plain(total.sentence, longest=500)}**"]
     if warning:
         parts.append(
@@ -63,6 +64,7 @@ def run_page(
             "How: docs/how-to/portals.md#replace-a-token"
         )
     parts.append(planned)
+    parts += [f"- {plain(note, longest=500)}" for note in notes]
     if total.results:
         parts += ["## By portal and achievement", table(_HEADS, _achievements(total))]
     if total.named:

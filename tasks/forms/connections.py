@@ -51,9 +51,9 @@ async def connect(run: Run, portal: str, form: ConnectionForm) -> FormResult:
         with suppress(CredlyError):  # they are for menus only, and refresh-menus reads them again
             await store_templates(run, organization)
     moment = run.now()
-    values = columns | {"token_ends_at": ends_at, "connected_at": moment}
+    values = columns | {"token_ends_at": ends_at, "connected_at": moment, "renewal_tried_at": None}
     await run.database.write(setting_up.put_connection, portal, values, now=moment)
-    facts = _facts(portal, name, organization_name, target, deletion_withdraws=form.deletion_withdraws)
+    facts = _facts(portal, name, organization_name, target, form)
     changed = before is not None and any(getattr(before, name) != value for name, value in columns.items())
     verb = "connected" if before is None else "connection changed" if changed else "connected already, no change"
     return _connected(portal, organization_name or target.organization_id, facts, ends_at, moment, verb=verb)
@@ -108,7 +108,7 @@ async def refuse_block_in_use(run: Run, before: CredlyConnection | None, target:
 
 
 def _facts(
-    portal: str, name: str, organization_name: str, target: DueOrganization, *, deletion_withdraws: bool
+    portal: str, name: str, organization_name: str, target: DueOrganization, form: ConnectionForm
 ) -> list[tuple[str, ...]]:
     return [
         ("Portal", f"{plain(name)} ({code(portal)})"),
@@ -116,7 +116,8 @@ def _facts(
         ("Address", code(target.base_url)),
         ("Token", f"accepted; read from Secret block {code(target.token_block)}"),
         ("Pace", f"{target.calls_per_second:g} calls a second"),
-        ("Deleted awards count as withdrawn", "yes" if deletion_withdraws else "no"),
+        ("Deleted awards count as withdrawn", "yes" if form.deletion_withdraws else "no"),
+        ("The token is renewed", "two weeks before its end" if form.renew_token else "no"),
     ]
 
 

@@ -117,6 +117,7 @@ def _connection(each: PortalOverview, moment: datetime) -> str:
         f"{code(connection.token_block)} ({expiry_sentence(connection.token_ends_at, moment=moment)}), "
         f"{connection.calls_per_second:g} calls a second."
         f"{' Deleted awards count as withdrawn.' if connection.deletion_withdraws else ''}"
+        f"{' The token is renewed.' if connection.renew_token else ''}"
     )
 
 

@@ -15,8 +15,10 @@ from prefect.states import Completed, Failed
 
 from models.ledger.claiming import DueOrganization
 from models.operations import run_log, run_summary
+from models.operations.cursors import without_events
 from models.operations.open_counts import OpenCount, open_counts, pending_counts
 from models.planning.writing import PlanCounts
+from models.setup.templates import not_active
 from rules.ledger.reasons import Reason
 from rules.markdown import plain
 from rules.monitoring.run_page import (
@@ -118,6 +120,7 @@ async def finish_run(
         pending=pending,
         warning=expiring,
         issue_form=issue_form,
+        notes=await _notes(run, portals),
         now=moment,
     )
     await _write_pages(run, page, total, sentence=sentence)
@@ -145,6 +148,21 @@ async def _write_pages(run: Run, page: str, total: RunSummary, *, sentence: str)
         rows = [{"at": at.isoformat(timespec="seconds"), **under_heads(by_state)} for at, by_state in latest]
         words = plain(in_portal(portal_id, counts[portal_id]))
         await acreate_table_artifact(key=series_key("issued", portal_id), table=rows, description=words)
+
+
+async def _notes(run: Run, portals: Sequence[str] | None) -> list[str]:
+    templates = await run.database.read(not_active, portal_ids=portals)
+    no_events = await run.database.read(without_events, now=run.now(), portal_ids=portals)
+    notes = [
+        f"The badge template {template_id} of achievement {achievement_id} is {state} at Credly: no badge of it can be "
+        "issued until it is active, or enable-credly chooses another one."
+        for achievement_id, template_id, state in templates
+    ]
+    return notes + [
+        f"Changes of badges are learnt by the nightly audit only, since Credly's events of organization "
+        f"{organization_id} cannot be used: {why}."
+        for organization_id, why in no_events.items()
+    ]
 
 
 def _planned(plan: PlanCounts) -> str:

@@ -1,9 +1,12 @@
 """Reading the badge templates of connected organizations, and refreshing all menus."""
 
 import asyncio
+from datetime import datetime
 
 from prefect.client.orchestration import get_client
 
+from credly.wire import BadgeTemplate
+from models.ledger.claiming import DueOrganization
 from models.setup.lookups import all_connections
 from models.setup.tables import CredlyConnection
 from models.setup.templates import CredlyTemplate, replace_templates
@@ -51,19 +54,20 @@ async def store_templates(run: Run, organization: Organization) -> int:
     """
     found = await organization.client.templates(state=None)
     due, now = organization.due, run.now()
-    records = [
-        CredlyTemplate(
-            base_url=due.base_url,
-            organization_id=due.organization_id,
-            template_id=each.id[:64],
-            name=tidy(each.name or "")[:255],
-            state=(each.state or "state unknown")[:40],
-            image_url=(each.image_url or "")[:1000],
-            read_at=now,
-        )
-        for each in {each.id: each for each in found}.values()
-    ]
+    records = [template_record(due, each, now=now) for each in {each.id: each for each in found}.values()]
     await run.database.write(
         replace_templates, base_url=due.base_url, organization_id=due.organization_id, found=records
     )
     return len(records)
+
+
+def template_record(due: DueOrganization, template: BadgeTemplate, *, now: datetime) -> CredlyTemplate:
+    return CredlyTemplate(
+        base_url=due.base_url,
+        organization_id=due.organization_id,
+        template_id=template.id,
+        name=tidy(template.name or "")[:255],
+        state=(template.state or "state unknown")[:40],
+        image_url=(template.image_url or "")[:1000],
+        read_at=now,
+    )

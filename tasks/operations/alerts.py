@@ -1,6 +1,7 @@
 """Events about problems and their end; automations turn them into messages. They hold ids and no names."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from prefect.artifacts import acreate_table_artifact
@@ -17,6 +18,7 @@ from rules.ledger.states import IssuanceState
 from rules.markdown import plain
 from rules.monitoring.alerts import (
     BADGE_REFUSED,
+    BADGES_UNCLAIMED,
     RECONCILED,
     REVOKING_HELD,
     RUNS_RESUMED,
@@ -96,6 +98,13 @@ def emit_revoking_held(portal_id: str, sentence: str, *, advice: str, badges: in
     _send(REVOKING_HELD, f"laurel.portal.{portal_id}", sentence_case, advice=advice, portal=portal_id, badges=badges)
 
 
+def emit_unclaimed(portal_id: str, *, badges: int, until_day: date) -> None:
+    sentence = f"{counted(badges, 'badge')} of portal {portal_id}, issued until {until_day}, nobody has claimed."
+    advice = "Remind the earners: they are in the view laurel_badges, and in an export of unclaimed."
+    resource, day = f"laurel.portal.{portal_id}", str(until_day)
+    _send(BADGES_UNCLAIMED, resource, sentence, advice=advice, portal=portal_id, badges=badges, until_day=day)
+
+
 def thresholds_of(configured: Settings) -> AlertThresholds:
     return AlertThresholds(
         failed_share=configured.alert_failed_share,
@@ -120,7 +129,7 @@ async def _findings(
         failed=total.failed,
         backlog=due + blocked,
         stopped=stopped,
-        tokens_ending=dict(ending),
+        tokens_ending={each.portal_id: each.ends_at for each in ending},
         last_issued=issued_at,
     )
 

@@ -176,13 +176,14 @@ async def _token_findings(
 ) -> AsyncIterator[Finding]:
     moment = run.now()
     ends_at = await read_token_expiry(organization)
-    if ends_at is None:
-        return
-    await run.database.write(setting_up.put_token_end, [connection.portal_id], ends_at)
+    if ends_at is not None:
+        await run.database.write(setting_up.put_token_end, [connection.portal_id], ends_at)
+    assumed = "" if ends_at else " This is assumed: 180 days after connecting."
+    ends_at = ends_at or connection.connected_at + setting_up.TOKEN_LIFE
     if ends_at - moment < WARN_BEFORE:
         yield Finding(
             where=where,
-            what=f"The token in {code(connection.token_block)}: {expiry_sentence(ends_at, moment=moment)}",
+            what=f"The token in {code(connection.token_block)}: {expiry_sentence(ends_at, moment=moment)}{assumed}",
             advice="Make a new token at Credly and put it into that Secret block; nothing else is needed.",
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from models.setup import admin as setting_up
+from models.setup.admin import TokenEnd
 from rules.forms.inputs import InvalidInput
 from rules.markdown import code
 from rules.wording import counted
@@ -30,10 +31,10 @@ async def read_token_expiry(organization: Organization) -> datetime | None:
     return token.expires_at
 
 
-async def refresh_token_expiry(run: Run, organization: Organization) -> None:
+async def refresh_token_expiry(run: Run, organization: Organization, *, within: timedelta = WARN_BEFORE) -> None:
     """Read the expiry again if it is near, because the token may have been replaced."""
     portals = organization.due.portal_ids
-    soon = await run.database.read(setting_up.tokens_ending, before=run.now() + WARN_BEFORE, portal_ids=portals)
+    soon = await run.database.read(setting_up.tokens_ending, before=run.now() + within, portal_ids=portals)
     if not soon:
         return
     try:
@@ -51,19 +52,23 @@ async def expiry_warning(run: Run, portals: Sequence[str] | None = None) -> str:
     soon = await run.database.read(setting_up.tokens_ending, before=moment + WARN_BEFORE, portal_ids=portals)
     if not soon:
         return ""
-    named = ", ".join(f"{portal} {_when(ends_at, moment=moment)}" for portal, ends_at in soon)
+    named = ", ".join(f"{each.portal_id} {_when(each, moment=moment)}" for each in soon)
     return f"Replace the Credly token of {named}"
 
 
-def _when(ends_at: datetime, *, moment: datetime) -> str:
-    if ends_at <= moment:
-        return f"(ended on {ends_at:%Y-%m-%d})"
-    return f"(ends in {counted((ends_at - moment).days, 'day')})"
+def _when(end: TokenEnd, *, moment: datetime) -> str:
+    when = f"ended on {end.ends_at:%Y-%m-%d}" if end.ends_at <= moment else f"ends in {_days(end.ends_at - moment)}"
+    assumed = ", assumed: 180 days after connecting. Then run connect-portal again" if end.assumed else ""
+    return f"({when}{assumed})"
+
+
+def _days(span: timedelta) -> str:
+    return counted(span.days, "day")
 
 
 def expiry_sentence(ends_at: datetime | None, *, moment: datetime) -> str:
     if ends_at is None:
-        return "Credly does not say when it ends; its tokens end 180 days after they were made."
+        return "Credly does not show when it ends; 180 days after connecting are assumed."
     days = (ends_at - moment).days
     urgent = "**Replace it now.** " if ends_at - moment < WARN_BEFORE else ""
     return f"{urgent}It ends on {ends_at:%Y-%m-%d}, in {max(days, 0)} days."

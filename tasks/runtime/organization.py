@@ -173,7 +173,7 @@ async def _client(run: Run, due: DueOrganization, given: SecretStr | None) -> Re
 
     async def read_token() -> SecretStr | None:
         try:
-            return given or await _token(due.token_block)
+            return given or await stored_token(due.token_block)
         except TokenNotUsable:
             return None
 
@@ -185,7 +185,7 @@ async def _client(run: Run, due: DueOrganization, given: SecretStr | None) -> Re
         pause_limit=configured.throttle_pause_limit,
         pause_default=configured.throttle_pause_default,
     )
-    token = given or await _token(due.token_block)
+    token = given or await stored_token(due.token_block)
     try:
         return RecordedClient(
             access,
@@ -211,7 +211,7 @@ def _limiter(run: Run, due: DueOrganization) -> RateLimiter:
     return RateLimiter(calls_per_second=due.calls_per_second, reserve=reserve, pause_all=pause_all)
 
 
-async def _token(block_name: str) -> SecretStr:
+async def stored_token(block_name: str) -> SecretStr:
     try:
         block: Secret[str] = await Secret.aload(block_name)
     except ValueError:

@@ -29,8 +29,8 @@ _SENDING = {
     "delete_badge": (AttemptKind.REVOKE, AttemptOutcome.REVOKED),
 }
 _LOOK_UP = (AttemptKind.LOOK_UP, AttemptOutcome.FOUND)
-# An error answer to these does not prove that no badge was made, so they are never repeated without a look-up.
-_MADE_ONCE = ("issue_badge", "replace_badge")
+# An error answer to these does not prove that nothing was made, so they are never repeated without a look-up.
+_MADE_ONCE = ("issue_badge", "replace_badge", "create_token")
 _OUTCOMES = (
     (NotSent, AttemptOutcome.NOT_SENT),
     (Throttled, AttemptOutcome.THROTTLED),

@@ -11,8 +11,6 @@ import pytest
 from prefect import Flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
-from prefect.events import Event
-from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.flow_engine import run_flow_async
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed
@@ -28,6 +26,7 @@ from tests.support.factories import a_user
 from tests.support.prefect_server import running_prefect_server
 from tests.support.receiver import Receiver, running_receiver
 from tests.support.running import drain_workers, run_reconcile
+from tests.support.seen import events_of
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, SECOND_ORGANIZATION, TOKEN, World
 
@@ -88,18 +87,6 @@ async def run(deployment: UUID) -> None:
     async with get_client() as client:
         flow_run = await client.create_flow_run_from_deployment(deployment)
     await run_flow_async(cast("Flow[..., Any]", reconcile), flow_run=flow_run, parameters={}, return_type="state")
-
-
-async def events_of(name: str, *, count: int, resource: str = "") -> list[Event]:
-    """Return the events of this name, and of this resource if one is given, once the server has as many."""
-    of_resource = EventResourceFilter(id=[resource]) if resource else None
-    wanted = EventFilter(event=EventNameFilter(name=[name]), resource=of_resource)
-    async with get_client() as client, asyncio.timeout(60):
-        while True:
-            found = (await client.read_events(wanted, limit=50)).events
-            if len(found) >= count:
-                return list(found)
-            await asyncio.sleep(0.1)
 
 
 async def received(receiver: Receiver, subject: str) -> str:

@@ -111,7 +111,7 @@ async def test_a_token_that_does_not_say_when_it_ends_is_connected_all_the_same(
 
     for seen in (unlisted, empty):
         assert seen.name == "Completed"
-        assert "Credly does not say when it ends; its tokens end 180 days after they were made." in seen.page
+        assert "Credly does not show when it ends; 180 days after connecting are assumed." in seen.page
     assert (await the_row_of(world.database, CredlyConnection)).token_ends_at is None
 
 

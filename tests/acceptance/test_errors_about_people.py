@@ -48,6 +48,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "export": {"personal_data": True},
     "report": {},
     "audit": {},
+    "follow-badges": {},
     "clean-up": {},
     "revoke-withdrawn": {},
 }

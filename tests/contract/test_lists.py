@@ -205,3 +205,14 @@ def test_filters_can_be_assumed_to_be_ignored(standin: Standin, api: Api) -> Non
     api.issue()
 
     assert len(api.badges(filter="recipient_email::nobody@example.org")) == 1
+
+
+def test_alternatives_of_earners_and_templates(standin: Standin, api: Api) -> None:
+    wanted = [api.issue(issuer_earner_id=earner, recipient_email=f"{earner}@example.org") for earner in ("e-1", "e-2")]
+    api.issue(issuer_earner_id="e-3", recipient_email="e-3@example.org")
+
+    found = api.badges(
+        filter=f"issuer_earner_id::e-1,e-2|badge_template_id::{api.template},00000000-0000-4000-8000-00000000dead"
+    )
+
+    assert {each["id"] for each in found} == {each["id"] for each in wanted}

@@ -153,6 +153,18 @@ def test_tokens_are_listed_and_one_that_reads_sees_its_like(standin: Standin, ap
     assert {"id", "expires_at", "created_at", "write_enabled", "owner_id"} <= set(all_tokens[0])
 
 
+def test_a_new_token_leaves_the_old_one_as_it_is(standin: Standin, api: Api) -> None:
+    path = f"{api.path}/authorization_tokens"
+    fields = {"description": "new", "read_enabled": True, "write_enabled": True, "delete_enabled": False}
+
+    made = api.http.post(path, json=fields)
+
+    assert (made.status_code, made.json()["data"]["delete_enabled"]) == (201, False)
+    for token in (TOKEN, made.json()["data"]["token"]):
+        assert api.http.get(api.path, auth=(token, "")).status_code == 200
+    assert api.http.post(path, json=fields, auth=(READ_ONLY, "")).status_code == 403
+
+
 def test_another_organization_is_closed_and_an_unknown_one_not_found(standin: Standin, api: Api) -> None:
     assert api.http.get(f"/organizations/{STRANGER}/badges").status_code == 403
     assert api.http.get("/organizations/00000000-0000-4000-8000-00000000dead/badges").status_code == 404

@@ -20,7 +20,7 @@ from models.migrate import create_platform_tables, migrate
 from models.platform.tables import platform_metadata
 from models.setup.history import SettingsChange
 from models.tables import table
-from reports.dictionary import HISTORY, KEY, MOMENT, SETTINGS_HISTORY, TEXT, WHOLE, YES_NO, Field
+from reports.dictionary import BADGES, HISTORY, KEY, MOMENT, SETTINGS_HISTORY, TEXT, WHOLE, YES_NO, Field
 from tests.support.migrating import alembic_config, go_to, insert_issuance, rows_of
 
 VERSIONS = "laurel_alembic_version"
@@ -139,7 +139,8 @@ async def test_the_views_have_the_columns_that_python_reads(empty_database: Data
 
 
 @pytest.mark.parametrize(
-    ("view", "fields"), [("laurel_history", HISTORY), ("laurel_settings_history", SETTINGS_HISTORY)]
+    ("view", "fields"),
+    [("laurel_history", HISTORY), ("laurel_settings_history", SETTINGS_HISTORY), ("laurel_badges", BADGES)],
 )
 def test_the_dictionary_has_the_columns_of_the_histories(view: str, fields: tuple[Field, ...]) -> None:
     stored = {WHOLE: Integer, YES_NO: Boolean, MOMENT: UtcDateTime, TEXT: String, KEY: String}
@@ -306,7 +307,8 @@ def test_importing_the_models_package_fills_the_metadata_that_alembic_sees() -> 
     history = {"issuance_history", "settings_history", "operator_runs"}
     erased = {"erased_users", "erased_badges"}
     credly = {"credly_calls", "credly_connections", "credly_integrations", "credly_organizations", "credly_templates"}
-    assert ledger | runs | history | erased | credly == OURS
+    cursors = {"organization_cursors"}
+    assert ledger | runs | history | erased | credly | cursors == OURS
     assert OURS.isdisjoint(platform_metadata.tables)
 
 

@@ -60,7 +60,8 @@ def _issue_to_others(standin: Standin) -> None:
         "suppress_badge_notification_email": True,
     }
     standin.control("POST", "clock", {"seconds": -7200})  # so that a lag of an hour hides new badges only
-    badges = [plain | {"recipient_email": f"other-{n}@example.org"} for n in range(BADGES_OF_OTHERS)]
+    others = [f"other-{n}" for n in range(BADGES_OF_OTHERS)]
+    badges = [plain | {"recipient_email": f"{each}@example.org", "issuer_earner_id": each} for each in others]
     path = f"{standin.base_url}/organizations/{ORGANIZATION}/badges/batch"
     reply = httpx.post(path, json={"badges": badges}, auth=(TOKEN, ""), timeout=60)
     assert reply.status_code == 201, reply.text

@@ -45,6 +45,7 @@ CONNECTED: dict[str, Any] = {
     "calls_per_second": 3.0,
     "missing_name": "",
     "deletion_withdraws": False,
+    "renew_token": False,
     "token_ends_at": None,
     "connected_at": NOW,
 }
@@ -69,7 +70,7 @@ async def test_a_portal_is_connected_changed_and_disconnected(database: Database
 
     assert (connected.settings_of, connected.subject_id, connected.at) == ("connection", PORTAL, NOW)
     assert (connected.action, connected.flow_run_id, connected.reconstructed) == ("connected", "run-1", False)
-    settings = {"organization_id", "token_block", "base_url", "calls_per_second", "missing_name", "deletion_withdraws"}
+    settings = CONNECTED.keys() - {"token_ends_at", "connected_at"}
     assert {name: after for name, (_, after) in json.loads(connected.changes).items()} == {
         name: CONNECTED[name] for name in settings
     }

@@ -12,6 +12,8 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.events import Event
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.logging.handlers import APILogHandler
 
 # All that can log more at DEBUG. Prefect keeps its own; PREFECT_LOGGING_EXTRA_LOGGERS adds others.
@@ -49,6 +51,18 @@ async def see(flow: Callable[..., Any], **parameters: Any) -> Seen:
         page="\n".join(pages),
         links=[link.rpartition("(")[2].rstrip(")") for link in links],
     )
+
+
+async def events_of(name: str, *, count: int, resource: str = "") -> list[Event]:
+    """Return the events of this name, and of this resource if one is given, once the server has as many."""
+    of_resource = EventResourceFilter(id=[resource]) if resource else None
+    wanted = EventFilter(event=EventNameFilter(name=[name]), resource=of_resource)
+    async with get_client() as client, asyncio.timeout(60):
+        while True:
+            found = (await client.read_events(wanted, limit=50)).events
+            if len(found) >= count:
+                return list(found)
+            await asyncio.sleep(0.1)
 
 
 async def refused(flow: Callable[..., Any], **parameters: Any) -> str:

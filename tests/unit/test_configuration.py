@@ -114,6 +114,7 @@ connections = st.fixed_dictionaries(
         "calls_per_second": st.floats(0.001, 1000),
         "missing_name": texts,
         "deletion_withdraws": st.booleans(),
+        "renew_token": st.booleans(),
     }
 )
 integrations = st.fixed_dictionaries(

@@ -3,7 +3,7 @@
 import re
 
 from automations.silence import WATCH_BEGAN
-from rules.monitoring.alerts import BADGE_REFUSED, RECONCILED, REVOKING_HELD, RUNS_RESUMED, Alarm
+from rules.monitoring.alerts import BADGE_REFUSED, BADGES_UNCLAIMED, RECONCILED, REVOKING_HELD, RUNS_RESUMED, Alarm
 from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
 from settings import ROOT
 
@@ -16,7 +16,17 @@ def test_every_event_is_documented_and_no_other() -> None:
 
     named = set(re.findall(r"^\| `(laurel\.[a-z.]+)` \|", EVENTS, re.MULTILINE))
 
-    others = {BADGE_REFUSED, REVOKING_HELD, RUNS_RESUMED, WATCH_BEGAN, HEARTBEAT, PROGRESS, RUN_ENDED, RECONCILED}
+    others = {
+        BADGE_REFUSED,
+        BADGES_UNCLAIMED,
+        REVOKING_HELD,
+        RUNS_RESUMED,
+        WATCH_BEGAN,
+        HEARTBEAT,
+        PROGRESS,
+        RUN_ENDED,
+        RECONCILED,
+    }
     assert named == events | others
 
 

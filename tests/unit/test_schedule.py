@@ -29,7 +29,7 @@ async def test_prefects_scheduler_can_read_the_schedule(cron: str, timezone: str
 
 
 def test_each_schedule_has_a_slug_so_that_deploying_keeps_one_that_was_switched_off() -> None:
-    assert len(SCHEDULES) == 7
+    assert len(SCHEDULES) == 8
     assert [each for each in SCHEDULES if not each.get("slug") or "active" in each] == []
 
 

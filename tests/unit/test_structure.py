@@ -83,7 +83,7 @@ def test_every_form_that_changes_something_asks_for_the_operator_and_keeps_who_s
 
 
 def test_settings_are_written_with_their_history() -> None:
-    kept_by_runs = {"planned_at", "token_ends_at"}
+    kept_by_runs = {"planned_at", "token_ends_at", "renewal_tried_at"}
     found = [
         f"{file.relative_to(ROOT)}:{line} {written}"
         for package in ("automations", "flows", "models", "reports", "rules", "tasks")

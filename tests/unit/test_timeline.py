@@ -104,7 +104,7 @@ def test_settings_awards_transitions_and_calls_are_in_their_order() -> None:
             "08:00:00 UTC. Found at Credly and adopted. Evidence: user, portal. Left out: project:not_on_award.",
             "run-2",
         ),
-        ("The audit read the badge at Credly: it is revoked. That badge does not count.", None),
+        ("The badge was read at Credly: it is revoked. That badge does not count.", None),
         ("Achievement forklift was paused. By USER: jo, operator o-17.", "run-3"),
         ("Award a-1 was withdrawn.", None),
     ]
@@ -181,7 +181,7 @@ def test_a_state_that_was_written_without_a_transition_is_named_as_such() -> Non
 
 def test_a_badge_that_was_never_asked_about_is_not_known_to_the_audit() -> None:
     assert told(rows=(row(IssuanceState.ISSUED, audited_at=on(3)),)) == [
-        "The audit read the badge at Credly: it is not known."
+        "The badge was read at Credly: it is not known."
     ]
 
 

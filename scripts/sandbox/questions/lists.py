@@ -96,6 +96,34 @@ def filters(box: Sandbox) -> Seen:
     return Seen(count == 0, f"{count} strangers are listed" if count else "no stranger is listed")
 
 
+@probe("alternatives", asks="Does a filter take two earners with a comma between?", expects="both are listed")
+def alternatives(box: Sandbox) -> Seen:
+    """Ask for the earners of two badges that are listed."""
+    rows = {row["issuer_earner_id"]: row for row in _all_badges(box)["data"] if row.get("issuer_earner_id")}
+    earners = [earner for earner in rows if not set(earner) & set("|,:")][:2]
+    if len(earners) < 2:
+        raise NotSeen("no badges of two earners are listed")
+    reply = box.get("/badges", params={"filter": f"issuer_earner_id::{','.join(earners)}"})
+    if reply.status_code != 200:
+        raise NotSeen(f"the filter was answered with {reply.status_code}")
+    found = set(earners) & {row.get("issuer_earner_id") for row in reply.json()["data"]}
+    return Seen(len(found) == len(earners), "both are listed" if len(found) == 2 else f"{len(found)} of two")
+
+
+@probe("events", asks="Which events are listed?", expects="the newest first, each with its badge or template")
+def events(box: Sandbox) -> Seen:
+    reply = box.get("/events")
+    if reply.status_code != 200:
+        return Seen(False, f"the list could not be read: {reply.status_code}")
+    rows = reply.json()["data"]
+    if len(rows) < 2:
+        raise NotSeen(f"{len(rows)} events are listed")
+    moments = [str(row.get("occurred_at")) for row in rows]
+    order = "the newest first" if moments == sorted(moments, reverse=True) else "not the newest first"
+    whole = sum(bool(row.get("badge") or row.get("badge_template")) for row in rows)
+    return Seen(order == "the newest first" and whole == len(rows), f"{order}; {whole} of {len(rows)} with a subject")
+
+
 def _all_badges(box: Sandbox) -> dict[str, Any]:
     reply = box.get("/badges")
     if reply.status_code != 200:
@@ -116,4 +144,14 @@ def token_values(box: Sandbox) -> Seen:
     return Seen(False, f"{len(values)} tokens are listed, {filled} with some text as value, none with that of this one")
 
 
-PROBES = (bulk_entitlement, bulk_page_size, bulk_cursor, bulk_format, page_prefix, filters, token_values)
+PROBES = (
+    bulk_entitlement,
+    bulk_page_size,
+    bulk_cursor,
+    bulk_format,
+    page_prefix,
+    filters,
+    alternatives,
+    events,
+    token_values,
+)
