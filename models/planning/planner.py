@@ -45,9 +45,9 @@ from models.platform.awards import (
     Page,
     awarded_between,
     awards_of,
+    newest_awards,
     page_after,
     portals_of,
-    start_of_newest,
     valid_among,
 )
 from models.setup.tables import CredlyConnection, CredlyIntegration
@@ -152,15 +152,16 @@ async def sweep(database: Database, options: Sweep, *, now: datetime, portal_id:
 async def _awarded_pages(
     planning: Planning, *, after: datetime, until: datetime, newest: int | None = None
 ) -> AsyncIterator[Collection[Key]]:
-    """Yield the pairs to plan among the awards of a period, or among the newest of it, page by page."""
+    """Yield the pairs to plan among the awards of a period page by page, or among the newest of it at once."""
     since, following, platform = planning.setup.earliest, None, planning.database.platform
     while since is not None:
+        if newest is not None:
+            awards = await platform.read(newest_awards, after, until, count=newest, now=planning.now, since=since)
+            yield await _without_issuance(planning, awards)
+            return
         awards, reached = await platform.read(
             awarded_between, after, until, following=following, size=AT_A_TIME, now=planning.now, since=since
         )
-        if reached is not None and newest is not None:
-            after, newest = await platform.read(start_of_newest, after, until, count=newest), None
-            continue
         yield await _without_issuance(planning, awards)
         if (following := reached) is None:
             return
@@ -171,11 +172,12 @@ async def _without_issuance(
 ) -> Collection[Key]:
     """Return the covered pairs that have no active issuance, or one that is to be replaced."""
     latest: dict[Key, datetime] = {}
+    mapping = planning.database.platform.mapping
     for achievement_id, user_id, stored in awards:
         coverage = planning.covered.get(achievement_id)
         if coverage is None or (not coverage.replaces and (achievement_id, user_id) in known_active):
             continue
-        awarded_at = platform_moment(stored)  # after the checks above: parsing is slow, and most pairs are active
+        awarded_at = platform_moment(stored, mapping)  # after the checks above: it is slow, and most pairs are active
         if awarded_at < coverage.covers_from:
             continue
         known = latest.get((achievement_id, user_id))
@@ -355,6 +357,7 @@ async def count_due_at_once(database: Database, achievement_id: str, *, now: dat
     A badge of an earlier template counts as a badge, as in planning.
     """
     planning = await begin(database, now=now)
+    mapping = database.platform.mapping
     due, cursor = 0, (achievement_id, "") if achievement_id in planning.covered else None
     while cursor is not None:
         page = await _next_awards(planning, cursor, within=achievement_id)
@@ -362,7 +365,7 @@ async def count_due_at_once(database: Database, achievement_id: str, *, now: dat
         keys = {
             (of_award, user_id)
             for of_award, user_id, stored in page.awards
-            if coverage.covers_from <= platform_moment(stored) <= now
+            if coverage.covers_from <= platform_moment(stored, mapping) <= now
             and of_award == achievement_id
             and not is_erased(user_id, planning.erased)
         }

@@ -16,7 +16,6 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
-    func,
     literal,
     or_,
     select,
@@ -83,16 +82,9 @@ def page_after(
     part = is_after(_KEY, after)
     if within is not None:
         part = and_(awards.c.achievement_id == within, awards.c.user_id > after[1])
-    reached = _end_of_page(connection, _KEY, part, size)
-    if reached is None:
-        rows = connection.scalar(select(func.count()).select_from(awards).where(part)) or 0
-        return Page(after=after, awards=_covered_awards(connection, part, now, since), rows=rows)
-    return Page(
-        after=after,
-        awards=_covered_awards(connection, and_(part, ~is_after(_KEY, reached)), now, since),
-        rows=size,
-        following=(reached[0], reached[1]),
-    )
+    found, reached = _page(connection, _KEY, part, size=size, now=now, since=since)
+    following = None if reached is None else (reached[0], reached[1])
+    return Page(after=after, awards=_covered(found), rows=len(found), following=following)
 
 
 def awarded_between(
@@ -109,30 +101,52 @@ def awarded_between(
 
     None: there is no next page. A bulk load may give a million awards one moment, so a page may end between them.
     """
-    part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
+    part = _period(after, until)
     if following is not None:
         part = and_(
             part, awards.c.awarded_at >= _bound(following[0], awards.c.awarded_at), is_after(_BY_MOMENT, following)
         )
-    # Most periods fit into one page. Then this is the only statement: without an index by moment, each reads the table.
-    rows = as_stored(connection, select(*_covered(now, since)).where(part).limit(size))
-    if len(rows) < size:
-        return [row[:3] for row in rows if row[3] and is_key(row[1])], None
-    reached = _end_of_page(connection, _BY_MOMENT, part, size)
-    if reached is not None:
-        part = and_(
-            part, awards.c.awarded_at <= _bound(reached[0], awards.c.awarded_at), ~is_after(_BY_MOMENT, reached)
-        )
-    return _covered_awards(connection, part, now, since), reached
+    found, reached = _page(connection, _BY_MOMENT, part, size=size, now=now, since=since)
+    return _covered(found), reached
 
 
-def _end_of_page(
-    connection: Connection, order: Sequence[ColumnElement[Any]], part: ColumnElement[bool], size: int
-) -> tuple[Any, ...] | None:
-    # The end is determined by the database, because its collation may differ from Python's order of strings. As stored:
-    # the row may have a value that is converted on reading. Not NULL, after which nothing is.
-    query = select(*order).where(part, *(column.is_not(None) for column in order)).order_by(*order)
-    return next(iter(as_stored(connection, query.offset(size - 1).limit(1))), None)
+def newest_awards(
+    connection: Connection, after: datetime, until: datetime, *, count: int, now: datetime, since: datetime
+) -> Sequence[Awarded]:
+    """Return the newest `count` awards of a period."""
+    query = select(*_read(now, since)).where(_period(after, until)).order_by(awards.c.awarded_at.desc())
+    return _covered(as_stored(connection, query.limit(count), moments=False))
+
+
+def _period(after: datetime, until: datetime) -> ColumnElement[bool]:
+    return and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
+
+
+_Read = tuple[Any, ...]  # achievement, user, moment, whether an integration may cover it, and the moment unchanged
+
+
+def _page(
+    connection: Connection,
+    order: Sequence[ColumnElement[Any]],
+    part: ColumnElement[bool],
+    *,
+    size: int,
+    now: datetime,
+    since: datetime,
+) -> tuple[Sequence[_Read], _Read | None]:
+    """Return the next rows in this order, and where the next page begins."""
+    # One statement: without an index in this order, each reads the whole table. Not NULL, after which nothing is.
+    query = select(*_read(now, since)).where(part, *(column.is_not(None) for column in order))
+    found = as_stored(connection, query.order_by(*order).limit(size), moments=False)
+    if len(found) < size:
+        return found, None
+    # The end as the database has it, because its collation may differ from Python's order of strings, and the moment
+    # as stored. What it finds equal to the last row may be behind it.
+    achievement, user, *_, moment = found[-1]
+    last = (achievement, user) if order is _KEY else (moment, achievement, user)
+    equal = (column == _bound(value, column) for column, value in zip(order, last, strict=True))
+    more = as_stored(connection, select(*_read(now, since)).where(part, *equal), moments=False)
+    return list(dict.fromkeys([*found, *more])), last
 
 
 def is_after(order: Sequence[ColumnElement[Any]], row: Sequence[Any]) -> ColumnElement[bool]:
@@ -142,34 +156,30 @@ def is_after(order: Sequence[ColumnElement[Any]], row: Sequence[Any]) -> ColumnE
 
 
 def _bound(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    is_key_column = isinstance(column.type, PlatformKey)
     if not isinstance(value, str):
-        return literal(value, type_=column.type)
+        # A moment as the driver gave it, or one of ours.
+        return literal(value, type_=column.type if is_key_column or _is_aware(value) else None)
     if is_utf8(value):
         # A moment too: SQLite's driver returns text.
-        return literal(value, type_=column.type if isinstance(column.type, PlatformKey) else String())
+        return literal(value, type_=column.type if is_key_column else String())
     return cast(literal(value.encode("utf-8", "surrogateescape"), type_=LargeBinary()), String)
 
 
-def start_of_newest(connection: Connection, after: datetime, until: datetime, *, count: int) -> datetime:
-    """Return the moment after which the newest `count` awards of a period were made."""
-    part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
-    query = select(awards.c.awarded_at).where(part).order_by(awards.c.awarded_at.desc()).offset(count).limit(1)
-    return connection.scalar(query) or after
+def _is_aware(value: Any) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is not None
 
 
-def _covered_awards(
-    connection: Connection, part: ColumnElement[bool], now: datetime, since: datetime
-) -> Sequence[Awarded]:
-    *columns, is_covered = _covered(now, since)
-    return [row for row in as_stored(connection, select(*columns).where(part, is_covered)) if is_key(row[1])]
-
-
-def _covered(now: datetime, since: datetime) -> tuple[ColumnElement[Any], ...]:
-    """Return the columns of an `Awarded`, and the condition that an integration may cover it."""
+def _read(now: datetime, since: datetime) -> tuple[ColumnElement[Any], ...]:
+    """Return the columns of a row that is read (`_Read`)."""
     # Also those whose moment is none: they get an issuance with that reason.
     moment = awards.c.awarded_at
     in_reach = or_(moment >= since, moment < FIRST, moment.is_(None), is_malformed(moment))
-    return *_KEY, within_python_range(moment), and_(not_withdrawn(now), in_reach)
+    return *_KEY, within_python_range(moment), and_(not_withdrawn(now), in_reach), moment
+
+
+def _covered(rows: Iterable[_Read]) -> Sequence[Awarded]:
+    return [row[:3] for row in rows if row[3] and is_key(row[1])]
 
 
 def valid_among(connection: Connection, keys: Collection[Key], *, now: datetime) -> set[Key]:
@@ -214,12 +224,9 @@ def awards_of(connection: Connection, keys: Collection[Key], *, now: datetime) -
 def withdrawn_after(connection: Connection, after: Key, *, size: int, now: datetime) -> tuple[list[Key], Key | None]:
     """Return the next pairs that have a withdrawn award at `now` (UTC), and where the next page begins."""
     part = and_(is_after(_KEY, after), withdrawn(now))
-    reached = _end_of_page(connection, _KEY, part, size)
-    if reached is not None:
-        part = and_(part, ~is_after(_KEY, reached))
-    found = connection.execute(select(*_KEY).where(part)).all()
+    found, reached = _page(connection, _KEY, part, size=size, now=now, since=now)
     following = None if reached is None else (reached[0], reached[1])
-    return list(dict.fromkeys((row.achievement_id, row.user_id) for row in found if None not in row)), following
+    return list(dict.fromkeys((row[0], row[1]) for row in found if is_key(row[0]) and is_key(row[1]))), following
 
 
 def present_among(connection: Connection, award_ids: Iterable[str]) -> set[str]:
