@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -30,9 +31,12 @@ from models.columns import (
     PlatformKey,
     as_stored,
     in_utc,
+    is_integer_key,
     is_key,
     is_malformed,
     is_utf8,
+    mapping_of_dialect,
+    platform_moment,
     within_python_range,
 )
 from models.platform.tables import Achievement, AchievementAward
@@ -114,7 +118,7 @@ def newest_awards(
     connection: Connection, after: datetime, until: datetime, *, count: int, now: datetime, since: datetime
 ) -> Sequence[Awarded]:
     """Return the newest `count` awards of a period."""
-    query = select(*_read(now, since)).where(_period(after, until)).order_by(awards.c.awarded_at.desc())
+    query = select(*_read(connection, now, since)).where(_period(after, until)).order_by(awards.c.awarded_at.desc())
     return _covered(as_stored(connection, query.limit(count), moments=False))
 
 
@@ -122,7 +126,7 @@ def _period(after: datetime, until: datetime) -> ColumnElement[bool]:
     return and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
 
 
-_Read = tuple[Any, ...]  # achievement, user, moment, whether an integration may cover it, and the moment unchanged
+_Read = tuple[Any, ...]  # achievement, user, moment, and whether an integration may cover it
 
 
 def _page(
@@ -136,16 +140,18 @@ def _page(
 ) -> tuple[Sequence[_Read], _Read | None]:
     """Return the next rows in this order, and where the next page begins."""
     # One statement: without an index in this order, each reads the whole table. Not NULL, after which nothing is.
-    query = select(*_read(now, since)).where(part, *(column.is_not(None) for column in order))
+    read = select(*_read(connection, now, since)).where(part)
+    query = read.where(*(column.is_not(None) for column in order))
     found = as_stored(connection, query.order_by(*order).limit(size), moments=False)
     if len(found) < size:
         return found, None
-    # The end as the database has it, because its collation may differ from Python's order of strings, and the moment
-    # as stored. What it finds equal to the last row may be behind it.
-    achievement, user, *_, moment = found[-1]
+    achievement, user, moment, _ = found[-1]
+    if isinstance(moment, datetime):
+        moment = platform_moment(moment, mapping_of_dialect(connection.dialect))
     last = (achievement, user) if order is _KEY else (moment, achievement, user)
+    # The database's collation may find further rows equal to the last one, which are not after it.
     equal = (column == _bound(value, column) for column, value in zip(order, last, strict=True))
-    more = as_stored(connection, select(*_read(now, since)).where(part, *equal), moments=False)
+    more = as_stored(connection, read.where(*equal), moments=False)
     return list(dict.fromkeys([*found, *more])), last
 
 
@@ -156,26 +162,24 @@ def is_after(order: Sequence[ColumnElement[Any]], row: Sequence[Any]) -> ColumnE
 
 
 def _bound(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
-    is_key_column = isinstance(column.type, PlatformKey)
+    if isinstance(value, int | float | Decimal):
+        return literal(value)  # a moment as seconds, perhaps with a fraction
     if not isinstance(value, str):
-        # A moment as the driver gave it, or one of ours.
-        return literal(value, type_=column.type if is_key_column or _is_aware(value) else None)
+        return literal(value, type_=column.type)
     if is_utf8(value):
         # A moment too: SQLite's driver returns text.
-        return literal(value, type_=column.type if is_key_column else String())
+        return literal(value, type_=column.type if isinstance(column.type, PlatformKey) else String())
     return cast(literal(value.encode("utf-8", "surrogateescape"), type_=LargeBinary()), String)
 
 
-def _is_aware(value: Any) -> bool:
-    return isinstance(value, datetime) and value.tzinfo is not None
-
-
-def _read(now: datetime, since: datetime) -> tuple[ColumnElement[Any], ...]:
+def _read(connection: Connection, now: datetime, since: datetime) -> tuple[ColumnElement[Any], ...]:
     """Return the columns of a row that is read (`_Read`)."""
     # Also those whose moment is none: they get an issuance with that reason.
     moment = awards.c.awarded_at
     in_reach = or_(moment >= since, moment < FIRST, moment.is_(None), is_malformed(moment))
-    return *_KEY, within_python_range(moment), and_(not_withdrawn(now), in_reach), moment
+    # Made text by the database, which takes less time than in Python.
+    keys = (cast(key, String) if is_integer_key(key, connection.dialect) else key for key in _KEY)
+    return *keys, within_python_range(moment), and_(not_withdrawn(now), in_reach)
 
 
 def _covered(rows: Iterable[_Read]) -> Sequence[Awarded]:
