@@ -11,11 +11,11 @@ from models.diagnostics.mapped import mapping_problems
 from models.diagnostics.problem import Problem
 from models.diagnostics.schema import ledger_shape, platform_shape
 from models.errors import read_only
-from models.setup.templates import CredlyTemplate
+from models.ledger.tables import BadgeIssuance
 from models.tables import table
 
 __all__ = ["Problem", "find_problems"]
-templates = table(CredlyTemplate)
+issuances = table(BadgeIssuance)
 
 
 async def find_problems(database: Database) -> list[Problem]:
@@ -38,7 +38,7 @@ def _change_nothing(connection: Connection) -> None:
         and connection.scalar(text("SHOW default_transaction_read_only")) == "on"
     ):
         raise read_only(connection.engine.url)
-    connection.execute(update(templates).where(false()).values(name=templates.c.name))
+    connection.execute(update(issuances).where(false()).values(attempts=issuances.c.attempts))
 
 
 def _platform_problems(connection: Connection) -> list[Problem]:

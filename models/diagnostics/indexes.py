@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ClauseElement, Column, Connection, Executable, Select, Table, select
 from sqlalchemy.ext.compiler import compiles
 
-from models.columns import PlatformKey, mapping_of_dialect
+from models.columns import PlatformKey, is_integer_key, mapping_of_dialect
 from models.diagnostics.problem import Problem
 from models.platform.awards import is_after
 from models.platform.tables import platform_metadata
@@ -76,7 +76,7 @@ def _problem(connection: Connection, relation: Table, by: str, name: str) -> Pro
         return Problem(where=where, what=what, advice=f"{advice}docs/how-to/adopting.md, section 2.")
     names = by.removesuffix(" in their order").split(", ")
     # Up to a few million rows it works without, and the platform's owner decides.
-    if connection.dialect.name != "postgresql" and any(_is_text_key(connection, relation.c[each]) for each in names):
+    if connection.dialect.name != "postgresql" and any(_is_text_key(relation.c[each], connection) for each in names):
         advice = "Slower, not wrong: text keys are compared by their characters, which no index answers here. "
         advice += "Where they are integers in the database, name the relation in integer_keys of mapping.toml."
         return Problem(where=where, what=what, advice=advice, needs_attention=False)
@@ -95,8 +95,8 @@ def _problem(connection: Connection, relation: Table, by: str, name: str) -> Pro
     )
 
 
-def _is_text_key(connection: Connection, column: Column[Any]) -> bool:
-    return isinstance(column.type, PlatformKey) and not column.type.is_integer(connection.dialect)
+def _is_text_key(column: Column[Any], connection: Connection) -> bool:
+    return isinstance(column.type, PlatformKey) and not is_integer_key(column, connection.dialect)
 
 
 def _column_of(query: str, name: str) -> str | None:

@@ -49,7 +49,7 @@ from models.planning.progress import (
 from models.planning.writing import PlanCounts, PlatformRows, apply_decisions, pairs_of
 from models.platform.awards import Key, awards_of, awards_without_id, portals_of, valid_among, without_portal
 from models.platform.isolation import Budget, RelationUnreadable
-from models.platform.pages import Awarded, Page, awarded_between, page_after, start_of_newest
+from models.platform.pages import Awarded, Page, awarded_between, newest_awards, page_after
 from models.tables import table
 from rules.ledger.eligibility import BEGINNING, Award, Coverage, Issuance, decide, settings_contradict
 from rules.ledger.erasure import is_erased
@@ -185,13 +185,16 @@ async def _reconcile_awarded(planning: Planning, *, after: datetime, newest: int
     """Plan the awards made since a moment, or the newest of them, page by page."""
     since, following, platform = planning.setup.earliest, None, planning.database.platform
     counts, until = PlanCounts(), planning.now
+    if since is not None and newest is not None:
+        found = await platform.read(newest_awards, after, until, count=newest, now=planning.now, since=since)
+        if found is not None:
+            return planning.concerned(found[1]) + await _reconcile_keys(
+                planning, await _without_issuance(planning, found[0])
+            )
     while since is not None:
         awards, reached, unusable = await platform.read(
             awarded_between, after, until, following=following, size=AT_A_TIME, now=planning.now, since=since
         )
-        if reached is not None and newest is not None:
-            after, newest = await platform.read(start_of_newest, after, until, count=newest), None
-            continue
         counts += planning.concerned(unusable)
         counts += await _reconcile_keys(planning, await _without_issuance(planning, awards))
         if (following := reached) is None:
@@ -204,11 +207,12 @@ async def _without_issuance(
 ) -> Collection[Key]:
     """Return the covered pairs that have no active issuance, or one that is to be replaced."""
     latest: dict[Key, datetime] = {}
+    mapping = planning.database.platform.mapping
     for achievement_id, user_id, stored in awards:
         coverage = planning.covered.get(achievement_id)
         if coverage is None or (not coverage.replaces and (achievement_id, user_id) in known_active):
             continue
-        awarded_at = platform_moment(stored)  # after the checks above: parsing is slow, and most pairs are active
+        awarded_at = platform_moment(stored, mapping)  # after the checks above: it is slow, and most pairs are active
         if awarded_at < coverage.covers_from:
             continue
         known = latest.get((achievement_id, user_id))

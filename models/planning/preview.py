@@ -49,7 +49,7 @@ async def count_due_at_once(database: Database, achievement_id: str, *, now: dat
 
 async def due_at_once(database: Database, achievement_id: str, *, now: datetime) -> DueAtOnce:
     """Return the same count, with the awards that the ledger cannot have."""
-    planning = await begin(database, now=now)
+    planning, mapping = await begin(database, now=now), database.platform.mapping
     due, cursor = 0, (achievement_id, "") if achievement_id in planning.covered else None
     unusable = frozenset[UnusableAward]()
     while cursor is not None:
@@ -58,7 +58,7 @@ async def due_at_once(database: Database, achievement_id: str, *, now: datetime)
         keys = {
             (of_award, user_id)
             for of_award, user_id, stored in page.awards
-            if coverage.covers_from <= platform_moment(stored) <= now
+            if coverage.covers_from <= platform_moment(stored, mapping) <= now
             and of_award == achievement_id
             and not is_erased(user_id, planning.erased)
         }

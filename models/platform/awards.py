@@ -5,6 +5,7 @@ from collections import namedtuple
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -83,6 +84,8 @@ def is_after(order: Sequence[ColumnElement[Any]], row: Sequence[Any]) -> ColumnE
 
 
 def bound(value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    if isinstance(value, int | float | Decimal):
+        return literal(value)  # a moment as seconds, perhaps with a fraction
     if not isinstance(value, str):
         return literal(value, type_=column.type)
     if is_utf8(value):

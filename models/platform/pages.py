@@ -5,9 +5,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, String, and_, cast, func, or_, select
 
-from models.columns import FIRST, as_stored, is_key, is_malformed, within_python_range
+from models.columns import (
+    FIRST,
+    as_stored,
+    is_integer_key,
+    is_key,
+    is_malformed,
+    mapping_of_dialect,
+    platform_moment,
+    within_python_range,
+)
 from models.platform.awards import KEY, Key, awards, bound, is_after, not_withdrawn, unusable_among, withdrawn
 from models.platform.isolation import Budget, Unreadable, is_isolating, only_where, read_in_halves, savepoint
 from rules.ledger.reasons import UnusableAward
@@ -56,6 +65,10 @@ def _page_by_key(
     since: datetime,
     after: Key,
 ) -> Page:
+    if not is_isolating(connection):
+        read, reached = _page(connection, KEY, part, size=size, now=now, since=since)
+        if _have_keys(covered := _covered_of(read)):
+            return Page(after=after, awards=covered, rows=len(read), following=reached and (reached[0], reached[1]))
     reached = _end_of_page(connection, KEY, part, size)
     if reached is None:
         rows = connection.scalar(select(func.count()).select_from(awards).where(part)) or 0
@@ -92,11 +105,9 @@ def awarded_between(
         part = and_(
             part, awards.c.awarded_at >= bound(following[0], awards.c.awarded_at), is_after(_BY_MOMENT, following)
         )
-    # Most periods fit into one page. Then this is the only statement: without an index by moment, each reads the table.
-    rows = as_stored(connection, select(*_covered(now, since)).where(part).limit(size))
-    if len(rows) < size and _have_keys(covered := [row[:3] for row in rows if row[3]]):
-        return covered, None, frozenset()
-    reached = _end_of_page(connection, _BY_MOMENT, part, size)
+    rows, reached = _page(connection, _BY_MOMENT, part, size=size, now=now, since=since)
+    if _have_keys(covered := _covered_of(rows)):
+        return covered, reached, frozenset()
     if reached is not None:
         part = and_(part, awards.c.awarded_at <= bound(reached[0], awards.c.awarded_at), ~is_after(_BY_MOMENT, reached))
     found, unusable = _covered_awards(connection, part, now=now, since=since)
@@ -112,21 +123,58 @@ def _end_of_page(
     return next(iter(as_stored(connection, query.offset(size - 1).limit(1))), None)
 
 
-def start_of_newest(connection: Connection, after: datetime, until: datetime, *, count: int) -> datetime:
-    """Return the moment after which the newest `count` awards of a period were made, or its start if unreadable."""
-    part = and_(awards.c.awarded_at > after, awards.c.awarded_at <= until)
-    query = select(awards.c.awarded_at).where(part).order_by(awards.c.awarded_at.desc()).offset(count).limit(1)
-    try:
-        with savepoint(connection):
-            return connection.scalar(query) or after
-    except Unreadable:
-        return after
+def newest_awards(
+    connection: Connection, after: datetime, until: datetime, *, count: int, now: datetime, since: datetime
+) -> tuple[Sequence[Awarded], frozenset[UnusableAward]] | None:
+    """Return the newest awards of a period, and the unusable ones among them.
+
+    None: they have no order by moment, because one has a moment that cannot be read.
+    """
+    if is_isolating(connection):
+        return None
+    *columns, is_covered = _covered(connection, now, since)
+    newest = select(*columns, is_covered).where(awards.c.awarded_at > after, awards.c.awarded_at <= until)
+    newest = newest.order_by(awards.c.awarded_at.desc()).limit(count)
+    if _have_keys(found := _covered_of(as_stored(connection, newest, moments=False))):
+        return found, frozenset()
+    named = as_stored(connection, newest.where(is_covered).with_only_columns(awards.c.id, *KEY))
+    return [row for row in found if is_key(row[0]) and is_key(row[1])], unusable_among(named)
+
+
+def _page(
+    connection: Connection,
+    order: Sequence[ColumnElement[Any]],
+    part: ColumnElement[bool],
+    *,
+    size: int,
+    now: datetime,
+    since: datetime,
+) -> tuple[Sequence[tuple[Any, ...]], tuple[Any, ...] | None]:
+    """Return the next rows in this order, and where the next page begins."""
+    # One statement: without an index in this order, each reads the whole table. Not NULL, after which nothing is.
+    read = select(*_covered(connection, now, since)).where(part)
+    query = read.where(*(column.is_not(None) for column in order))
+    found = as_stored(connection, query.order_by(*order).limit(size), moments=False)
+    if len(found) < size:
+        return found, None
+    achievement, user, moment, _ = found[-1]
+    if isinstance(moment, datetime):
+        moment = platform_moment(moment, mapping_of_dialect(connection.dialect))
+    last = (achievement, user) if order is KEY else (moment, achievement, user)
+    # The database's collation may find further rows equal to the last one, which are not after it.
+    equal = (column == bound(value, column) for column, value in zip(order, last, strict=True))
+    more = as_stored(connection, read.where(*equal), moments=False)
+    return list(dict.fromkeys([*found, *more])), last
+
+
+def _covered_of(rows: Sequence[tuple[Any, ...]]) -> list[Awarded]:
+    return [row[:3] for row in rows if row[3]]
 
 
 def _covered_awards(
     connection: Connection, part: ColumnElement[bool], *also: ColumnElement[bool], now: datetime, since: datetime
 ) -> tuple[Sequence[Awarded], frozenset[UnusableAward]]:
-    *columns, is_covered = _covered(now, since)
+    *columns, is_covered = _covered(connection, now, since)
     condition = and_(is_covered, *also)
     rows, keys = _rows_of_page(connection, select(*columns), part, condition)
     # Those whose moments cannot be read may be covered. `awards_of` reads each by itself.
@@ -150,7 +198,7 @@ def _unusable_before_all(
     query = select(awards.c.id, *KEY).where(part).limit(_UNUSABLE_AT_MOST)
     try:
         with savepoint(connection):
-            return unusable_among(as_stored(connection, query.where(_covered(now, since)[-1])))
+            return unusable_among(as_stored(connection, query.where(_covered(connection, now, since)[-1])))
     except Unreadable:
         return unusable_among(as_stored(connection, query))
 
@@ -163,14 +211,14 @@ def _rows_of_page(
 ) -> tuple[list[tuple[Any, ...]], list[Key]]:
     """Return those of a part that meet the condition, as far as they can be read, and pairs that perhaps cannot."""
     if not is_isolating(connection):
-        return as_stored(connection, query.where(part, condition)), []
+        return as_stored(connection, query.where(part, condition), moments=False), []
     keys = list(dict.fromkeys(as_stored(connection, select(*KEY).where(part).order_by(*KEY))))
 
     def read(some: Sequence[int]) -> list[tuple[Any, ...]]:
         first, last = some[0], some[-1]
         begin = [is_after(KEY, keys[first - 1])] if first else []
         end = [~is_after(KEY, keys[last])] if last < len(keys) - 1 else []
-        return as_stored(connection, query.where(only_where(and_(part, *begin, *end), condition)))
+        return as_stored(connection, query.where(only_where(and_(part, *begin, *end), condition)), moments=False)
 
     rows, unreadable, undecided = read_in_halves(
         connection, range(len(keys)), read, budget=Budget(left=_STATEMENTS_PER_PAGE)
@@ -178,12 +226,14 @@ def _rows_of_page(
     return rows, [keys[each] for each in (*unreadable, *undecided)]
 
 
-def _covered(now: datetime, since: datetime) -> tuple[ColumnElement[Any], ...]:
+def _covered(connection: Connection, now: datetime, since: datetime) -> tuple[ColumnElement[Any], ...]:
     """Return the columns of an `Awarded`, and the condition that an integration may cover it."""
     # Also those whose moment is none: they get an issuance with that reason.
     moment = awards.c.awarded_at
     in_reach = or_(moment >= since, moment < FIRST, moment.is_(None), is_malformed(moment))
-    return *KEY, within_python_range(moment), and_(not_withdrawn(now), in_reach)
+    # Made text by the database, which takes less time than in Python.
+    keys = (cast(key, String) if is_integer_key(key, connection.dialect) else key for key in KEY)
+    return *keys, within_python_range(moment), and_(not_withdrawn(now), in_reach)
 
 
 def withdrawn_after(connection: Connection, after: Key, *, size: int, now: datetime) -> tuple[list[Key], Key | None]:

@@ -262,24 +262,27 @@ async def test_what_is_wrong_is_said_in_words_to_act_on(
 @pytest.mark.parametrize(
     ("wrong", "statement"),
     [
-        ("REVOKE SELECT ON laurel_in.companies FROM laurel", "GRANT SELECT ON laurel_in.companies TO laurel;"),
         (
-            "GRANT INSERT ON laurel_in.users TO laurel",
-            "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON laurel_in.users FROM laurel;",
-        ),
-        ("REVOKE USAGE ON SCHEMA laurel_in FROM laurel", "GRANT USAGE ON SCHEMA laurel_in TO laurel;"),
-        (
-            "ALTER ROLE laurel SET search_path = laurel",
-            "ALTER ROLE laurel SET search_path = laurel, laurel_in;",
+            "REVOKE SELECT ON laurel_in.companies FROM laurel_reader",
+            "GRANT SELECT ON laurel_in.companies TO laurel_reader;",
         ),
         (
-            'ALTER SCHEMA laurel_in RENAME TO "Laurel in"; REVOKE SELECT ON "Laurel in".users FROM laurel; '
-            'ALTER ROLE laurel SET search_path = laurel, "Laurel in"',
-            'GRANT SELECT ON "Laurel in".users TO laurel;',
+            "GRANT INSERT ON laurel_in.users TO laurel_reader",
+            "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON laurel_in.users FROM laurel_reader;",
+        ),
+        ("REVOKE USAGE ON SCHEMA laurel_in FROM laurel_reader", "GRANT USAGE ON SCHEMA laurel_in TO laurel_reader;"),
+        (
+            "ALTER ROLE laurel_reader SET search_path = laurel",
+            "ALTER ROLE laurel_reader SET search_path = laurel, laurel_in;",
         ),
         (
-            "REVOKE INSERT, DELETE ON laurel.badge_issuances FROM laurel",
-            "GRANT INSERT, DELETE ON laurel.badge_issuances TO laurel;",
+            'ALTER SCHEMA laurel_in RENAME TO "Laurel in"; REVOKE SELECT ON "Laurel in".users FROM laurel_reader; '
+            'ALTER ROLE laurel_reader SET search_path = laurel, "Laurel in"',
+            'GRANT SELECT ON "Laurel in".users TO laurel_reader;',
+        ),
+        (
+            "REVOKE INSERT, DELETE ON laurel.badge_issuances FROM laurel_reader",
+            "GRANT INSERT, DELETE ON laurel.badge_issuances TO laurel_reader;",
         ),
     ],
 )

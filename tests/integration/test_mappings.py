@@ -408,6 +408,55 @@ async def test_a_statement_that_takes_too_long_is_ended(
             await database.platform.read(lambda connection: connection.execute(text(slow)).all())
 
 
+@pytest.mark.parametrize(
+    ("kind", "toml", "column", "given"),
+    [
+        ("mariadb", 'moments = "epoch"', "DOUBLE", [AWARDED.timestamp() + each / 8 for each in range(5)]),
+        (
+            "mariadb",
+            'moments = "Europe/Berlin"',
+            "DATETIME(6)",
+            [f"'2026-11-09 12:00:00.{n}'" for n in range(5)],
+        ),
+        ("postgresql", "", "timestamptz", [f"'2026-11-09 12:00:00.{n}+00'" for n in range(5)]),
+        ("postgresql", 'moments = "UTC"', "timestamp", [f"'2026-11-09 12:00:00.{n}'" for n in range(5)]),
+        ("sqlite", "", "TEXT", [f"'2026-11-09 12:00:00.{n}00000'" for n in range(5)]),
+    ],
+)
+async def test_new_awards_are_read_in_pages_by_moments_of_each_form(
+    mariadb: str,
+    platform: str,
+    postgresql: str,
+    tmp_path: Path,
+    migrated_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    toml: str,
+    column: str,
+    given: list[object],
+) -> None:
+    tables = [each.replace(", KEY (achievement, person)", "").replace("DATETIME(6)", column) for each in TEXT_KEYS]
+    rows = ", ".join(f"('{n}', 'x', 'user-{n}', {moment}, NULL)" for n, moment in enumerate(given))
+    statements = (*tables, "INSERT INTO achievement VALUES ('x', 'X')", f"INSERT INTO award VALUES {rows}")
+    match kind:
+        case "mariadb":
+            fill(mariadb, platform, *statements)
+            url = as_reader(mariadb, platform)
+        case "postgresql":
+            await administer_postgresql(postgresql, f"CREATE DATABASE {platform}")
+            url = postgresql.replace("/postgres?", f"/{platform}?")
+            await administer_postgresql(url, *statements)
+        case _:
+            url = f"sqlite:///{tmp_path}/platform.db"
+            administer(url, *statements)
+    async with laurel(tmp_path, migrated_file, url, a_folder(tmp_path, toml)) as database:
+        await enable(database, "x")
+        await plan(database, now=AWARDED - timedelta(days=1))
+        monkeypatch.setattr(planner, "AT_A_TIME", 2)
+
+        assert await plan(database, now=NOW) == PlanCounts(entered=5)
+
+
 @pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
 async def test_a_look_up_without_an_index_is_a_note_with_the_statement_that_makes_one(
     mariadb: str, postgresql: str, tmp_path: Path, migrated_file: Path, kind: str
