@@ -1,5 +1,6 @@
 """Credly's events bring what became of badges into the ledger, whatever happens to the events themselves."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -117,6 +118,18 @@ async def test_badges_that_lists_do_not_show_yet_are_read_by_their_ids(world: Wo
     assert calls(standin, since=before) == ["events", "badges", "badges/…", "badges/…"]
 
 
+async def test_a_list_that_still_shows_the_state_before_is_not_believed(world: World, standin: Standin) -> None:
+    badges = await issued(world)
+    before = [{"id": badge_id, "state": "pending"} for badge_id in badges.values()]
+    for badge_id in badges.values():
+        standin.as_earner(badge_id, "accept")
+    standin.fault("answer", path="/badges$", method="GET", status=200, content=json.dumps({"data": before}))
+
+    await see(follow_badges)
+
+    assert await states(world) == {"ada": "accepted", "bob": "accepted"}
+
+
 async def test_strangers_in_a_list_whose_filter_is_ignored_are_no_answer(world: World, standin: Standin) -> None:
     badges = await issued(world, 60)
     standin.settings(filters_are_ignored=True)
@@ -193,12 +206,16 @@ async def test_a_badge_without_a_usable_answer_does_not_hold_up_the_others(world
 
 async def test_an_event_of_a_wrong_clock_does_not_hide_those_that_follow(world: World, standin: Standin) -> None:
     badges = await issued(world)
-    standin.control("POST", "clock", {"shift_seconds": 86_400})
+    standin.control("POST", "clock", {"seconds": 86_400})
     standin.as_earner(badges["ada"], "accept")
     await see(follow_badges)
     (cursor,) = await world.rows(OrganizationCursor)
 
     assert cursor.events_until <= datetime.now(UTC)
+    standin.control("POST", "clock", {"seconds": 0})
+    standin.as_earner(badges["bob"], "accept")
+    await see(follow_badges)
+    assert await states(world) == {"ada": "accepted", "bob": "accepted"}
 
 
 @pytest.mark.parametrize("status", [403, 404])
