@@ -68,7 +68,7 @@ def show_where_to_look(*, prefect: str, standin: str, badge_url: str | None) -> 
         "and open the addresses it prints:"
     )
     pages = {
-        "the runs, with what each did": f"{prefect}/runs",
+        "the runs, with what each did": f"{prefect}/v2/runs",
         "the badges, as an organization sees them": f"{standin}/",
     }
     if badge_url:

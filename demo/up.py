@@ -66,8 +66,8 @@ async def prepare_database(database: Database) -> str | None:
 
 def show_addresses(prefect_port: int, standin_port: int, *, filled: bool) -> None:
     standin = f"http://{HOST}:{standin_port}"
-    console.print(f"\n  Prefect: runs and schedules   http://{HOST}:{prefect_port}/runs")
-    console.print(f"  Start a run by hand           http://{HOST}:{prefect_port}/deployments")
+    console.print(f"\n  Prefect: runs and schedules   http://{HOST}:{prefect_port}/v2/runs")
+    console.print(f"  Start a run by hand           http://{HOST}:{prefect_port}/v2/deployments")
     console.print(f"  The stand-in's badges         {standin}/")
     console.print("  Logs                          .laurel/logs/")
     if not filled:

@@ -75,7 +75,7 @@ def running_up(
         until(
             lambda: process.poll() is not None or "Ctrl-C" in shown.read_text(), what=f"{module} is ready", within=180
         )
-        found = re.search(r"(http://127\.0\.0\.1:\d+)/runs", shown.read_text())
+        found = re.search(r"(http://127\.0\.0\.1:\d+)/v2/runs", shown.read_text())
         assert found, shown.read_text()
         yield found[1], process
     finally:
