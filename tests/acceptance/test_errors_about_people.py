@@ -49,6 +49,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "report": {},
     "audit": {},
     "follow-badges": {},
+    "refresh-menus": {},
     "clean-up": {},
     "revoke-withdrawn": {},
 }
