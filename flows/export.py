@@ -25,11 +25,12 @@ async def export(
 ) -> State[None]:
     """Write issuances, calls to Credly, runs or counts to a file, for a period and a portal.
 
-    The file is on the machine of the worker. docs/reference/data-dictionary.md explains every column.
+    The run's page shows where the file is; up to a thousand rows are a table there as well.
+    docs/reference/data-dictionary.md explains every column.
 
     Args:
         what: Single issuances, attempts (calls) or runs; or counts: daily, time_to_badge, reasons, funnel.
-        file_format: csv, parquet or xlsx (Excel, at most 1 048 575 rows).
+        file_format: csv, bom.csv (which Excel opens with a double click), parquet, or xlsx (at most 1 048 575 rows).
         from_day: The first day, in UTC. Leave empty for everything before.
         until_day: The last day, in UTC, included. Leave empty for everything since.
         portal: Only this portal. Leave empty for all.

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -23,6 +24,8 @@ from rules.forms.inputs import InvalidInput
 from rules.forms.period import ALWAYS, Period, period_of
 from rules.ledger.states import IssuanceState
 from settings import settings
+
+SHOWN = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,8 @@ class Exported:
     path: Path
     rows: int
     note: Path | None
+    shown: list[dict[str, Any]]
+    """All rows, without personal data, if there are at most `SHOWN`."""
 
 
 async def export(database: Database, request: ExportRequest) -> Exported:
@@ -97,20 +102,34 @@ async def export(database: Database, request: ExportRequest) -> Exported:
             raise too_many_for_excel(expected)
     path = folder_of(request.folder, default=settings().reports_folder) / request.file_name
     with whole_file(path) as unfinished:
-        rows = await _write(database, request, chosen, unfinished)
+        rows, shown = await _write(database, request, chosen, unfinished)
         # Before the file is in place: it must not be there without its note.
         note = _write_note(path, request) if request.personal_data else None
-    return Exported(request=request, path=path, rows=rows, note=note)
+    return Exported(request=request, path=path, rows=rows, note=note, shown=shown)
 
 
-async def _write(database: Database, request: ExportRequest, chosen: RowFilter, path: Path) -> int:
-    rows = 0
+async def _write(
+    database: Database, request: ExportRequest, chosen: RowFilter, path: Path
+) -> tuple[int, list[dict[str, Any]]]:
+    rows, shown = 0, list[dict[str, Any]]()
     with opened(path, request.file_format, request.fields, [request.words, *_notes(request)]) as write:
         async with aclosing(_parts(database, request, chosen)) as parts:
             async for part in parts:
                 await asyncio.to_thread(write, part)  # else the run's heartbeats stop while a batch is written
                 rows += len(part)
-    return rows
+                shown = shown + _plain_rows(part) if rows <= SHOWN else []
+    return rows, shown
+
+
+def _plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    # For an artifact of Prefect, which keeps JSON and must have nobody's name or address.
+    personal = [field.name for field in PERSONAL if field.name in frame]
+    shown = frame.drop(columns=personal).astype(object)
+    for name, column in frame.select_dtypes("datetimetz").items():
+        shown[name] = column.dt.strftime("%Y-%m-%d" if name == "day" else "%Y-%m-%d %H:%M:%S")
+    return [
+        {str(name): value for name, value in row.items()} for row in shown.where(shown.notna(), None).to_dict("records")
+    ]
 
 
 async def _parts(database: Database, request: ExportRequest, chosen: RowFilter) -> AsyncGenerator[pd.DataFrame]:

@@ -51,9 +51,10 @@ class Moment(StrEnum):
 
 
 class FileFormat(StrEnum):
-    """The format of an exported file; its value is the file's extension."""
+    """The format of an exported file; its value is the end of the file's name."""
 
     CSV = "csv"
+    CSV_WITH_BOM = "bom.csv"
     PARQUET = "parquet"
     EXCEL = "xlsx"
 

@@ -61,7 +61,7 @@ async def preview_manual_issue(run: Run, form: ManualIssueForm) -> FormResult:
     facts = await manual.facts_of_request(run.database, request, now=run.now())
     if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
         sentence = f"Preview: nothing would be sent, {form.user} has the badge of {form.achievement} already"
-        result = FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", badge_url=_page_of(row))
+        result = FormResult(sentence=sentence, page=f"# Preview\n\n{plain(sentence)}.", link=_page_of(row))
         return result.with_notes(_ignored(form))
     prepared = prepare_request(facts, now=run.now())
     if isinstance(prepared, Reason):
@@ -230,7 +230,7 @@ def _result(row: BadgeIssuance, *, issued_before: bool) -> FormResult:
         page=page,
         done=issued,
         needs_attention=row.state in (IssuanceState.FAILED, IssuanceState.BLOCKED),
-        badge_url=badge,
+        link=badge,
     )
 
 

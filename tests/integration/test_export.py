@@ -250,3 +250,25 @@ async def test_the_commands_say_where_the_file_is_or_why_there_is_none(
     written = capsys.readouterr()
     assert re.fullmatch(out, written.out)
     assert re.fullmatch(err, written.err)
+
+
+async def test_excel_has_a_filter_over_all_rows_and_columns_wide_enough(database: Database, folder: Path) -> None:
+    await fill(database, rows=30, seed=8)
+
+    done = await export(database, ExportRequest(dataset=Dataset.ISSUANCES, file_format=FileFormat.EXCEL))
+
+    sheet = openpyxl.load_workbook(done.path)["data"]
+    assert sheet.auto_filter.ref == sheet.dimensions == f"A1:AE{done.rows + 1}"
+    widths = [sheet.column_dimensions[cell.column_letter].width for cell in sheet[1]]
+    assert [cell.value for cell, width in zip(sheet[1], widths, strict=True) if width < len(str(cell.value)) + 2] == []
+
+
+async def test_a_csv_begins_with_a_byte_order_mark_only_on_request(database: Database, folder: Path) -> None:
+    await a_portal(database, "north", name="Außenstelle")
+    await an_issuance(database, portal="north")
+
+    plain = await export(database, ExportRequest(dataset=Dataset.ISSUANCES))
+    marked = await export(database, ExportRequest(dataset=Dataset.ISSUANCES, file_format=FileFormat.CSV_WITH_BOM))
+
+    assert (plain.path.name, marked.path.name) == ("laurel-issuances-all.csv", "laurel-issuances-all.bom.csv")
+    assert marked.path.read_bytes() == b"\xef\xbb\xbf" + plain.path.read_bytes()
