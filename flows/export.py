@@ -3,7 +3,7 @@
 from prefect import State, flow
 
 from rules.datasets import Dataset, FileFormat, Group, Moment
-from rules.forms.inputs import Day, PathText, PortalId
+from rules.forms.inputs import AchievementId, Day, PathText, PortalId
 from rules.ledger.states import IssuanceState
 from tasks.forms.run_form import finish_form
 from tasks.operations.reports import export_file
@@ -17,6 +17,7 @@ async def export(
     from_day: Day = None,
     until_day: Day = None,
     portal: PortalId = "",
+    achievement: AchievementId = "",
     moment: Moment = Moment.ENTERED,
     by: tuple[Group, ...] = (),
     states: tuple[IssuanceState, ...] = (),
@@ -29,14 +30,17 @@ async def export(
     docs/reference/data-dictionary.md explains every column.
 
     Args:
-        what: Single issuances, attempts (calls) or runs; or counts: daily, time_to_badge, reasons, funnel.
+        what: Single rows, such as issuances, attempts (calls) and the history; or counts, such as daily and reasons.
+            docs/how-to/run-history.md has the questions that each answers.
         file_format: csv, bom.csv (which Excel opens with a double click), parquet, or xlsx (at most 1 048 575 rows).
         from_day: The first day, in UTC. Leave empty for everything before.
         until_day: The last day, in UTC, included. Leave empty for everything since.
         portal: Only this portal. Leave empty for all.
+        achievement: Only this achievement. Leave empty for all.
         moment: Only for issuances: which of their times must be in the period.
         by: Only for counts: what they are grouped by. Leave empty for one count of everything.
-        states: Only for issuances: which states, such as failed and blocked. Leave empty for all.
+        states: Only for issuances, states, states_at and time_in_state: which of them, such as failed and blocked.
+            Leave empty for all.
         personal_data: Only for issuances: include names and e-mail addresses. The file is then marked, and only its
             owner can read it.
         folder: A folder in that of the setting LAUREL_REPORTS_FOLDER, created if missing. Leave empty for that one.
@@ -48,6 +52,7 @@ async def export(
             file_format=file_format,
             days=(from_day, until_day),
             portal=portal,
+            achievement=achievement,
             moment=moment,
             by=by,
             states=states,

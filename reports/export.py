@@ -11,14 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from models.analytics.counts import CountFilter
-from models.analytics.rows import RowFilter, count
+from models.analytics.filters import CountFilter, RowFilter
+from models.analytics.rows import count
 from models.database import Database, open_configured
 from reports import frames
-from reports.dictionary import PERSONAL, Field, fields
+from reports.dictionary import PERSONAL, fields
+from reports.field import Field
 from reports.files import folder_of, part_of_name, whole_file
 from reports.formats import EXCEL_ROWS, opened, too_many_for_excel
-from reports.inputs import check_portal
+from reports.inputs import check_achievement, check_portal
 from rules.datasets import Dataset, FileFormat, Group, Moment
 from rules.forms.inputs import InvalidInput
 from rules.forms.period import ALWAYS, Period, period_of
@@ -36,6 +37,7 @@ class ExportRequest:
     file_format: FileFormat = FileFormat.CSV
     period: Period = ALWAYS
     portal: str = ""
+    achievement: str = ""
     moment: Moment = Moment.ENTERED
     by: tuple[Group, ...] = ()
     states: tuple[IssuanceState, ...] = ()
@@ -47,8 +49,10 @@ class ExportRequest:
             raise InvalidInput(
                 f"personal_data: {self.dataset} hold no names and addresses; only issuances can be exported with them."
             )
-        if self.states and self.dataset is not Dataset.ISSUANCES:
-            raise InvalidInput(f"states: {self.dataset} have none. Leave it empty, or export issuances.")
+        if self.states and not self.dataset.has_states:
+            raise InvalidInput(f"states: {self.dataset} have none. Leave it empty, or export issuances or states.")
+        if self.achievement and self.dataset is Dataset.RUNS:
+            raise InvalidInput("achievement: runs are not of one. Leave it empty, or export attempts.")
         if self.by and self.dataset.is_log:
             raise InvalidInput(
                 f"by: {self.dataset} are single rows and are not grouped. Leave it empty, or export counts."
@@ -59,17 +63,31 @@ class ExportRequest:
         return fields(self.dataset, by=self.by, personal_data=self.personal_data)
 
     @property
+    def rows(self) -> RowFilter:
+        return RowFilter(moment=self.moment, **self._filter)
+
+    @property
+    def counts(self) -> CountFilter:
+        return CountFilter(by=self.by, **self._filter)
+
+    @property
+    def _filter(self) -> dict[str, Any]:
+        ids = {"portal_id": self.portal, "achievement_id": self.achievement}
+        return ids | {"period": self.period, "states": self.states}
+
+    @property
     def words(self) -> str:
         grouped = f" by {' and '.join(self.by)}" if self.by else ""
         portal = f" of portal {self.portal}" if self.portal else ""
         states = f" that are {' or '.join(self.states)}" if self.states else ""
-        return f"{self.dataset}{grouped}{states}{portal} {self.period.words}"
+        achievement = f" of achievement {self.achievement}" if self.achievement else ""
+        return f"{self.dataset}{grouped}{states}{portal}{achievement} {self.period.words}"
 
     @property
     def file_name(self) -> str:
         """The file's name, the same for equal requests: a later export replaces the file."""
         parts = ["laurel", self.dataset.value.replace("_", "-"), *(f"by-{group}" for group in self.by)]
-        parts += [*self.states, *([part_of_name(self.portal)] if self.portal else [])]
+        parts += [*self.states, *(part_of_name(each) for each in (self.portal, self.achievement) if each)]
         parts += [self.moment.value.replace("_", "-")] if self.moment is not Moment.ENTERED else []
         parts += [self.period.name] + (["PERSONAL-DATA"] if self.personal_data else [])
         return f"{'-'.join(parts)}.{self.file_format}"
@@ -91,10 +109,11 @@ async def export(database: Database, request: ExportRequest) -> Exported:
     """Write the file batch by batch, and move it into place when it is complete.
 
     Raises:
-        InvalidInput: there is no such portal, or the file's format cannot hold the rows.
+        InvalidInput: there is no such portal or achievement, or the file's format cannot hold the rows.
     """
     await check_portal(database, request.portal)
-    chosen = RowFilter(period=request.period, portal_id=request.portal, moment=request.moment, states=request.states)
+    await check_achievement(database, request.achievement)
+    chosen = request.rows
     if request.file_format is FileFormat.EXCEL and request.dataset.is_log:
         # Counted first, so that nobody waits minutes for a refusal.
         expected = await database.read(count, request.dataset, chosen)
@@ -139,8 +158,7 @@ async def _parts(database: Database, request: ExportRequest, chosen: RowFilter) 
             async for part in batches:
                 yield part
         return
-    which = CountFilter(period=request.period, portal_id=request.portal, by=request.by)
-    yield await database.read(frames.counts_of, request.dataset, which)
+    yield await database.read(frames.counts_of, request.dataset, request.counts)
 
 
 def _notes(request: ExportRequest) -> list[str]:
@@ -170,6 +188,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--from", dest="from_day", default="", help="first day, in UTC, such as 2026-11-01")
     parser.add_argument("--until", dest="until_day", default="", help="last day, in UTC, included")
     parser.add_argument("--portal", default="", help="only this portal (its id)")
+    parser.add_argument("--achievement", default="", help="only this achievement (its id)")
     parser.add_argument("--format", default="csv", choices=[each.value for each in FileFormat])
     parser.add_argument("--moment", default=Moment.ENTERED.value, choices=[each.value for each in Moment])
     parser.add_argument("--by", action="append", default=[], choices=[each.value for each in Group])
@@ -185,6 +204,7 @@ def _request_of(arguments: argparse.Namespace) -> ExportRequest:
         file_format=FileFormat(arguments.format),
         period=period_of(arguments.from_day, arguments.until_day),
         portal=arguments.portal,
+        achievement=arguments.achievement,
         moment=Moment(arguments.moment),
         by=tuple(Group(each) for each in arguments.by),
         states=tuple(IssuanceState(each) for each in arguments.state),

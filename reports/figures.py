@@ -9,7 +9,7 @@ import pandas as pd
 
 from models.analytics import breakdowns
 from models.analytics import counts as counting
-from models.analytics.counts import CountFilter
+from models.analytics.filters import CountFilter
 from models.database import Database
 from models.platform.names import names_of
 from models.platform.tables import Portal

@@ -16,7 +16,7 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 from openpyxl.utils import get_column_letter
 
-from reports.dictionary import KEY, MOMENT, TEXT, WHOLE, YES_NO, Field
+from reports.field import KEY, MOMENT, TEXT, WHOLE, YES_NO, Field
 from rules.datasets import FileFormat
 from rules.forms.inputs import InvalidInput
 

@@ -9,15 +9,48 @@ class Dataset(StrEnum):
     ISSUANCES = "issuances"
     ATTEMPTS = "attempts"
     RUNS = "runs"
+    HISTORY = "history"
+    STATES = "states"
+    SETTINGS_HISTORY = "settings_history"
+    SETTINGS = "settings"
+    SENT_SETTINGS = "sent_settings"
     DAILY = "daily"
+    DAILY_EVENTS = "daily_events"
+    STATES_AT = "states_at"
+    TIME_IN_STATE = "time_in_state"
     TIME_TO_BADGE = "time_to_badge"
     REASONS = "reasons"
     FUNNEL = "funnel"
+    FUNNEL_EVENTS = "funnel_events"
 
     @property
     def is_log(self) -> bool:
         """Whether it has one row for each event, rather than counts."""
-        return self in (Dataset.ISSUANCES, Dataset.ATTEMPTS, Dataset.RUNS)
+        return self in _LOGS
+
+    @property
+    def of_settings(self) -> bool:
+        """Whether its rows belong to a portal's connection or to an achievement's integration."""
+        return self in (Dataset.SETTINGS_HISTORY, Dataset.SETTINGS)
+
+    @property
+    def has_states(self) -> bool:
+        """Whether its rows have a state to choose."""
+        return self in (Dataset.ISSUANCES, Dataset.STATES, Dataset.STATES_AT, Dataset.TIME_IN_STATE)
+
+
+_LOGS = frozenset(
+    {
+        Dataset.ISSUANCES,
+        Dataset.ATTEMPTS,
+        Dataset.RUNS,
+        Dataset.HISTORY,
+        Dataset.STATES,
+        Dataset.SETTINGS_HISTORY,
+        Dataset.SETTINGS,
+        Dataset.SENT_SETTINGS,
+    }
+)
 
 
 class Group(StrEnum):

@@ -6,8 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
 from models.analytics import views
-from models.analytics.counts import CountFilter
-from models.analytics.rows import of_portal, within
+from models.analytics.filters import CountFilter, within
 from models.database import Database
 from models.platform.names import names_of
 from models.platform.tables import Achievement, Portal
@@ -28,7 +27,7 @@ def places(connection: Connection, which: CountFilter, *, limit: int) -> Sequenc
         _count("claim_known", issuances.c.claimed.is_not(None)),
     ]
     keys = [issuances.c.portal_id, issuances.c.achievement_id, issuances.c.badge_template_id]
-    counted = select(*keys, *counts).where(of_portal(issuances, which.portal_id)).group_by(*keys).subquery()
+    counted = select(*keys, *counts).where(which.of(issuances)).group_by(*keys).subquery()
     busy = counted.c.entered + counted.c.issued + counted.c.failed + counted.c.waiting
     query = (
         select(counted, func.count().over().label("of"))
@@ -41,7 +40,7 @@ def places(connection: Connection, which: CountFilter, *, limit: int) -> Sequenc
 
 def latest_runs(connection: Connection, which: CountFilter, *, limit: int) -> Sequence[Mapping[str, Any]]:
     """Return the latest runs of the period that made calls, the latest first, each with the total number."""
-    wanted = (within(runs.c.first_call_at, which.period), of_portal(runs, which.portal_id))
+    wanted = (within(runs.c.first_call_at, which.period), which.of(runs))
     query = (
         select(runs, func.count().over().label("of"))
         .where(*wanted)

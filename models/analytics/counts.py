@@ -1,7 +1,6 @@
 """Counts for analysts. The database makes them, so that memory does not grow with the number of issuances."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -25,10 +24,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from models.analytics import views
-from models.analytics.rows import of_portal, within
+from models.analytics.filters import CountFilter, within
 from models.columns import UtcDateTime
-from rules.datasets import TIME_BUCKETS, Group
-from rules.forms.period import ALWAYS, Period
+from rules.datasets import TIME_BUCKETS
 from rules.ledger.states import WAITING, IssuanceState
 
 issuances = views.issuances
@@ -74,19 +72,6 @@ def _on_postgresql(element: utc_day, compiler: Any, **options: Any) -> str:
 Counted = tuple[Any, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CountFilter:
-    """What to count: a period, a portal (empty for all), and the columns to group by."""
-
-    period: Period = ALWAYS
-    portal_id: str = ""
-    by: tuple[Group, ...] = ()
-
-    @property
-    def groups(self) -> list[ColumnElement[Any]]:
-        return [issuances.c[group.column] for group in self.by]
-
-
 def daily_flows(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     """Return (groups…, day as text, name of the count, number) for each day of the period that has any.
 
@@ -95,9 +80,10 @@ def daily_flows(connection: Connection, which: CountFilter) -> Sequence[Counted]
     parts = []
     for name, (moment, counted) in _FLOWS.items():
         day = utc_day(moment)
-        query = select(*which.groups, day.label("day"), literal(name).label("counted"), func.count().label("n"))
-        wanted = (counted, moment.is_not(None), within(moment, which.period), of_portal(issuances, which.portal_id))
-        parts.append(query.where(*wanted).group_by(*which.groups, day))
+        keys = which.groups(issuances)
+        query = select(*keys, day.label("day"), literal(name).label("counted"), func.count().label("n"))
+        wanted = (counted, moment.is_not(None), within(moment, which.period), which.of(issuances))
+        parts.append(query.where(*wanted).group_by(*keys, day))
     return _all(connection, union_all(*parts))
 
 
@@ -114,7 +100,7 @@ def times_to_badge(connection: Connection, which: CountFilter) -> Sequence[Count
 
     Percentiles are by nearest rank: the smallest time that so many of a hundred badges did not exceed.
     """
-    groups, seconds = which.groups, issuances.c.seconds_to_badge
+    groups, seconds = which.groups(issuances), issuances.c.seconds_to_badge
     ranked = (
         select(
             *groups,
@@ -155,9 +141,9 @@ def reasons(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     wanted = (
         _STATE != IssuanceState.ISSUED,
         within(issuances.c.changed_at, which.period),
-        of_portal(issuances, which.portal_id),
+        which.of(issuances),
     )
-    keys = [*which.groups, state, reason]
+    keys = [*which.groups(issuances), state, reason]
     query = select(*keys, func.count()).where(*wanted).group_by(*keys).order_by(*keys)
     return _all(connection, query)
 
@@ -181,15 +167,15 @@ def _timed(which: CountFilter) -> tuple[ColumnElement[bool], ...]:
     return (
         issuances.c.seconds_to_badge.is_not(None),
         within(issuances.c.recorded_at, which.period),
-        of_portal(issuances, which.portal_id),
+        which.of(issuances),
     )
 
 
 def _grouped(
     connection: Connection, which: CountFilter, *counts: ColumnElement[Any], where: Sequence[ColumnElement[bool]]
 ) -> Sequence[Counted]:
-    query = select(*which.groups, *counts).where(*where, of_portal(issuances, which.portal_id))
-    return _all(connection, query.group_by(*which.groups).order_by(*which.groups))
+    query = select(*which.groups(issuances), *counts).where(*where, which.of(issuances))
+    return _all(connection, query.group_by(*which.groups(issuances)).order_by(*which.groups(issuances)))
 
 
 def _all(connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> Sequence[Counted]:
