@@ -3,7 +3,7 @@
 from prefect import State, flow
 
 from rules.datasets import Dataset, FileFormat, Group, Moment
-from rules.forms.inputs import AchievementId, Day, PathText, PortalId
+from rules.forms.inputs import AchievementId, Day, PathText, PortalId, RunId
 from rules.ledger.states import IssuanceState
 from tasks.forms.run_form import finish_form
 from tasks.operations.reports import export_file
@@ -18,6 +18,8 @@ async def export(
     until_day: Day = None,
     portal: PortalId = "",
     achievement: AchievementId = "",
+    run: RunId = "",
+    other_run: RunId = "",
     moment: Moment = Moment.ENTERED,
     by: tuple[Group, ...] = (),
     states: tuple[IssuanceState, ...] = (),
@@ -37,6 +39,8 @@ async def export(
         until_day: The last day, in UTC, included. Leave empty for everything since.
         portal: Only this portal. Leave empty for all.
         achievement: Only this achievement. Leave empty for all.
+        run: Only for run_today and between_runs: a run's id, or the address of its page.
+        other_run: Only for between_runs: the run to compare it with.
         moment: Only for issuances: which of their times must be in the period.
         by: Only for counts: what they are grouped by. Leave empty for one count of everything.
         states: Only for issuances, states, states_at and time_in_state: which of them, such as failed and blocked.
@@ -45,14 +49,16 @@ async def export(
             owner can read it.
         folder: A folder in that of the setting LAUREL_REPORTS_FOLDER, created if missing. Leave empty for that one.
     """
-    async with run_context() as run:
+    async with run_context() as context:
         work = export_file(
-            run,
+            context,
             dataset=what,
             file_format=file_format,
             days=(from_day, until_day),
             portal=portal,
             achievement=achievement,
+            run=run,
+            other_run=other_run,
             moment=moment,
             by=by,
             states=states,

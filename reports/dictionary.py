@@ -3,6 +3,7 @@
 from models.ledger.tables import AttemptKind, AttemptOutcome
 from reports.field import KEY, MOMENT, TEXT, WHOLE, YES_NO, Field, always, maybe, one_of
 from reports.history_dictionary import HISTORY_FIELDS
+from reports.question_dictionary import QUESTION_FIELDS
 from rules.datasets import Dataset, Group
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState, Origin
@@ -131,6 +132,7 @@ FIELDS: dict[Dataset, tuple[Field, ...]] = {
     Dataset.REASONS: _REASONS,
     Dataset.FUNNEL: _FUNNEL,
     **HISTORY_FIELDS,
+    **QUESTION_FIELDS,
 }
 _GROUPED = {
     Group.PORTAL: always("portal_id", KEY, "The portal, where counts are grouped by it."),

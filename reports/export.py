@@ -41,6 +41,8 @@ class ExportRequest:
     moment: Moment = Moment.ENTERED
     by: tuple[Group, ...] = ()
     states: tuple[IssuanceState, ...] = ()
+    run: str = ""
+    other_run: str = ""
     personal_data: bool = False
     folder: str = ""
 
@@ -51,6 +53,10 @@ class ExportRequest:
             )
         if self.states and not self.dataset.has_states:
             raise InvalidInput(f"states: {self.dataset} have none. Leave it empty, or export issuances or states.")
+        if (self.run or self.other_run) and not self.dataset.of_run:
+            raise InvalidInput(
+                f"run: {self.dataset} are not of one. Leave it empty, or export run_today or between_runs."
+            )
         if self.achievement and self.dataset is Dataset.RUNS:
             raise InvalidInput("achievement: runs are not of one. Leave it empty, or export attempts.")
         if self.by and self.dataset.is_log:
@@ -64,7 +70,7 @@ class ExportRequest:
 
     @property
     def rows(self) -> RowFilter:
-        return RowFilter(moment=self.moment, **self._filter)
+        return RowFilter(moment=self.moment, run=self.run, other_run=self.other_run, **self._filter)
 
     @property
     def counts(self) -> CountFilter:
@@ -81,13 +87,18 @@ class ExportRequest:
         portal = f" of portal {self.portal}" if self.portal else ""
         states = f" that are {' or '.join(self.states)}" if self.states else ""
         achievement = f" of achievement {self.achievement}" if self.achievement else ""
-        return f"{self.dataset}{grouped}{states}{portal}{achievement} {self.period.words}"
+        runs = " and ".join(each for each in (self.run, self.other_run) if each)
+        when = f" of run {runs}" if runs else f" {self.period.words}"
+        return f"{self.dataset}{grouped}{states}{portal}{achievement}{when}"
 
     @property
     def file_name(self) -> str:
         """The file's name, the same for equal requests: a later export replaces the file."""
         parts = ["laurel", self.dataset.value.replace("_", "-"), *(f"by-{group}" for group in self.by)]
-        parts += [*self.states, *(part_of_name(each) for each in (self.portal, self.achievement) if each)]
+        parts += [
+            *self.states,
+            *(part_of_name(each) for each in (self.portal, self.achievement, self.run, self.other_run) if each),
+        ]
         parts += [self.moment.value.replace("_", "-")] if self.moment is not Moment.ENTERED else []
         parts += [self.period.name] + (["PERSONAL-DATA"] if self.personal_data else [])
         return f"{'-'.join(parts)}.{self.file_format}"
@@ -145,7 +156,7 @@ def _plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     personal = [field.name for field in PERSONAL if field.name in frame]
     shown = frame.drop(columns=personal).astype(object)
     for name, column in frame.select_dtypes("datetimetz").items():
-        shown[name] = column.dt.strftime("%Y-%m-%d" if name == "day" else "%Y-%m-%d %H:%M:%S")
+        shown[name] = column.dt.strftime("%Y-%m-%d" if name in ("day", "week") else "%Y-%m-%d %H:%M:%S")
     return [
         {str(name): value for name, value in row.items()} for row in shown.where(shown.notna(), None).to_dict("records")
     ]
@@ -189,6 +200,8 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--until", dest="until_day", default="", help="last day, in UTC, included")
     parser.add_argument("--portal", default="", help="only this portal (its id)")
     parser.add_argument("--achievement", default="", help="only this achievement (its id)")
+    parser.add_argument("--run", default="", help="for between_runs and run_today: a flow run's id")
+    parser.add_argument("--other-run", default="", help="for between_runs: the other flow run's id")
     parser.add_argument("--format", default="csv", choices=[each.value for each in FileFormat])
     parser.add_argument("--moment", default=Moment.ENTERED.value, choices=[each.value for each in Moment])
     parser.add_argument("--by", action="append", default=[], choices=[each.value for each in Group])
@@ -205,6 +218,8 @@ def _request_of(arguments: argparse.Namespace) -> ExportRequest:
         period=period_of(arguments.from_day, arguments.until_day),
         portal=arguments.portal,
         achievement=arguments.achievement,
+        run=arguments.run,
+        other_run=arguments.other_run,
         moment=Moment(arguments.moment),
         by=tuple(Group(each) for each in arguments.by),
         states=tuple(IssuanceState(each) for each in arguments.state),

@@ -73,7 +73,7 @@ def _csv(path: Path, fields: Sequence[Field], *, bom: bool) -> Iterator[Write]:
 
 
 def _in_csv(field: Field) -> pa.DataType:
-    if field.name == "day":
+    if field.name in ("day", "week"):
         return pa.date32()
     return _TEXT if field.dtype == KEY else _ARROW[field.dtype]
 

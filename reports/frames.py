@@ -129,6 +129,43 @@ async def funnel_events(
     return await database.read(counts_of, Dataset.FUNNEL_EVENTS, CountFilter(period=period, portal_id=portal, by=by))
 
 
+async def failures(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return how often issuances failed for each reason in the period, whatever became of them."""
+    return await database.read(counts_of, Dataset.FAILURES, CountFilter(period=period, portal_id=portal, by=by))
+
+
+async def refusals(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return what Credly refused in the period and in which words, by week."""
+    return await database.read(counts_of, Dataset.REFUSALS, CountFilter(period=period, portal_id=portal, by=by))
+
+
+async def unclaimed(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
+    """Return the badges that were issued in the period, at least 30 days ago, and are not known to be claimed."""
+    return await _whole(database, Dataset.UNCLAIMED, RowFilter(period=period, portal_id=portal))
+
+
+async def settings_effects(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", achievement: str = ""
+) -> pd.DataFrame:
+    """Return the transitions that were caused by changes of settings of the period."""
+    chosen = RowFilter(period=period, portal_id=portal, achievement_id=achievement)
+    return await _whole(database, Dataset.SETTINGS_EFFECTS, chosen)
+
+
+async def between_runs(database: Database, run: str, other_run: str, *, portal: str = "") -> pd.DataFrame:
+    """Return what happened after the earlier run's end, up to the later one's: transitions, changes of settings."""
+    return await _whole(database, Dataset.BETWEEN_RUNS, RowFilter(run=run, other_run=other_run, portal_id=portal))
+
+
+async def run_today(database: Database, run: str, *, portal: str = "") -> pd.DataFrame:
+    """Return what the run did with each of its badges, and what a run would do today."""
+    return await _whole(database, Dataset.RUN_TODAY, RowFilter(run=run, portal_id=portal))
+
+
 async def in_batches(
     database: Database, dataset: Dataset, chosen: RowFilter, *, personal_data: bool = False, size: int = BATCH
 ) -> AsyncGenerator[pd.DataFrame]:
@@ -155,6 +192,8 @@ _COUNTED = {
     Dataset.STATES_AT: history_counts.states_at,
     Dataset.TIME_IN_STATE: history_counts.time_in_state,
     Dataset.FUNNEL_EVENTS: history_counts.funnel_events,
+    Dataset.FAILURES: history_counts.failures,
+    Dataset.REFUSALS: counting.refusals,
 }
 
 

@@ -6,16 +6,16 @@ from rules.ledger.reasons import Reason
 from rules.ledger.settings_changes import SettingsAction, SettingsOf
 from rules.ledger.states import IssuanceState
 
-_OPERATOR = maybe("operator_id", TEXT, "The operator's id given in the form; empty if no form started the run.")
+OPERATOR = maybe("operator_id", TEXT, "The operator's id given in the form; empty if no form started the run.")
 _RECONSTRUCTED = always("reconstructed", YES_NO, "Whether it is from before the history was kept, made from the row.")
-_ISSUANCE = (
+ISSUANCE = (
     always("issuance_id", WHOLE, "The issuance."),
     always("portal_id", KEY, "The portal's key on the platform."),
     always("achievement_id", KEY, "The achievement's key on the platform."),
     always("user_id", TEXT, "The user's key on the platform. No name, no address. `erased::…` for an erased user."),
 )
-_RUN = maybe("flow_run_id", TEXT, "The Prefect flow run, or the id of a command that stored settings; else empty.")
-_SUBJECT = (
+RUN = maybe("flow_run_id", TEXT, "The Prefect flow run, or the id of a command that stored settings; else empty.")
+SUBJECT = (
     one_of("settings_of", SettingsOf, "Whether a portal's connection or an achievement's integration was changed."),
     always("subject_id", KEY, "The key of the portal or the achievement."),
 )
@@ -24,20 +24,20 @@ _REASON = one_of("reason", Reason, "Why; see docs/reference/reasons.md.", nullab
 
 _HISTORY = (
     always("history_id", WHOLE, "The key; ascending in the order of an issuance's transitions."),
-    *_ISSUANCE,
+    *ISSUANCE,
     always("badge_template_id", KEY, "The badge template that the issuance had afterwards."),
     always("at", MOMENT, "When."),
     always("transition", KEY, "What happened: see below."),
     maybe("from_state", KEY, "The state before; empty for a new issuance, or if not known."),
     always("to_state", KEY, "The state afterwards."),
     maybe("reason", KEY, "Why; see docs/reference/reasons.md."),
-    _RUN,
-    _OPERATOR,
+    RUN,
+    OPERATOR,
     _RECONSTRUCTED,
 )
 _STATES = (
     always("history_id", WHOLE, "The transition that led into the state."),
-    *_ISSUANCE,
+    *ISSUANCE,
     always("badge_template_id", KEY, "The badge template that the issuance had."),
     one_of("state", IssuanceState, "The state."),
     _REASON,
@@ -54,36 +54,36 @@ _STATES = (
 )
 _SETTINGS_HISTORY = (
     always("settings_history_id", WHOLE, "The key; ascending in the order of the changes."),
-    *_SUBJECT,
+    *SUBJECT,
     always("at", MOMENT, "When."),
     one_of("action", SettingsAction, "What was done."),
     always("changes", TEXT, "JSON: by setting, the value before and the value afterwards."),
-    _RUN,
-    _OPERATOR,
+    RUN,
+    OPERATOR,
     _RECONSTRUCTED,
 )
 _SETTINGS = (
     always("settings_history_id", WHOLE, "The change that set the value."),
-    *_SUBJECT,
+    *SUBJECT,
     always("setting", KEY, "The setting: a column of the connection or the integration."),
     maybe("value", TEXT, "Its value as text; empty if it was not set, or if the settings were removed."),
     always("began_at", MOMENT, "When the value was set."),
     maybe("ended_at", MOMENT, "When the next change replaced it; empty if it is in force."),
-    _RUN,
-    _OPERATOR,
+    RUN,
+    OPERATOR,
     _RECONSTRUCTED,
 )
 _SENT_SETTINGS = (
     always("history_id", WHOLE, "The transition `issue` of the badge."),
-    *_ISSUANCE,
+    *ISSUANCE,
     always("sent_at", MOMENT, "When the request was sent; where the call is not kept, when the badge was recorded."),
-    _SUBJECT[0],
+    SUBJECT[0],
     always("setting", KEY, "The setting. Only those that had a value."),
     always("value", TEXT, "Its value at that moment, as text."),
     always("set_at", MOMENT, "When the value had been set."),
     always("settings_history_id", WHOLE, "The change that had set it."),
-    _RUN,
-    _OPERATOR,
+    RUN,
+    OPERATOR,
 )
 _DAILY_EVENTS = (
     _DAY,

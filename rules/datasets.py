@@ -22,6 +22,12 @@ class Dataset(StrEnum):
     REASONS = "reasons"
     FUNNEL = "funnel"
     FUNNEL_EVENTS = "funnel_events"
+    FAILURES = "failures"
+    REFUSALS = "refusals"
+    UNCLAIMED = "unclaimed"
+    SETTINGS_EFFECTS = "settings_effects"
+    BETWEEN_RUNS = "between_runs"
+    RUN_TODAY = "run_today"
 
     @property
     def is_log(self) -> bool:
@@ -29,9 +35,9 @@ class Dataset(StrEnum):
         return self in _LOGS
 
     @property
-    def of_settings(self) -> bool:
-        """Whether its rows belong to a portal's connection or to an achievement's integration."""
-        return self in (Dataset.SETTINGS_HISTORY, Dataset.SETTINGS)
+    def of_run(self) -> bool:
+        """Whether it answers a question about a run."""
+        return self in (Dataset.BETWEEN_RUNS, Dataset.RUN_TODAY)
 
     @property
     def has_states(self) -> bool:
@@ -49,6 +55,10 @@ _LOGS = frozenset(
         Dataset.SETTINGS_HISTORY,
         Dataset.SETTINGS,
         Dataset.SENT_SETTINGS,
+        Dataset.UNCLAIMED,
+        Dataset.SETTINGS_EFFECTS,
+        Dataset.BETWEEN_RUNS,
+        Dataset.RUN_TODAY,
     }
 )
 

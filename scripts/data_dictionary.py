@@ -105,6 +105,15 @@ _ONE_ROW = {
     Dataset.REASONS: "One row is one state and reason (of one group): of all that is not issued.",
     Dataset.FUNNEL: "One row is one group: what was entered in the period, and what became of it until now.",
     Dataset.FUNNEL_EVENTS: "One row is one group: what was entered in the period, and what ever happened to it.",
+    Dataset.FAILURES: "One row is one reason (of one group), the most frequent first. From the history.",
+    Dataset.REFUSALS: "One row is one answer of Credly in one week (of one group), the newest week first.",
+    Dataset.UNCLAIMED: "One row is one badge that was issued at least 30 days ago and is not known to be claimed.",
+    Dataset.SETTINGS_EFFECTS: "One row is one transition that a change of settings caused: one of its own run, or,\n"
+    "until the next change of the same settings, an entry of an earlier award, an issue of what had waited for a\n"
+    "resume or a release, an unblocking, a revival, a new template, or a badge without integration or connection.",
+    Dataset.BETWEEN_RUNS: "One row is one transition, or one change of settings, after the end of the earlier of two\n"
+    "runs and up to the end of the later one.",
+    Dataset.RUN_TODAY: "One row is one badge that the run left in some state, and what a run would do with it today.",
 }
 PERIOD = {
     Dataset.ISSUANCES: "entered_at",
@@ -123,6 +132,12 @@ PERIOD = {
     Dataset.REASONS: "changed_at",
     Dataset.FUNNEL: "entered_at",
     Dataset.FUNNEL_EVENTS: "the moment at which an issuance was entered",
+    Dataset.FAILURES: "began_at",
+    Dataset.REFUSALS: "started_at",
+    Dataset.UNCLAIMED: "recorded_at",
+    Dataset.SETTINGS_EFFECTS: "changed_at",
+    Dataset.BETWEEN_RUNS: "no period: the two runs",
+    Dataset.RUN_TODAY: "no period: the run",
 }
 
 

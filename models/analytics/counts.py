@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     String,
     case,
+    distinct,
     func,
     literal,
     null,
@@ -20,12 +21,12 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from models.analytics import views
 from models.analytics.filters import CountFilter, within
+from models.analytics.functions import utc_day, utc_week
 from models.columns import UtcDateTime
+from models.ledger.tables import AttemptOutcome
 from rules.datasets import TIME_BUCKETS
 from rules.ledger.states import WAITING, IssuanceState
 
@@ -50,23 +51,6 @@ _FLOWS: dict[str, tuple[ColumnElement[Any], ColumnElement[bool]]] = {
     "cancelled": (issuances.c.changed_at, _STATE == IssuanceState.CANCELLED),
     "left": (_LEFT_AT, true()),
 }
-
-
-class utc_day(FunctionElement[str]):
-    """The day of a moment in UTC, as text such as 2026-11-02, whatever the time zone of the connection."""
-
-    type = String()
-    inherit_cache = True
-
-
-@compiles(utc_day, "sqlite")
-def _on_sqlite(element: utc_day, compiler: Any, **options: Any) -> str:
-    return f"substr({compiler.process(element.clauses, **options)}, 1, 10)"
-
-
-@compiles(utc_day, "postgresql")
-def _on_postgresql(element: utc_day, compiler: Any, **options: Any) -> str:
-    return f"to_char({compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 
 
 Counted = tuple[Any, ...]
@@ -161,6 +145,17 @@ def funnel(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     )
     sums = [func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in counted]
     return _grouped(connection, which, func.count(), *sums, where=(within(issuances.c.entered_at, which.period),))
+
+
+def refusals(connection: Connection, which: CountFilter) -> Sequence[Counted]:
+    """Return (groups…, week as text, status, code, Credly's message, calls, issuances), the newest week first."""
+    source, week = views.attempts, utc_week(views.attempts.c.started_at).label("week")
+    keys = [*which.groups(source), week, source.c.status, source.c.code, source.c.credly_message]
+    calls = func.count().label("calls")
+    query = select(*keys, calls, func.count(distinct(source.c.issuance_id))).where(
+        source.c.outcome == AttemptOutcome.REFUSED, within(source.c.started_at, which.period), which.of(source)
+    )
+    return _all(connection, query.group_by(*keys).order_by(week.desc(), calls.desc(), *keys))
 
 
 def _timed(which: CountFilter) -> tuple[ColumnElement[bool], ...]:

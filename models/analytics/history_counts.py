@@ -5,29 +5,29 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     String,
     and_,
     case,
     distinct,
+    false,
     func,
     literal,
     not_,
     null,
     or_,
     select,
+    true,
     type_coerce,
     union_all,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from models.analytics import history_views
-from models.analytics.counts import Counted, utc_day
+from models.analytics.counts import Counted
 from models.analytics.filters import CountFilter, within
-from models.analytics.history_views import SECONDS
+from models.analytics.functions import utc_day, whole_seconds
+from rules.ledger.reasons import DATA_REASONS
 from rules.ledger.states import WAITING, IssuanceState
 from rules.ledger.transitions import Transition
 
@@ -64,19 +64,6 @@ _BALANCE: dict[str, ColumnElement[bool]] = {
 }
 EVENTS = tuple(_EVENTS)
 _COUNTED = _EVENTS | _BALANCE
-
-
-class whole_seconds(FunctionElement[int]):
-    """The seconds from 1970 to a moment, rounded down."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-@compiles(whole_seconds, "sqlite")
-@compiles(whole_seconds, "postgresql")
-def _seconds(element: whole_seconds, compiler: Any, **options: Any) -> str:
-    return SECONDS[compiler.dialect.name].format(compiler.process(element.clauses, **options))
 
 
 def daily_events(connection: Connection, which: CountFilter) -> Sequence[Counted]:
@@ -143,6 +130,20 @@ def time_in_state(connection: Connection, which: CountFilter) -> Sequence[Counte
     longest, total = func.max(ranked.c.seconds), func.sum(ranked.c.seconds)
     query = select(*keys, func.count(), _sum(ranked.c.open), median, p95, longest, total)
     return _all(connection, query.group_by(*keys).order_by(*keys))
+
+
+def failures(connection: Connection, which: CountFilter) -> Sequence[Counted]:
+    """Return (groups…, reason, of the user's data or not, failures, issuances, still failed), the most first.
+
+    Of failures of the period, whatever became of them.
+    """
+    reason = type_coerce(states.c.reason, String).label("reason")
+    keys, count = [*which.groups(states), reason], func.count().label("failures")
+    of_data = case((states.c.reason.in_(DATA_REASONS), true()), else_=false()).label("of_data")
+    query = select(
+        *keys, of_data, count, func.count(distinct(states.c.issuance_id)), _sum(states.c.ended_at.is_(None))
+    ).where(states.c.state == IssuanceState.FAILED, within(states.c.began_at, which.period), which.of(states))
+    return _all(connection, query.group_by(*keys, of_data).order_by(count.desc(), *keys))
 
 
 def funnel_events(connection: Connection, which: CountFilter) -> Sequence[Counted]:

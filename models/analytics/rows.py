@@ -4,12 +4,14 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, String, Table, and_, func, select, true, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, String, Table, and_, func, select, true, type_coerce
 from sqlalchemy.types import Enum
 from sqlmodel import SQLModel
 
 from models.analytics import history_views, views
 from models.analytics.filters import RowFilter, within
+from models.analytics.questions import QUESTIONS
+from models.analytics.run_today import run_today
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
 from models.platform.names import names_of
@@ -19,6 +21,7 @@ from models.tables import table
 from rules.datasets import Dataset
 
 BATCH = 20_000
+_AT_ONCE = 500  # names and addresses are read as well
 ledger = table(BadgeIssuance)
 
 
@@ -36,9 +39,9 @@ async def batches(
         if name in columns
     }
     own = [name for name in columns if name not in {*_NAMES, *_OF_PERSON}]
-    async with aclosing(database.read_in_parts(_in_parts, _rows(dataset, chosen, own), size=size)) as parts:
+    async with aclosing(_parts(database, dataset, chosen, own, size=size)) as parts:
         async for part in parts:
-            found: dict[str, Sequence[Any]] = dict(zip(own, zip(*part, strict=True), strict=True))
+            found = dict(part)
             if not _OF_PERSON.isdisjoint(columns):
                 found |= await _of_persons(database, found["user_id"])
             for name, (key, known) in names.items():
@@ -46,7 +49,23 @@ async def batches(
             yield {name: found[name] for name in columns}
 
 
-def _in_parts(connection: Connection, query: Select[Any], *, size: int) -> Iterator[Sequence[Sequence[Any]]]:
+async def _parts(
+    database: Database, dataset: Dataset, chosen: RowFilter, columns: Sequence[str], *, size: int
+) -> AsyncGenerator[Mapping[str, Sequence[Any]]]:
+    if dataset is Dataset.RUN_TODAY:
+        async with aclosing(run_today(database, chosen, columns=columns, size=min(size, _AT_ONCE))) as compared:
+            async for columns_of in compared:
+                yield columns_of
+        return
+    async with aclosing(database.read_in_parts(_in_parts, dataset, chosen, columns, size=size)) as parts:
+        async for part in parts:
+            yield dict(zip(columns, zip(*part, strict=True), strict=True))
+
+
+def _in_parts(
+    connection: Connection, dataset: Dataset, chosen: RowFilter, columns: Sequence[str], *, size: int
+) -> Iterator[Sequence[Sequence[Any]]]:
+    query = _rows(connection, dataset, chosen, columns)
     with connection.execute(query, execution_options={"yield_per": size}) as result:
         yield from result.partitions(size)
 
@@ -58,12 +77,17 @@ async def _of_persons(database: Database, user_ids: Sequence[str]) -> dict[str, 
 
 
 def count(connection: Connection, dataset: Dataset, chosen: RowFilter) -> int:
-    source = _SOURCES[dataset]
-    query = select(func.count()).select_from(source).where(_wanted(dataset, source, chosen))
+    if dataset is Dataset.RUN_TODAY:
+        return 0  # of one run: never more than a sheet has, or refused when it is written
+    if dataset in QUESTIONS:
+        query = select(func.count()).select_from(QUESTIONS[dataset](connection, chosen).subquery())
+    else:
+        source = _SOURCES[dataset]
+        query = select(func.count()).select_from(source).where(_wanted(dataset, source, chosen))
     return int(connection.scalar(query) or 0)
 
 
-def _plain(column: Column[Any]) -> ColumnElement[Any]:
+def _plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
     # The stored text: converting a million values to enum members takes time and adds nothing.
     return type_coerce(column, String) if isinstance(column.type, Enum) else column
 
@@ -92,6 +116,9 @@ _ORDER = {
     Dataset.RUNS: ("first_call_at", "flow_run_id", "portal_id"),
     Dataset.SETTINGS: ("settings_history_id", "setting"),
     Dataset.SENT_SETTINGS: ("history_id", "settings_of", "setting"),
+    Dataset.UNCLAIMED: ("recorded_at", "issuance_id"),
+    Dataset.SETTINGS_EFFECTS: ("settings_history_id", "history_id"),
+    Dataset.BETWEEN_RUNS: ("at", "history_id"),
 }
 
 
@@ -101,7 +128,11 @@ def _wanted(dataset: Dataset, source: Table, chosen: RowFilter) -> ColumnElement
     return and_(within(moment, chosen.period), chosen.of(source), in_state)
 
 
-def _rows(dataset: Dataset, chosen: RowFilter, columns: Sequence[str]) -> Select[Any]:
+def _rows(connection: Connection, dataset: Dataset, chosen: RowFilter, columns: Sequence[str]) -> Select[Any]:
+    if dataset in QUESTIONS:
+        answer = QUESTIONS[dataset](connection, chosen).subquery()
+        order = (answer.c[name] for name in _ORDER[dataset])
+        return select(*(_plain(answer.c[name]) for name in columns)).order_by(*order)
     source = _SOURCES[dataset]
     known = {column.name: _plain(column) for column in source.c} | _PERSONAL
     query = select(*(known[name].label(name) for name in columns)).where(_wanted(dataset, source, chosen))

@@ -14,7 +14,7 @@ from rules.wording import FormResult, counted
 from tasks.runtime.run import Run
 
 
-async def export_file(run: Run, *, days: tuple[date | None, date | None], folder: str, **options: Any) -> FormResult:
+async def export_file(run: Run, /, *, days: tuple[date | None, date | None], folder: str, **options: Any) -> FormResult:
     """Export to a file, and report its path and number of rows.
 
     Raises:
