@@ -10,6 +10,7 @@ from models.analytics.filters import CountFilter, within
 from models.database import Database
 from models.platform.names import names_of
 from models.platform.tables import Achievement, Portal
+from rules.forms.period import Period
 from rules.ledger.states import WAITING, IssuanceState
 
 issuances, runs = views.issuances, views.runs
@@ -33,6 +34,26 @@ def places(connection: Connection, which: CountFilter, *, limit: int) -> Sequenc
         select(counted, func.count().over().label("of"))
         .where(busy > 0)
         .order_by(busy.desc(), counted.c.portal_id, counted.c.achievement_id, counted.c.badge_template_id)
+        .limit(limit)
+    )
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def portals(connection: Connection, now: Period, before: Period, *, limit: int) -> Sequence[Mapping[str, Any]]:
+    """Return what was issued and failed in two periods and waits now, by portal, the busiest first."""
+    state = issuances.c.state
+    is_issued, is_failed = state == IssuanceState.ISSUED, state == IssuanceState.FAILED
+    counts = [
+        _count("issued", and_(is_issued, within(issuances.c.recorded_at, now))),
+        _count("issued_before", and_(is_issued, within(issuances.c.recorded_at, before))),
+        _count("failed", and_(is_failed, within(issuances.c.changed_at, now))),
+        _count("failed_before", and_(is_failed, within(issuances.c.changed_at, before))),
+        _count("waiting", state.in_(WAITING)),
+    ]
+    counted = select(issuances.c.portal_id, *counts).group_by(issuances.c.portal_id).subquery()
+    query = (
+        select(counted, func.count().over().label("of"))
+        .order_by(counted.c.issued.desc(), counted.c.failed.desc(), counted.c.portal_id)
         .limit(limit)
     )
     return [dict(row._mapping) for row in connection.execute(query)]
