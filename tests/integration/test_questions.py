@@ -77,7 +77,7 @@ async def test_what_changed_between_two_runs(ready: Database) -> None:
     early = await an_issuance(ready, user="ada", updated_at=NOW - HOUR)
     failing = await an_issuance(ready, user="bob", updated_at=NOW - HOUR, state=IssuanceState.ISSUING)
     await moved(ready, failing, FAILED, Transition.FAIL, NOW, reason=Reason.NAME_MISSING, flow_run_id=PART)
-    await a_ran_organization(ready, run=PART, started_by=RUN, ended_at=NOW + HOUR)
+    await a_ran_organization(ready, run=PART, started_by=RUN, ended_at=NOW)  # with its last transition
     ready.flow_run = lambda: "form-run"
     await ready.write(put_operator, creator="USER: jo", operator_id="op-7", now=NOW)
     await ready.write(setting_up.enable, ACHIEVEMENT, SETTINGS | {"locale": "de"}, now=NOW + 2 * HOUR)
