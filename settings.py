@@ -172,6 +172,17 @@ class Settings(BaseSettings):
         description="Where reports and exports are written; a relative folder is in the checkout. Forms write nowhere "
         "else.",
     )
+    reports_target: str = Field(
+        default="",
+        description="Where reports and exports are moved to once they are complete: a folder or a share "
+        "(`file:///mnt/reports`, `smb://`, `sftp://`) or a bucket (`s3://`, `gs://`, `az://`), as an address of "
+        "fsspec. Empty: they stay in LAUREL_REPORTS_FOLDER. Files with personal data always stay.",
+    )
+    reports_link: str = Field(
+        default="",
+        description="The address under which a browser opens what is in the target (or in LAUREL_REPORTS_FOLDER), "
+        "such as `https://files.example.org/laurel`. The runs then link to their files.",
+    )
     lists_folder: Path = Field(
         default=Path(".laurel/lists"),
         description="Where issue-badges reads lists from, and from nowhere else; a relative folder is in the checkout.",
@@ -228,6 +239,22 @@ class Settings(BaseSettings):
         if kind not in _DRIVEN:
             raise ValueError("it must start with sqlite:/// or postgresql://")
         return f"{_DRIVEN[kind]}://" + re.sub(r"(?<=[?&])ssl=", "sslmode=", place)
+
+    @field_validator("reports_target")
+    @classmethod
+    def _without_password(cls, target: str) -> str:
+        if target and "://" not in target:
+            raise ValueError("it must be an address of fsspec, such as file:///mnt/reports or s3://bucket/laurel")
+        if re.search(r"//[^/@]*:[^/@]*@", target):
+            raise ValueError("runs show it, so it must hold no password; put it into fsspec's configuration")
+        return target
+
+    @field_validator("reports_link")
+    @classmethod
+    def _in_a_browser(cls, link: str) -> str:
+        if link and not link.startswith(("https://", "http://")):
+            raise ValueError("it must be an address such as https://files.example.org/laurel")
+        return link
 
     @field_validator("platform_url")
     @classmethod

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,21 @@ from sqlalchemy import Connection, text
 from models.database import Database
 from models.migrate import create_platform_tables, migrate
 
+DAYS_AGO = f"{datetime.now(UTC) - timedelta(days=30):%Y-%m-%d}"
 STEPS = {
     "export issuances as CSV": ["reports.export", "issuances", "--format", "csv"],
     "export issuances as Parquet": ["reports.export", "issuances", "--format", "parquet"],
     "export issuances with names as Parquet": ["reports.export", "issuances", "--format", "parquet", "--personal-data"],
     "export attempts as Parquet": ["reports.export", "attempts", "--format", "parquet"],
     "export daily counts by achievement": ["reports.export", "daily", "--by", "achievement"],
+    "export states as Parquet": ["reports.export", "states", "--format", "parquet"],
+    "counts as they stood 30 days ago": ["reports.export", "states_at", "--until", DAYS_AGO],
+    "time in each state": ["reports.export", "time_in_state"],
+    "what happened by day and portal": ["reports.export", "daily_events", "--by", "portal"],
+    "funnel of what happened": ["reports.export", "funnel_events"],
+    "failures by portal": ["reports.export", "failures", "--by", "portal"],
+    "refusals by week": ["reports.export", "refusals"],
+    "badges never claimed": ["reports.export", "unclaimed"],
     "report of 30 days": ["reports.html", "--span", "last 30 days"],
     "frame of all issuances": ["-c"],
 }
@@ -62,6 +71,11 @@ _ATTEMPTS = """
 INSERT INTO issuance_attempts (issuance_id, kind, outcome, started_at, duration_ms, status, field_names, flow_run_id)
 NUMBERS SELECT n.n, 'issue', CASE WHEN n.n % 20 = 0 THEN 'refused' ELSE 'issued' END, i.updated_at, n.n % 900, 201,
     'recipient_email,issued_at', i.flow_run_id FROM n JOIN badge_issuances i ON i.id = n.n"""
+# A second transition each: the trigger has written the first.
+_HISTORY = """
+INSERT INTO issuance_history (issuance_id, at, transition, to_state, reason, badge_template_id, flow_run_id)
+SELECT id, strftime('%Y-%m-%d %H:%M:%S.000000', updated_at, '+1 hours'), 'unknown', state, reason, badge_template_id,
+    flow_run_id FROM badge_issuances ORDER BY id"""
 _PLATFORM = (
     "INSERT INTO portals (id, name) NUMBERS SELECT 'portal-' || (n - 1), 'Portal ' || n FROM n WHERE n <= 5",
     "INSERT INTO achievements (id, portal_id, name) NUMBERS SELECT 'achievement-' || (n - 1), "
@@ -80,7 +94,7 @@ async def fill(url: str, rows: int) -> None:
     await migrate(database)
     values = {"rows": max(rows, 250_000), "now": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"}
     await database.write(_run, _PLATFORM, values)
-    await database.write(_run, (_ISSUANCES, _ATTEMPTS), values | {"rows": rows})
+    await database.write(_run, (_ISSUANCES, _ATTEMPTS, _HISTORY), values | {"rows": rows})
     await database.dispose()
 
 

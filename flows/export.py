@@ -3,7 +3,7 @@
 from prefect import State, flow
 
 from rules.datasets import Dataset, FileFormat, Group, Moment
-from rules.forms.inputs import Day, PathText, PortalId
+from rules.forms.inputs import AchievementId, Day, PathText, PortalId, RunId
 from rules.ledger.states import IssuanceState
 from tasks.forms.run_form import finish_form
 from tasks.operations.reports import export_file
@@ -17,6 +17,9 @@ async def export(
     from_day: Day = None,
     until_day: Day = None,
     portal: PortalId = "",
+    achievement: AchievementId = "",
+    run: RunId = "",
+    other_run: RunId = "",
     moment: Moment = Moment.ENTERED,
     by: tuple[Group, ...] = (),
     states: tuple[IssuanceState, ...] = (),
@@ -25,29 +28,37 @@ async def export(
 ) -> State[None]:
     """Write issuances, calls to Credly, runs or counts to a file, for a period and a portal.
 
-    The file is on the machine of the worker. docs/reference/data-dictionary.md explains every column.
+    The run's page shows where the file is; up to a thousand rows are a table there as well.
+    docs/reference/data-dictionary.md explains every column.
 
     Args:
-        what: Single issuances, attempts (calls), runs, or unclaimed badges (by the day they were issued); or counts:
-            daily, time_to_badge, reasons, funnel.
-        file_format: csv, parquet or xlsx (Excel, at most 1 048 575 rows).
+        what: Single rows, such as issuances, attempts (calls) and the history; or counts, such as daily and reasons.
+            docs/how-to/run-history.md has the questions that each answers.
+        file_format: csv, bom.csv (which Excel opens with a double click), parquet, or xlsx (at most 1 048 575 rows).
         from_day: The first day, in UTC. Leave empty for everything before.
         until_day: The last day, in UTC, included. Leave empty for everything since.
         portal: Only this portal. Leave empty for all.
+        achievement: Only this achievement. Leave empty for all.
+        run: Only for run_today and between_runs: a run's id, or the address of its page.
+        other_run: Only for between_runs: the run to compare it with.
         moment: Only for issuances: which of their times must be in the period.
         by: Only for counts: what they are grouped by. Leave empty for one count of everything.
-        states: Only for issuances: which states, such as failed and blocked. Leave empty for all.
+        states: Only for issuances, states, states_at and time_in_state: which of them, such as failed and blocked.
+            Leave empty for all.
         personal_data: Only for issuances: include names and e-mail addresses. The file is then marked, and only its
             owner can read it.
         folder: A folder in that of the setting LAUREL_REPORTS_FOLDER, created if missing. Leave empty for that one.
     """
-    async with run_context() as run:
+    async with run_context() as context:
         work = export_file(
-            run,
+            context,
             dataset=what,
             file_format=file_format,
             days=(from_day, until_day),
             portal=portal,
+            achievement=achievement,
+            run=run,
+            other_run=other_run,
             moment=moment,
             by=by,
             states=states,

@@ -19,7 +19,7 @@ async def report(
 ) -> State[None]:
     """Write a report as one HTML file that opens offline: key numbers, charts and tables, with plain explanations.
 
-    The file is on the machine of the worker. It holds ids and counts, and no names or addresses of learners.
+    The run's page shows where the file is. It holds ids and counts, and no names or addresses of learners.
 
     Args:
         span: Which days, in UTC. A week is from Monday to Sunday. Not used where a day is given below.

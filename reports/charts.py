@@ -58,9 +58,9 @@ class Picture:
         )
 
 
-def days_chart(days: Sequence[str], values: Sequence[int], *, colour: str) -> Picture:
-    """Return a chart with a column for each day (or week) given as 2026-11-02."""
-    rows = [{"day": day, "n": value} for day, value in zip(days, values, strict=True)]
+def days_chart(days: Sequence[str], values: Sequence[int], *, before: Sequence[int], colour: str) -> Picture:
+    """Return a chart with a column for each day (or week) given as 2026-11-02, and a mark for the one before it."""
+    rows = [{"day": day, "n": n, "before": earlier} for day, n, earlier in zip(days, values, before, strict=True)]
 
     def chart(theme: Theme, width: int) -> Any:
         every = -(-len(days) // (14 if width == WIDE else 6))
@@ -74,13 +74,17 @@ def days_chart(days: Sequence[str], values: Sequence[int], *, colour: str) -> Pi
             grid=False,
             ticks=False,
         )
-        top = max([*values, 1])  # a domain from 0 to 0 has no axis
+        top = max([*values, *before, 1])  # a domain from 0 to 0 has no axis
         amount = alt.Axis(title=None, format=",d", tickMinStep=1, tickCount=3, domain=False, ticks=False)
-        drawn = _chart_of(rows).mark_bar(color=getattr(theme, colour), cornerRadiusEnd=1)
-        return drawn.encode(
-            x=alt.X("day:O", sort=None, axis=label, scale=alt.Scale(paddingInner=0.15, paddingOuter=0.1)),
-            y=alt.Y("n:Q", axis=amount, scale=alt.Scale(domain=[0, top], nice=True)),
-        ).properties(width=width, height=150)
+        base = _chart_of(rows).encode(
+            x=alt.X("day:O", sort=None, axis=label, scale=alt.Scale(paddingInner=0.15, paddingOuter=0.1))
+        )
+        scale = alt.Scale(domain=[0, top], nice=True)
+        bars = base.mark_bar(color=getattr(theme, colour), cornerRadiusEnd=1)
+        marks = base.mark_tick(color=theme.ink, thickness=2, opacity=0.7)
+        drawn = bars.encode(y=alt.Y("n:Q", axis=amount, scale=scale))
+        earlier = marks.encode(y=alt.Y("before:Q", axis=amount, scale=scale))
+        return (drawn + earlier).properties(width=width, height=150)
 
     return Picture(chart)
 

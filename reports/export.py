@@ -7,17 +7,19 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from models.analytics.counts import CountFilter
-from models.analytics.rows import RowFilter, count
+from models.analytics.filters import CountFilter, RowFilter
+from models.analytics.rows import count
 from models.database import Database, open_configured
 from reports import frames
-from reports.dictionary import ISSUE_LINK, PERSONAL, Field, fields
+from reports.dictionary import ISSUE_LINK, PERSONAL, fields
+from reports.field import Field
 from reports.files import folder_of, part_of_name, whole_file
 from reports.formats import EXCEL_ROWS, Write, opened, too_many_for_excel
-from reports.inputs import check_portal
+from reports.inputs import check_achievement, check_portal
 from rules.datasets import Dataset, FileFormat, Group, Moment
 from rules.forms.inputs import InvalidInput
 from rules.forms.links import form_link
@@ -25,6 +27,7 @@ from rules.forms.period import ALWAYS, Period, period_of
 from rules.ledger.states import IssuanceState
 from settings import settings
 
+SHOWN = 1_000
 _NOT_ISSUED = (IssuanceState.FAILED.value, IssuanceState.BLOCKED.value)
 
 
@@ -36,9 +39,12 @@ class ExportRequest:
     file_format: FileFormat = FileFormat.CSV
     period: Period = ALWAYS
     portal: str = ""
+    achievement: str = ""
     moment: Moment = Moment.ENTERED
     by: tuple[Group, ...] = ()
     states: tuple[IssuanceState, ...] = ()
+    run: str = ""
+    other_run: str = ""
     personal_data: bool = False
     folder: str = ""
     issue_form: str = ""
@@ -48,8 +54,14 @@ class ExportRequest:
             raise InvalidInput(
                 f"personal_data: {self.dataset} hold no names and addresses; only issuances can be exported with them."
             )
-        if self.states and self.dataset is not Dataset.ISSUANCES:
-            raise InvalidInput(f"states: {self.dataset} have none. Leave it empty, or export issuances.")
+        if self.states and not self.dataset.has_states:
+            raise InvalidInput(f"states: {self.dataset} have none. Leave it empty, or export issuances or states.")
+        if (self.run or self.other_run) and not self.dataset.of_run:
+            raise InvalidInput(
+                f"run: {self.dataset} are not of one. Leave it empty, or export run_today or between_runs."
+            )
+        if self.achievement and self.dataset is Dataset.RUNS:
+            raise InvalidInput("achievement: runs are not of one. Leave it empty, or export attempts.")
         if self.by and self.dataset.is_log:
             raise InvalidInput(
                 f"by: {self.dataset} are single rows and are not grouped. Leave it empty, or export counts."
@@ -61,17 +73,36 @@ class ExportRequest:
         return fields(self.dataset, by=self.by, personal_data=self.personal_data) + links
 
     @property
+    def rows(self) -> RowFilter:
+        return RowFilter(moment=self.moment, run=self.run, other_run=self.other_run, **self._filter)
+
+    @property
+    def counts(self) -> CountFilter:
+        return CountFilter(by=self.by, **self._filter)
+
+    @property
+    def _filter(self) -> dict[str, Any]:
+        ids = {"portal_id": self.portal, "achievement_id": self.achievement}
+        return ids | {"period": self.period, "states": self.states}
+
+    @property
     def words(self) -> str:
         grouped = f" by {' and '.join(self.by)}" if self.by else ""
         portal = f" of portal {self.portal}" if self.portal else ""
         states = f" that are {' or '.join(self.states)}" if self.states else ""
-        return f"{self.dataset}{grouped}{states}{portal} {self.period.words}"
+        achievement = f" of achievement {self.achievement}" if self.achievement else ""
+        runs = " and ".join(each for each in (self.run, self.other_run) if each)
+        when = f" of run {runs}" if runs else f" {self.period.words}"
+        return f"{self.dataset}{grouped}{states}{portal}{achievement}{when}"
 
     @property
     def file_name(self) -> str:
         """The file's name, the same for equal requests: a later export replaces the file."""
         parts = ["laurel", self.dataset.value.replace("_", "-"), *(f"by-{group}" for group in self.by)]
-        parts += [*self.states, *([part_of_name(self.portal)] if self.portal else [])]
+        parts += [
+            *self.states,
+            *(part_of_name(each) for each in (self.portal, self.achievement, self.run, self.other_run) if each),
+        ]
         parts += [self.moment.value.replace("_", "-")] if self.moment is not Moment.ENTERED else []
         parts += [self.period.name] + (["PERSONAL-DATA"] if self.personal_data else [])
         return f"{'-'.join(parts)}.{self.file_format}"
@@ -85,16 +116,19 @@ class Exported:
     path: Path
     rows: int
     note: Path | None
+    shown: list[dict[str, Any]]
+    """All rows, without personal data, if there are at most `SHOWN`."""
 
 
 async def export(database: Database, request: ExportRequest) -> Exported:
     """Write the file batch by batch, and move it into place when it is complete.
 
     Raises:
-        InvalidInput: there is no such portal, or the file's format cannot hold the rows.
+        InvalidInput: there is no such portal or achievement, or the file's format cannot hold the rows.
     """
     await check_portal(database, request.portal)
-    chosen = RowFilter(period=request.period, portal_id=request.portal, moment=request.moment, states=request.states)
+    await check_achievement(database, request.achievement)
+    chosen = request.rows
     if request.file_format is FileFormat.EXCEL and request.dataset.is_log:
         # Counted first, so that nobody waits minutes for a refusal.
         expected = await database.read(count, request.dataset, chosen)
@@ -102,21 +136,35 @@ async def export(database: Database, request: ExportRequest) -> Exported:
             raise too_many_for_excel(expected)
     path = folder_of(request.folder, default=settings().reports_folder) / request.file_name
     with whole_file(path) as unfinished:
-        rows = await _write(database, request, chosen, unfinished)
+        rows, shown = await _write(database, request, chosen, unfinished)
         # Before the file is in place: it must not be there without its note.
         note = _write_note(path, request) if request.personal_data else None
-    return Exported(request=request, path=path, rows=rows, note=note)
+    return Exported(request=request, path=path, rows=rows, note=note, shown=shown)
 
 
-async def _write(database: Database, request: ExportRequest, chosen: RowFilter, path: Path) -> int:
-    rows = 0
+async def _write(
+    database: Database, request: ExportRequest, chosen: RowFilter, path: Path
+) -> tuple[int, list[dict[str, Any]]]:
+    rows, shown = 0, list[dict[str, Any]]()
     with opened(path, request.file_format, request.fields, [request.words, *_notes(request)]) as write:
         async with aclosing(_parts(database, request, chosen)) as parts:
             async for part in parts:
                 # In a thread: else the run's heartbeats stop while a batch is written.
                 await asyncio.to_thread(_write_part, write, part, request)
                 rows += len(part)
-    return rows
+                shown = shown + _plain_rows(part) if rows <= SHOWN else []
+    return rows, shown
+
+
+def _plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    # For an artifact of Prefect, which keeps JSON and must have nobody's name or address.
+    personal = [field.name for field in PERSONAL if field.name in frame]
+    shown = frame.drop(columns=personal).astype(object)
+    for name, column in frame.select_dtypes("datetimetz").items():
+        shown[name] = column.dt.strftime("%Y-%m-%d" if name in ("day", "week") else "%Y-%m-%d %H:%M:%S")
+    return [
+        {str(name): value for name, value in row.items()} for row in shown.where(shown.notna(), None).to_dict("records")
+    ]
 
 
 def _write_part(write: Write, part: pd.DataFrame, request: ExportRequest) -> None:
@@ -135,8 +183,7 @@ async def _parts(database: Database, request: ExportRequest, chosen: RowFilter) 
             async for part in batches:
                 yield part
         return
-    which = CountFilter(period=request.period, portal_id=request.portal, by=request.by)
-    yield await database.read(frames.counts_of, request.dataset, which)
+    yield await database.read(frames.counts_of, request.dataset, request.counts)
 
 
 def _notes(request: ExportRequest) -> list[str]:
@@ -166,6 +213,9 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--from", dest="from_day", default="", help="first day, in UTC, such as 2026-11-01")
     parser.add_argument("--until", dest="until_day", default="", help="last day, in UTC, included")
     parser.add_argument("--portal", default="", help="only this portal (its id)")
+    parser.add_argument("--achievement", default="", help="only this achievement (its id)")
+    parser.add_argument("--run", default="", help="for between_runs and run_today: a flow run's id")
+    parser.add_argument("--other-run", default="", help="for between_runs: the other flow run's id")
     parser.add_argument("--format", default="csv", choices=[each.value for each in FileFormat])
     parser.add_argument("--moment", default=Moment.ENTERED.value, choices=[each.value for each in Moment])
     parser.add_argument("--by", action="append", default=[], choices=[each.value for each in Group])
@@ -181,6 +231,9 @@ def _request_of(arguments: argparse.Namespace) -> ExportRequest:
         file_format=FileFormat(arguments.format),
         period=period_of(arguments.from_day, arguments.until_day),
         portal=arguments.portal,
+        achievement=arguments.achievement,
+        run=arguments.run,
+        other_run=arguments.other_run,
         moment=Moment(arguments.moment),
         by=tuple(Group(each) for each in arguments.by),
         states=tuple(IssuanceState(each) for each in arguments.state),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from models.analytics import breakdowns
 from models.analytics import counts as counting
-from models.analytics.counts import CountFilter
+from models.analytics.filters import CountFilter
 from models.database import Database
 from models.platform.names import names_of
 from models.platform.tables import Portal
@@ -21,7 +21,7 @@ from rules.ledger.states import IssuanceState
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-ACHIEVEMENTS_SHOWN, RUNS_SHOWN = 300, 100
+ACHIEVEMENTS_SHOWN, PORTALS_SHOWN, RUNS_SHOWN = 300, 300, 100
 _NO_TIMES = (0, None, None, None, None)
 _BY_ACHIEVEMENT = (Group.PORTAL, Group.ACHIEVEMENT, Group.TEMPLATE)
 
@@ -88,6 +88,7 @@ class Figures:
     before: PeriodFigures
     buckets: list[int]
     open: list[Open]
+    portals: Sequence[Mapping[str, Any]]
     achievements: Sequence[Mapping[str, Any]]
     runs: Sequence[Mapping[str, Any]]
 
@@ -99,6 +100,7 @@ async def figures(database: Database, days: Days, *, portal_id: str = "", made_a
     return replace(
         counted,
         portal_name=portal_names.get(portal_id) or portal_id,
+        portals=await breakdowns.with_names(database, counted.portals),
         achievements=await breakdowns.with_names(database, counted.achievements),
         runs=await breakdowns.with_names(database, counted.runs),
     )
@@ -118,6 +120,9 @@ def _of_ledger(connection: "Connection", days: Days, portal_id: str, made_at: da
         before=_part(connection, days.before, portal_id, daily.head(days.count)),
         buckets=[buckets.get(number, 0) for number in range(len(TIME_BUCKETS))],
         open=_open(connection, which),
+        portals=[]
+        if portal_id
+        else breakdowns.portals(connection, days.period, days.before.period, limit=PORTALS_SHOWN),
         achievements=_achievements(connection, which),
         runs=breakdowns.latest_runs(connection, which, limit=RUNS_SHOWN),
     )
@@ -154,6 +159,10 @@ def _open(connection: "Connection", which: CountFilter) -> list[Open]:
         if state != IssuanceState.CANCELLED
     ]
     return sorted(still_open, key=lambda one: (-one.count, one.state, one.reason or ""))
+
+
+def _portals(connection: "Connection", days: Days) -> Sequence[Mapping[str, Any]]:
+    return breakdowns.portals(connection, days.period, days.before.period, limit=PORTALS_SHOWN)
 
 
 def _achievements(connection: "Connection", which: CountFilter) -> Sequence[Mapping[str, Any]]:

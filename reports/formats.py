@@ -1,5 +1,6 @@
 """CSV, Parquet and Excel files, written batch by batch."""
 
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ import pyarrow.parquet
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from openpyxl.utils import get_column_letter
 
-from reports.dictionary import KEY, MOMENT, TEXT, WHOLE, YES_NO, Field
+from reports.field import KEY, MOMENT, TEXT, WHOLE, YES_NO, Field
 from rules.datasets import FileFormat
 from rules.forms.inputs import InvalidInput
 
@@ -29,6 +31,7 @@ _ARROW = {
     YES_NO: pa.bool_(),
     MOMENT: pa.timestamp("us", tz="UTC"),
 }
+_EXCEL_WIDTH = {TEXT: 24, KEY: 24, WHOLE: 10, YES_NO: 8, MOMENT: 19}  # in characters
 Write = Callable[[pd.DataFrame], None]
 
 
@@ -47,8 +50,8 @@ def opened(
     `about` is written to a sheet of its own in an Excel file; the other formats have no place for it.
     """
     match form:
-        case FileFormat.CSV:
-            return _csv(path, fields)
+        case FileFormat.CSV | FileFormat.CSV_WITH_BOM:
+            return _csv(path, fields, bom=form is FileFormat.CSV_WITH_BOM)
         case FileFormat.PARQUET:
             return _parquet(path, fields)
         case FileFormat.EXCEL:
@@ -56,19 +59,21 @@ def opened(
 
 
 @contextmanager
-def _csv(path: Path, fields: Sequence[Field]) -> Iterator[Write]:
+def _csv(path: Path, fields: Sequence[Field], *, bom: bool) -> Iterator[Write]:
     schema = pa.schema([(field.name, _in_csv(field)) for field in fields])
 
     def write(frame: pd.DataFrame) -> None:
         columns = [_safe(column.cast(kind)) for column, kind in zip(_arrays(frame, fields), schema.types, strict=True)]
         writer.write_table(pa.table(columns, schema=schema))
 
-    with pyarrow.csv.CSVWriter(path, schema) as writer:
-        yield write
+    with path.open("wb") as file:
+        file.write(BOM_UTF8 if bom else b"")  # without it Excel takes UTF-8 for the code page of the machine
+        with pyarrow.csv.CSVWriter(file, schema) as writer:
+            yield write
 
 
 def _in_csv(field: Field) -> pa.DataType:
-    if field.name == "day":
+    if field.name in ("day", "week"):
         return pa.date32()
     return _TEXT if field.dtype == KEY else _ARROW[field.dtype]
 
@@ -115,6 +120,9 @@ def _excel(path: Path, fields: Sequence[Field], about: Sequence[str]) -> Iterato
     book = Workbook(write_only=True)  # else the whole sheet is kept in memory
     sheet = book.create_sheet("data")
     sheet.freeze_panes = "A2"
+    # Before the first row: the sheet is written from top to bottom.
+    for number, field in enumerate(fields, start=1):
+        sheet.column_dimensions[get_column_letter(number)].width = max(len(field.name) + 4, _EXCEL_WIDTH[field.dtype])
     sheet.append([field.name for field in fields])
     written = 0
 
@@ -128,6 +136,7 @@ def _excel(path: Path, fields: Sequence[Field], about: Sequence[str]) -> Iterato
 
     try:
         yield write
+        sheet.auto_filter.ref = f"A1:{get_column_letter(len(fields))}{written + 1}"
         notes = book.create_sheet("about")
         for line in about:
             notes.append([_cell(notes, line)])

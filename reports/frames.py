@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from models.analytics import counts as counting
-from models.analytics.counts import CountFilter
-from models.analytics.rows import BATCH, RowFilter, batches
+from models.analytics import history_counts
+from models.analytics.filters import CountFilter, RowFilter
+from models.analytics.rows import BATCH, batches
 from models.database import Database
-from reports.daily import daily_of
+from reports.daily import daily_events_of, daily_of
 from reports.dictionary import fields
 from reports.typed import joined, shaped, typed
 from rules.datasets import Dataset, Group, Moment
@@ -46,11 +47,6 @@ async def runs(database: Database, period: Period = ALWAYS, *, portal: str = "")
     return await _whole(database, Dataset.RUNS, RowFilter(period=period, portal_id=portal))
 
 
-async def unclaimed(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
-    """Return the badges that were recorded in the period and that their earners have not accepted so far."""
-    return await _whole(database, Dataset.UNCLAIMED, RowFilter(period=period, portal_id=portal))
-
-
 async def daily(
     database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
 ) -> pd.DataFrame:
@@ -80,6 +76,96 @@ async def funnel(
     return await database.read(counts_of, Dataset.FUNNEL, CountFilter(period=period, portal_id=portal, by=by))
 
 
+async def history(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
+    """Return the transitions of issuances in the period."""
+    return await _whole(database, Dataset.HISTORY, RowFilter(period=period, portal_id=portal))
+
+
+async def states(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
+    """Return each state that an issuance had, from which moment to which; those that began in the period."""
+    return await _whole(database, Dataset.STATES, RowFilter(period=period, portal_id=portal))
+
+
+async def settings_history(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
+    """Return the changes of connections and integrations in the period; of a portal, those of its connection."""
+    return await _whole(database, Dataset.SETTINGS_HISTORY, RowFilter(period=period, portal_id=portal))
+
+
+async def settings(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
+    """Return each value of each setting, from which moment to which; those that were set in the period."""
+    return await _whole(database, Dataset.SETTINGS, RowFilter(period=period, portal_id=portal))
+
+
+async def sent_settings(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
+    """Return the settings with which each badge was sent; of badges that were sent in the period."""
+    return await _whole(database, Dataset.SENT_SETTINGS, RowFilter(period=period, portal_id=portal))
+
+
+async def daily_events(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return what happened on each day in UTC, and what was open when it ended."""
+    return await database.read(counts_of, Dataset.DAILY_EVENTS, CountFilter(period=period, portal_id=portal, by=by))
+
+
+async def states_at(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return how many issuances were in which state, and why, when the period ended; now if it has no end."""
+    return await database.read(counts_of, Dataset.STATES_AT, CountFilter(period=period, portal_id=portal, by=by))
+
+
+async def time_in_state(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return how long issuances were in each state for each reason, of those that came into it in the period."""
+    return await database.read(counts_of, Dataset.TIME_IN_STATE, CountFilter(period=period, portal_id=portal, by=by))
+
+
+async def funnel_events(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return what ever happened to the issuances that were entered in the period."""
+    return await database.read(counts_of, Dataset.FUNNEL_EVENTS, CountFilter(period=period, portal_id=portal, by=by))
+
+
+async def failures(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return how often issuances failed for each reason in the period, whatever became of them."""
+    return await database.read(counts_of, Dataset.FAILURES, CountFilter(period=period, portal_id=portal, by=by))
+
+
+async def refusals(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", by: tuple[Group, ...] = ()
+) -> pd.DataFrame:
+    """Return what Credly refused in the period and in which words, by week."""
+    return await database.read(counts_of, Dataset.REFUSALS, CountFilter(period=period, portal_id=portal, by=by))
+
+
+async def unclaimed(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
+    """Return the badges that were issued in the period and are not claimed; by default, at least 30 days ago."""
+    return await _whole(database, Dataset.UNCLAIMED, RowFilter(period=period, portal_id=portal))
+
+
+async def settings_effects(
+    database: Database, period: Period = ALWAYS, *, portal: str = "", achievement: str = ""
+) -> pd.DataFrame:
+    """Return the transitions that were caused by changes of settings of the period."""
+    chosen = RowFilter(period=period, portal_id=portal, achievement_id=achievement)
+    return await _whole(database, Dataset.SETTINGS_EFFECTS, chosen)
+
+
+async def between_runs(database: Database, run: str, other_run: str, *, portal: str = "") -> pd.DataFrame:
+    """Return what happened after the earlier run's end, up to the later one's: transitions, changes of settings."""
+    return await _whole(database, Dataset.BETWEEN_RUNS, RowFilter(run=run, other_run=other_run, portal_id=portal))
+
+
+async def run_today(database: Database, run: str, *, portal: str = "") -> pd.DataFrame:
+    """Return what the run did with each of its badges, and what a run would do today."""
+    return await _whole(database, Dataset.RUN_TODAY, RowFilter(run=run, portal_id=portal))
+
+
 async def in_batches(
     database: Database, dataset: Dataset, chosen: RowFilter, *, personal_data: bool = False, size: int = BATCH
 ) -> AsyncGenerator[pd.DataFrame]:
@@ -103,10 +189,17 @@ _COUNTED = {
     Dataset.TIME_TO_BADGE: counting.times_to_badge,
     Dataset.REASONS: counting.reasons,
     Dataset.FUNNEL: counting.funnel,
+    Dataset.STATES_AT: history_counts.states_at,
+    Dataset.TIME_IN_STATE: history_counts.time_in_state,
+    Dataset.FUNNEL_EVENTS: history_counts.funnel_events,
+    Dataset.FAILURES: history_counts.failures,
+    Dataset.REFUSALS: counting.refusals,
 }
 
 
 def counts_of(connection: "Connection", dataset: Dataset, which: CountFilter) -> pd.DataFrame:
     if dataset is Dataset.DAILY:
         return daily_of(connection, which)
+    if dataset is Dataset.DAILY_EVENTS:
+        return daily_events_of(connection, which)
     return typed(_COUNTED[dataset](connection, which), fields(dataset, by=which.by))

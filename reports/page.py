@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from reports.charts import Bar, Picture, bars_chart, days_chart
+from reports.charts import Bar, bars_chart, days_chart
 from reports.figures import Figures, Funnel, PeriodFigures
+from reports.parts import Cell, Figure, Table, more, number, ratio, text, time
 from rules.datasets import TIME_BUCKETS, bucket_of
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState
@@ -17,39 +18,6 @@ from rules.spans import change, share, time_in_words
 DAYS_DRAWN = 92  # more are drawn as weeks
 REASONS_DRAWN = 12
 _COLOUR_OF = {IssuanceState.FAILED: "failed"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A table's cell: its text, and the sort key where that differs."""
-
-    text: str
-    order: str | int | float | None = None
-    is_code: bool = False
-
-    @property
-    def is_number(self) -> bool:
-        return isinstance(self.order, int | float)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A table that can be sorted."""
-
-    head: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    more: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A chart with its title, its text alternative, and its numbers as a table."""
-
-    title: str
-    words: str
-    explanation: str = ""
-    picture: Picture | None = None
-    table: Table | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +37,7 @@ class Page:
     figures: Figures
     headlines: Sequence[Headline]
     daily: Sequence[Figure]
+    portals: Figure | None
     times: Figure
     reasons: Figure
     funnel: Figure
@@ -81,7 +50,8 @@ def page_of(figures: Figures) -> Page:
     return Page(
         figures=figures,
         headlines=headlines(figures),
-        daily=[_daily(figures.now, *each) for each in _DAILY],
+        daily=[_daily(figures.now, figures.before, *each) for each in _DAILY],
+        portals=_portals(figures),
         times=_times(figures),
         reasons=_reasons(figures),
         funnel=_funnel(figures.now.funnel),
@@ -142,11 +112,14 @@ _DAILY: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def _daily(part: PeriodFigures, column: str, title: str, explanation: str) -> Figure:
+def _daily(part: PeriodFigures, before: PeriodFigures, column: str, title: str, explanation: str) -> Figure:
     shown, by_week = _drawn(part.daily, column)
+    earlier = [int(value) for value in _drawn(before.daily, column)[0][column]]
     unit, at = ("week", "in the week of") if by_week else ("day", "on")
     values = [int(value) for value in shown[column]]
     days = [f"{day:%Y-%m-%d}" for day in shown["day"]]
+    # As many days, but they may begin within a week that is drawn as one.
+    earlier = [0] * max(len(values) - len(earlier), 0) + earlier[-len(values) :]
     top = max(values, default=0)
     most = f"most {at} {days[values.index(top)]}: {top:,}" if top else "none at all"
     sums = f"{values[-1]:,} at the end" if column == "waiting" else f"{sum(values):,} in all"
@@ -154,12 +127,56 @@ def _daily(part: PeriodFigures, column: str, title: str, explanation: str) -> Fi
     return Figure(
         title=title,
         words=f"{title} {each} {part.days.period.words}: {sums}, {most}.",
-        explanation=explanation.replace("that day", "a day of that week") if by_week else explanation,
-        picture=days_chart(days, values, colour=column),
+        explanation=f"{explanation.replace('that day', 'a day of that week') if by_week else explanation} "
+        f"The dark line is the {unit} in the same place of the period before.",
+        picture=days_chart(days, values, before=earlier, colour=column),
         table=Table(
-            head=[unit, title.lower()],
-            rows=[[_text(day), _number(value)] for day, value in zip(days, values, strict=True)],
+            head=[unit, title.lower(), "before"],
+            rows=[[text(day), number(n), number(was)] for day, n, was in zip(days, values, earlier, strict=True)],
         ),
+    )
+
+
+def _portals(figures: Figures) -> Figure | None:
+    portals = figures.portals
+    if not portals:
+        return None
+    names = [str(one["portal_name"] or one["portal_id"]) for one in portals]
+    bars = [
+        Bar(
+            # Two portals may have the same name, and a chart would add their bars up.
+            name=name if names.count(name) == 1 else f"{name} ({one['portal_id']})",
+            value=int(one["issued"]),
+            label=f"{one['issued']:,} issued · {one['issued_before']:,} before",
+            colour="issued",
+        )
+        for name, one in zip(names, portals[:REASONS_DRAWN], strict=False)
+    ]
+    counted = ("issued", "failed")
+    rows = [
+        [
+            text(name),
+            *(
+                cell
+                for key in counted
+                for cell in (
+                    number(one[key]),
+                    number(one[f"{key}_before"]),
+                    Cell(text=change(one[key], one[f"{key}_before"]), order=int(one[key] - one[f"{key}_before"])),
+                )
+            ),
+            number(one["waiting"]),
+        ]
+        for name, one in zip(names, portals, strict=True)
+    ]
+    head = ["portal", *(word for key in counted for word in (key, f"{key} before", f"{key}: change")), "waiting now"]
+    return Figure(
+        title="Portal beside portal",
+        words=f"{names[0]} had most badges: {portals[0]['issued']:,} issued, {portals[0]['issued_before']:,} in the "
+        "days before.",
+        explanation="Badges issued and failed in these days beside the days before, and what waits now.",
+        picture=bars_chart(bars),
+        table=Table(head=head, rows=rows, more=more(portals, "portals")),
     )
 
 
@@ -197,7 +214,7 @@ def _times(figures: Figures) -> Figure:
         table=Table(
             head=["time", "badges", "share"],
             rows=[
-                [Cell(text=name, order=place), _number(count), Cell(text=share(count, times.badges), order=count)]
+                [Cell(text=name, order=place), number(count), Cell(text=share(count, times.badges), order=count)]
                 for place, (name, count) in enumerate(zip(names, figures.buckets, strict=True))
             ],
         ),
@@ -221,11 +238,11 @@ def _reasons(figures: Figures) -> Figure:
     rows = [
         [
             Cell(text=each.reason or "none yet", is_code=each.reason is not None),
-            _text(each.state.value),
-            _number(each.count),
-            _number(each.new),
-            _text(Reason(each.reason).sentence if each.reason else each.state.sentence),
-            _text(Reason(each.reason).advice if each.reason else "Nothing: the next run issues it."),
+            text(each.state.value),
+            number(each.count),
+            number(each.new),
+            text(Reason(each.reason).sentence if each.reason else each.state.sentence),
+            text(Reason(each.reason).advice if each.reason else "Nothing: the next run issues it."),
         ]
         for each in figures.open
     ]
@@ -276,7 +293,7 @@ def _funnel(funnel: Funnel) -> Figure:
         table=Table(
             head=["step", "badges"],
             rows=[
-                [_text(name), _number(count)]
+                [text(name), number(count)]
                 for name, count in (
                     ("awarded", funnel.entered),
                     ("issued", funnel.issued),
@@ -294,13 +311,13 @@ def _funnel(funnel: Funnel) -> Figure:
 def _achievements(figures: Figures) -> Table:
     def row(one: Any) -> list[Cell]:
         return [
-            _text(one["portal_name"] or one["portal_id"]),
-            _text(one["achievement_name"] or one["achievement_id"]),
+            text(one["portal_name"] or one["portal_id"]),
+            text(one["achievement_name"] or one["achievement_id"]),
             Cell(text=one["badge_template_id"], is_code=True),
-            *(_number(one[name]) for name in ("entered", "issued", "failed", "waiting")),
-            _time(one["median"]),
-            _time(one["p95"]),
-            Cell(text=share(one["claimed"], one["claim_known"]), order=_ratio(one["claimed"], one["claim_known"])),
+            *(number(one[name]) for name in ("entered", "issued", "failed", "waiting")),
+            time(one["median"]),
+            time(one["p95"]),
+            Cell(text=share(one["claimed"], one["claim_known"]), order=ratio(one["claimed"], one["claim_known"])),
         ]
 
     head = [
@@ -316,7 +333,7 @@ def _achievements(figures: Figures) -> Table:
         "claimed",
     ]
     rows = [row(one) for one in figures.achievements]
-    return Table(head=head, rows=rows, more=_more(figures.achievements, "achievements"))
+    return Table(head=head, rows=rows, more=more(figures.achievements, "achievements"))
 
 
 def _runs(figures: Figures) -> Table:
@@ -325,35 +342,14 @@ def _runs(figures: Figures) -> Table:
         lost = one["unclear"] + one["not_connected"] + one["not_sent"]
         moment = f"{one['first_call_at']:%Y-%m-%d %H:%M}"
         return [
-            _text(moment),
-            _text(one["portal_name"] or one["portal_id"]),
-            *(_number(one[name]) for name in counts),
-            _number(lost),
+            text(moment),
+            text(one["portal_name"] or one["portal_id"]),
+            *(number(one[name]) for name in counts),
+            number(lost),
             Cell(text=f"{one['slowest_ms']:,} ms", order=one["slowest_ms"]),
             Cell(text=one["flow_run_id"] or "outside a run", is_code=bool(one["flow_run_id"])),
         ]
 
     head = ["first call (UTC)", "portal", "badges", "calls", "issued", "found", "refused", "throttled", "no answer"]
     head += ["slowest call", "flow run"]
-    return Table(head=head, rows=[row(one) for one in figures.runs], more=_more(figures.runs, "runs"))
-
-
-def _more(shown: Sequence[Any], noun: str) -> str:
-    of = int(shown[0]["of"]) if shown else 0
-    return f"{len(shown):,} of {of:,} {noun} are shown; export has all of them." if of > len(shown) else ""
-
-
-def _text(text: str) -> Cell:
-    return Cell(text=text)
-
-
-def _number(value: int) -> Cell:
-    return Cell(text=f"{int(value):,}", order=int(value))
-
-
-def _time(seconds: int | None) -> Cell:
-    return Cell(text=time_in_words(seconds), order=-1 if seconds is None else int(seconds))
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else -1.0
+    return Table(head=head, rows=[row(one) for one in figures.runs], more=more(figures.runs, "runs"))

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from reports.dictionary import KEY, MOMENT, Field
+from reports.field import KEY, MOMENT, Field
 
 
 def typed(rows: Iterable[Sequence[Any]], fields: Sequence[Field]) -> pd.DataFrame:

@@ -9,16 +9,58 @@ class Dataset(StrEnum):
     ISSUANCES = "issuances"
     ATTEMPTS = "attempts"
     RUNS = "runs"
-    UNCLAIMED = "unclaimed"
+    HISTORY = "history"
+    STATES = "states"
+    SETTINGS_HISTORY = "settings_history"
+    SETTINGS = "settings"
+    SENT_SETTINGS = "sent_settings"
     DAILY = "daily"
+    DAILY_EVENTS = "daily_events"
+    STATES_AT = "states_at"
+    TIME_IN_STATE = "time_in_state"
     TIME_TO_BADGE = "time_to_badge"
     REASONS = "reasons"
     FUNNEL = "funnel"
+    FUNNEL_EVENTS = "funnel_events"
+    FAILURES = "failures"
+    REFUSALS = "refusals"
+    UNCLAIMED = "unclaimed"
+    SETTINGS_EFFECTS = "settings_effects"
+    BETWEEN_RUNS = "between_runs"
+    RUN_TODAY = "run_today"
 
     @property
     def is_log(self) -> bool:
-        """Whether it has single rows, rather than counts."""
-        return self in (Dataset.ISSUANCES, Dataset.ATTEMPTS, Dataset.RUNS, Dataset.UNCLAIMED)
+        """Whether it has one row for each event, rather than counts."""
+        return self in _LOGS
+
+    @property
+    def of_run(self) -> bool:
+        """Whether it answers a question about a run."""
+        return self in (Dataset.BETWEEN_RUNS, Dataset.RUN_TODAY)
+
+    @property
+    def has_states(self) -> bool:
+        """Whether its rows have a state to choose."""
+        return self in (Dataset.ISSUANCES, Dataset.STATES, Dataset.STATES_AT, Dataset.TIME_IN_STATE)
+
+
+_LOGS = frozenset(
+    {
+        Dataset.ISSUANCES,
+        Dataset.ATTEMPTS,
+        Dataset.RUNS,
+        Dataset.HISTORY,
+        Dataset.STATES,
+        Dataset.SETTINGS_HISTORY,
+        Dataset.SETTINGS,
+        Dataset.SENT_SETTINGS,
+        Dataset.UNCLAIMED,
+        Dataset.SETTINGS_EFFECTS,
+        Dataset.BETWEEN_RUNS,
+        Dataset.RUN_TODAY,
+    }
+)
 
 
 class Group(StrEnum):
@@ -52,9 +94,10 @@ class Moment(StrEnum):
 
 
 class FileFormat(StrEnum):
-    """The format of an exported file; its value is the file's extension."""
+    """The format of an exported file; its value is the end of the file's name."""
 
     CSV = "csv"
+    CSV_WITH_BOM = "bom.csv"
     PARQUET = "parquet"
     EXCEL = "xlsx"
 

@@ -1,8 +1,9 @@
 """The result of a form, as its operator reads it, and the wording of counts and moments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from rules.markdown import plain
 
@@ -21,7 +22,7 @@ def moment(at: datetime | None) -> str:
 class FormResult:
     """The outcome in a sentence (the message of the run's state), and a page with what was done and what to do next.
 
-    `outcome` is the sentence in a few words, for the end of the run's name.
+    `outcome` is the sentence in a few words, for the end of the run's name. `rows` are a table beside the page.
     """
 
     sentence: str
@@ -29,7 +30,8 @@ class FormResult:
     page: str = ""
     done: bool = True
     needs_attention: bool = False
-    badge_url: str | None = None
+    link: str | None = None
+    rows: Sequence[Mapping[str, Any]] = ()
 
     def with_notes(self, notes: Sequence[str]) -> "FormResult":
         """Return the result with these sentences added to its message and page."""

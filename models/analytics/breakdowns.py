@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
 from models.analytics import views
-from models.analytics.counts import CountFilter
-from models.analytics.rows import of_portal, within
+from models.analytics.filters import CountFilter, within
 from models.database import Database
 from models.platform.names import names_of
 from models.platform.tables import Achievement, Portal
+from rules.forms.period import Period
 from rules.ledger.states import WAITING, IssuanceState
 
 issuances, runs = views.issuances, views.runs
@@ -28,7 +28,7 @@ def places(connection: Connection, which: CountFilter, *, limit: int) -> Sequenc
         _count("claim_known", issuances.c.claimed.is_not(None)),
     ]
     keys = [issuances.c.portal_id, issuances.c.achievement_id, issuances.c.badge_template_id]
-    counted = select(*keys, *counts).where(of_portal(issuances, which.portal_id)).group_by(*keys).subquery()
+    counted = select(*keys, *counts).where(which.of(issuances)).group_by(*keys).subquery()
     busy = counted.c.entered + counted.c.issued + counted.c.failed + counted.c.waiting
     query = (
         select(counted, func.count().over().label("of"))
@@ -39,9 +39,29 @@ def places(connection: Connection, which: CountFilter, *, limit: int) -> Sequenc
     return [dict(row._mapping) for row in connection.execute(query)]
 
 
+def portals(connection: Connection, now: Period, before: Period, *, limit: int) -> Sequence[Mapping[str, Any]]:
+    """Return what was issued and failed in two periods and waits now, by portal, the busiest first."""
+    state = issuances.c.state
+    is_issued, is_failed = state == IssuanceState.ISSUED, state == IssuanceState.FAILED
+    counts = [
+        _count("issued", and_(is_issued, within(issuances.c.recorded_at, now))),
+        _count("issued_before", and_(is_issued, within(issuances.c.recorded_at, before))),
+        _count("failed", and_(is_failed, within(issuances.c.changed_at, now))),
+        _count("failed_before", and_(is_failed, within(issuances.c.changed_at, before))),
+        _count("waiting", state.in_(WAITING)),
+    ]
+    counted = select(issuances.c.portal_id, *counts).group_by(issuances.c.portal_id).subquery()
+    query = (
+        select(counted, func.count().over().label("of"))
+        .order_by(counted.c.issued.desc(), counted.c.failed.desc(), counted.c.portal_id)
+        .limit(limit)
+    )
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
 def latest_runs(connection: Connection, which: CountFilter, *, limit: int) -> Sequence[Mapping[str, Any]]:
     """Return the latest runs of the period that made calls, the latest first, each with the total number."""
-    wanted = (within(runs.c.first_call_at, which.period), of_portal(runs, which.portal_id))
+    wanted = (within(runs.c.first_call_at, which.period), which.of(runs))
     query = (
         select(runs, func.count().over().label("of"))
         .where(*wanted)

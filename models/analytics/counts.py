@@ -1,7 +1,6 @@
 """Counts for analysts. The database makes them, so that memory does not grow with the number of issuances."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -12,6 +11,7 @@ from sqlalchemy import (
     Select,
     String,
     case,
+    distinct,
     func,
     literal,
     null,
@@ -21,14 +21,13 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from models.analytics import views
-from models.analytics.rows import of_portal, within
+from models.analytics.filters import CountFilter, within
+from models.analytics.functions import utc_day, utc_week
 from models.columns import UtcDateTime
-from rules.datasets import TIME_BUCKETS, Group
-from rules.forms.period import ALWAYS, Period
+from models.ledger.tables import AttemptOutcome
+from rules.datasets import TIME_BUCKETS
 from rules.ledger.states import WAITING, IssuanceState
 
 issuances = views.issuances
@@ -54,37 +53,7 @@ _FLOWS: dict[str, tuple[ColumnElement[Any], ColumnElement[bool]]] = {
 }
 
 
-class utc_day(FunctionElement[str]):
-    """The day of a moment in UTC, as text such as 2026-11-02, whatever the time zone of the connection."""
-
-    type = String()
-    inherit_cache = True
-
-
-@compiles(utc_day, "sqlite")
-def _on_sqlite(element: utc_day, compiler: Any, **options: Any) -> str:
-    return f"substr({compiler.process(element.clauses, **options)}, 1, 10)"
-
-
-@compiles(utc_day, "postgresql")
-def _on_postgresql(element: utc_day, compiler: Any, **options: Any) -> str:
-    return f"to_char({compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
-
-
 Counted = tuple[Any, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CountFilter:
-    """What to count: a period, a portal (empty for all), and the columns to group by."""
-
-    period: Period = ALWAYS
-    portal_id: str = ""
-    by: tuple[Group, ...] = ()
-
-    @property
-    def groups(self) -> list[ColumnElement[Any]]:
-        return [issuances.c[group.column] for group in self.by]
 
 
 def daily_flows(connection: Connection, which: CountFilter) -> Sequence[Counted]:
@@ -95,9 +64,10 @@ def daily_flows(connection: Connection, which: CountFilter) -> Sequence[Counted]
     parts = []
     for name, (moment, counted) in _FLOWS.items():
         day = utc_day(moment)
-        query = select(*which.groups, day.label("day"), literal(name).label("counted"), func.count().label("n"))
-        wanted = (counted, moment.is_not(None), within(moment, which.period), of_portal(issuances, which.portal_id))
-        parts.append(query.where(*wanted).group_by(*which.groups, day))
+        keys = which.groups(issuances)
+        query = select(*keys, day.label("day"), literal(name).label("counted"), func.count().label("n"))
+        wanted = (counted, moment.is_not(None), within(moment, which.period), which.of(issuances))
+        parts.append(query.where(*wanted).group_by(*keys, day))
     return _all(connection, union_all(*parts))
 
 
@@ -114,7 +84,7 @@ def times_to_badge(connection: Connection, which: CountFilter) -> Sequence[Count
 
     Percentiles are by nearest rank: the smallest time that so many of a hundred badges did not exceed.
     """
-    groups, seconds = which.groups, issuances.c.seconds_to_badge
+    groups, seconds = which.groups(issuances), issuances.c.seconds_to_badge
     ranked = (
         select(
             *groups,
@@ -155,9 +125,9 @@ def reasons(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     wanted = (
         _STATE != IssuanceState.ISSUED,
         within(issuances.c.changed_at, which.period),
-        of_portal(issuances, which.portal_id),
+        which.of(issuances),
     )
-    keys = [*which.groups, state, reason]
+    keys = [*which.groups(issuances), state, reason]
     query = select(*keys, func.count()).where(*wanted).group_by(*keys).order_by(*keys)
     return _all(connection, query)
 
@@ -177,19 +147,30 @@ def funnel(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     return _grouped(connection, which, func.count(), *sums, where=(within(issuances.c.entered_at, which.period),))
 
 
+def refusals(connection: Connection, which: CountFilter) -> Sequence[Counted]:
+    """Return (groups…, week as text, status, code, Credly's message, calls, issuances), the newest week first."""
+    source, week = views.attempts, utc_week(views.attempts.c.started_at).label("week")
+    keys = [*which.groups(source), week, source.c.status, source.c.code, source.c.credly_message]
+    calls = func.count().label("calls")
+    query = select(*keys, calls, func.count(distinct(source.c.issuance_id))).where(
+        source.c.outcome == AttemptOutcome.REFUSED, within(source.c.started_at, which.period), which.of(source)
+    )
+    return _all(connection, query.group_by(*keys).order_by(week.desc(), calls.desc(), *keys))
+
+
 def _timed(which: CountFilter) -> tuple[ColumnElement[bool], ...]:
     return (
         issuances.c.seconds_to_badge.is_not(None),
         within(issuances.c.recorded_at, which.period),
-        of_portal(issuances, which.portal_id),
+        which.of(issuances),
     )
 
 
 def _grouped(
     connection: Connection, which: CountFilter, *counts: ColumnElement[Any], where: Sequence[ColumnElement[bool]]
 ) -> Sequence[Counted]:
-    query = select(*which.groups, *counts).where(*where, of_portal(issuances, which.portal_id))
-    return _all(connection, query.group_by(*which.groups).order_by(*which.groups))
+    query = select(*which.groups(issuances), *counts).where(*where, which.of(issuances))
+    return _all(connection, query.group_by(*which.groups(issuances)).order_by(*which.groups(issuances)))
 
 
 def _all(connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> Sequence[Counted]:

@@ -2,50 +2,27 @@
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, String, Table, and_, func, select, true, type_coerce
+from sqlalchemy import ColumnElement, Connection, Select, String, Table, and_, func, select, true, type_coerce
 from sqlalchemy.types import Enum
 from sqlmodel import SQLModel
 
-from models.analytics import views
+from models.analytics import history_views, views
+from models.analytics.filters import RowFilter, within
+from models.analytics.questions import QUESTIONS
+from models.analytics.run_today import run_today
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
 from models.platform.names import names_of
 from models.platform.people import Person, persons
 from models.platform.tables import Achievement, Portal
 from models.tables import table
-from rules.datasets import Dataset, Moment
-from rules.forms.period import ALWAYS, Period
-from rules.ledger.states import IssuanceState
+from rules.datasets import Dataset
 
 BATCH = 20_000
+_AT_ONCE = 500  # names and addresses are read as well
 ledger = table(BadgeIssuance)
-_SOURCES = {
-    Dataset.ISSUANCES: views.issuances,
-    Dataset.ATTEMPTS: views.attempts,
-    Dataset.RUNS: views.runs,
-    Dataset.UNCLAIMED: views.badges,
-}
-_MOMENT = {
-    Dataset.ATTEMPTS: views.attempts.c.started_at,
-    Dataset.RUNS: views.runs.c.first_call_at,
-    Dataset.UNCLAIMED: views.badges.c.recorded_at,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowFilter:
-    """Which rows: a period, a portal, which moment has to be in the period, and (of issuances) which states.
-
-    An empty portal, and no state, mean all.
-    """
-
-    period: Period = ALWAYS
-    portal_id: str = ""
-    moment: Moment = Moment.ENTERED
-    states: tuple[IssuanceState, ...] = ()
 
 
 async def batches(
@@ -62,9 +39,9 @@ async def batches(
         if name in columns
     }
     own = [name for name in columns if name not in {*_NAMES, *_OF_PERSON}]
-    async with aclosing(database.read_in_parts(_in_parts, _rows(dataset, chosen, own), size=size)) as parts:
+    async with aclosing(_parts(database, dataset, chosen, own, size=size)) as parts:
         async for part in parts:
-            found: dict[str, Sequence[Any]] = dict(zip(own, zip(*part, strict=True), strict=True))
+            found = dict(part)
             if not _OF_PERSON.isdisjoint(columns):
                 found |= await _of_persons(database, found["user_id"])
             for name, (key, known) in names.items():
@@ -72,7 +49,23 @@ async def batches(
             yield {name: found[name] for name in columns}
 
 
-def _in_parts(connection: Connection, query: Select[Any], *, size: int) -> Iterator[Sequence[Sequence[Any]]]:
+async def _parts(
+    database: Database, dataset: Dataset, chosen: RowFilter, columns: Sequence[str], *, size: int
+) -> AsyncGenerator[Mapping[str, Sequence[Any]]]:
+    if dataset is Dataset.RUN_TODAY:
+        async with aclosing(run_today(database, chosen, columns=columns, size=min(size, _AT_ONCE))) as compared:
+            async for columns_of in compared:
+                yield columns_of
+        return
+    async with aclosing(database.read_in_parts(_in_parts, dataset, chosen, columns, size=size)) as parts:
+        async for part in parts:
+            yield dict(zip(columns, zip(*part, strict=True), strict=True))
+
+
+def _in_parts(
+    connection: Connection, dataset: Dataset, chosen: RowFilter, columns: Sequence[str], *, size: int
+) -> Iterator[Sequence[Sequence[Any]]]:
+    query = _rows(connection, dataset, chosen, columns)
     with connection.execute(query, execution_options={"yield_per": size}) as result:
         yield from result.partitions(size)
 
@@ -84,44 +77,69 @@ async def _of_persons(database: Database, user_ids: Sequence[str]) -> dict[str, 
 
 
 def count(connection: Connection, dataset: Dataset, chosen: RowFilter) -> int:
-    source = _SOURCES[dataset]
-    query = select(func.count()).select_from(source).where(_wanted(dataset, source, chosen))
+    if dataset is Dataset.RUN_TODAY:
+        return 0  # of one run: never more than a sheet has, or refused when it is written
+    if dataset in QUESTIONS:
+        query = select(func.count()).select_from(QUESTIONS[dataset](connection, chosen).subquery())
+    else:
+        source = _SOURCES[dataset]
+        query = select(func.count()).select_from(source).where(_wanted(dataset, source, chosen))
     return int(connection.scalar(query) or 0)
 
 
-def within(column: ColumnElement[Any], period: Period) -> ColumnElement[bool]:
-    since: ColumnElement[bool] = column >= period.start if period.start else true()
-    until: ColumnElement[bool] = column < period.end if period.end else true()
-    return and_(since, until)
-
-
-def of_portal(source: Table, portal_id: str) -> ColumnElement[bool]:
-    return source.c.portal_id == portal_id if portal_id else true()
-
-
-def _plain(column: Column[Any]) -> ColumnElement[Any]:
+def _plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
     # The stored text: converting a million values to enum members takes time and adds nothing.
     return type_coerce(column, String) if isinstance(column.type, Enum) else column
 
 
+_SOURCES = {
+    Dataset.ISSUANCES: views.issuances,
+    Dataset.ATTEMPTS: views.attempts,
+    Dataset.RUNS: views.runs,
+    Dataset.HISTORY: history_views.history,
+    Dataset.STATES: history_views.states,
+    Dataset.SETTINGS_HISTORY: history_views.settings_history,
+    Dataset.SETTINGS: history_views.settings,
+    Dataset.SENT_SETTINGS: history_views.sent_settings,
+}
+# By data set, the moment that has to be in the period, then what the rows are ordered by.
+_MOMENT = {
+    Dataset.ATTEMPTS: "started_at",
+    Dataset.RUNS: "first_call_at",
+    Dataset.HISTORY: "at",
+    Dataset.STATES: "began_at",
+    Dataset.SETTINGS_HISTORY: "at",
+    Dataset.SETTINGS: "began_at",
+    Dataset.SENT_SETTINGS: "sent_at",
+}
+_ORDER = {
+    Dataset.RUNS: ("first_call_at", "flow_run_id", "portal_id"),
+    Dataset.SETTINGS: ("settings_history_id", "setting"),
+    Dataset.SENT_SETTINGS: ("history_id", "settings_of", "setting"),
+    Dataset.UNCLAIMED: ("recorded_at", "issuance_id"),
+    Dataset.SETTINGS_EFFECTS: ("settings_history_id", "history_id"),
+    Dataset.BETWEEN_RUNS: ("at", "history_id"),
+}
+
+
 def _wanted(dataset: Dataset, source: Table, chosen: RowFilter) -> ColumnElement[bool]:
-    moment = _MOMENT.get(dataset, views.issuances.c[chosen.moment])
+    moment = source.c[_MOMENT.get(dataset, chosen.moment.value)]
     in_state: ColumnElement[bool] = source.c.state.in_(chosen.states) if chosen.states else true()
-    unclaimed: ColumnElement[bool] = views.badges.c.claim_state == "pending" if source is views.badges else true()
-    return and_(within(moment, chosen.period), of_portal(source, chosen.portal_id), in_state, unclaimed)
+    return and_(within(moment, chosen.period), chosen.of(source), in_state)
 
 
-def _rows(dataset: Dataset, chosen: RowFilter, columns: Sequence[str]) -> Select[Any]:
+def _rows(connection: Connection, dataset: Dataset, chosen: RowFilter, columns: Sequence[str]) -> Select[Any]:
+    if dataset in QUESTIONS:
+        answer = QUESTIONS[dataset](connection, chosen).subquery()
+        order = (answer.c[name] for name in _ORDER[dataset])
+        return select(*(_plain(answer.c[name]) for name in columns)).order_by(*order)
     source = _SOURCES[dataset]
     known = {column.name: _plain(column) for column in source.c} | _PERSONAL
     query = select(*(known[name].label(name) for name in columns)).where(_wanted(dataset, source, chosen))
-    if dataset is Dataset.RUNS:
-        return query.order_by(source.c.first_call_at, source.c.flow_run_id, source.c.portal_id)
-    if dataset is Dataset.ATTEMPTS:
-        return query.order_by(source.c.attempt_id)
     if not _PERSONAL.keys().isdisjoint(columns):
         query = query.join_from(source, ledger, ledger.c.id == source.c.issuance_id)
-    return query.order_by(source.c.issuance_id)
+    keys = [source.c[name] for name in _ORDER.get(dataset, ())]
+    return query.order_by(*(keys or source.primary_key.columns))
 
 
 # Columns of the platform: names, by the column with their key, and those of users.
@@ -141,3 +159,11 @@ _PERSONAL: dict[str, ColumnElement[Any]] = {
 def portals_in_ledger(connection: Connection) -> set[str]:
     """Return the portals that have issuances, including those that the platform has deleted."""
     return set(connection.execute(select(ledger.c.portal_id).distinct()).scalars())
+
+
+def is_in_ledger(connection: Connection, achievement_id: str) -> bool:
+    """Whether the achievement has issuances, or settings that were changed."""
+    settings = history_views.settings_history
+    issued = select(ledger.c.id).where(ledger.c.achievement_id == achievement_id).limit(1)
+    configured = select(settings.c.settings_history_id).where(settings.c.subject_id == achievement_id).limit(1)
+    return connection.scalar(issued) is not None or connection.scalar(configured) is not None

@@ -3,8 +3,6 @@
 They use Laurel's own tables only: a view on the platform's tables would prevent the platform from changing them.
 """
 
-from collections.abc import Mapping
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -18,15 +16,12 @@ from sqlalchemy import (
     text,
 )
 
+from models.analytics.history_views import SECONDS, history_view_statements, views_metadata
 from models.base import laurel_metadata
 from models.columns import UtcDateTime, enum_by_value
 from models.ledger.tables import AttemptKind, AttemptOutcome
 from rules.ledger.reasons import Reason
-from rules.ledger.settings_changes import SettingsAction, SettingsOf
 from rules.ledger.states import IssuanceState, Origin
-from rules.ledger.transitions import Transition
-
-views_metadata = MetaData()
 
 issuances = Table(
     "laurel_issuances",
@@ -99,39 +94,6 @@ runs = Table(
     Column("slowest_ms", Integer),
 )
 
-history = Table(
-    "laurel_history",
-    views_metadata,
-    Column("history_id", BigInteger, primary_key=True),
-    Column("issuance_id", BigInteger),
-    Column("portal_id", String),
-    Column("achievement_id", String),
-    Column("user_id", String),
-    Column("badge_template_id", String),
-    Column("at", UtcDateTime),
-    Column("transition", enum_by_value(Transition, name="transition")),
-    Column("from_state", enum_by_value(IssuanceState, name="from_state")),
-    Column("to_state", enum_by_value(IssuanceState, name="to_state")),
-    Column("reason", enum_by_value(Reason, name="reason")),
-    Column("flow_run_id", String),
-    Column("operator_id", String),
-    Column("reconstructed", Boolean),
-)
-
-settings_history = Table(
-    "laurel_settings_history",
-    views_metadata,
-    Column("settings_history_id", BigInteger, primary_key=True),
-    Column("settings_of", enum_by_value(SettingsOf, name="settings_of")),
-    Column("subject_id", String),
-    Column("at", UtcDateTime),
-    Column("action", enum_by_value(SettingsAction, name="action")),
-    Column("changes", String),
-    Column("flow_run_id", String),
-    Column("operator_id", String),
-    Column("reconstructed", Boolean),
-)
-
 badges = Table(
     "laurel_badges",
     views_metadata,
@@ -145,11 +107,6 @@ badges = Table(
     Column("badge_url", String),
     Column("claim_state", String),
 )
-
-_SECONDS = {
-    "sqlite": "CAST(strftime('%s', substr({0}, 1, 19)) AS INTEGER)",  # whole: strftime rounds
-    "postgresql": "CAST(floor(extract(epoch FROM {0})) AS BIGINT)",
-}
 
 _ISSUANCES = """\
 CREATE VIEW laurel_issuances AS
@@ -194,23 +151,6 @@ FROM issuance_attempts AS a
 JOIN badge_issuances AS i ON i.id = a.issuance_id
 GROUP BY a.flow_run_id, i.portal_id"""
 
-_HISTORY = """\
-CREATE VIEW laurel_history AS
-SELECT
-    h.id AS history_id, h.issuance_id, i.portal_id, i.achievement_id, i.user_id, h.badge_template_id,
-    h.at, h.transition, h.from_state, h.to_state, h.reason, h.flow_run_id, o.operator_id, h.reconstructed
-FROM issuance_history AS h
-JOIN badge_issuances AS i ON i.id = h.issuance_id
-LEFT JOIN operator_runs AS o ON o.flow_run_id = h.flow_run_id"""
-
-_SETTINGS_HISTORY = """\
-CREATE VIEW laurel_settings_history AS
-SELECT
-    h.id AS settings_history_id, h.settings_of, h.subject_id, h.at, h.action, h.changes,
-    h.flow_run_id, o.operator_id, h.reconstructed
-FROM settings_history AS h
-LEFT JOIN operator_runs AS o ON o.flow_run_id = h.flow_run_id"""
-
 
 # A new badge is pending at Credly until an event or the audit shows something else.
 _BADGES = """\
@@ -224,16 +164,15 @@ FROM badge_issuances
 WHERE former = false AND transition <> 'erase'"""
 
 
-def view_statements(dialect: str) -> Mapping[str, str]:
-    seconds = _SECONDS[dialect]
+def view_statements(dialect: str) -> dict[str, str]:
+    seconds = SECONDS[dialect]
     moments = {"recorded": seconds.format("recorded_at"), "awarded": seconds.format("awarded_at")}
     return {
         "laurel_issuances": _ISSUANCES.format(**moments),
         "laurel_attempts": _ATTEMPTS,
         "laurel_runs": _RUNS,
-        "laurel_history": _HISTORY,
-        "laurel_settings_history": _SETTINGS_HISTORY,
         "laurel_badges": _BADGES,
+        **history_view_statements(dialect),
     }
 
 
@@ -244,7 +183,8 @@ def _create(metadata: MetaData, connection: Connection, **_options: object) -> N
 
 
 def _drop(_metadata: MetaData, connection: Connection, **_options: object) -> None:
-    for name in view_statements(connection.dialect.name):
+    # Backwards, since PostgreSQL drops no view that another one reads.
+    for name in reversed(view_statements(connection.dialect.name)):
         connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, text
 
-from models.analytics.views import views_metadata
+from models.analytics.history_views import views_metadata
 from models.base import laurel_metadata
 from models.diagnostics.problem import OWNERS_STATEMENT, Problem
 from models.platform.tables import platform_metadata

@@ -7,7 +7,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.types import Boolean, DateTime, NullType, TypeEngine
 
-from models.analytics.views import views_metadata
+from models.analytics.history_views import views_metadata
 from models.base import laurel_metadata
 from models.columns import UtcDateTime
 from models.diagnostics.grants import may, qualified, role_of

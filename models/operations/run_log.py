@@ -1,9 +1,10 @@
 """The log of runs beside their transitions: organizations, results by portal, and findings."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, Index, delete, insert, select, update
+from sqlalchemy import Connection, Index, case, delete, func, insert, select, update
 from sqlmodel import Field
 
 from models.base import LaurelTable
@@ -14,6 +15,8 @@ from rules.ledger.states import IssuanceState
 from rules.monitoring.alerts import RunHealth
 
 LATEST = 100
+_WEEK = timedelta(days=7)
+_PORTALS_AT_MOST = 1_000
 _COUNTED = ("issued", "failed", "blocked", "pending", "cancelled")
 
 
@@ -139,6 +142,22 @@ def keep_portals(
             ],
         )
     return {portal_id: _series(connection, portal_id) for portal_id in counts}
+
+
+def weeks(connection: Connection, *, now: datetime) -> list[dict[str, Any]]:
+    """Return what runs issued and failed by portal in the last seven days and in the seven before."""
+    since, before = now - _WEEK, now - 2 * _WEEK
+    sums = [
+        func.sum(case((condition, portals.c[name]), else_=0)).label(f"{name}{suffix}")
+        for name in ("issued", "failed")
+        for suffix, condition in (("", portals.c.at >= since), ("_before", portals.c.at < since))
+    ]
+    query = select(portals.c.portal_id, *sums).where(portals.c.at >= before)
+    query = query.group_by(portals.c.portal_id).order_by(portals.c.portal_id).limit(_PORTALS_AT_MOST)
+    return [
+        {name: value if name == "portal_id" else int(value) for name, value in row._mapping.items()}
+        for row in connection.execute(query)
+    ]
 
 
 def _series(connection: Connection, portal_id: str) -> list[tuple[datetime, dict[IssuanceState, int]]]:

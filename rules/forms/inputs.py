@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -122,6 +123,8 @@ TemplateId = Annotated[str, Chosen(words=_AN_ID_OF_CREDLY, menu=Menu.TEMPLATE)]
 """The id of a badge template, or the address of a page that has it."""
 
 
+_A_RUN = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 BlockName = Annotated[
     str,
     Expected(
@@ -131,6 +134,14 @@ BlockName = Annotated[
     ),
 ]
 """The name of a Prefect block: a token that is entered in its place is refused."""
+
+
+RunId = Annotated[
+    str,
+    Expected(words="a flow run's id, or the address of its page", longest=500, pattern=r"^\s*$|" + _A_RUN.pattern),
+    AfterValidator(lambda typed: found[0] if (found := _A_RUN.findall(typed)) else ""),
+]
+"""The id of a flow run of Prefect, or the address of a page that has it."""
 
 
 PathText = Annotated[str, Expected(words="a path of at most 500 characters, without @", longest=500)]

@@ -70,7 +70,7 @@ async def explain_badge(run: Run, user: str, achievement: str) -> FormResult:
         sentence=diagnosis.answer.sentence,
         page=page(diagnosis, issue_form=await form_address(run, "issue-badge") if open_again else ""),
         needs_attention=diagnosis.answer.cause in _NEEDS_ACTION,
-        badge_url=badge_page(row.badge_url, row.credly_badge_id) if row else None,
+        link=badge_page(row.badge_url, row.credly_badge_id) if row else None,
     )
 
 

@@ -68,7 +68,7 @@ async def preview_manual_issue(run: Run, form: ManualIssueForm) -> FormResult:
     if row is not None and row.state is IssuanceState.ISSUED and not request.replace:
         sentence = f"Preview: nothing would be sent, {form.user} has the badge of {form.achievement} already"
         page = f"{title}\n\n{plain(sentence)}."
-        result = FormResult(sentence=sentence, outcome="preview", page=page, badge_url=_page_of(row))
+        result = FormResult(sentence=sentence, outcome="preview", page=page, link=_page_of(row))
         return result.with_notes(_ignored(form))
     prepared = prepare_request(facts, now=run.now())
     if isinstance(prepared, Reason):
@@ -250,7 +250,7 @@ def _result(row: BadgeIssuance, who: list[tuple[str, ...]], *, issued_before: bo
         page=page,
         done=issued,
         needs_attention=row.state in NOT_ISSUED,
-        badge_url=badge,
+        link=badge,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect import State, get_run_logger
-from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
+from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
@@ -65,8 +65,11 @@ async def finish_form(work: Awaitable[FormResult], *, key: str) -> State[None]:
     # Escaped, because Prefect renders descriptions as Markdown too.
     description = plain(result.sentence, longest=2000)
     await acreate_markdown_artifact(key=key, markdown=result.page or description, description=description)
-    if result.badge_url:
-        await acreate_link_artifact(key=f"{key}-link", link=result.badge_url, description=description)
+    if result.link:
+        await acreate_link_artifact(key=f"{key}-link", link=result.link, description=description)
+    if result.rows:
+        rows = [dict(row) for row in result.rows]
+        await acreate_table_artifact(key=f"{key}-table", table=rows, description=description)
     if result.outcome:
         await name_run(f"{flow_run.name} · {result.outcome}")
     return Completed(name=NEEDS_ATTENTION if result.needs_attention else "Completed", message=result.sentence)

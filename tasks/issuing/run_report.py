@@ -32,6 +32,7 @@ from rules.monitoring.run_page import (
     unusable_words,
 )
 from rules.monitoring.run_summary import Counts, RunSummary
+from rules.spans import change
 from tasks.operations.alerts import emit_completed, emit_events
 from tasks.operations.token_expiry import expiry_warning
 from tasks.runtime.form_links import form_address
@@ -144,6 +145,11 @@ async def _write_pages(run: Run, page: str, total: RunSummary, *, sentence: str)
         await acreate_table_artifact(key="reconcile-table", table=run_table(total), description=described)
     counts = by_portal(total)
     series = await run.database.write(run_log.keep_portals, counts, flow_run_id=flow_run.id, now=run.now())
+    if counts:
+        weeks = await run.database.read(run_log.weeks, now=run.now())
+        rows = [each | {"change": change(each["issued"], each["issued_before"])} for each in weeks]
+        described = "What was issued and failed in the last seven days, and in the seven before, by portal."
+        await acreate_table_artifact(key="portals", table=rows, description=described)
     for portal_id, latest in series.items():
         rows = [{"at": at.isoformat(timespec="seconds"), **under_heads(by_state)} for at, by_state in latest]
         words = plain(in_portal(portal_id, counts[portal_id]))

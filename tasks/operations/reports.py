@@ -1,8 +1,10 @@
 """Writing reports and exports. The run shows their path and counts, never the rows."""
 
+import asyncio
 from datetime import date
 from typing import Any
 
+from reports.delivery import deliver
 from reports.export import ExportRequest, export, personal_note
 from reports.files import path_within
 from reports.html import LONGEST_DAYS, write_report
@@ -13,7 +15,7 @@ from tasks.runtime.form_links import form_address
 from tasks.runtime.run import Run
 
 
-async def export_file(run: Run, *, days: tuple[date | None, date | None], folder: str, **options: Any) -> FormResult:
+async def export_file(run: Run, /, *, days: tuple[date | None, date | None], folder: str, **options: Any) -> FormResult:
     """Export to a file, and report its path and number of rows.
 
     Raises:
@@ -23,17 +25,21 @@ async def export_file(run: Run, *, days: tuple[date | None, date | None], folder
     form = await form_address(run, "issue-badge")
     request = ExportRequest(period=period_of(*days), folder=str(where), issue_form=form, **options)
     done = await export(run.database, request)
+    # In a thread: an upload takes as long as the network does.
+    place = await asyncio.to_thread(deliver, done.path, run.settings, personal=done.note is not None)
     rows = counted(done.rows, "row")
     personal = " · with personal data" if done.note else ""
     lines = [
         f"# {rows}{personal}",
         f"{plain(done.request.words)}.",
-        f"File on the machine of the worker: {code(str(done.path), longest=500)}",
+        f"File {place.words}",
+        f"The rows are also in this run's artifact {code('export-table')}." if done.shown else "",
         "The columns are explained in docs/reference/data-dictionary.md. Moments and days are in UTC.",
     ]
     if done.note:
         lines.insert(1, f"**{plain(personal_note(), longest=1000)}**")
-    return FormResult(sentence=f"{rows} of {done.request.words}{personal}", page="\n\n".join(lines))
+    sentence = f"{rows} of {done.request.words}{personal}"
+    return FormResult(sentence=sentence, page="\n\n".join(filter(None, lines)), link=place.link, rows=done.shown)
 
 
 async def report_file(
@@ -48,12 +54,12 @@ async def report_file(
     moment = run.now()
     chosen = days_of(period_of(*days), span, today=moment.date(), longest=LONGEST_DAYS)
     done = await write_report(run.database, chosen, portal=portal, folder=str(where), made_at=moment)
+    place = await asyncio.to_thread(deliver, done.path, run.settings)
     numbers = " · ".join(f"{one.name.lower()} {one.value}" for one in done.headlines)
     rows = [(one.name, f"**{plain(one.value)}**", plain(one.change), plain(one.help)) for one in done.headlines]
     lines = [
         f"# {plain(done.title)}",
         table(("", "", "against the days before", "what it is"), rows),
-        f"The whole report is a file on the machine of the worker: {code(str(done.path), longest=500)}. "
-        "It opens in any browser, without a network.",
+        f"The whole report is a file that opens in any browser, without a network: {place.words}",
     ]
-    return FormResult(sentence=numbers, page="\n\n".join(lines))
+    return FormResult(sentence=numbers, page="\n\n".join(lines), link=place.link)

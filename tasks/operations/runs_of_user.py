@@ -31,7 +31,7 @@ from tasks.operations.retention import TAG
 NAMING_FLOWS = ("issue-badge", "issue-badges", "explain", "erase-user", "export-user")
 # Pages about single users have the id unquoted in their sentences; all other pages quote it.
 _ONE_USER = ("issue-badge", "issue-badge-link", "issue-badges", "explain", "explain-link")
-_OTHERS = ("reconcile", "reconcile-preview", "enable-credly", "audit")
+_OTHERS = ("reconcile", "reconcile-preview", "enable-credly", "audit", "export", "export-table")
 _PAGE = 200
 Found = TypeVar("Found")
 # The space makes it invalid as a user id in every form, so a retry of the run does nothing.

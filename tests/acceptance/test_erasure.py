@@ -103,8 +103,12 @@ async def much_of_the_user(world: World, standin: Standin) -> str:
     return str(badge)
 
 
-async def test_nothing_names_an_erased_user_any_more(any_world: World, standin: Standin) -> None:
+async def test_nothing_names_an_erased_user_any_more(
+    any_world: World, standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     badge = await much_of_the_user(any_world, standin)
+    any_world.configure(monkeypatch, REPORTS_FOLDER=str(tmp_path))
+    assert USER in str((await ours(export)).tables)
     names, before = [USER, f"{USER}@example.org", badge], await counts(any_world)
     assert USER in await everything_prefect_has()
 

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from flows.export import export
 from flows.report import report
+from reports.dictionary import PERSONAL
 from rules.datasets import Dataset, FileFormat
 from rules.forms.period import Span
 from rules.ledger.states import IssuanceState
-from tests.support.factories import a_user, an_issuance
+from tests.support.factories import a_user, an_issuance, together
 from tests.support.seen import log_of, refused, see
 from tests.support.world import World
 
@@ -49,6 +51,38 @@ async def test_an_export_is_told_by_counts_and_says_where_it_is(reporting: World
     assert (seen.name, seen.message) == ("Completed", "2 rows of issuances of portal northwind since the beginning")
     assert [row["user_id"] for row in rows] == ["u4711", "bob"]
     assert seen.page.startswith("# 2 rows\n")
+    ((first, second),) = seen.tables
+    assert list(first) == list(rows[0])
+    assert (first["state"], first["seconds_to_badge"], second["recorded_at"]) == ("issued", 7200, None)
+    assert first["entered_at"] == f"{NOW:%Y-%m-%d %H:%M:%S}"
+
+
+async def test_a_delivered_file_is_linked(reporting: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = {"REPORTS_TARGET": f"file://{tmp_path}/share", "REPORTS_LINK": "https://files.example.org/laurel"}
+    reporting.configure(monkeypatch, **shared)
+
+    exported, reported = await see(export, folder="for-ada"), await see(report, folder="for-ada")
+
+    assert exported.links == ["https://files.example.org/laurel/for-ada/laurel-issuances-all.csv"]
+    names = sorted(file.name for file in (tmp_path / "share/for-ada").iterdir())
+    assert names[0] == "laurel-issuances-all.csv"
+    assert reported.links == [f"https://files.example.org/laurel/for-ada/{names[1]}"]
+    assert f"`file://{tmp_path}/share/for-ada/{names[1]}`" in reported.page
+
+
+@pytest.mark.parametrize(("badges", "tables"), [(998, 1), (999, 0)])
+async def test_a_thousand_rows_are_a_table_and_more_are_not(reporting: World, badges: int, tables: int) -> None:
+    async def make(connection: Connection) -> None:
+        for number in range(badges):
+            await an_issuance(connection, user=f"other-{number}")
+
+    await together(reporting.database, make)
+
+    seen = await see(export)
+
+    assert seen.message.startswith(f"{badges + 2} rows of issuances")
+    assert [len(table) for table in seen.tables] == [1000] * tables
+    assert ("export-table" in seen.page) == bool(tables)
 
 
 async def test_personal_data_is_in_the_file_and_nowhere_else(reporting: World) -> None:
@@ -57,7 +91,10 @@ async def test_personal_data_is_in_the_file_and_nowhere_else(reporting: World) -
     assert seen.message == "2 rows of issuances since the beginning · with personal data"
     assert "This export holds personal data" in seen.page.replace("\\", "")
     assert "Featherstonehaugh" in file_in(seen.page).read_text()
-    told = "\n".join([seen.title, seen.message, seen.page, *await log_of(seen.run_id)])
+    (table,) = seen.tables
+    assert [row["user_id"] for row in table] == ["u4711", "bob"]
+    assert [field.name for field in PERSONAL if field.name in table[0]] == []
+    told = "\n".join([seen.title, seen.message, seen.page, str(table), *await log_of(seen.run_id)])
     assert [secret for secret in ("Featherstonehaugh", "minna") if secret in told] == []
 
 

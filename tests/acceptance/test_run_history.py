@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import Artifact, FlowRun
 from sqlalchemy import text
 
+from models.operations import run_log
 from models.operations.run_log import RunOrganization
 from models.platform.tables import UserEmail
 from rules.markdown import plain
@@ -95,6 +96,7 @@ async def test_the_numbers_of_a_run_are_those_of_the_ledger(any_world: World, st
         "reconcile-table",
         "issued-northwind",
         f"issued-south-west-{SLUG}",
+        "portals",
         "health",
     }
     page, rows = str(artifacts["reconcile"].data), json.loads(str(artifacts["reconcile-table"].data))
@@ -124,6 +126,9 @@ async def test_the_numbers_of_a_run_are_those_of_the_ledger(any_world: World, st
     assert (in_northwind["issued"], in_northwind["failed"]) == (4, 0)
     in_south_west = json.loads(str(artifacts[f"issued-south-west-{SLUG}"].data))[0]
     assert (in_south_west["issued"], in_south_west["failed"]) == (1, 1)
+    weeks = {row["portal_id"]: row for row in json.loads(str(artifacts["portals"].data))}
+    assert (weeks["northwind"]["issued"], weeks["northwind"]["issued_before"]) == (4, 0)
+    assert (weeks["South West"]["failed"], weeks["South West"]["change"]) == (1, "+1 (none before)")
 
 
 async def test_the_page_says_what_to_do_and_what_waits_until_when(world: World, standin: Standin) -> None:
@@ -177,6 +182,9 @@ async def test_runs_of_two_days_stand_in_one_series(world: World) -> None:
     rows = json.loads(str(artifact.data))
     assert artifact.description == plain("both-days: 1 failed")
     assert [(row["issued"], row["failed"]) for row in rows] == [(0, 1), (1, 0)]
+    week_later = clock.moved + timedelta(days=6, hours=1)
+    weeks = await world.database.read(run_log.weeks, now=datetime.now(UTC) + week_later)
+    assert [tuple(row.values()) for row in weeks if row["portal_id"] == "both-days"] == [("both-days", 0, 1, 1, 0)]
     assert rows[0]["at"] > rows[1]["at"]
     assert set(await artifacts_of(quiet)) == {"reconcile", "health"}
     wrong = (await artifacts_of(second))["health"]

@@ -73,7 +73,7 @@ def test_charts_are_of_the_pages_theme_and_width_and_whole(
 ) -> None:
     with window(browser, report, width=width, theme=theme) as page:
         size = "wide" if width == 1280 else "narrow"
-        assert page.evaluate(SHOWN) == [f"{theme} {size}"] * 6
+        assert page.evaluate(SHOWN) == [f"{theme} {size}"] * 7
         assert page.evaluate(CUT_OFF) == []
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
@@ -98,7 +98,34 @@ def test_a_click_on_a_heading_sorts(browser: Browser, report: str) -> None:
 
 def test_it_is_complete_without_scripts(browser: Browser, report: str) -> None:
     with window(browser, report, width=1280, theme="light", scripts=False) as page:
-        assert page.get_by_role("img").count() == 6
+        assert page.get_by_role("img").count() == 7
         assert page.get_by_role("columnheader", name="waiting now").inner_text() == "waiting now"
         page.get_by_text("The numbers of this chart").first.click()
         assert page.get_by_role("table", name="Issued").is_visible()
+
+
+# A table that is wider than its place has to be moved sideways, which nobody can on paper.
+TOO_WIDE = """() => [...document.querySelectorAll('.scroll')].filter(
+  box => box.checkVisibility() && box.scrollWidth > box.clientWidth + 1).map(box => box.getAttribute('aria-label'))"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_phone_a_row_is_a_block_with_the_name_of_each_column(browser: Browser, report: str, theme: str) -> None:
+    with window(browser, report, width=390, theme=theme) as page:
+        for summary in page.get_by_text("The numbers of this chart").all():
+            summary.click()
+        cell = page.locator("table:has(caption:text-is('By achievement')) tbody td").nth(1)
+
+        assert page.evaluate(TOO_WIDE) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert cell.evaluate("each => getComputedStyle(each, '::before').content") == '"achievement"'
+
+
+def test_on_paper_everything_is_dark_on_white_and_within_the_page(browser: Browser, report: str) -> None:
+    with window(browser, report, width=680, theme="dark") as page:  # A4 without its margins
+        page.emulate_media(media="print", color_scheme="dark")
+
+        assert page.evaluate(SHOWN) == ["light wide"] * 7
+        assert page.evaluate(TOO_WIDE) == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 680
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

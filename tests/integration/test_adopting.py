@@ -180,13 +180,13 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
             "credly_templates, erased_badges, erased_users, issuance_attempts, issuance_history, operator_runs, "
             "organization_cursors, organization_pace, planning_progress, run_findings, run_organizations, run_parts, "
             "run_portals, settings_history, laurel_attempts, laurel_badges, laurel_history, laurel_issuances, "
-            "laurel_runs, laurel_settings_history are missing. "
+            "laurel_runs, laurel_sent_settings, laurel_settings, laurel_settings_history, laurel_states are missing. "
             "Looked for in the schemas public, laurel_in",
         ),
         (
             "UPDATE laurel.laurel_alembic_version SET version_num = '0002_the_log_tables_as_views'",
             "Laurel's own tables",
-            "They are of revision 0002_the_log_tables_as_views, and this Laurel needs 0011",
+            "They are of revision 0002_the_log_tables_as_views, and this Laurel needs 0012",
         ),
         ("DROP VIEW laurel.laurel_runs", "Laurel's own tables", "laurel_runs are missing"),
         (

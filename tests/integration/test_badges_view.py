@@ -49,7 +49,7 @@ async def test_unclaimed_badges_are_listed_by_the_day_they_were_issued(database:
     )  # fmt: skip
     day = (NOW - timedelta(days=14)).date()
 
-    assert list((await frames.unclaimed(database))["user_id"]) == ["new", "old"]
+    assert list((await frames.unclaimed(database, period_of(None, NOW.date())))["user_id"]) == ["old", "new"]
     assert list((await frames.unclaimed(database, period_of(None, day)))["user_id"]) == ["old"]
 
 

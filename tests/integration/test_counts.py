@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection, text
 
-from models.analytics.counts import CountFilter, time_buckets
+from models.analytics.counts import time_buckets
+from models.analytics.filters import CountFilter
 from models.database import Database
 from reports import frames
 from reports.dictionary import fields

@@ -20,6 +20,7 @@ from reports.dictionary import fields
 from reports.export import ExportRequest, export
 from reports.export import main as export_command
 from reports.formats import opened
+from reports.history_dictionary import HISTORY_FIELDS
 from reports.html import main as report_command
 from rules.datasets import Dataset, FileFormat, Group, Moment
 from rules.forms.inputs import InvalidInput
@@ -27,9 +28,11 @@ from rules.forms.period import period_of
 from rules.ledger.states import IssuanceState
 from settings import settings
 from tests.support.factories import a_portal, a_user, an_issuance
+from tests.support.invented_history import invent
 from tests.support.random_ledger import fill
 
 ODD = ["=1+1", "+49 30", "-1", "@SUM(A1)", "\t=1", "＝1", '"quoted", with a comma', "two\nlines", "עברית 🏅"]
+WITHOUT_RUN = [each for each in Dataset if not each.of_run]
 COUNTS = [each for each in Dataset if not each.is_log]
 
 
@@ -54,9 +57,15 @@ def sheet_of(path: Path) -> list[tuple[Any, ...]]:
     return list(openpyxl.load_workbook(path)["data"].iter_rows(values_only=True))
 
 
-@pytest.mark.parametrize("dataset", list(Dataset))
+async def fill_all(database: Database, *, rows: int, seed: int, dataset: Dataset) -> None:
+    """Fill the ledger; for what is read from the history, with one."""
+    of_history = {*HISTORY_FIELDS, Dataset.FAILURES, Dataset.SETTINGS_EFFECTS}
+    await (invent if dataset in of_history else fill)(database, rows=rows, seed=seed)
+
+
+@pytest.mark.parametrize("dataset", WITHOUT_RUN)
 async def test_a_parquet_file_gives_the_frame_back(database: Database, folder: Path, dataset: Dataset) -> None:
-    await fill(database, rows=100, seed=3)
+    await fill_all(database, rows=100, seed=3, dataset=dataset)
     frame = await getattr(frames, dataset.value)(database)
 
     done = await export(database, ExportRequest(dataset=dataset, file_format=FileFormat.PARQUET))
@@ -73,11 +82,11 @@ async def test_a_parquet_file_gives_the_frame_back(database: Database, folder: P
     assert pyarrow.parquet.read_schema(done.path).field(0).metadata[b"meaning"]
 
 
-@pytest.mark.parametrize("dataset", list(Dataset))
+@pytest.mark.parametrize("dataset", WITHOUT_RUN)
 async def test_csv_and_excel_hold_the_same_rows(database: Database, folder: Path, dataset: Dataset) -> None:
-    await fill(database, rows=60, seed=4)
+    await fill_all(database, rows=60, seed=4, dataset=dataset)
     by = () if dataset.is_log else (Group.PORTAL, Group.RUN)
-    of_portal = ExportRequest(dataset=dataset, by=by, portal="northwind", period=period_of("2026-03-01", "2026-11-01"))
+    of_portal = ExportRequest(dataset=dataset, by=by, portal="northwind", period=period_of("2026-01-01", "2026-11-01"))
 
     as_csv = await export(database, of_portal)
     excel = await export(database, ExportRequest(**vars(of_portal) | {"file_format": FileFormat.EXCEL}))
@@ -250,3 +259,25 @@ async def test_the_commands_say_where_the_file_is_or_why_there_is_none(
     written = capsys.readouterr()
     assert re.fullmatch(out, written.out)
     assert re.fullmatch(err, written.err)
+
+
+async def test_excel_has_a_filter_over_all_rows_and_columns_wide_enough(database: Database, folder: Path) -> None:
+    await fill(database, rows=30, seed=8)
+
+    done = await export(database, ExportRequest(dataset=Dataset.ISSUANCES, file_format=FileFormat.EXCEL))
+
+    sheet = openpyxl.load_workbook(done.path)["data"]
+    assert sheet.auto_filter.ref == sheet.dimensions == f"A1:AE{done.rows + 1}"
+    widths = [sheet.column_dimensions[cell.column_letter].width for cell in sheet[1]]
+    assert [cell.value for cell, width in zip(sheet[1], widths, strict=True) if width < len(str(cell.value)) + 2] == []
+
+
+async def test_a_csv_begins_with_a_byte_order_mark_only_on_request(database: Database, folder: Path) -> None:
+    await a_portal(database, "north", name="Außenstelle")
+    await an_issuance(database, portal="north")
+
+    plain = await export(database, ExportRequest(dataset=Dataset.ISSUANCES))
+    marked = await export(database, ExportRequest(dataset=Dataset.ISSUANCES, file_format=FileFormat.CSV_WITH_BOM))
+
+    assert (plain.path.name, marked.path.name) == ("laurel-issuances-all.csv", "laurel-issuances-all.bom.csv")
+    assert marked.path.read_bytes() == b"\xef\xbb\xbf" + plain.path.read_bytes()

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection, text
 
-from models.analytics.rows import RowFilter
+from models.analytics.filters import RowFilter
 from models.database import Database
 from models.ledger.tables import AttemptKind, AttemptOutcome
 from reports import frames
-from reports.dictionary import PERSONAL, Field, fields
+from reports.dictionary import PERSONAL, fields
+from reports.field import Field
 from reports.typed import joined
 from rules.datasets import Dataset, Moment
 from rules.forms.period import period_of

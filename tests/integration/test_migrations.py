@@ -12,7 +12,8 @@ from sqlalchemy import Boolean, Connection, Integer, String, inspect, select, te
 from sqlalchemy.exc import IntegrityError
 
 import models
-from models.analytics.views import view_statements, views_metadata
+from models.analytics.history_views import history_view_statements, views_metadata
+from models.analytics.views import view_statements
 from models.base import laurel_metadata
 from models.columns import UtcDateTime
 from models.database import Database
@@ -20,7 +21,9 @@ from models.migrate import create_platform_tables, migrate
 from models.platform.tables import platform_metadata
 from models.setup.history import SettingsChange
 from models.tables import table
-from reports.dictionary import BADGES, HISTORY, KEY, MOMENT, SETTINGS_HISTORY, TEXT, WHOLE, YES_NO, Field
+from reports.dictionary import BADGES, FIELDS
+from reports.field import KEY, MOMENT, TEXT, WHOLE, YES_NO, Field
+from rules.datasets import Dataset
 from tests.support.migrating import alembic_config, go_to, insert_issuance, rows_of
 
 VERSIONS = "laurel_alembic_version"
@@ -138,11 +141,21 @@ async def test_the_views_have_the_columns_that_python_reads(empty_database: Data
     assert made == read
 
 
+OVER_HISTORY = history_view_statements("sqlite")
+
+
 @pytest.mark.parametrize(
     ("view", "fields"),
-    [("laurel_history", HISTORY), ("laurel_settings_history", SETTINGS_HISTORY), ("laurel_badges", BADGES)],
+    [
+        ("laurel_badges", BADGES),
+        *(
+            (f"laurel_{each}", FIELDS[each])
+            for each in Dataset
+            if f"laurel_{each}" in history_view_statements("sqlite")
+        ),
+    ],
 )
-def test_the_dictionary_has_the_columns_of_the_histories(view: str, fields: tuple[Field, ...]) -> None:
+def test_the_dictionary_has_the_columns_of_the_views_over_the_history(view: str, fields: tuple[Field, ...]) -> None:
     stored = {WHOLE: Integer, YES_NO: Boolean, MOMENT: UtcDateTime, TEXT: String, KEY: String}
     columns = views_metadata.tables[view].columns
 

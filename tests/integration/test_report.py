@@ -16,6 +16,7 @@ from reports.figures import figures
 from reports.html import html_of
 from reports.page import Page
 from reports.page import page_of as reports_page
+from reports.parts import Figure
 from rules.forms.period import Days
 from rules.ledger.states import IssuanceState
 from tests.support.databases import sqlite_database
@@ -30,6 +31,7 @@ CHARTS = [
     "Issued",
     "Failed",
     "Waiting",
+    "Portal beside portal",
     "Not issued now, and why",
     "From award to badge",
     "From award to claimed badge",
@@ -68,6 +70,11 @@ async def shown_of(database: Database, days: Days = WEEK, *, portal: str = "") -
     return Shown(reports_page(await figures(database, days, portal_id=portal, made_at=MADE_AT)))
 
 
+def figures_of(page: Page) -> list[Figure]:
+    portals = [page.portals] if page.portals else []
+    return [*page.daily, *portals, page.times, page.reasons, page.funnel]
+
+
 @dataclass
 class Shown:
     """The page's tables and key numbers as text, as `Seen` has them."""
@@ -77,7 +84,7 @@ class Shown:
     @property
     def tables(self) -> dict[str, list[list[str]]]:
         page = self.page
-        named = {each.title: each.table for each in (*page.daily, page.times, page.reasons, page.funnel) if each.table}
+        named = {each.title: each.table for each in figures_of(page) if each.table}
         named |= {"By achievement": page.achievements, "Runs that called Credly": page.runs}
         return {
             name: [list(table.head), *([cell.text for cell in row] for row in table.rows)]
@@ -119,8 +126,17 @@ async def test_the_reports_numbers_are_those_of_plain_sql(database: Database, po
         places = seen.tables.get("By achievement", [])[1:]
         assert [sum(whole(row[at]) for row in places) for at in (4, 5)] == [issued, failed]
         assert sum(whole(row[6]) for row in places) == await number(database, f"{own} AND {WAITS}")
-        assert seen.tables["Waiting"][-1] == [str(days.last), seen.cards["Waiting"][0]]
+        assert seen.tables["Waiting"][-1][:2] == [str(days.last), seen.cards["Waiting"][0]]
         assert sum(whole(row[1]) for row in seen.tables["Issued"][1:]) == issued
+        before, until = days.before.first, days.first
+        was_issued = await number(database, f"{now_issued} AND recorded_at >= @ AND recorded_at < @", before, until)
+        was_failed = await number(database, f"{now_failed} AND updated_at >= @ AND updated_at < @", before, until)
+        assert sum(whole(row[2]) for row in seen.tables["Issued"][1:]) == was_issued
+        portals = seen.tables.get("Portal beside portal", [])[1:]
+        assert bool(portals) is not bool(portal)
+        if portals:
+            expected = [issued, was_issued, failed, was_failed, await number(database, WAITS)]
+            assert [sum(whole(row[at]) for row in portals) for at in (1, 2, 4, 5, 7)] == expected
         eligible = await number(database, f"{own} AND planned_at >= @ AND planned_at < @", days.first, after)
         assert whole(seen.tables["From award to claimed badge"][1][1]) == eligible > 0
         timed = f"{own} AND state = 'issued' AND recorded_at >= awarded_at AND recorded_at >= @ AND recorded_at < @"
@@ -243,7 +259,7 @@ async def test_a_long_period_is_drawn_by_weeks(database: Database) -> None:
 
     seen = await shown_of(database, days)
 
-    assert seen.tables["Issued"][0] == ["week", "issued"]
+    assert seen.tables["Issued"][0] == ["week", "issued", "before"]
     mondays = [date.fromisoformat(row[0]) for row in seen.tables["Issued"][1:]]
     assert {day.weekday() for day in mondays} == {0}
     assert len(mondays) == 38

@@ -1,6 +1,7 @@
 """What a person sees of a run: its state, its pages, its links, and afterwards its log."""
 
 import asyncio
+import json
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ class Seen:
     message: str
     page: str
     links: list[str]
+    tables: list[list[dict[str, Any]]]
 
 
 async def see(flow: Callable[..., Any], **parameters: Any) -> Seen:
@@ -42,7 +44,8 @@ async def see(flow: Callable[..., Any], **parameters: Any) -> Seen:
         artifacts = await client.read_artifacts(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])))
     # Prefect keeps a link as Markdown, too.
     links = [str(artifact.data) for artifact in artifacts if str(artifact.key).endswith("-link")]
-    pages = [str(artifact.data) for artifact in artifacts if not str(artifact.key).endswith("-link")]
+    tables = [json.loads(str(artifact.data)) for artifact in artifacts if str(artifact.key).endswith("-table")]
+    pages = [str(artifact.data) for artifact in artifacts if not str(artifact.key).endswith(("-link", "-table"))]
     return Seen(
         run_id=run_id,
         title=run.name,
@@ -50,6 +53,7 @@ async def see(flow: Callable[..., Any], **parameters: Any) -> Seen:
         message=str(state.message),
         page="\n".join(pages),
         links=[link.rpartition("(")[2].rstrip(")") for link in links],
+        tables=tables,
     )
 
 

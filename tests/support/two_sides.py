@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from models.analytics.views import views_metadata
+from models.analytics.history_views import views_metadata
 from models.base import laurel_metadata
 from models.platform.tables import platform_metadata
 
