@@ -113,9 +113,9 @@ def ids_of_credly() -> Iterator[Mistake]:
         yield Mistake(form, {field: " "}, f"{field}: it is empty. Copy the id from the address of the page at Credly.")
         yield Mistake(
             form,
-            {field: PAGE_AT_CREDLY},
-            f"{field}: `{PAGE_AT_CREDLY[:59]}…` is not an id of Credly. Enter the id alone: `{ORGANIZATION}` or "
-            f"`{TEMPLATE}`.",
+            {field: f"{ORGANIZATION} {TEMPLATE}"},
+            f"{field}: `{ORGANIZATION} {TEMPLATE[:22]}…` is not an id of Credly. Enter the id alone: "
+            f"`{ORGANIZATION}` or `{TEMPLATE}`.",
         )
     meant = f"Did you mean {TEMPLATE} (Forklift)?"
     yield Mistake(

@@ -206,9 +206,11 @@ class PrefectUi:
         self.page.get_by_role("listitem").get_by_text("Artifacts", exact=True).click()
         pages = self.page.get_by_role("tabpanel", name="Artifacts").get_by_role("link", name="markdown")
         pages.filter(has_not_text="-link").click()  # Prefect keeps a link as Markdown, too
-        shown = self.artifact()
-        expect(shown).to_contain_text(re.compile(r"\S"))
-        return Outcome(state=state, message=self._message(), page=shown.inner_text())
+        return Outcome(state=state, message=self._message(), page=self._shown())
+
+    def _shown(self) -> str:
+        """Return the text of an artifact; it is empty until the page has drawn it."""
+        return until(lambda: self.artifact().inner_text(), what="the artifact has a text") or ""
 
     def artifact(self) -> Locator:
         """Return what the page of an artifact shows of it."""
