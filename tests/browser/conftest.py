@@ -23,6 +23,7 @@ from tests.support.standin import Standin, running_standin
 TALL = 900
 Picture = Callable[..., None]
 _NO_ORNAMENT = "*:not(input) { background-image: none !important }"
+_NO_NAVIGATION = "[data-side=left]:has([data-sidebar=sidebar]) { display: none }"
 _FOR_PAPER = """() => {
     document.querySelectorAll(".dark").forEach((dark) => dark.classList.replace("dark", "light"))
     document.querySelectorAll("*").forEach((scrolled) => { scrolled.scrollTop = 0 })
@@ -103,7 +104,7 @@ def picture(ui: PrefectUi, request: pytest.FixtureRequest) -> Picture:
                 at.scroll_into_view_if_needed()
             ui.page.wait_for_load_state("networkidle")
             file = ROOT / "docs" / "pictures" / f"{name}.png"
-            ui.page.screenshot(path=file, animations="disabled", style=_NO_ORNAMENT)
+            ui.page.screenshot(path=file, animations="disabled", style=_NO_ORNAMENT + _NO_NAVIGATION)
             ui.page.set_viewport_size({"width": 1280, "height": TALL})
 
     return take
