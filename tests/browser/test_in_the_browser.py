@@ -53,7 +53,7 @@ def test_a_portal_is_connected_with_a_token_from_a_secret_block(
     ui.fill(portal=LUMEN, organization_id=invented_id("organization", LUMEN), token_block=token_block(LUMEN))
     ui.choose("other", "environment")
     ui.fill(base_url=standin.base_url)
-    picture("connect-portal-form", height=1250)
+    picture("connect-portal-form", height=1200)
 
     seen = ui.outcome(ui.submit())
     picture("connect-portal-result", height=700)
