@@ -27,6 +27,7 @@ from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import credly_id, known_portal, no_connection, open_for_form
 from tasks.menus.refresh import store_templates
 from tasks.operations.token_expiry import WARN_BEFORE, expiry_sentence, read_token_expiry
+from tasks.operations.token_renewal import previous_block
 from tasks.runtime.organization import NO_TEXT, Organization, token_text
 from tasks.runtime.run import Run
 
@@ -220,5 +221,7 @@ async def _near_blocks(name: str) -> str:
     async with get_client() as client:
         blocks = await client.read_block_documents_by_type("secret", include_secrets=False)
     names = {block.name: "" for block in blocks if block.name}
+    for kept in [previous_block(name) for name in names]:
+        names.pop(kept, None)  # the token of before a renewal
     near = near_matches(name.rpartition("/")[2], names)
     return f" Did you mean {', '.join(near)}?" if near else ""
