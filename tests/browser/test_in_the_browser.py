@@ -246,7 +246,7 @@ def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(
     issued = ui.outcome(ui.submit())
     picture("issue-badges-result", height=700)
     listed = ui.outcome(ui.quick_run("list-integrations"))
-    picture("list-integrations-result", height=900)
+    picture("list-integrations-result", height=565)
 
     within = ui.artifact()
     cells = within.locator("th, td, li")
