@@ -8,6 +8,7 @@ from typing import Any, Concatenate, NoReturn
 
 import pytest
 from sqlalchemy import Boolean, Column, Connection, Table, select, text
+from sqlalchemy.exc import DBAPIError
 
 from flows.explain import explain
 from models.base import laurel_metadata
@@ -125,6 +126,9 @@ async def test_no_error_takes_a_value_of_the_platform_to_prefect(
         async with unreadable_views(world, [relation]):
             seen.append(await see(explain, **USER, **ACHIEVEMENT))
     async with unreadable_views(world, platform_metadata.sorted_tables):
+        for name in ("users", "user_emails", "achievement_awards"):
+            with pytest.raises(DBAPIError):
+                await world.read(text(f"SELECT * FROM {name}"))
         unreadable_everywhere = await every_flow(world)
     token = current_run.set(Run(settings(), FailingDatabase(world.database.url)))
     crashed = await every_flow(world)
@@ -133,8 +137,9 @@ async def test_no_error_takes_a_value_of_the_platform_to_prefect(
     assert [
         name for name, one in crashed.items() if "UnexpectedError: builtins.RuntimeError in " not in one.message
     ] == []
+    # Rows whose values cannot be read are read around: what needs one of them fails, the scheduled flows go on.
     failed = [name for name, one in unreadable_everywhere.items() if one.name == "Failed"]
-    assert len(failed) > len(PARAMETERS) / 2
+    assert sorted(failed) == ["enable-credly", "issue-badge"]
     runs = [*seen, *crashed.values(), *unreadable_everywhere.values()]
     log = await until_written([one.run_id for one in runs])
     shown = [f"{one.title} {one.message} {one.page} {one.links}" for one in runs]
