@@ -139,10 +139,6 @@ def _has_type(wanted: Column[object], there: TypeEngine[object], *, zoned: bool)
     return isinstance(there, String)
 
 
-def is_text(column: Column[object]) -> bool:
-    return not isinstance(column.type, UtcDateTime | Boolean)
-
-
 def _type_name(column: Column[object]) -> str:
     if isinstance(column.type, UtcDateTime):
         return "a time with its zone"

@@ -20,7 +20,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from rules.badge.evidence import EvidenceKind, EvidenceSetting
 from rules.badge.text import oddities, tidy
-from rules.forms.menus import LONGEST_ENTRY, LONGEST_ID, MARK, Menu, id_of_entry
+from rules.forms.menus import AT, BEFORE_ID, LONGEST_ENTRY, LONGEST_ID, MARK, Menu, id_of_entry
 from rules.ledger.reasons import Reason
 
 LONGEST_OPERATOR_ID = 64  # the width of the history's column
@@ -33,8 +33,7 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-# Also as typed with a full-width sign, or copied from a link.
-_NO_ADDRESS = r"^(?![\s\S]*([@＠﹫]|%40))"
+_NO_ADDRESS = rf"^(?![\s\S]*({AT}))"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +72,7 @@ class Chosen(Expected):
 
     menu: Menu
     longest: int = LONGEST_ENTRY
-    pattern: str = _NO_ADDRESS + rf"(?:[\s\S]* · )?[\s\S]{{0,{LONGEST_ID}}}$"
+    pattern: str = _NO_ADDRESS + rf"(?:[\s\S]*{BEFORE_ID})?[\s\S]{{0,{LONGEST_ID}}}$"
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         checked = super().__get_pydantic_core_schema__(source, handler)

@@ -17,8 +17,9 @@ MOST_ENTRIES = 1000
 LONGEST_ID = 255
 LONGEST_ENTRY = 500
 _LONGEST_NAME = 80
-_BEFORE_ID = " · "
-_AT = re.compile("[@＠﹫]|%40")
+BEFORE_ID = " · "
+AT = "[@＠﹫]|%40"
+"""The sign of an address: also as typed with a full-width sign, or copied from a link."""
 
 
 class Menu(StrEnum):
@@ -33,19 +34,19 @@ class Menu(StrEnum):
 
 def entry(key: str, name: str, *, note: str = "") -> str:
     """Return the entry `name (note) · key`; empty where the key cannot be entered in a form."""
-    if key != tidy(key) or not key or len(key) > LONGEST_ID or _AT.search(key) or _BEFORE_ID in key:
+    if key != tidy(key) or not key or len(key) > LONGEST_ID or re.search(AT, key) or BEFORE_ID in key:
         return ""
     # A form refuses addresses, and what looks like one may be in a name, too.
-    shown = _AT.sub(" at ", tidy(name))
+    shown = re.sub(AT, " at ", tidy(name))
     if len(shown) > _LONGEST_NAME:
         shown = f"{shown[: _LONGEST_NAME - 1]}…"
-    noted = f" ({_AT.sub(' at ', note)})" if note else ""
-    return f"{shown or '(no name)'}{noted}{_BEFORE_ID}{key}"
+    noted = f" ({re.sub(AT, ' at ', note)})" if note else ""
+    return f"{shown or '(no name)'}{noted}{BEFORE_ID}{key}"
 
 
 def id_of_entry(text: str) -> str:
     """Return the id of an entry; a text that is no entry is an id itself."""
-    return text.rpartition(_BEFORE_ID)[2].strip()
+    return text.rpartition(BEFORE_ID)[2].strip()
 
 
 def with_menus(schema: Mapping[str, Any], menus: Mapping[str, Sequence[str]]) -> dict[str, Any]:
