@@ -13,9 +13,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 import psutil
 
@@ -40,30 +41,32 @@ class DemoError(Exception):
 
 
 def free_port(usual: int | None = None) -> int:
-    """Return the usual port, or another one when it is taken, or promised to a process that is just starting."""
+    """Return the usual port, or another one when it is taken, or reserved for a process that is just starting."""
     for port in (*([usual] if usual else []), *random.sample(_OTHER_PORTS, 100)):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
-            _promise(port)
-            return port
+            if port not in _reserved:
+                _reserve(port)
+                return port
     raise DemoError("No port of 127.0.0.1 is free.")
 
 
 # Below those that any system gives to outgoing connections: one of these could take the port before its server listens.
 _OTHER_PORTS = range(20_000, 32_000)
-_promised: list[TextIO] = []
+_reserved: set[int] = set()
 
 
-def _promise(port: int) -> None:
-    # A server takes seconds to listen. Until then a lock file, held until this process ends, reserves the port.
-    lock = (Path(tempfile.gettempdir()) / f"laurel-port-{port}.lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise
-    _promised.append(lock)
+@cache
+def _reservations() -> int:
+    # Never closed: closing any descriptor of the file would end all of this process's locks on it.
+    return os.open(Path(tempfile.gettempdir()) / f"laurel-ports-{os.getuid()}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _reserve(port: int) -> None:
+    # A server takes seconds to listen. Until then a lock on the port's byte, held until this process ends, keeps it.
+    fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    _reserved.add(port)
 
 
 def ask(port: int, path: str, *, body: Mapping[str, Any] | None = None, method: str = "", timeout: float = 10) -> Any:

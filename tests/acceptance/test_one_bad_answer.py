@@ -186,7 +186,7 @@ async def test_what_the_organization_itself_answers_stops_it(
 async def test_a_throttled_organization_ends_and_others_are_done_meanwhile(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.configure(monkeypatch, THROTTLE_PAUSE_DEFAULT="0.2")
+    world.configure(monkeypatch, THROTTLE_PAUSE_DEFAULT="0.2", CALLS_AT_ONCE="2")
     await with_due(world, 20)
     other = "0b0b0b0b-0000-4000-8000-000000000002"
     await world.second_portal(token_block="credly-second")

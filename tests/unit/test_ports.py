@@ -1,11 +1,14 @@
 """A server's port is not one that an outgoing connection could take before the server listens on it."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from demo.servers import HOST, free_port
+from settings import ROOT
 
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -34,3 +37,12 @@ def free_port_of_the_system() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_port_that_another_process_reserved_is_not_given() -> None:
+    reserved = free_port()
+    ask = f"from demo.servers import free_port; print(free_port({reserved}))"
+
+    other = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert int(other.stdout) != reserved
