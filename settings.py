@@ -132,6 +132,12 @@ class Settings(BaseSettings):
         description="How far back a run checks awards again that an earlier run has passed, since some are written "
         "late. Older ones are found by the sweep.",
     )
+    sweep_every: Seconds = Field(
+        default=timedelta(minutes=15),
+        ge=timedelta(0),
+        description="How often a scheduled run of reconcile is a whole one, which also sweeps, tries stopped "
+        "organizations again and looks for alerts. The runs between issue what is new. 0: each run is a whole one.",
+    )
     sweep_rows: int = Field(
         default=50_000,
         ge=1_000,

@@ -1,6 +1,7 @@
 """Dispatch: which organizations have work, how many badges each may issue, and in which process."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from prefect import State
@@ -16,6 +17,9 @@ from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 
 DEPLOYMENT = "issue-organization/issue-organization"
 _POLL_SECONDS = 2
+PLAN_AGAIN_SECONDS = 60.0
+Part = tuple[DueOrganization, State[Any]]
+"""An organization that reconcile started a flow run for, and the final state of that run."""
 
 
 @laurel_task(name="dispatch", retry_delays=DATABASE_RETRIES)
@@ -40,6 +44,40 @@ def shares(organizations: list[DueOrganization], *, limit: int) -> list[tuple[Du
         if share:
             allotted.append((organization, share))
     return allotted
+
+
+async def issue_all(
+    run: Run,
+    allotted: Sequence[tuple[DueOrganization, int]],
+    *,
+    issue: Callable[[DueOrganization, int], Awaitable[State[Any]]],
+    plan_again: Callable[[], Awaitable[list[DueOrganization]]] | None,
+) -> list[Part]:
+    """Issue for all organizations at once, each with its share. Return the final states of their runs.
+
+    While one has much to do, new awards of the others do not wait for it: `plan_again` is called every minute, and
+    those of the organizations that it returns which are not under way are started. An organization that is under way
+    takes what is new by itself.
+    """
+    parts, under_way = list[Part](), dict[asyncio.Future[State[Any]], DueOrganization]()
+    try:
+        while allotted or under_way:
+            under_way |= {asyncio.ensure_future(issue(each, share)): each for each, share in allotted}
+            done, _ = await asyncio.wait(under_way, timeout=PLAN_AGAIN_SECONDS if plan_again else None)
+            parts += [(under_way.pop(each), each.result()) for each in done]
+            allotted = []
+            if under_way and plan_again:
+                steps = run.steps.taken
+                busy = {(each.organization_id, each.base_url) for each in under_way.values()}
+                found = await plan_again()
+                allotted = [(each, 0) for each in found if (each.organization_id, each.base_url) not in busy]
+                if not allotted:
+                    run.steps.taken = steps  # planning for nothing is no progress of a run that hangs
+    finally:
+        for each in under_way:
+            each.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+    return parts
 
 
 async def issue_elsewhere(run: Run, due: DueOrganization, *, limit: int, together: int, tags: list[str]) -> State[Any]:

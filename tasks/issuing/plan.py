@@ -19,11 +19,15 @@ async def plan_issuances(portal: str = "") -> PlanCounts:
 
 
 @laurel_task(name="sweep", retry_delays=DATABASE_RETRIES)
-async def sweep_everything(portal: str = "", *, full: bool = False) -> PlanCounts:
-    """Check the awards of changed integrations and a bounded part of all others, for changes that planning missed."""
+async def sweep_everything(portal: str = "", *, full: bool = False, at_least: int | None = None) -> PlanCounts:
+    """Check the awards of changed integrations and a bounded part of all others, for changes that planning missed.
+
+    The part has `at_least` rows, if given, in place of LAUREL_SWEEP_ROWS.
+    """
     run = current_run.get()
     configured = run.settings
-    wanted = Sweep(at_least=configured.sweep_rows, recent=configured.recent_awards, full=full)
+    rows = configured.sweep_rows if at_least is None else at_least
+    wanted = Sweep(at_least=rows, recent=configured.recent_awards, full=full)
     return await sweep(run.database, wanted, now=run.now(), portal_id=portal or None)
 
 

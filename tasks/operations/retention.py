@@ -9,11 +9,13 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterEndTime,
+    FlowRunFilterStartTime,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES
+from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 
 from models.operations import run_log
 from models.operations import run_parts as parts
@@ -25,6 +27,9 @@ from tasks.runtime.run import Run
 MAX_RUNS = 5_000
 _PAGE = 200
 TAG, _PART = "credly", "issue-organization"
+NOTHING_DUE = "Nothing due"
+"""The state of a scheduled run that had nothing to do."""
+UNEVENTFUL_FOR = timedelta(hours=12)  # how long such a run is kept
 
 
 async def remove_expired(run: Run) -> FormResult:
@@ -49,6 +54,18 @@ async def remove_expired(run: Run) -> FormResult:
     return FormResult(sentence=f"{counted(calls, 'call')} and {counted(runs, 'run')} removed{more}. {kept}")
 
 
+async def remove_uneventful(run: Run) -> None:
+    """Remove scheduled runs that had nothing to do, or that another run left no place for, once they are old."""
+    ended = FlowRunFilterEndTime(before_=run.now() - UNEVENTFUL_FOR)
+    tagged = FlowRunFilterTags(all_=[TAG])
+    names = FlowRunFilterState(name=FlowRunFilterStateName(any_=[NOTHING_DUE]))
+    cancelled = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLED]))
+    never_began = FlowRunFilterStartTime(is_null_=True)
+    await _remove(at_most=_PAGE, flow_run_filter=FlowRunFilter(end_time=ended, state=names, tags=tagged))
+    skipped = FlowRunFilter(end_time=ended, state=cancelled, start_time=never_began, tags=tagged)
+    await _remove(at_most=_PAGE, flow_run_filter=skipped)
+
+
 async def _remove_runs(run: Run, kept_for: timedelta) -> int:
     # Laurel's own runs: those of its deployments, which have a tag, and the sub-flows of reconcile. Prefect deletes the
     # logs together with a run.
@@ -60,10 +77,10 @@ async def _remove_runs(run: Run, kept_for: timedelta) -> int:
     return removed + await _remove(flow_filter=parts, flow_run_filter=FlowRunFilter(end_time=ended, state=over))
 
 
-async def _remove(**which: Any) -> int:
+async def _remove(*, at_most: int = MAX_RUNS, **which: Any) -> int:
     removed = 0
     async with get_client() as client:
-        while removed < MAX_RUNS:
+        while removed < at_most:
             page = await client.read_flow_runs(**which, limit=_PAGE)
             if not page:
                 break
