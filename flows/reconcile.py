@@ -20,8 +20,8 @@ from rules.wording import counted
 from settings import Dispatch
 from tasks.forms.run_form import not_done
 from tasks.issuing.cadence import ROWS_BETWEEN, is_whole, nothing_due, with_new_work
-from tasks.issuing.dispatch import issue_all, issue_elsewhere, organizations_with_work, shares
-from tasks.issuing.plan import plan_issuances, requeue_corrected, sweep_everything
+from tasks.issuing.dispatch import due_organizations, issue_all, issue_elsewhere, organizations_with_work, shares
+from tasks.issuing.plan import plan_issuances, plan_meanwhile, requeue_corrected, sweep_everything
 from tasks.issuing.preview import preview_run
 from tasks.issuing.run_report import finish_run, name_run
 from tasks.menus.publish import restore_menus
@@ -69,10 +69,9 @@ async def reconcile(
         await name_run(_title(organizations))
 
         async def planned_meanwhile() -> list[DueOrganization]:
-            nonlocal plan, unread
-            more, unread = await _plan(portal=portal, full=False, whole=False)
-            plan += more
-            return (await with_new_work(run, await organizations_with_work(portals)))[0]
+            nonlocal plan
+            plan += await plan_meanwhile(run, portal)
+            return (await with_new_work(run, await due_organizations(run, portals)))[0]
 
         slots = asyncio.Semaphore(run.settings.organizations_at_once)
         together = sum(each.due for each in organizations)

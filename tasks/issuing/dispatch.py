@@ -17,7 +17,7 @@ from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 
 DEPLOYMENT = "issue-organization/issue-organization"
 _POLL_SECONDS = 2
-PLAN_AGAIN_SECONDS = 60.0
+PLAN_AGAIN_SECONDS = 5.0
 Part = tuple[DueOrganization, State[Any]]
 """An organization that reconcile started a flow run for, and the final state of that run."""
 
@@ -29,7 +29,10 @@ async def organizations_with_work(portals: list[str] | None = None) -> list[DueO
     Args:
         portals: Only these portals' work; all if left out.
     """
-    run = current_run.get()
+    return await due_organizations(current_run.get(), portals)
+
+
+async def due_organizations(run: Run, portals: list[str] | None = None) -> list[DueOrganization]:
     return await run.database.read(claiming.due_organizations, now=run.now(), portal_ids=portals)
 
 
@@ -55,8 +58,8 @@ async def issue_all(
 ) -> list[Part]:
     """Issue for all organizations at once, each with its share. Return the final states of their runs.
 
-    While one has much to do, new awards of the others do not wait for it: `plan_again` is called every minute, and
-    those of the organizations that it returns which are not under way are started. An organization that is under way
+    While one has much to do, new awards of the others do not wait for it: `plan_again` is called every few
+    seconds, and those of the organizations that it returns which are not under way are started. One that is under way
     takes what is new by itself.
     """
     parts, under_way = list[Part](), dict[asyncio.Future[State[Any]], DueOrganization]()

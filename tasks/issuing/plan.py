@@ -1,11 +1,13 @@
 """Planning: eligible awards become issuances in the ledger."""
 
+from models.errors import PlatformNotUsable
 from models.ledger.issuance_data import facts_of
 from models.operations import failed
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
+from models.platform.isolation import RelationUnreadable
 from rules.badge.request import would_differ
-from tasks.runtime.run import DATABASE_RETRIES, current_run, laurel_task
+from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 
 # Per run: a bounded part, so that a large number of failed issuances does not slow every run down.
 FAILED_LOOKED_AT = 500
@@ -16,6 +18,14 @@ async def plan_issuances(portal: str = "") -> PlanCounts:
     """Enter an issuance for each new eligible award; cancel, revive or unblock where award or settings changed."""
     run = current_run.get()
     return await plan(run.database, now=run.now(), portal_id=portal or None)
+
+
+async def plan_meanwhile(run: Run, portal: str = "") -> PlanCounts:
+    """The same, again and again while a run issues. What cannot be read is left to the next run, which reports it."""
+    try:
+        return await plan(run.database, now=run.now(), portal_id=portal or None)
+    except (RelationUnreadable, PlatformNotUsable):
+        return PlanCounts()
 
 
 @laurel_task(name="sweep", retry_delays=DATABASE_RETRIES)

@@ -1,5 +1,6 @@
 """The runs of the schedule between two whole ones: they issue what is new, and cost little where nothing is."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from models.platform.tables import Achievement, Portal
 from tasks.operations import retention
 from tests.support.running import run_by_schedule, run_reconcile
 from tests.support.standin import Standin
+from tests.support.waiting import until
 from tests.support.world import ORGANIZATION, World
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -108,3 +110,28 @@ async def test_a_platform_that_cannot_be_read_fails_each_run(world: World) -> No
     state = await run_by_schedule()
 
     assert (state.type.value, "achievement_awards" in str(state.message)) == ("FAILED", True)
+
+
+async def test_what_is_new_while_a_run_issues_does_not_wait_for_its_end(
+    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.issuing.dispatch.PLAN_AGAIN_SECONDS", 0.2)
+    other = "0b0b0b0b-0000-4000-8000-000000000002"
+    await world.second_portal(token_block="credly-second")
+    standin.seed(
+        organizations=[{"id": other}],
+        tokens=[{"token": "of-second", "organization_id": other}],
+        templates=[{"id": "second-template", "organization_id": other, "state": "active"}],
+    )
+    await world.put_token("of-second", block="credly-second")
+    await world.change_template("second-achievement", "second-template")
+    standin.fault("hold_after", method="POST", path=f"{ORGANIZATION}/badges$")
+    await world.award("ada")
+    running = asyncio.create_task(run_by_schedule())
+    await asyncio.to_thread(standin.until_held)
+
+    await world.award("bob", achievement_id="second-achievement", awarded_at=datetime.now(UTC))
+    await asyncio.to_thread(until, lambda: len(standin.badges()) == 2, what="the other organization's badge is issued")
+    standin.control("POST", "release", {})
+
+    assert (await running).message == "2 issued"
