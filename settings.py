@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -131,6 +131,11 @@ class Settings(BaseSettings):
         ge=timedelta(0),
         description="How far back a run checks awards again that an earlier run has passed, since some are written "
         "late. Older ones are found by the sweep.",
+    )
+    trigger_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="The token with which the platform may start a run (`python -m tasks.trigger`). At least 20 "
+        "characters; empty: there is no such endpoint.",
     )
     sweep_every: Seconds = Field(
         default=timedelta(minutes=15),

@@ -1,6 +1,7 @@
 """Dispatch: which organizations have work, how many badges each may issue, and in which process."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from prefect.states import Failed
 
 from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
+from tasks.issuing.drain import TAKES_NEW_SECONDS
 from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 
 DEPLOYMENT = "issue-organization/issue-organization"
@@ -63,17 +65,20 @@ async def issue_all(
     takes what is new by itself.
     """
     parts, under_way = list[Part](), dict[asyncio.Future[State[Any]], DueOrganization]()
+    begun, starts_again_until = set[tuple[str, str]](), time.monotonic() + TAKES_NEW_SECONDS
     try:
         while allotted or under_way:
+            begun |= {_key(each) for each, _ in allotted}
             under_way |= {asyncio.ensure_future(issue(each, share)): each for each, share in allotted}
             done, _ = await asyncio.wait(under_way, timeout=PLAN_AGAIN_SECONDS if plan_again else None)
             parts += [(under_way.pop(each), each.result()) for each in done]
             allotted = []
             if under_way and plan_again:
                 steps = run.steps.taken
-                busy = {(each.organization_id, each.base_url) for each in under_way.values()}
-                found = await plan_again()
-                allotted = [(each, 0) for each in found if (each.organization_id, each.base_url) not in busy]
+                # After a time, none is started again: with awards that never cease the run would never end.
+                again = time.monotonic() < starts_again_until
+                left_out = {_key(each) for each in under_way.values()} if again else begun
+                allotted = [(each, 0) for each in await plan_again() if _key(each) not in left_out]
                 if not allotted:
                     run.steps.taken = steps  # planning for nothing is no progress of a run that hangs
     finally:
@@ -81,6 +86,10 @@ async def issue_all(
             each.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
     return parts
+
+
+def _key(organization: DueOrganization) -> tuple[str, str]:
+    return organization.organization_id, organization.base_url
 
 
 async def issue_elsewhere(run: Run, due: DueOrganization, *, limit: int, together: int, tags: list[str]) -> State[Any]:
