@@ -21,7 +21,7 @@ from settings import Dispatch
 from tasks.forms.run_form import not_done
 from tasks.issuing.cadence import ROWS_BETWEEN, is_whole, nothing_due, with_new_work
 from tasks.issuing.dispatch import due_organizations, issue_all, issue_elsewhere, organizations_with_work, shares
-from tasks.issuing.plan import plan_issuances, plan_meanwhile, requeue_corrected, sweep_everything
+from tasks.issuing.plan import plan_issuances, plan_meanwhile, plan_new, requeue_corrected, sweep_everything
 from tasks.issuing.preview import preview_run
 from tasks.issuing.run_report import finish_run, name_run
 from tasks.menus.publish import restore_menus
@@ -61,9 +61,10 @@ async def reconcile(
         whole = await is_whole(run, portal=portal, limit=limit, full=full)
         plan, unread = await _plan(portal=portal, full=full, whole=whole)
         portals, waiting = [portal] if portal else None, list[DueOrganization]()
-        organizations = await organizations_with_work(portals)
-        if not whole:
-            organizations, waiting = await with_new_work(run, organizations)
+        if whole:
+            organizations = await organizations_with_work(portals)
+        else:
+            organizations, waiting = await with_new_work(run, await due_organizations(run, portals))
             if not organizations and not plan.wrote:
                 return await nothing_due(plan, unread, waiting)
         await name_run(_title(organizations))
@@ -91,10 +92,9 @@ async def reconcile(
 async def _plan(*, portal: str, full: bool, whole: bool) -> tuple[PlanCounts, str]:
     """Plan as far as the platform can be read. Return also why it cannot: what was planned before still goes out."""
     plan, unread = PlanCounts(), list[str]()
-    swept = partial(sweep_everything, portal, full=full, at_least=None if whole else ROWS_BETWEEN)
-    steps: list[Callable[[], Awaitable[PlanCounts | int]]] = [partial(plan_issuances, portal), swept]
+    steps: list[Callable[[], Awaitable[PlanCounts | int]]] = [partial(plan_new, portal, rows=ROWS_BETWEEN)]
     if whole:
-        steps.append(requeue_corrected)
+        steps = [partial(plan_issuances, portal), partial(sweep_everything, portal, full=full), requeue_corrected]
     for step in steps:
         try:
             done = await step()

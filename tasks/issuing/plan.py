@@ -29,12 +29,20 @@ async def plan_meanwhile(run: Run, portal: str = "") -> PlanCounts:
 
 
 @laurel_task(name="sweep", retry_delays=DATABASE_RETRIES)
-async def sweep_everything(portal: str = "", *, full: bool = False, at_least: int | None = None) -> PlanCounts:
-    """Check the awards of changed integrations and a bounded part of all others, for changes that planning missed.
+async def sweep_everything(portal: str = "", *, full: bool = False) -> PlanCounts:
+    """Check the awards of changed integrations and a bounded part of all others, for changes that planning missed."""
+    return await _sweep(current_run.get(), portal, full=full)
 
-    The part has `at_least` rows, if given, in place of LAUREL_SWEEP_ROWS.
-    """
+
+@laurel_task(name="plan", retry_delays=DATABASE_RETRIES)
+async def plan_new(portal: str = "", *, rows: int) -> PlanCounts:
+    """Plan and sweep in one, between two whole runs: a task run costs more than it does. The part has `rows` rows."""
     run = current_run.get()
+    counts = await plan(run.database, now=run.now(), portal_id=portal or None)
+    return counts + await _sweep(run, portal, at_least=rows)
+
+
+async def _sweep(run: Run, portal: str, *, at_least: int | None = None, full: bool = False) -> PlanCounts:
     configured = run.settings
     rows = configured.sweep_rows if at_least is None else at_least
     wanted = Sweep(at_least=rows, recent=configured.recent_awards, full=full)

@@ -74,8 +74,9 @@ async def test_who_has_no_token_or_names_no_connected_portal_starts_nothing(
 ) -> None:
     before = await triggered_runs()
 
-    for wrong in ("", f"Bearer {TOKEN}x", "Bearer", f"Basic {TOKEN}", "Bearer ünknown".encode()):
-        answer = await endpoint.post(NORTHWIND, headers={"Authorization": wrong})
+    token = TOKEN.encode()
+    for wrong in (b"", b"Bearer " + token + b"x", b"Bearer", b"Basic " + token, "Bearer ünknown".encode()):
+        answer = await endpoint.post(NORTHWIND, headers=[(b"Authorization", wrong)])
         assert (answer.status_code, "LAUREL_TRIGGER_TOKEN" in answer.text) == (401, True)
     unknown = await endpoint.post("/portals/no/such/portal/runs")
     assert (unknown.status_code, unknown.json()) == (
