@@ -240,7 +240,7 @@ class Settings(BaseSettings):
         default=timedelta(minutes=45),
         ge=timedelta(seconds=10),
         description="Alert if no run of reconcile completed or made progress for this long. The default is three "
-        "intervals of its schedule (read by `python -m automations`).",
+        "times LAUREL_SWEEP_EVERY (read by `python -m automations`).",
     )
 
     @field_validator("database_url")
