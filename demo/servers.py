@@ -286,6 +286,7 @@ def prefect_environment(port: int) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
         "LAUREL_ROOT": str(ROOT),
+        "LAUREL_PYTHON": sys.executable,
     }
 
 

@@ -16,10 +16,9 @@ from models.operations import run_log
 from models.planning.writing import PlanCounts
 from tasks.issuing.run_report import name_run
 from tasks.operations.alerts import emit_completed
-from tasks.operations.retention import NOTHING_DUE
+from tasks.operations.retention import NOTHING_DUE, PREFECTS_TAG
 from tasks.runtime.run import Run
 
-_PREFECTS_TAG = "auto-scheduled"  # which Prefect's scheduler gives its runs
 TRIGGERED = "triggered"  # by the platform, through tasks/trigger
 ROWS_BETWEEN = 1_000  # that a run between two whole ones sweeps: all of a small platform
 _EARLY = 0.9  # a schedule with the same interval starts its runs some seconds more or less apart
@@ -27,7 +26,7 @@ _EARLY = 0.9  # a schedule with the same interval starts its runs some seconds m
 
 async def is_whole(run: Run, *, portal: str, limit: int, full: bool) -> bool:
     """Whether a whole run is due. What a person starts, or the schedule for a part only, is always one."""
-    if portal or limit or full or not {_PREFECTS_TAG, TRIGGERED} & set(flow_run.tags):
+    if portal or limit or full or not {PREFECTS_TAG, TRIGGERED} & set(flow_run.tags):
         return True
     last = await run.database.read(run_log.last_finding_at)
     return last is None or not timedelta(0) <= run.now() - last < _EARLY * run.settings.sweep_every

@@ -9,13 +9,13 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterEndTime,
-    FlowRunFilterStartTime,
     FlowRunFilterState,
     FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES
+from prefect.client.schemas.sorting import FlowRunSort
 
 from models.operations import run_log
 from models.operations import run_parts as parts
@@ -27,6 +27,7 @@ from tasks.runtime.run import Run
 MAX_RUNS = 5_000
 _PAGE = 200
 TAG, _PART = "credly", "issue-organization"
+PREFECTS_TAG = "auto-scheduled"  # which Prefect's scheduler gives its runs
 NOTHING_DUE = "Nothing due"
 """The state of a scheduled run that had nothing to do."""
 UNEVENTFUL_FOR = timedelta(hours=12)  # how long such a run is kept
@@ -55,15 +56,15 @@ async def remove_expired(run: Run) -> FormResult:
 
 
 async def remove_uneventful(run: Run) -> None:
-    """Remove scheduled runs that had nothing to do, or that another run left no place for, once they are old."""
+    """Remove scheduled runs that had nothing to do, or that found another run in their place, once they are old."""
     ended = FlowRunFilterEndTime(before_=run.now() - UNEVENTFUL_FOR)
-    tagged = FlowRunFilterTags(all_=[TAG])
-    names = FlowRunFilterState(name=FlowRunFilterStateName(any_=[NOTHING_DUE]))
-    cancelled = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLED]))
-    never_began = FlowRunFilterStartTime(is_null_=True)
-    await _remove(at_most=_PAGE, flow_run_filter=FlowRunFilter(end_time=ended, state=names, tags=tagged))
-    skipped = FlowRunFilter(end_time=ended, state=cancelled, start_time=never_began, tags=tagged)
-    await _remove(at_most=_PAGE, flow_run_filter=skipped)
+    names = FlowRunFilterState(name=FlowRunFilterStateName(any_=[NOTHING_DUE, "Cancelled"]))
+    old = FlowRunFilter(end_time=ended, state=names, tags=FlowRunFilterTags(all_=[TAG, PREFECTS_TAG]))
+    async with get_client() as client:
+        for each in await client.read_flow_runs(flow_run_filter=old, sort=FlowRunSort.END_TIME_DESC, limit=_PAGE):
+            # Not those that somebody cancelled after they had begun.
+            if each.state_name == NOTHING_DUE or each.start_time in (None, each.end_time):
+                await client.delete_flow_run(each.id)
 
 
 async def _remove_runs(run: Run, kept_for: timedelta) -> int:
@@ -77,10 +78,10 @@ async def _remove_runs(run: Run, kept_for: timedelta) -> int:
     return removed + await _remove(flow_filter=parts, flow_run_filter=FlowRunFilter(end_time=ended, state=over))
 
 
-async def _remove(*, at_most: int = MAX_RUNS, **which: Any) -> int:
+async def _remove(**which: Any) -> int:
     removed = 0
     async with get_client() as client:
-        while removed < at_most:
+        while removed < MAX_RUNS:
             page = await client.read_flow_runs(**which, limit=_PAGE)
             if not page:
                 break
