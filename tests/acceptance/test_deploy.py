@@ -71,7 +71,8 @@ class Image:
     services: dict[str, dict[str, Any]]
 
     def environment(self, service: str) -> dict[str, str]:
-        here = {"PREFECT_HOME": str(self.tree / "home"), "PREFECT_API_URL": self.api, "LAUREL_ROOT": str(self.tree)}
+        here = {"PREFECT_HOME": str(self.tree / "home"), "PREFECT_API_URL": self.api}
+        here |= {"LAUREL_ROOT": str(self.tree), "LAUREL_PYTHON": str(self.python)}
         own: dict[str, str] = self.services[service]["environment"]
         return unmeasured(os.environ) | own | here
 
