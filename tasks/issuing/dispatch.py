@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from prefect import State
+from prefect import State, get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import arun_deployment
@@ -65,7 +65,7 @@ async def issue_all(
     takes what is new by itself.
     """
     parts, under_way = list[Part](), dict[asyncio.Future[State[Any]], DueOrganization]()
-    begun, starts_again_until = set[tuple[str, str]](), time.monotonic() + TAKES_NEW_SECONDS
+    begun, starts_again_until = set[tuple[str, str, str]](), time.monotonic() + TAKES_NEW_SECONDS
     try:
         while allotted or under_way:
             begun |= {_key(each) for each, _ in allotted}
@@ -78,7 +78,12 @@ async def issue_all(
                 # After a time, none is started again: with awards that never cease the run would never end.
                 again = time.monotonic() < starts_again_until
                 left_out = {_key(each) for each in under_way.values()} if again else begun
-                allotted = [(each, 0) for each in await plan_again() if _key(each) not in left_out]
+                try:
+                    found = await plan_again()
+                except Exception as error:  # noqa: BLE001 - what is under way goes on; the next run reports it
+                    get_run_logger().warning("What is new was not planned meanwhile (%s).", type(error).__name__)
+                    found = []
+                allotted = [(each, 0) for each in found if _key(each) not in left_out]
                 if not allotted:
                     run.steps.taken = steps  # planning for nothing is no progress of a run that hangs
     finally:
@@ -88,8 +93,8 @@ async def issue_all(
     return parts
 
 
-def _key(organization: DueOrganization) -> tuple[str, str]:
-    return organization.organization_id, organization.base_url
+def _key(organization: DueOrganization) -> tuple[str, str, str]:
+    return organization.organization_id, organization.base_url, organization.token_block
 
 
 async def issue_elsewhere(run: Run, due: DueOrganization, *, limit: int, together: int, tags: list[str]) -> State[Any]:

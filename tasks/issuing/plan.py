@@ -1,11 +1,9 @@
 """Planning: eligible awards become issuances in the ledger."""
 
-from models.errors import PlatformNotUsable
 from models.ledger.issuance_data import facts_of
 from models.operations import failed
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
-from models.platform.isolation import RelationUnreadable
 from rules.badge.request import would_differ
 from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 
@@ -21,11 +19,8 @@ async def plan_issuances(portal: str = "") -> PlanCounts:
 
 
 async def plan_meanwhile(run: Run, portal: str = "") -> PlanCounts:
-    """The same, again and again while a run issues. What cannot be read is left to the next run, which reports it."""
-    try:
-        return await plan(run.database, now=run.now(), portal_id=portal or None)
-    except (RelationUnreadable, PlatformNotUsable):
-        return PlanCounts()
+    """The same without a task run, again and again while a run issues."""
+    return await plan(run.database, now=run.now(), portal_id=portal or None)
 
 
 @laurel_task(name="sweep", retry_delays=DATABASE_RETRIES)
