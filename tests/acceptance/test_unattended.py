@@ -42,7 +42,7 @@ EXPECTED = (
     # Calls of the slots in which Credly is away.
     r"Task run .* (Task run failed|Finished in state Failed)|Finished in state Failed",
     # The worker, while the server is restarted.
-    r"prefect\.worker|prefect\.runner|prefect\._internal|httpx|^Traceback",
+    r"prefect\.worker|prefect\.runner|prefect\._internal|prefect\.FlowRunCancellingObserver|httpx|^Traceback",
     # The restarted server is sent events which it has already; Prefect 3.9.1 then inserts no row at all, which fails,
     # and gives up after five times.
     r"event_persister - Max flush retries",
