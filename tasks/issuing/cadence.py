@@ -25,7 +25,7 @@ _EARLY = 0.9  # a schedule with the same interval starts its runs some seconds m
 
 
 async def is_whole(run: Run, *, portal: str, limit: int, full: bool) -> bool:
-    """Whether a whole run is due. What a person starts, or the schedule for a part only, is always one."""
+    """Whether a whole run is due. What an operator starts, or the schedule for a part only, is always one."""
     if portal or limit or full or not {PREFECTS_TAG, TRIGGERED} & set(flow_run.tags):
         return True
     last = await run.database.read(run_log.last_finding_at)
