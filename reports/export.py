@@ -161,7 +161,7 @@ def _plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     personal = [field.name for field in PERSONAL if field.name in frame]
     shown = frame.drop(columns=personal).astype(object)
     for name, column in frame.select_dtypes("datetimetz").items():
-        shown[name] = column.dt.strftime("%Y-%m-%d" if name in ("day", "week") else "%Y-%m-%d %H:%M:%S")
+        shown[name] = column.dt.strftime("%Y-%m-%d" if name in ("day", "week") else "%Y-%m-%d %H:%M:%SZ")
     return [
         {str(name): value for name, value in row.items()} for row in shown.where(shown.notna(), None).to_dict("records")
     ]
