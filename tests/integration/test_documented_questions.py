@@ -107,7 +107,9 @@ def test_each_question_of_the_document_has_a_test() -> None:
 async def test_what_a_run_did(ledger: Database, sql: Any) -> None:
     summary = await ledger.read(run_summary.summary, [RUN])
 
-    found = {(row["portal"], row["achievement"]): (row["issued"], row["failed"]) for row in run_table(summary)}
+    found = {
+        (row["portal"], row["achievement"]): (int(row["issued"]), int(row["failed"])) for row in run_table(summary)
+    }
     last = """SELECT i.portal_id, i.achievement_id, sum(h.to_state = 'issued'), sum(h.to_state = 'failed')
         FROM issuance_history AS h JOIN badge_issuances AS i ON i.id = h.issuance_id
         WHERE h.flow_run_id = :run AND h.from_state = 'issuing' AND NOT EXISTS (
@@ -115,14 +117,14 @@ async def test_what_a_run_did(ledger: Database, sql: Any) -> None:
                 AND x.flow_run_id = :run AND x.from_state = 'issuing')
         GROUP BY 1, 2"""
     assert found == {tuple(row[:2]): tuple(row[2:]) for row in sql(last, run=RUN)}
-    assert summary.sentence.startswith(f"{sum(each[0] for each in found.values())} issued · ")
+    assert summary.sentence.startswith(f"{sum(issued for issued, _ in found.values())} issued · ")
 
 
 @question("2. Why has this learner no badge?")
 async def test_why_a_user_has_no_badge(ledger: Database, sql: Any) -> None:
     failed = """SELECT i.user_id, i.achievement_id, u.last_name = '' FROM badge_issuances AS i
         JOIN users AS u ON u.id = i.user_id WHERE i.state = 'failed' AND i.portal_id = 'northwind' LIMIT 8"""
-    found = {}
+    found: dict[int, set[str]] = {}
     for user, achievement, is_missing in sql(failed):
         history = (await history_of(ledger, user_id=user, achievement_id=achievement, now=NOW)).history
         found.setdefault(is_missing, set()).add(answer(history, now=NOW).sentence)
