@@ -40,6 +40,11 @@ class Dataset(StrEnum):
         return self in (Dataset.BETWEEN_RUNS, Dataset.RUN_TODAY)
 
     @property
+    def groups(self) -> frozenset["Group"]:
+        """What it can be grouped by; nothing where it has single rows."""
+        return frozenset() if self.is_log else _IN_ALL | _ALSO[self]
+
+    @property
     def has_states(self) -> bool:
         """Whether its rows have a state to choose."""
         return self in (Dataset.ISSUANCES, Dataset.STATES, Dataset.STATES_AT, Dataset.TIME_IN_STATE)
@@ -70,6 +75,13 @@ class Group(StrEnum):
     ACHIEVEMENT = "achievement"
     TEMPLATE = "template"
     RUN = "run"
+    USER = "user"
+    COMPANY = "company"
+    PROJECT = "project"
+    ORIGIN = "origin"
+    OPERATOR = "operator"
+    WEEKDAY = "weekday"
+    HOUR = "hour"
 
     @property
     def column(self) -> str:
@@ -81,6 +93,29 @@ _COLUMNS = {
     Group.ACHIEVEMENT: "achievement_id",
     Group.TEMPLATE: "badge_template_id",
     Group.RUN: "flow_run_id",
+    Group.USER: "user_id",
+    Group.COMPANY: "company_id",
+    Group.PROJECT: "project_id",
+    Group.ORIGIN: "origin",
+    Group.OPERATOR: "operator_id",
+    Group.WEEKDAY: "weekday",
+    Group.HOUR: "hour",
+}
+_IN_ALL = frozenset({Group.PORTAL, Group.ACHIEVEMENT, Group.TEMPLATE, Group.RUN})
+_OF_AWARD = frozenset({Group.COMPANY, Group.PROJECT, Group.ORIGIN})
+_IN_DAY = frozenset({Group.WEEKDAY, Group.HOUR})
+# Those of a day have a row for each day and group, which would be too many for users.
+_ALSO: dict[Dataset, frozenset[Group]] = {
+    Dataset.DAILY: _OF_AWARD,
+    Dataset.DAILY_EVENTS: frozenset({Group.OPERATOR}),
+    Dataset.STATES_AT: frozenset({Group.USER}),
+    Dataset.TIME_IN_STATE: frozenset({Group.USER}),
+    Dataset.TIME_TO_BADGE: _OF_AWARD | {Group.USER},
+    Dataset.REASONS: _OF_AWARD | {Group.USER},
+    Dataset.FUNNEL: _OF_AWARD | {Group.USER},
+    Dataset.FUNNEL_EVENTS: frozenset({Group.USER}),
+    Dataset.FAILURES: _IN_DAY | {Group.USER},
+    Dataset.REFUSALS: _IN_DAY | {Group.USER},
 }
 
 

@@ -27,7 +27,7 @@ from models.analytics.filters import CountFilter, within
 from models.analytics.functions import utc_day, utc_week
 from models.columns import UtcDateTime
 from models.ledger.tables import AttemptOutcome
-from rules.datasets import TIME_BUCKETS
+from rules.datasets import TIME_BUCKETS, Group
 from rules.ledger.states import WAITING, IssuanceState
 
 issuances = views.issuances
@@ -144,13 +144,14 @@ def funnel(connection: Connection, which: CountFilter) -> Sequence[Counted]:
         _STATE == IssuanceState.CANCELLED,
     )
     sums = [func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in counted]
-    return _grouped(connection, which, func.count(), *sums, where=(within(issuances.c.entered_at, which.period),))
+    entered = within(issuances.c.entered_at, which.period)
+    return _grouped(connection, which, func.count(), *sums, where=(entered,), most=sums[0])
 
 
 def refusals(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     """Return (groups…, week as text, status, code, Credly's message, calls, issuances), the newest week first."""
     source, week = views.attempts, utc_week(views.attempts.c.started_at).label("week")
-    keys = [*which.groups(source), week, source.c.status, source.c.code, source.c.credly_message]
+    keys = [*which.groups(source, source.c.started_at), week, source.c.status, source.c.code, source.c.credly_message]
     calls = func.count().label("calls")
     query = select(*keys, calls, func.count(distinct(source.c.issuance_id))).where(
         source.c.outcome == AttemptOutcome.REFUSED, within(source.c.started_at, which.period), which.of(source)
@@ -167,10 +168,17 @@ def _timed(which: CountFilter) -> tuple[ColumnElement[bool], ...]:
 
 
 def _grouped(
-    connection: Connection, which: CountFilter, *counts: ColumnElement[Any], where: Sequence[ColumnElement[bool]]
+    connection: Connection,
+    which: CountFilter,
+    *counts: ColumnElement[Any],
+    where: Sequence[ColumnElement[bool]],
+    most: ColumnElement[Any] | None = None,
 ) -> Sequence[Counted]:
-    query = select(*which.groups(issuances), *counts).where(*where, which.of(issuances))
-    return _all(connection, query.group_by(*which.groups(issuances)).order_by(*which.groups(issuances)))
+    keys = which.groups(issuances)
+    # Of users there are more than a page shows: those with the most first.
+    first = [most.desc()] if most is not None and Group.USER in which.by else []
+    query = select(*keys, *counts).where(*where, which.of(issuances))
+    return _all(connection, query.group_by(*keys).order_by(*first, *keys))
 
 
 def _all(connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> Sequence[Counted]:

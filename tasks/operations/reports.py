@@ -29,11 +29,12 @@ async def export_file(run: Run, /, *, days: tuple[date | None, date | None], fol
     place = await asyncio.to_thread(deliver, done.path, run.settings, personal=done.note is not None)
     rows = counted(done.rows, "row")
     personal = " · with personal data" if done.note else ""
+    shown = "The rows are" if len(done.shown) == done.rows else f"The first {len(done.shown)} rows are"
     lines = [
         f"# {rows}{personal}",
         f"{plain(done.request.words)}.",
         f"File {place.words}",
-        f"The rows are also in this run's artifact {code('export-table')}." if done.shown else "",
+        f"{shown} also in this run's artifact {code('export-table')}." if done.shown else "",
         "The columns are explained in docs/reference/data-dictionary.md. Moments and days are in UTC.",
     ]
     if done.note:
