@@ -25,6 +25,7 @@ class Dataset(StrEnum):
     FAILURES = "failures"
     REFUSALS = "refusals"
     UNCLAIMED = "unclaimed"
+    SLOWEST = "slowest"
     SETTINGS_EFFECTS = "settings_effects"
     BETWEEN_RUNS = "between_runs"
     RUN_TODAY = "run_today"
@@ -61,6 +62,7 @@ _LOGS = frozenset(
         Dataset.SETTINGS,
         Dataset.SENT_SETTINGS,
         Dataset.UNCLAIMED,
+        Dataset.SLOWEST,
         Dataset.SETTINGS_EFFECTS,
         Dataset.BETWEEN_RUNS,
         Dataset.RUN_TODAY,
