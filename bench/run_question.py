@@ -48,6 +48,7 @@ EXPORTS: dict[str, dict[str, Any]] = {
     "18 time in state": {"dataset": Dataset.TIME_IN_STATE, "states": (FAILED, BLOCKED)},
     "20 refusals by week": {"dataset": Dataset.REFUSALS},
     "21 unclaimed": {"dataset": Dataset.UNCLAIMED},
+    "slowest": {"dataset": Dataset.SLOWEST},
     "22 what a run would do today": {"dataset": Dataset.RUN_TODAY},
     "counts 30 days ago": {"dataset": Dataset.STATES_AT, "period": Period(last=MONTH_AGO)},
     "funnel of what happened": {"dataset": Dataset.FUNNEL_EVENTS},
