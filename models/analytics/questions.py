@@ -68,14 +68,10 @@ def slowest(_connection: Connection, chosen: RowFilter) -> Select[Any]:
     names = ("issuance_id", "portal_id", "achievement_id", "badge_template_id", "user_id")
     moments = ("awarded_at", "entered_at", "recorded_at")
     seconds = issuances.c.seconds_to_badge
-    by_time = (seconds.desc(), issuances.c.issuance_id)
     top = (
-        select(
-            func.row_number().over(order_by=by_time).label("place"),
-            *(issuances.c[name] for name in (*names, "seconds_to_badge", *moments)),
-        )
+        select(*(issuances.c[name] for name in (*names, "seconds_to_badge", *moments)))
         .where(seconds.is_not(None), within(issuances.c.recorded_at, chosen.period), chosen.of(issuances))
-        .order_by(*by_time)
+        .order_by(seconds.desc(), issuances.c.issuance_id)
         .limit(SLOWEST_SHOWN)
         .subquery()
     )
@@ -89,7 +85,8 @@ def slowest(_connection: Connection, chosen: RowFilter) -> Select[Any]:
     ]
     longest = select(_text(states.c.reason)).where(mine, states.c.reason.is_not(None))
     reason = longest.order_by(states.c.seconds.desc(), states.c.history_id).limit(1).scalar_subquery()
-    return select(*top.c, reason.label("reason"), *waited)
+    place = func.row_number().over(order_by=(top.c.seconds_to_badge.desc(), top.c.issuance_id)).label("place")
+    return select(place, *top.c, reason.label("reason"), *waited)
 
 
 def settings_effects(_connection: Connection, chosen: RowFilter) -> SelectBase:
