@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import award, backlog, drain, first, manual, mariadb, nothing, pace, workers
+from bench import award, backlog, drain, first, manual, mariadb, nothing, pace, questions, workers
 from bench.figures import Findings, console, keep, show
 from bench.options import words
 from bench.world import World, world
@@ -20,6 +20,7 @@ MEASURES: dict[str, Callable[[World], Findings]] = {
     "award": award.measure,
     "workers": workers.measure,
     "manual": manual.measure,
+    "questions": questions.measure,
 }
 
 

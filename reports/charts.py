@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 WIDE, NARROW = 1100, 340
 _BAR = 26
+_FEW = 6
 _LETTER = 7.2  # about as wide as a letter is in the widest usual font
 _FONT = "Helvetica, Arial, sans-serif"
 _PADDING = {"left": 2, "right": 16, "top": 4, "bottom": 2}
@@ -75,7 +76,9 @@ def days_chart(days: Sequence[str], values: Sequence[int], *, before: Sequence[i
             ticks=False,
         )
         top = max([*values, *before, 1])  # a domain from 0 to 0 has no axis
-        amount = alt.Axis(title=None, format=",d", tickMinStep=1, tickCount=3, domain=False, ticks=False)
+        # In layers Vega keeps no least step: of two badges it would mark each half.
+        whole = {"values": list(range(top + 1))} if top < _FEW else {"tickCount": 3}
+        amount = alt.Axis(title=None, format=",d", domain=False, ticks=False, **whole)
         base = _chart_of(rows).encode(
             x=alt.X("day:O", sort=None, axis=label, scale=alt.Scale(paddingInner=0.15, paddingOuter=0.1))
         )

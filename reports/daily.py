@@ -7,7 +7,7 @@ import pandas as pd
 
 from models.analytics.counts import daily_flows, waiting_before
 from models.analytics.filters import CountFilter
-from models.analytics.history_counts import EVENTS, daily_events, open_before
+from models.analytics.history_counts import BALANCE, EVENTS, daily_events, open_before
 from reports.dictionary import fields
 from reports.typed import shaped
 from rules.datasets import Dataset
@@ -19,7 +19,11 @@ _ALL, _NONE = "all of it", ""
 # A level, such as what waits at the end of a day, by the counts of what comes and what leaves.
 Levels = Mapping[str, tuple[str, str]]
 _WAITING: Levels = {"waiting": ("entered", "left")}
-_OPEN: Levels = {"waiting": ("began_waiting", "left_waiting"), "failed_open": ("failed", "left_failed")}
+_OPEN: Levels = {
+    "waiting": ("began_waiting", "left_waiting"),
+    "failed_open": ("failed", "left_failed"),
+    "badges": ("became_issued", "left_issued"),
+}
 _FLOWS = ["awarded", "entered", "issued", "failed", "cancelled", "left"]
 
 
@@ -39,8 +43,7 @@ def daily_events_of(connection: "Connection", which: CountFilter) -> pd.DataFram
     flows = _frame(daily_events(connection, which), [*keys, "day", "counted", "n"], keys)
     days = _days(flows, which)
     before = open_before(connection, which, days[0].date()) if len(days) else []
-    names = [*EVENTS, "began_waiting", "left_waiting"]
-    filled = _filled(flows, _frame(before, [*keys, *_OPEN], keys), days, keys, names, _OPEN)
+    filled = _filled(flows, _frame(before, [*keys, *_OPEN], keys), days, keys, [*EVENTS, *BALANCE], _OPEN)
     return shaped(filled, fields(Dataset.DAILY_EVENTS, by=which.by))
 
 

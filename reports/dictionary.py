@@ -151,6 +151,13 @@ _GROUPED = {
     Group.ACHIEVEMENT: always("achievement_id", KEY, "The achievement, where counts are grouped by it."),
     Group.TEMPLATE: always("badge_template_id", KEY, "The badge template, where counts are grouped by it."),
     Group.RUN: maybe("flow_run_id", KEY, "The run that wrote the latest result, where counts are grouped by it."),
+    Group.USER: always("user_id", KEY, "The user's key, where counts are grouped by it."),
+    Group.COMPANY: maybe("company_id", KEY, "The company of the award, where counts are grouped by it."),
+    Group.PROJECT: maybe("project_id", KEY, "The project of the award, where counts are grouped by it."),
+    Group.ORIGIN: always("origin", KEY, "An award, or a request by hand, where counts are grouped by it."),
+    Group.OPERATOR: maybe("operator_id", KEY, "The operator's id given in the form, where counts are grouped by it."),
+    Group.WEEKDAY: always("weekday", KEY, "The weekday in UTC, such as `1 Mon`, where counts are grouped by it."),
+    Group.HOUR: always("hour", KEY, "The hour of the day in UTC, 00 to 23, where counts are grouped by it."),
 }
 
 

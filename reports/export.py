@@ -28,6 +28,23 @@ from rules.ledger.states import IssuanceState
 from settings import settings
 
 SHOWN = 1_000
+# What the table of a run's page has at its right end.
+_DETAILS = (
+    "portal_name",
+    "achievement_name",
+    "award_id",
+    "origin",
+    "settings_of",
+    "changes",
+    "task_run_id",
+    "flow_run_id",
+    "history_id",
+    "settings_history_id",
+    "attempt_id",
+    "issuance_id",
+    "badge_template_id",
+    "reconstructed",
+)
 _NOT_ISSUED = (IssuanceState.FAILED.value, IssuanceState.BLOCKED.value)
 
 
@@ -66,6 +83,9 @@ class ExportRequest:
             raise InvalidInput(
                 f"by: {self.dataset} are single rows and are not grouped. Leave it empty, or export counts."
             )
+        if missing := [each for each in self.by if each not in self.dataset.groups]:
+            known = ", ".join(each for each in Group if each in self.dataset.groups)
+            raise InvalidInput(f"by: {self.dataset} cannot be grouped by {missing[0]}. Choose of {known}.")
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -117,7 +137,7 @@ class Exported:
     rows: int
     note: Path | None
     shown: list[dict[str, Any]]
-    """All rows, without personal data, if there are at most `SHOWN`."""
+    """The first `SHOWN` rows, without personal data."""
 
 
 async def export(database: Database, request: ExportRequest) -> Exported:
@@ -152,16 +172,19 @@ async def _write(
                 # In a thread: else the run's heartbeats stop while a batch is written.
                 await asyncio.to_thread(_write_part, write, part, request)
                 rows += len(part)
-                shown = shown + _plain_rows(part) if rows <= SHOWN else []
+                shown += _plain_rows(part.head(SHOWN - len(shown)))
     return rows, shown
 
 
 def _plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     # For an artifact of Prefect, which keeps JSON and must have nobody's name or address.
-    personal = [field.name for field in PERSONAL if field.name in frame]
-    shown = frame.drop(columns=personal).astype(object)
+    personal = {field.name for field in PERSONAL}
+    names = [name for name in frame if name not in personal]
+    # Prefect's table shows about six columns beside each other.
+    names.sort(key=lambda name: _DETAILS.index(name) + 1 if name in _DETAILS else 0)
+    shown = frame[names].astype(object)
     for name, column in frame.select_dtypes("datetimetz").items():
-        shown[name] = column.dt.strftime("%Y-%m-%d" if name in ("day", "week") else "%Y-%m-%d %H:%M:%S")
+        shown[name] = column.dt.strftime("%Y-%m-%d" if name in ("day", "week") else "%Y-%m-%d %H:%M:%SZ")
     return [
         {str(name): value for name, value in row.items()} for row in shown.where(shown.notna(), None).to_dict("records")
     ]

@@ -148,6 +148,11 @@ async def unclaimed(database: Database, period: Period = ALWAYS, *, portal: str 
     return await _whole(database, Dataset.UNCLAIMED, RowFilter(period=period, portal_id=portal))
 
 
+async def slowest(database: Database, period: Period = ALWAYS, *, portal: str = "") -> pd.DataFrame:
+    """Return the thousand badges of the period that took longest from the award, and in which states they waited."""
+    return await _whole(database, Dataset.SLOWEST, RowFilter(period=period, portal_id=portal))
+
+
 async def settings_effects(
     database: Database, period: Period = ALWAYS, *, portal: str = "", achievement: str = ""
 ) -> pd.DataFrame:

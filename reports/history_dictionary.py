@@ -98,6 +98,7 @@ _DAILY_EVENTS = (
     always("replaced", WHOLE, "Badges that were to be issued again in their place from this day on."),
     always("waiting", WHOLE, "Issuances that waited when the day ended."),
     always("failed_open", WHOLE, "Issuances that were failed when the day ended."),
+    always("badges", WHOLE, "Badges that were issued, and not revoked or being replaced, when the day ended."),
 )
 _STATES_AT = (
     one_of("state", IssuanceState, "The state when the period ended, or now if it has no end."),

@@ -128,7 +128,7 @@ def _daily(part: PeriodFigures, before: PeriodFigures, column: str, title: str, 
         title=title,
         words=f"{title} {each} {part.days.period.words}: {sums}, {most}.",
         explanation=f"{explanation.replace('that day', 'a day of that week') if by_week else explanation} "
-        f"The dark line is the {unit} in the same place of the period before.",
+        f"The line across is the {unit} in the same place of the period before.",
         picture=days_chart(days, values, before=earlier, colour=column),
         table=Table(
             head=[unit, title.lower(), "before"],

@@ -37,6 +37,25 @@ _UNCLAIMED = (
     maybe("audited_at", MOMENT, "When the audit last read the badge."),
     always("credly_badge_id", TEXT, "The badge's id at Credly."),
 )
+_SLOWEST = (
+    always("place", WHOLE, "1 is the slowest. The thousand slowest of the period, by recorded_at."),
+    *ISSUANCE[1:],
+    always("seconds_to_badge", WHOLE, "Whole seconds from awarded_at to recorded_at."),
+    one_of(
+        "reason",
+        Reason,
+        "The reason for which it waited longest meanwhile; see docs/reference/reasons.md.",
+        nullable=True,
+    ),
+    always("failed_seconds", WHOLE, "Of these seconds, how many it was failed."),
+    always("blocked_seconds", WHOLE, "How many it was blocked."),
+    always("pending_seconds", WHOLE, "How many it was pending. The rest was before its entry into the ledger."),
+    always("awarded_at", MOMENT, "When the achievement was awarded."),
+    always("entered_at", MOMENT, "When Laurel entered it into the ledger."),
+    always("recorded_at", MOMENT, "When Laurel recorded that Credly has the badge."),
+    ISSUANCE[0],
+    _TEMPLATE,
+)
 _SETTINGS_EFFECTS = (
     always("settings_history_id", WHOLE, "The change of settings."),
     always("changed_at", MOMENT, "When the settings were changed."),
@@ -86,6 +105,7 @@ QUESTION_FIELDS: dict[Dataset, tuple[Field, ...]] = {
     Dataset.FAILURES: _FAILURES,
     Dataset.REFUSALS: _REFUSALS,
     Dataset.UNCLAIMED: _UNCLAIMED,
+    Dataset.SLOWEST: _SLOWEST,
     Dataset.SETTINGS_EFFECTS: _SETTINGS_EFFECTS,
     Dataset.BETWEEN_RUNS: _BETWEEN_RUNS,
     Dataset.RUN_TODAY: _RUN_TODAY,

@@ -25,6 +25,7 @@ class Dataset(StrEnum):
     FAILURES = "failures"
     REFUSALS = "refusals"
     UNCLAIMED = "unclaimed"
+    SLOWEST = "slowest"
     SETTINGS_EFFECTS = "settings_effects"
     BETWEEN_RUNS = "between_runs"
     RUN_TODAY = "run_today"
@@ -38,6 +39,11 @@ class Dataset(StrEnum):
     def of_run(self) -> bool:
         """Whether it answers a question about a run."""
         return self in (Dataset.BETWEEN_RUNS, Dataset.RUN_TODAY)
+
+    @property
+    def groups(self) -> frozenset["Group"]:
+        """What it can be grouped by; nothing where it has single rows."""
+        return frozenset() if self.is_log else _IN_ALL | _ALSO[self]
 
     @property
     def has_states(self) -> bool:
@@ -56,6 +62,7 @@ _LOGS = frozenset(
         Dataset.SETTINGS,
         Dataset.SENT_SETTINGS,
         Dataset.UNCLAIMED,
+        Dataset.SLOWEST,
         Dataset.SETTINGS_EFFECTS,
         Dataset.BETWEEN_RUNS,
         Dataset.RUN_TODAY,
@@ -70,6 +77,13 @@ class Group(StrEnum):
     ACHIEVEMENT = "achievement"
     TEMPLATE = "template"
     RUN = "run"
+    USER = "user"
+    COMPANY = "company"
+    PROJECT = "project"
+    ORIGIN = "origin"
+    OPERATOR = "operator"
+    WEEKDAY = "weekday"
+    HOUR = "hour"
 
     @property
     def column(self) -> str:
@@ -81,6 +95,29 @@ _COLUMNS = {
     Group.ACHIEVEMENT: "achievement_id",
     Group.TEMPLATE: "badge_template_id",
     Group.RUN: "flow_run_id",
+    Group.USER: "user_id",
+    Group.COMPANY: "company_id",
+    Group.PROJECT: "project_id",
+    Group.ORIGIN: "origin",
+    Group.OPERATOR: "operator_id",
+    Group.WEEKDAY: "weekday",
+    Group.HOUR: "hour",
+}
+_IN_ALL = frozenset({Group.PORTAL, Group.ACHIEVEMENT, Group.TEMPLATE, Group.RUN})
+_OF_AWARD = frozenset({Group.COMPANY, Group.PROJECT, Group.ORIGIN})
+_IN_DAY = frozenset({Group.WEEKDAY, Group.HOUR})
+# Those of a day have a row for each day and group, which would be too many for users.
+_ALSO: dict[Dataset, frozenset[Group]] = {
+    Dataset.DAILY: _OF_AWARD,
+    Dataset.DAILY_EVENTS: frozenset({Group.OPERATOR}),
+    Dataset.STATES_AT: frozenset({Group.USER}),
+    Dataset.TIME_IN_STATE: frozenset({Group.USER}),
+    Dataset.TIME_TO_BADGE: _OF_AWARD | {Group.USER},
+    Dataset.REASONS: _OF_AWARD | {Group.USER},
+    Dataset.FUNNEL: _OF_AWARD | {Group.USER},
+    Dataset.FUNNEL_EVENTS: frozenset({Group.USER}),
+    Dataset.FAILURES: _IN_DAY | {Group.USER},
+    Dataset.REFUSALS: _IN_DAY | {Group.USER},
 }
 
 

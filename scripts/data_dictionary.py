@@ -69,8 +69,9 @@ _FRAMES = """\
 
     asyncio.run(look())                                           # in a notebook: await look()
 
-Counts take `by=`, any of {groups}.
-These columns then come first.
+Counts take `by=`. These columns then come first.
+
+{groups}
 
 dtypes are pandas's nullable ones; `category` columns
 with known values have all of them as categories, in the order given here."""
@@ -109,6 +110,7 @@ _ONE_ROW = {
     Dataset.FUNNEL_EVENTS: "One row is one group: what was entered in the period, and what ever happened to it.",
     Dataset.FAILURES: "One row is one reason (of one group), the most frequent first. From the history.",
     Dataset.REFUSALS: "One row is one answer of Credly in one week (of one group), the newest week first.",
+    Dataset.SLOWEST: "One row is one badge: the thousand that took longest from award to badge, the slowest first.",
     Dataset.UNCLAIMED: "One row is one badge that is not known to be claimed. Without a last day: issued at least 30\n"
     "days ago.",
     Dataset.SETTINGS_EFFECTS: "One row is one transition that a change of settings caused: one of its own run, or,\n"
@@ -138,6 +140,7 @@ PERIOD = {
     Dataset.FAILURES: "began_at",
     Dataset.REFUSALS: "started_at",
     Dataset.UNCLAIMED: "recorded_at",
+    Dataset.SLOWEST: "recorded_at",
     Dataset.SETTINGS_EFFECTS: "changed_at",
     Dataset.BETWEEN_RUNS: "no period: the two runs",
     Dataset.RUN_TODAY: "no period: the run",
@@ -146,7 +149,7 @@ PERIOD = {
 
 def data_dictionary_page() -> str:
     generated = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
-    groups = ", ".join(f"`Group.{group.name}`" for group in Group)
+    groups = "\n".join(f"- {dataset}: {_groups(dataset)}" for dataset in Dataset if dataset.groups)
     moments = "\n".join(f"- {dataset}: {_quoted(PERIOD[dataset])}" for dataset in Dataset)
     choices = ", ".join(f"`{moment}`" for moment in Moment)
     parts = [
@@ -176,6 +179,10 @@ def data_dictionary_page() -> str:
         _table([ISSUE_LINK]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _groups(dataset: Dataset) -> str:
+    return ", ".join(f"`{group}`" for group in Group if group in dataset.groups)
 
 
 def _section(dataset: Dataset) -> list[str]:

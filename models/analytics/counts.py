@@ -1,16 +1,20 @@
 """Counts for analysts. The database makes them, so that memory does not grow with the number of issuances."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     CompoundSelect,
     Connection,
     Select,
     String,
+    Subquery,
     case,
+    cast,
     distinct,
     func,
     literal,
@@ -27,7 +31,7 @@ from models.analytics.filters import CountFilter, within
 from models.analytics.functions import utc_day, utc_week
 from models.columns import UtcDateTime
 from models.ledger.tables import AttemptOutcome
-from rules.datasets import TIME_BUCKETS
+from rules.datasets import TIME_BUCKETS, Group
 from rules.ledger.states import WAITING, IssuanceState
 
 issuances = views.issuances
@@ -84,38 +88,44 @@ def times_to_badge(connection: Connection, which: CountFilter) -> Sequence[Count
 
     Percentiles are by nearest rank: the smallest time that so many of a hundred badges did not exceed.
     """
-    groups, seconds = which.groups(issuances), issuances.c.seconds_to_badge
-    ranked = (
-        select(
-            *groups,
-            seconds.label("seconds"),
-            func.row_number().over(partition_by=groups or None, order_by=seconds).label("place"),
-            func.count().over(partition_by=groups or None).label("n"),
-        )
-        .where(*_timed(which))
-        .subquery()
-    )
+    lengths = _lengths(which)
+    keys = [lengths.c[group.column] for group in which.by]
+    ranked = select(
+        *keys,
+        lengths.c.seconds,
+        cast(func.sum(lengths.c.n).over(partition_by=keys or None, order_by=lengths.c.seconds), BigInteger).label(
+            "upto"
+        ),
+        cast(func.sum(lengths.c.n).over(partition_by=keys or None), BigInteger).label("n"),
+    ).subquery()
     keys = [ranked.c[group.column] for group in which.by]
     median, p95 = (
-        func.max(case((ranked.c.place == (ranked.c.n * percent + 99) // 100, ranked.c.seconds))) for percent in (50, 95)
+        func.min(case((ranked.c.upto >= (ranked.c.n * percent + 99) // 100, ranked.c.seconds))) for percent in (50, 95)
     )
     query = select(
-        *keys, func.count(), func.min(ranked.c.seconds), median, p95, func.max(ranked.c.seconds)
+        *keys, func.max(ranked.c.n), func.min(ranked.c.seconds), median, p95, func.max(ranked.c.seconds)
     ).select_from(ranked)
     query = query.group_by(*keys).order_by(*keys) if keys else query.having(func.count() > 0)
     return _all(connection, query)
 
 
+def _lengths(which: CountFilter) -> Subquery:
+    """Return how many badges took how many seconds: far fewer rows than badges, and the seconds are computed once."""
+    groups, seconds = which.groups(issuances), issuances.c.seconds_to_badge
+    query = select(*groups, seconds.label("seconds"), func.count().label("n")).where(*_timed(which))
+    return query.group_by(*groups, seconds).subquery()
+
+
 def time_buckets(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     """Return (number of the bucket in TIME_BUCKETS, badges) of badges of the period; empty buckets are left out."""
+    lengths = _lengths(replace(which, by=()))
     bounds = [
-        (issuances.c.seconds_to_badge < bound, number)
-        for number, (bound, _words) in enumerate(TIME_BUCKETS)
-        if bound is not None
+        (lengths.c.seconds < bound, number) for number, (bound, _words) in enumerate(TIME_BUCKETS) if bound is not None
     ]
     bucket = case(*bounds, else_=len(bounds)).label("bucket")
-    counted = select(bucket).where(*_timed(which)).subquery()
-    query = select(counted.c.bucket, func.count()).group_by(counted.c.bucket).order_by(counted.c.bucket)
+    counted = select(bucket, lengths.c.n).subquery()
+    badges = cast(func.sum(counted.c.n), BigInteger)
+    query = select(counted.c.bucket, badges).group_by(counted.c.bucket).order_by(counted.c.bucket)
     return _all(connection, query)
 
 
@@ -144,13 +154,14 @@ def funnel(connection: Connection, which: CountFilter) -> Sequence[Counted]:
         _STATE == IssuanceState.CANCELLED,
     )
     sums = [func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in counted]
-    return _grouped(connection, which, func.count(), *sums, where=(within(issuances.c.entered_at, which.period),))
+    entered = within(issuances.c.entered_at, which.period)
+    return _grouped(connection, which, func.count(), *sums, where=(entered,), most=sums[0])
 
 
 def refusals(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     """Return (groups…, week as text, status, code, Credly's message, calls, issuances), the newest week first."""
     source, week = views.attempts, utc_week(views.attempts.c.started_at).label("week")
-    keys = [*which.groups(source), week, source.c.status, source.c.code, source.c.credly_message]
+    keys = [*which.groups(source, source.c.started_at), week, source.c.status, source.c.code, source.c.credly_message]
     calls = func.count().label("calls")
     query = select(*keys, calls, func.count(distinct(source.c.issuance_id))).where(
         source.c.outcome == AttemptOutcome.REFUSED, within(source.c.started_at, which.period), which.of(source)
@@ -167,10 +178,17 @@ def _timed(which: CountFilter) -> tuple[ColumnElement[bool], ...]:
 
 
 def _grouped(
-    connection: Connection, which: CountFilter, *counts: ColumnElement[Any], where: Sequence[ColumnElement[bool]]
+    connection: Connection,
+    which: CountFilter,
+    *counts: ColumnElement[Any],
+    where: Sequence[ColumnElement[bool]],
+    most: ColumnElement[Any] | None = None,
 ) -> Sequence[Counted]:
-    query = select(*which.groups(issuances), *counts).where(*where, which.of(issuances))
-    return _all(connection, query.group_by(*which.groups(issuances)).order_by(*which.groups(issuances)))
+    keys = which.groups(issuances)
+    # Of users there are more than a page shows: those with the most first.
+    first = [most.desc()] if most is not None and Group.USER in which.by else []
+    query = select(*keys, *counts).where(*where, which.of(issuances))
+    return _all(connection, query.group_by(*keys).order_by(*first, *keys))
 
 
 def _all(connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> Sequence[Counted]:

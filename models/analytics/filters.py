@@ -5,12 +5,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, or_, true
+from sqlalchemy import ColumnElement, FromClause, and_, func, literal_column, or_, true
+from sqlalchemy.sql.functions import FunctionElement
 
+from models.analytics.functions import utc_hour, utc_weekday
 from rules.datasets import Group, Moment
 from rules.forms.period import ALWAYS, Period
 from rules.ledger.settings_changes import SettingsOf
 from rules.ledger.states import IssuanceState
+
+_PARTS: dict[Group, type[FunctionElement[str]]] = {Group.WEEKDAY: utc_weekday, Group.HOUR: utc_hour}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +56,17 @@ class CountFilter(Filter):
 
     by: tuple[Group, ...] = ()
 
-    def groups(self, source: FromClause) -> list[ColumnElement[Any]]:
-        return [source.c[group.column] for group in self.by]
+    def groups(self, source: FromClause, moment: ColumnElement[Any] | None = None) -> list[ColumnElement[Any]]:
+        """Return the columns to group by. `moment` decides the weekday and the hour."""
+        return [self._group(group, source, moment) for group in self.by]
+
+    @staticmethod
+    def _group(group: Group, source: FromClause, moment: ColumnElement[Any] | None) -> ColumnElement[Any]:
+        if group in _PARTS:
+            return _PARTS[group](moment).label(group.column)
+        column = source.c[group.column]
+        # A form in which no operator was given leaves an empty text, and no form at all NULL.
+        return func.nullif(column, literal_column("''")).label(group.column) if group is Group.OPERATOR else column
 
 
 def within(column: ColumnElement[Any], period: Period) -> ColumnElement[bool]:

@@ -23,6 +23,20 @@ class utc_week(FunctionElement[str]):
     inherit_cache = True
 
 
+class utc_weekday(FunctionElement[str]):
+    """The weekday of a moment in UTC, as text that sorts, such as `1 Mon`."""
+
+    type = String()
+    inherit_cache = True
+
+
+class utc_hour(FunctionElement[str]):
+    """The hour of a moment in UTC, as text such as 09."""
+
+    type = String()
+    inherit_cache = True
+
+
 class whole_seconds(FunctionElement[int]):
     """The seconds from 1970 to a moment, rounded down."""
 
@@ -49,6 +63,27 @@ def _week_on_sqlite(element: utc_week, compiler: Any, **options: Any) -> str:
 def _week_on_postgresql(element: utc_week, compiler: Any, **options: Any) -> str:
     moment = f"{compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC'"
     return f"to_char(date_trunc('week', {moment}), 'YYYY-MM-DD')"
+
+
+@compiles(utc_weekday, "sqlite")
+def _weekday_on_sqlite(element: utc_weekday, compiler: Any, **options: Any) -> str:
+    number = f"strftime('%w', substr({compiler.process(element.clauses, **options)}, 1, 10))"
+    return f"substr('7 Sun1 Mon2 Tue3 Wed4 Thu5 Fri6 Sat', 1 + 5 * {number}, 5)"
+
+
+@compiles(utc_weekday, "postgresql")
+def _weekday_on_postgresql(element: utc_weekday, compiler: Any, **options: Any) -> str:
+    return f"to_char({compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC', 'ID Dy')"
+
+
+@compiles(utc_hour, "sqlite")
+def _hour_on_sqlite(element: utc_hour, compiler: Any, **options: Any) -> str:
+    return f"substr({compiler.process(element.clauses, **options)}, 12, 2)"
+
+
+@compiles(utc_hour, "postgresql")
+def _hour_on_postgresql(element: utc_hour, compiler: Any, **options: Any) -> str:
+    return f"to_char({compiler.process(element.clauses, **options)} AT TIME ZONE 'UTC', 'HH24')"
 
 
 @compiles(whole_seconds, "sqlite")

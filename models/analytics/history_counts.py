@@ -57,12 +57,14 @@ _EVENTS: dict[str, ColumnElement[bool]] = {
     "revoked": _BY == Transition.REVOKE,
     "replaced": _BY == Transition.REPLACE,
 }
-# Not columns of the result: the balance of each day, for what waits at its end.
+# Not columns of the result: the balance of each day, for what waits and what is issued at its end.
 _BALANCE: dict[str, ColumnElement[bool]] = {
     "began_waiting": or_(and_(_ENTERED, _TO.in_(WAITING)), and_(_FROM.not_in(WAITING), _TO.in_(WAITING))),
     "left_waiting": and_(_TO.not_in(WAITING), or_(_FROM.in_(WAITING), _OF_UPGRADE)),
+    "became_issued": _came(IssuanceState.ISSUED),
+    "left_issued": _left(IssuanceState.ISSUED),
 }
-EVENTS = tuple(_EVENTS)
+EVENTS, BALANCE = tuple(_EVENTS), tuple(_BALANCE)
 _COUNTED = _EVENTS | _BALANCE
 
 
@@ -84,11 +86,12 @@ def daily_events(connection: Connection, which: CountFilter) -> Sequence[Counted
 
 
 def open_before(connection: Connection, which: CountFilter, day: date) -> Sequence[Counted]:
-    """Return (groups…, how many waited, how many were failed) when the day began (UTC)."""
+    """Return (groups…, how many waited, how many were failed, how many were issued) when the day began (UTC)."""
     keys, midnight = which.groups(history), datetime.combine(day, time.min, tzinfo=UTC)
     waiting = _sum(_COUNTED["began_waiting"]) - _sum(_COUNTED["left_waiting"])
     failed = _sum(_COUNTED["failed"]) - _sum(_COUNTED["left_failed"])
-    query = select(*keys, waiting, failed).where(history.c.at < midnight, which.of(history))
+    issued = _sum(_COUNTED["became_issued"]) - _sum(_COUNTED["left_issued"])
+    query = select(*keys, waiting, failed, issued).where(history.c.at < midnight, which.of(history))
     return _all(connection, query.group_by(*keys).order_by(*keys))
 
 
@@ -138,7 +141,7 @@ def failures(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     Of failures of the period, whatever became of them.
     """
     reason = type_coerce(states.c.reason, String).label("reason")
-    keys, count = [*which.groups(states), reason], func.count().label("failures")
+    keys, count = [*which.groups(states, states.c.began_at), reason], func.count().label("failures")
     of_data = case((states.c.reason.in_(DATA_REASONS), true()), else_=false()).label("of_data")
     query = select(
         *keys, of_data, count, func.count(distinct(states.c.issuance_id)), _sum(states.c.ended_at.is_(None))

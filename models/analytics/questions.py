@@ -38,7 +38,8 @@ from rules.ledger.transitions import Transition
 from rules.markdown import code
 
 UNCLAIMED_AFTER = timedelta(days=30)
-history, settings = history_views.history, history_views.settings_history
+SLOWEST_SHOWN = 1_000
+history, states, settings = history_views.history, history_views.states, history_views.settings_history
 issuances = views.issuances
 transitions, organizations, findings = table(IssuanceTransition), table(RunOrganization), table(RunFinding)
 
@@ -60,6 +61,32 @@ def unclaimed(_connection: Connection, chosen: RowFilter) -> Select[Any]:
         within(issuances.c.recorded_at, chosen.period),
         chosen.of(issuances),
     )
+
+
+def slowest(_connection: Connection, chosen: RowFilter) -> Select[Any]:
+    """Return the slowest badges of the period, and how long each was failed, blocked or pending meanwhile."""
+    names = ("issuance_id", "portal_id", "achievement_id", "badge_template_id", "user_id")
+    moments = ("awarded_at", "entered_at", "recorded_at")
+    seconds = issuances.c.seconds_to_badge
+    top = (
+        select(*(issuances.c[name] for name in (*names, "seconds_to_badge", *moments)))
+        .where(seconds.is_not(None), within(issuances.c.recorded_at, chosen.period), chosen.of(issuances))
+        .order_by(seconds.desc(), issuances.c.issuance_id)
+        .limit(SLOWEST_SHOWN)
+        .subquery()
+    )
+    mine = and_(states.c.issuance_id == top.c.issuance_id, states.c.ended_at <= top.c.recorded_at)
+    waited = [
+        select(func.coalesce(func.sum(states.c.seconds), 0))
+        .where(mine, states.c.state == state)
+        .scalar_subquery()
+        .label(f"{state}_seconds")
+        for state in (IssuanceState.FAILED, IssuanceState.BLOCKED, IssuanceState.PENDING)
+    ]
+    longest = select(_text(states.c.reason)).where(mine, states.c.reason.is_not(None))
+    reason = longest.order_by(states.c.seconds.desc(), states.c.history_id).limit(1).scalar_subquery()
+    place = func.row_number().over(order_by=(top.c.seconds_to_badge.desc(), top.c.issuance_id)).label("place")
+    return select(place, *top.c, reason.label("reason"), *waited)
 
 
 def settings_effects(_connection: Connection, chosen: RowFilter) -> SelectBase:
@@ -175,6 +202,7 @@ def _text(column: Any) -> Any:
 
 QUESTIONS: dict[Dataset, Callable[[Connection, RowFilter], SelectBase]] = {
     Dataset.UNCLAIMED: unclaimed,
+    Dataset.SLOWEST: slowest,
     Dataset.SETTINGS_EFFECTS: settings_effects,
     Dataset.BETWEEN_RUNS: between_runs,
 }

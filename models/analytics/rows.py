@@ -117,6 +117,7 @@ _ORDER = {
     Dataset.SETTINGS: ("settings_history_id", "setting"),
     Dataset.SENT_SETTINGS: ("history_id", "settings_of", "setting"),
     Dataset.UNCLAIMED: ("recorded_at", "issuance_id"),
+    Dataset.SLOWEST: ("place",),
     Dataset.SETTINGS_EFFECTS: ("settings_history_id", "history_id"),
     Dataset.BETWEEN_RUNS: ("at", "history_id"),
 }

@@ -151,16 +151,20 @@ class RunFindings:
     last_issued: Sequence[datetime] = ()
 
 
-def health_words(raised: Sequence[Alert], *, needs_action: bool, summary: str, failed: int) -> str:
+def health_words(
+    raised: Sequence[Alert], *, to_do: str = "", left: Sequence[str] = (), notes: Sequence[str] = ()
+) -> str:
     """Return what operators have to know after a run, as text.
 
-    `summary` has the run's counts, `failed` is the number of badges that are failed now, from this run or earlier ones.
+    `to_do` is the message of a run that failed or needs attention, `left` are counts of what earlier runs or the
+    platform leave undone, `notes` the sentences of the run's page.
     """
-    if raised:
-        return " ".join(each.sentence for each in raised)
-    if needs_action:
-        return f"No alert, but an operator has to act: {summary}."
-    return f"No alert; {counted(failed, 'failed badge')} of earlier runs left." if failed else "Nothing is wrong."
+    words = [each.sentence for each in raised]
+    if to_do:
+        words.append(f"{'An' if raised else 'No alert, but an'} operator has to act: {to_do.rstrip('.')}.")
+    elif left and not raised:
+        words.append(f"No alert; {' and '.join(left)}.")
+    return " ".join([*words, *notes]) or "Nothing is wrong."
 
 
 def alert_words(key: str) -> str:
@@ -179,12 +183,10 @@ def alarms(findings: RunFindings, earlier: Sequence[RunHealth], *, limits: Alert
         )
         for key, why in sorted(findings.stopped.items())
     ]
-    raised += [
-        Alert(
-            alarm=Alarm.TOKEN_ENDS, subject=key, sentence=f"The Credly token of portal {key} ends at {moment(ends_at)}."
-        )
-        for key, ends_at in sorted(findings.tokens_ending.items())
-    ]
+    for key, ends_at in sorted(findings.tokens_ending.items()):
+        verb = "ends" if ends_at > findings.now else "ended"
+        sentence = f"The Credly token of portal {key} {verb} at {moment(ends_at)}."
+        raised.append(Alert(alarm=Alarm.TOKEN_ENDS, subject=key, sentence=sentence))
     return (
         raised
         + [each for each in (_backlog(findings, earlier, limits), _quiet(findings, limits)) if each]

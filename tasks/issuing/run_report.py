@@ -20,7 +20,9 @@ from models.operations.open_counts import OpenCount, open_counts, pending_counts
 from models.planning.writing import PlanCounts
 from models.setup.templates import not_active
 from rules.ledger.reasons import Reason
+from rules.ledger.states import IssuanceState
 from rules.markdown import plain
+from rules.monitoring.alerts import health_words
 from rules.monitoring.run_page import (
     by_portal,
     in_portal,
@@ -33,8 +35,9 @@ from rules.monitoring.run_page import (
 )
 from rules.monitoring.run_summary import Counts, RunSummary
 from rules.spans import change
+from rules.wording import counted
 from tasks.issuing.dispatch import Part
-from tasks.operations.alerts import emit_completed, emit_events
+from tasks.operations.alerts import emit_completed, emit_events, find_alerts
 from tasks.operations.token_expiry import expiry_warning
 from tasks.runtime.form_links import form_address
 from tasks.runtime.organization import Organization
@@ -120,6 +123,8 @@ async def finish_run(
         filter(None, (total.sentence, stopped_words(pending), unusable_words(plan.unusable), expiring))
     )
     issue_form = await form_address(run, "issue-badge") if total.named else ""
+    alerts = await find_alerts(run, total, stopped, pending, whole=whole)
+    notes = await _notes(run, portals)
     page = run_page(
         total,
         planned=_planned(plan),
@@ -128,19 +133,30 @@ async def finish_run(
         pending=pending,
         warning=expiring,
         issue_form=issue_form,
-        notes=await _notes(run, portals),
+        notes=[*(f"Alert: {each.sentence}" for each in alerts.raised), *notes],
         now=moment,
     )
     await _write_pages(run, page, total, sentence=sentence)
-    await emit_events(run, total, stopped, pending, whole=whole, issue_form=issue_form)
+    trouble = unread or (
+        f"{len(failures)} of {len(parts)} organizations had trouble, see their runs." if failures else ""
+    )
+    message = ". ".join(filter(None, (sentence, trouble)))
+    needs_attention = bool(total.needs_action or expiring)
+    failed = sum(count for (state, _), count in total.open.items() if state is IssuanceState.FAILED)
+    left = (f"{counted(failed, 'failed badge')} of earlier runs left" if failed else "", unusable_words(plan.unusable))
+    health = health_words(
+        alerts.raised,
+        to_do=message if trouble or needs_attention else "",
+        left=[*filter(None, left)],
+        notes=notes,
+    )
+    await emit_events(run, alerts, total, health=health, issue_form=issue_form)
     await name_run(f"reconcile · {total.title}")
-    if unread:
-        return Failed(message=f"{sentence}. {unread}")
-    if failures:
-        return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
+    if trouble:
+        return Failed(message=message)
     if not waiting:  # it would end the silence, and the failure, of an organization that is stopped
         emit_completed(sentence)
-    return Completed(name=NEEDS_ATTENTION if total.needs_action or expiring else "Completed", message=sentence)
+    return Completed(name=NEEDS_ATTENTION if needs_attention else "Completed", message=sentence)
 
 
 async def _write_pages(run: Run, page: str, total: RunSummary, *, sentence: str) -> None:

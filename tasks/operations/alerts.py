@@ -1,7 +1,7 @@
 """Events about problems and their end; automations turn them into messages. They hold ids and no names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -30,7 +30,6 @@ from rules.monitoring.alerts import (
     RunHealth,
     alarms,
     alert_words,
-    health_words,
     outage_before,
     refused_words,
     resolved,
@@ -47,49 +46,50 @@ _LEDGER = "laurel.ledger"
 _RESOURCES = {Alarm.ORGANIZATION_STOPPED: "laurel.organization", Alarm.TOKEN_ENDS: "laurel.portal"}
 
 
-async def emit_events(
-    run: Run,
-    total: RunSummary,
-    stopped: Mapping[str, Reason],
-    pending: Sequence[PendingCount],
-    *,
-    whole: bool,
-    issue_form: str = "",
-) -> None:
-    """Emit events for refused badges, for alarms, and for alarms that ended since the run before.
+@dataclass(frozen=True, kw_only=True)
+class RunAlerts:
+    """The alerts of a run. Only a whole one (tasks/issuing/cadence.py) is compared with `earlier` ones."""
 
-    Args:
-        total: the summary of the run.
-        stopped: the organizations that were stopped, and why.
-        pending: counts of pending badges after the run.
-        whole: whether it is a whole run (tasks/issuing/cadence.py); only these are compared with earlier ones.
-        issue_form: the address of the form issue-badge, for links.
-    """
-    _emit_refused(total, issue_form)
+    found: RunFindings
+    raised: Sequence[Alert]
+    earlier: Sequence[RunHealth] = ()
+    whole: bool
+
+
+async def find_alerts(
+    run: Run, total: RunSummary, stopped: Mapping[str, Reason], pending: Sequence[PendingCount], *, whole: bool
+) -> RunAlerts:
+    """Return the alerts of a run with this summary, these stopped organizations, and what is pending after it."""
     thresholds = thresholds_of(run.settings)
     if not whole:
-        for raised in alarms(
-            RunFindings(now=run.now(), issued=0, failed=0, backlog=0, stopped=stopped), (), limits=thresholds
-        ):
-            _emit(raised.alarm.event, raised)
-        return
+        found = RunFindings(now=run.now(), issued=0, failed=0, backlog=0, stopped=stopped)
+        return RunAlerts(found=found, raised=alarms(found, (), limits=thresholds), whole=False)
     earlier = await run.database.read(run_log.earlier_findings)
     found = await _findings(run, total, stopped, pending)
     if earlier:  # the runs between two whole ones issue as well
         issued, failed = await run.database.read(run_log.results_since, earlier[0].at)
-        found = replace(found, issued=issued, failed=failed)
-    raised_now = alarms(found, earlier, limits=thresholds)
-    for raised in raised_now:
-        refused = refused_words(total.named, issue_form) if raised.alarm is Alarm.MANY_FAILURES else ""
-        _emit(raised.alarm.event, raised, badges=refused)
-    for ended in resolved(raised_now, earlier):
+        found = replace(found, issued=found.issued + issued, failed=found.failed + failed)
+    return RunAlerts(found=found, raised=alarms(found, earlier, limits=thresholds), earlier=earlier, whole=True)
+
+
+async def emit_events(run: Run, alerts: RunAlerts, total: RunSummary, *, health: str, issue_form: str = "") -> None:
+    """Emit events for refused badges, for alerts, and for alerts that ended since the run before.
+
+    `health` is the text of the series of that name, `issue_form` the address of the form issue-badge, for links.
+    """
+    _emit_refused(total, issue_form)
+    for raised in alerts.raised:
+        many = alerts.whole and raised.alarm is Alarm.MANY_FAILURES
+        _emit(raised.alarm.event, raised, badges=refused_words(total.named, issue_form) if many else "")
+    if not alerts.whole:
+        return
+    for ended in resolved(alerts.raised, alerts.earlier):
         _emit(ended.alarm.resolved_event, ended)
-    if (silence := outage_before(found, earlier, limits=thresholds)) is not None:
+    silence = outage_before(alerts.found, alerts.earlier, limits=thresholds_of(run.settings))
+    if silence is not None:
         minutes = counted(round(silence.total_seconds() / 60), "minute")
         _send(RUNS_RESUMED, _LEDGER, f"reconcile runs again, after {minutes} without a run.")
-    left = sum(count for (state, _), count in total.open.items() if state is IssuanceState.FAILED)
-    words = health_words(raised_now, needs_action=total.needs_action, summary=total.sentence, failed=left)
-    await _save(run, found, raised_now, earlier, words=words)
+    await _save(run, alerts, words=health)
 
 
 def emit_completed(sentence: str) -> None:
@@ -185,13 +185,11 @@ def _run_url() -> str:
     return url_for("flow-run", obj_id=str(flow_run.id)) or str(flow_run.id)
 
 
-async def _save(
-    run: Run, found: RunFindings, raised: Sequence[Alert], earlier: Sequence[RunHealth], *, words: str
-) -> None:
-    alarms_now = tuple(each.key for each in raised)
-    health = RunHealth(at=found.now, issued=found.issued, failed=found.failed, backlog=found.backlog, alarms=alarms_now)
+async def _save(run: Run, alerts: RunAlerts, *, words: str) -> None:
+    found, keys = alerts.found, tuple(each.key for each in alerts.raised)
+    health = RunHealth(at=found.now, issued=found.issued, failed=found.failed, backlog=found.backlog, alarms=keys)
     await run.database.write(run_log.keep_finding, health, flow_run_id=flow_run.id)
-    rows = [_row(each) for each in (health, *earlier[: run_log.LATEST - 1])]
+    rows = [_row(each) for each in (health, *alerts.earlier[: run_log.LATEST - 1])]
     await acreate_table_artifact(key=_ARTIFACT_KEY, table=rows, description=plain(words, longest=2000))
 
 

@@ -1,6 +1,7 @@
-"""Writing reports and exports. The run shows their path and counts, never the rows."""
+"""Writing reports and exports. The run shows where they are, counts, and the first rows without personal data."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -8,11 +9,14 @@ from reports.delivery import deliver
 from reports.export import ExportRequest, export, personal_note
 from reports.files import path_within
 from reports.html import LONGEST_DAYS, write_report
+from rules.forms.links import form_link
 from rules.forms.period import Span, days_of, period_of
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted
 from tasks.runtime.form_links import form_address
 from tasks.runtime.run import Run
+
+_LINKS = 10
 
 
 async def export_file(run: Run, /, *, days: tuple[date | None, date | None], folder: str, **options: Any) -> FormResult:
@@ -29,17 +33,34 @@ async def export_file(run: Run, /, *, days: tuple[date | None, date | None], fol
     place = await asyncio.to_thread(deliver, done.path, run.settings, personal=done.note is not None)
     rows = counted(done.rows, "row")
     personal = " · with personal data" if done.note else ""
+    shown = "The rows are" if len(done.shown) == done.rows else f"The first {len(done.shown)} rows are"
     lines = [
         f"# {rows}{personal}",
         f"{plain(done.request.words)}.",
         f"File {place.words}",
-        f"The rows are also in this run's artifact {code('export-table')}." if done.shown else "",
+        f"{shown} also in this run's artifact {code('export-table')}." if done.shown else "",
+        explained(done.shown, await form_address(run, "explain")),
         "The columns are explained in docs/reference/data-dictionary.md. Moments and days are in UTC.",
     ]
     if done.note:
         lines.insert(1, f"**{plain(personal_note(), longest=1000)}**")
     sentence = f"{rows} of {done.request.words}{personal}"
     return FormResult(sentence=sentence, page="\n\n".join(filter(None, lines)), link=place.link, rows=done.shown)
+
+
+def explained(rows: Sequence[Mapping[str, Any]], form: str) -> str:
+    """Return links to the history of the badges of the first rows, in Markdown."""
+    # In the cells of a table Prefect shows them as text.
+    pairs = {
+        (row["user_id"], row["achievement_id"]): None for row in rows if {"user_id", "achievement_id"} <= row.keys()
+    }
+    known = [(user, key) for user, key in pairs if user and key]
+    links = [
+        f"- [explain {code(key)} to {code(user)}]({form_link(form, user=user, achievement=key)})"
+        for user, key in known[:_LINKS]
+        if form
+    ]
+    return "\n".join(["Of the first rows:", "", *links]) if links else ""
 
 
 async def report_file(

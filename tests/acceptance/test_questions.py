@@ -128,6 +128,7 @@ async def test_under_which_settings_and_what_they_caused(two_runs: tuple[str, st
         ({"what": Dataset.RUN_TODAY}, "run: give the id of a flow run"),
         ({"what": Dataset.RUN_TODAY, "run": "9" * 8 + "-0000-4000-8000-000000000000"}, "run: the ledger has nothing"),
         ({"what": Dataset.DAILY, "run": "9" * 8 + "-0000-4000-8000-000000000000"}, "run: daily are not of one"),
+        ({"what": Dataset.DAILY, "by": (Group.USER,)}, "by: daily cannot be grouped by user. Choose of portal, "),
         ({"what": Dataset.RUNS, "achievement": "forklift"}, "achievement: runs are not of one"),
         ({"what": Dataset.HISTORY, "achievement": "forklfit"}, "achievement: there is no achievement `forklfit`. Did"),
     ],

@@ -140,6 +140,7 @@ async def test_an_award_that_the_ledger_cannot_have_is_counted_and_stops_nothing
     assert (seen.name, seen.message) == ("Completed", "1 issued. 1 award cannot be entered")
     assert "**1 award** `award_without_user`" in seen.page
     assert f"`{award}` of `forklift`" in seen.page
+    assert seen.health == "No alert; 1 award cannot be entered."
     await any_world.change(AchievementAward, award, user_id="bob")
     state = await run()
     assert (state.name, state.message) == ("Completed", "1 issued")
@@ -164,12 +165,14 @@ async def test_a_key_that_the_database_cannot_read_is_named_and_what_is_planned_
         )
     )
 
-    state = await run()
+    seen = await see(reconcile)
 
-    assert state.name == "Failed"
-    assert str(state.message).count("an error about a value when it reads achievement_awards, in a key") == 1
-    assert "python -m flows.check" in str(state.message)
-    assert "bob" not in str(state.message)
+    assert seen.name == "Failed"
+    assert seen.message.count("an error about a value when it reads achievement_awards, in a key") == 1
+    assert "python -m flows.check" in seen.message
+    assert "bob" not in seen.message
+    assert "operator has to act: 1 issued. " in seen.health
+    assert "when it reads achievement_awards, in a key" in seen.health
 
 
 async def test_a_missing_name_is_replaced_where_the_connection_says_so(world: World, standin: Standin) -> None:

@@ -154,6 +154,9 @@ EVENTS: dict[str, Any] = {
 }
 
 
+LEVELS = {IssuanceState.FAILED: "failed_open", IssuanceState.ISSUED: "badges"}
+
+
 async def entries_with_before(database: Database) -> Iterator[tuple[IssuanceState | None, Any]]:
     """Each transition with the state before it: that of the transition before, whatever the row itself has."""
     found: list[tuple[IssuanceState | None, Any]] = []
@@ -180,15 +183,14 @@ async def test_what_happened_on_each_day_and_what_was_open_at_its_end(ledger: Da
         for day in (date(2026, 2, 28) + timedelta(days=number) for number in range(1, 62)):
             midnight = datetime.combine(day + timedelta(days=1), datetime.min.time(), tzinfo=UTC)
             if began.at < midnight and (ended is None or ended.at >= midnight):
-                level = "waiting" if began.to_state in WAITING else "failed_open"
-                if level == "waiting" or began.to_state == "failed":
-                    open_at[portals[began.issuance_id], day, level] += 1
+                level = "waiting" if began.to_state in WAITING else LEVELS.get(began.to_state)
+                open_at[portals[began.issuance_id], day, level] += 1
     assert len(found) == 61 * 2
-    columns = [*EVENTS, "waiting", "failed_open"]
+    columns = [*EVENTS, "waiting", *LEVELS.values()]
     for row in found.to_dict("records"):
         key = (row["portal_id"], row["day"].date())
         expected = {name: events[(*key, name)] for name in EVENTS} | {
-            name: open_at[(*key, name)] for name in ("waiting", "failed_open")
+            name: open_at[(*key, name)] for name in ("waiting", *LEVELS.values())
         }
         assert {name: int(row[name]) for name in columns} == expected, key
     assert all(found[name].sum() for name in columns)
@@ -278,3 +280,58 @@ async def test_a_portals_rows_and_counts_are_its_own(ledger: Database, frame: An
             assert set(own[column]) <= {"aeolus"}
     if "entered" in own:
         assert 0 < own["entered"].sum() < everything["entered"].sum()
+
+
+COUNTED = {
+    Dataset.TIME_TO_BADGE: "badges",
+    Dataset.REASONS: "issuances",
+    Dataset.FUNNEL: "entered",
+    Dataset.STATES_AT: "issuances",
+    Dataset.TIME_IN_STATE: "stays",
+    Dataset.FUNNEL_EVENTS: "entered",
+    Dataset.FAILURES: "failures",
+    Dataset.REFUSALS: "calls",
+    Dataset.DAILY: "issued",
+    Dataset.DAILY_EVENTS: "issued",
+}
+
+
+async def test_the_groups_of_each_count_add_up_to_the_whole(ledger: Database) -> None:
+    await ledger.write(lambda connection: connection.execute(text(REFUSED)))
+
+    for dataset, column in COUNTED.items():
+        whole = (await ledger.read(frames.counts_of, dataset, CountFilter(now=NOW)))[column].sum()
+        for group in dataset.groups:
+            frame = await ledger.read(frames.counts_of, dataset, CountFilter(now=NOW, by=(group,)))
+
+            assert_agrees(frame, fields(dataset, by=(group,)))
+            assert frame[column].sum() == whole > 0, (dataset, group)
+
+
+async def test_failures_by_weekday_and_hour(ledger: Database) -> None:
+    found = await frames.failures(ledger, by=(Group.WEEKDAY, Group.HOUR))
+
+    expected = Counter(
+        (f"{began.at.isoweekday()} {began.at:%a}", f"{began.at:%H}")
+        for began, _ in await stays(ledger)
+        if began.to_state == "failed"
+    )
+    sums = found.groupby(["weekday", "hour"], observed=True)["failures"].sum()
+    assert {key: int(number) for key, number in sums.items()} == expected
+    assert len(expected) > 20
+
+
+async def test_of_users_those_with_most_badges_come_first(ledger: Database) -> None:
+    await ledger.write(lambda connection: connection.execute(text(ONE_USER)))
+
+    found = await ledger.read(frames.counts_of, Dataset.FUNNEL, CountFilter(by=(Group.USER,)))
+
+    issued = Counter(row.user_id for row in await rows_of(ledger, BadgeIssuance) if row.state == "issued")
+    assert found["issued"].tolist() == sorted(found["issued"], reverse=True)
+    assert (found["user_id"][0], int(found["issued"][0])) == issued.most_common(1)[0]
+
+
+REFUSED = """INSERT INTO issuance_attempts (issuance_id, kind, outcome, started_at, duration_ms, field_names)
+    SELECT issuance_id, 'issue', 'refused', at, 150, '' FROM issuance_history WHERE transition = 'fail'"""
+ONE_USER = """UPDATE badge_issuances SET user_id = 'user-0' WHERE id IN (
+    SELECT max(id) FROM badge_issuances WHERE state = 'issued' GROUP BY achievement_id)"""

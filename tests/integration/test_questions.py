@@ -159,6 +159,29 @@ async def test_which_badges_were_never_claimed_after_30_days(ready: Database) ->
     assert len(await frames.unclaimed(ready, portal="elsewhere")) == 0
 
 
+async def test_which_badges_took_longest_and_what_they_waited_for(ready: Database) -> None:
+    waiting = await an_issuance(ready, user="bob", awarded_at=NOW - DAY, planned_at=NOW, updated_at=NOW)
+    await moved(ready, waiting, IssuanceState.BLOCKED, Transition.BLOCK, NOW + HOUR, reason=Reason.TOKEN_MISSING)
+    await moved(ready, waiting, PENDING, Transition.UNBLOCK, NOW + 4 * HOUR)
+    await claimed(ready, waiting)
+    await moved(ready, waiting, ISSUED, Transition.ISSUE, NOW + 5 * HOUR)
+    await an_issuance(ready, user="ada", state=ISSUED, awarded_at=NOW - HOUR, credly_badge_id="badge-of-ada")
+
+    found = await frames.slowest(ready)
+
+    assert_agrees(found, fields(Dataset.SLOWEST))
+    names, hour = (
+        ["place", "user_id", "seconds_to_badge", "failed_seconds", "blocked_seconds", "pending_seconds"],
+        3_600,
+    )
+    assert found[names].to_numpy().tolist() == [
+        [1, "bob", 29 * hour, 0, 3 * hour, 2 * hour],
+        [2, "ada", hour, 0, 0, 0],
+    ]
+    assert found["reason"].dropna().tolist() == ["token_missing"]
+    assert len(await frames.slowest(ready, period_of(None, "2026-11-09"))) == 0
+
+
 async def test_which_portals_data_causes_most_failures_and_what_is_still_failed(ready: Database) -> None:
     await an_achievement(ready, "crane", portal="aeolus")
     for number, (portal, achievement, reason) in enumerate(

@@ -1,8 +1,8 @@
 """Prefect's V2 pages, which its address opens, with the same steps as the classic ones."""
 
 import re
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 
 from playwright.sync_api import Locator, expect
 
@@ -42,17 +42,44 @@ class PrefectUiV2(PrefectUi):
 
     def pick(self, moment: datetime, *path: str) -> None:
         """Pick a date and a time of day in UTC; the pages offer every fifth minute."""
-        field = self.field(*path)
-        field.get_by_role("tab", name="date-time").click()
-        field.get_by_role("button", name="MM/DD/YYYY").click()
-        calendar = self.page.get_by_role("dialog")
-        calendar.get_by_label("Choose the Year").select_option(str(moment.year))
-        calendar.get_by_label("Choose the Month").select_option(str(moment.month - 1))
-        calendar.locator(f"td[data-day='{moment:%Y-%m-%d}'] button").click()
+        calendar = self._pick_day(moment, *path, kind="date-time", button="MM/DD/YYYY")
         for text in (f"{moment.hour % 12 or 12}", f"{moment.minute // 5 * 5}", f"{moment:%p}"):
             hours_minutes_halves = calendar.get_by_role("button", name=text, exact=True)
             hours_minutes_halves.last.click()
         self.page.keyboard.press("Escape")
+
+    def pick_day(self, day: date, *path: str) -> None:
+        """Pick a day."""
+        self._pick_day(day, *path, kind="date", button="Pick a date")
+        self.page.keyboard.press("Escape")
+
+    def _pick_day(self, day: date, *path: str, kind: str, button: str) -> Locator:
+        field = self.field(*path)
+        field.get_by_role("tab", name=kind, exact=True).click()
+        field.get_by_role("button", name=button).click()
+        calendar = self.page.get_by_role("dialog")
+        calendar.get_by_label("Choose the Year").select_option(str(day.year))
+        calendar.get_by_label("Choose the Month").select_option(str(day.month - 1))
+        calendar.locator(f"td[data-day='{day:%Y-%m-%d}'] button").click()
+        return calendar
+
+    def choose_several(self, options: Sequence[str], *path: str) -> None:
+        """Choose from a menu that stays open."""
+        self.field(*path).locator("fieldset").get_by_role("button").last.click()
+        for option in options:
+            self.page.get_by_role("option", name=option, exact=True).click()
+        self.page.keyboard.press("Escape")
+
+    def table(self, run: str) -> Locator:
+        """Wait until the run is over, and open the table of its page."""
+        self.until_over(run)
+        self.page.goto(run)
+        self.page.get_by_role("tab", name="Artifacts").click()
+        self.page.get_by_role("tabpanel").get_by_role("link").filter(has_text="-table").first.click()
+        self.page.wait_for_url("**/v2/artifacts/artifact/*")
+        table = self.page.get_by_role("table")
+        expect(table.locator("tbody tr").first).to_be_visible()
+        return table
 
     def outcome(self, run: str) -> Outcome:
         """Wait until the run is over, open its page, and read it with the run's state and message."""

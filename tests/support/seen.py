@@ -32,6 +32,7 @@ class Seen:
     page: str
     links: list[str]
     tables: list[list[dict[str, Any]]]
+    health: str
 
 
 async def see(flow: Callable[..., Any], **parameters: Any) -> Seen:
@@ -54,6 +55,8 @@ async def see(flow: Callable[..., Any], **parameters: Any) -> Seen:
         page="\n".join(pages),
         links=[link.rpartition("(")[2].rstrip(")") for link in links],
         tables=tables,
+        # Prefect renders descriptions as Markdown: without what masks its signs.
+        health=" ".join(str(each.description).replace("\\", "") for each in artifacts if each.key == "health"),
     )
 
 
