@@ -142,6 +142,14 @@ def _to_be_cancelled(decision: Decision) -> Answer:
 
 
 def _replaced(history: History, row: LedgerRow, decision: Decision) -> Answer:
+    if decision.ground is Ground.NAME_CORRECTED:
+        return Answer(
+            cause=Cause.TO_BE_REPLACED,
+            sentence=f"{history.user_id} has the badge of {history.achievement_id} since {moment(row.recorded_at)}. "
+            "The user's name was corrected since; the achievement is set to replace the badge in that case.",
+            next="A run of reconcile within a day replaces it, unless too many names were corrected at once.",
+            advice="To replace it at once, run reconcile with full, or issue-badge with “replace”.",
+        )
     again = moment(decision.award.awarded_at if decision.award else None)
     return Answer(
         cause=Cause.TO_BE_REPLACED,

@@ -166,6 +166,17 @@ def stopped_words(pending: Sequence[PendingCount]) -> str:
     return ", ".join([*named, *([f"{more} on other achievements"] if more else [])])
 
 
+def held_names_words(badges: int) -> str:
+    """Return how many badges are not replaced since they are too many, and what to do, as text."""
+    if not badges:
+        return ""
+    # The search ends once there are too many.
+    return (
+        f"HELD: {badges} or more badges have a name that was corrected since, too many to replace unattended "
+        "(run reconcile with preview, then with full and a higher hold_above)"
+    )
+
+
 def unusable_words(unusable: Collection[UnusableAward]) -> str:
     """Return how many awards cannot be entered, as text."""
     return f"{counted(len(unusable), 'award')} cannot be entered" if unusable else ""

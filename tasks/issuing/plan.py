@@ -2,9 +2,11 @@
 
 from models.ledger.issuance_data import facts_of
 from models.operations import failed
+from models.planning.names import sweep_names
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
 from rules.badge.request import would_differ
+from rules.ledger.sweep import HOLD_ABOVE
 from tasks.runtime.run import DATABASE_RETRIES, current_run, laurel_task
 
 # Per run: a bounded part, so that a large number of failed issuances does not slow every run down.
@@ -19,12 +21,16 @@ async def plan_issuances(portal: str = "") -> PlanCounts:
 
 
 @laurel_task(name="sweep", retry_delays=DATABASE_RETRIES)
-async def sweep_everything(portal: str = "", *, full: bool = False) -> PlanCounts:
-    """Check the awards of changed integrations and a bounded part of all others, for changes that planning missed."""
+async def sweep_everything(portal: str = "", *, full: bool = False, hold_above: int = HOLD_ABOVE) -> PlanCounts:
+    """Check the awards of changed integrations and a bounded part of all others, for changes that planning missed.
+
+    Then the names on a part of the issued badges.
+    """
     run = current_run.get()
     configured = run.settings
-    wanted = Sweep(at_least=configured.sweep_rows, recent=configured.recent_awards, full=full)
-    return await sweep(run.database, wanted, now=run.now(), portal_id=portal or None)
+    wanted = Sweep(at_least=configured.sweep_rows, recent=configured.recent_awards, full=full, hold_above=hold_above)
+    counts = await sweep(run.database, wanted, now=run.now(), portal_id=portal or None)
+    return counts + await sweep_names(run.database, wanted, now=run.now(), portal_id=portal or None)
 
 
 @laurel_task(name="look again", retry_delays=DATABASE_RETRIES)

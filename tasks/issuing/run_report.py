@@ -23,6 +23,7 @@ from rules.ledger.reasons import Reason
 from rules.markdown import plain
 from rules.monitoring.run_page import (
     by_portal,
+    held_names_words,
     in_portal,
     run_page,
     run_table,
@@ -109,8 +110,9 @@ async def finish_run(
     failures = [state for _, state in parts if not state.is_completed()]
     expiring = await expiry_warning(run, portals)
     pending, moment = await run.database.read(pending_counts, portal_ids=portals), run.now()
+    held = held_names_words(plan.held_names)
     sentence = ". ".join(
-        filter(None, (total.sentence, stopped_words(pending), unusable_words(plan.unusable), expiring))
+        filter(None, (total.sentence, stopped_words(pending), held, unusable_words(plan.unusable), expiring))
     )
     issue_form = await form_address(run, "issue-badge") if total.named else ""
     page = run_page(
@@ -121,7 +123,7 @@ async def finish_run(
         pending=pending,
         warning=expiring,
         issue_form=issue_form,
-        notes=await _notes(run, portals),
+        notes=[*filter(None, [held]), *await _notes(run, portals)],
         now=moment,
     )
     await _write_pages(run, page, total, sentence=sentence)
@@ -134,7 +136,8 @@ async def finish_run(
     if failures:
         return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
     emit_completed(sentence)
-    return Completed(name=NEEDS_ATTENTION if total.needs_action or expiring else "Completed", message=sentence)
+    attention = total.needs_action or expiring or plan.held_names
+    return Completed(name=NEEDS_ATTENTION if attention else "Completed", message=sentence)
 
 
 async def _write_pages(run: Run, page: str, total: RunSummary, *, sentence: str) -> None:
@@ -172,9 +175,10 @@ async def _notes(run: Run, portals: Sequence[str] | None) -> list[str]:
 
 
 def _planned(plan: PlanCounts) -> str:
+    renamed = f" Of those revived, {plan.renamed} replace a badge whose earner's name was corrected."
     return (
         f"Planning entered {plan.entered} new issuances, revived {plan.revived}, "
-        f"cancelled {plan.cancelled} and unblocked {plan.unblocked}."
+        f"cancelled {plan.cancelled} and unblocked {plan.unblocked}.{renamed if plan.renamed else ''}"
     )
 
 

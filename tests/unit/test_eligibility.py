@@ -15,11 +15,11 @@ from rules.ledger.eligibility import (
     Pair,
     decide,
     is_missing,
-    settings_contradict,
 )
 from rules.ledger.manual import decide_manual
 from rules.ledger.reasons import MOMENT_REASONS, Reason
 from rules.ledger.states import NO_MOMENT, IssuanceState, Origin
+from rules.ledger.sweep import settings_contradict
 from tests.support.facts import NOW
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
