@@ -80,12 +80,17 @@ async def sweep_names(database: Database, options: Sweep, *, now: datetime, port
         planning,
         partial(continue_round, which=Round.NAMES, step=step, options=replace(options, at_least=AT_A_TIME)),
     )
-    if not found.rows:
-        return counts
-    earlier = await database.read(_replaced_since, now - _COUNTED_FOR, at_most=options.hold_above)
-    if len(found.rows) + earlier > options.hold_above:
-        return counts + PlanCounts(held_names=len(found.rows))
+    if held := await above_cap(database, len(found.rows), hold_above=options.hold_above, now=now):
+        return counts + PlanCounts(held_names=held)
     return counts + await reconcile(planning, found.rows, found.names)
+
+
+async def above_cap(database: Database, badges: int, *, hold_above: int, now: datetime) -> int:
+    """Return how many badges would be replaced within 24 hours with these, if that is too many; else 0."""
+    if not badges:
+        return 0
+    within_a_day = badges + await database.read(_replaced_since, now - _COUNTED_FOR, at_most=hold_above)
+    return within_a_day if within_a_day > hold_above else 0
 
 
 async def corrected_names(

@@ -26,6 +26,7 @@ _SHOWN = (
 _HEADS = ("portal", "achievement", "issued", "failed", "blocked", "to be tried again", "cancelled")
 _LONGEST_KEY = 80
 _STOPPED_NAMED = 3
+HELD_NAMES_ADVICE = "Look at reconcile with preview; if the names are right, run it with full and a higher hold_above"
 _RELEASED_BY = {"held": "release-credly", "paused": "resume-credly"}
 
 
@@ -167,13 +168,10 @@ def stopped_words(pending: Sequence[PendingCount]) -> str:
 
 
 def held_names_words(badges: int) -> str:
-    """Return how many badges are not replaced since they are too many, and what to do, as text."""
-    if not badges:
-        return ""
+    """Return how many badges are not replaced since they are too many, as text."""
     # The search ends once there are too many.
     return (
-        f"HELD: {badges} or more badges have a name that was corrected since, too many to replace unattended "
-        "(run reconcile with preview, then with full and a higher hold_above)"
+        f"{badges} or more badges would be replaced for corrected names within 24 hours, so none is" if badges else ""
     )
 
 

@@ -7,7 +7,7 @@ from prefect.artifacts import acreate_table_artifact
 from models.ledger import claiming
 from models.ledger.claiming import Scope
 from models.ledger.issuance_data import Subject, facts_of, facts_of_subjects
-from models.planning.names import corrected_names
+from models.planning.names import above_cap, corrected_names
 from models.planning.planner import begin
 from models.planning.preview import new_pairs
 from models.platform.awards import Key
@@ -58,8 +58,9 @@ async def _corrected(run: Run, portal_id: str | None, *, limit: int, hold_above:
         if len(found) >= limit:
             break
         found.append(issuance_id)
-    many = f"hold: {len(found)} names were corrected, more than hold_above."
-    verdict = many if len(found) > hold_above else f"replace: {Reason.NAME_CORRECTED.sentence}"
+    held = await above_cap(run.database, len(found), hold_above=hold_above, now=moment)
+    many = f"hold: {held} badges would be replaced for corrected names within 24 hours, more than hold_above."
+    verdict = many if held else f"replace: {Reason.NAME_CORRECTED.sentence}"
     facts = await facts_of(run.database, found, now=moment)
     return [preview(each, now=moment, verdict=verdict) for each in facts]
 

@@ -22,6 +22,7 @@ from models.setup.templates import not_active
 from rules.ledger.reasons import Reason
 from rules.markdown import plain
 from rules.monitoring.run_page import (
+    HELD_NAMES_ADVICE,
     by_portal,
     held_names_words,
     in_portal,
@@ -34,7 +35,7 @@ from rules.monitoring.run_page import (
 )
 from rules.monitoring.run_summary import Counts, RunSummary
 from rules.spans import change
-from tasks.operations.alerts import emit_completed, emit_events
+from tasks.operations.alerts import emit_completed, emit_events, emit_names_held
 from tasks.operations.token_expiry import expiry_warning
 from tasks.runtime.form_links import form_address
 from tasks.runtime.organization import Organization
@@ -111,6 +112,9 @@ async def finish_run(
     expiring = await expiry_warning(run, portals)
     pending, moment = await run.database.read(pending_counts, portal_ids=portals), run.now()
     held = held_names_words(plan.held_names)
+    if held:
+        emit_names_held(held, badges=plan.held_names)
+        held = f"HELD: {held}. {HELD_NAMES_ADVICE}"
     sentence = ". ".join(
         filter(None, (total.sentence, stopped_words(pending), held, unusable_words(plan.unusable), expiring))
     )

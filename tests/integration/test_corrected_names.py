@@ -163,7 +163,7 @@ async def test_too_many_within_a_day_are_held_but_for_those_that_were_let_throug
     assert (await swept(following, hold_above=1)).renamed == 1
     await correct(following, "bob")
 
-    assert await swept(following, hold_above=1, days=0.9) == PlanCounts(held_names=1)
+    assert await swept(following, hold_above=1, days=0.9) == PlanCounts(held_names=2)
     assert (await swept(following, hold_above=1, days=1.1)).renamed == 1
     await correct(following, "cy")
     assert (await swept(following, hold_above=0, days=1.2)).renamed == 0
