@@ -169,10 +169,9 @@ def stopped_words(pending: Sequence[PendingCount]) -> str:
 
 def held_names_words(badges: int) -> str:
     """Return how many badges are not replaced since they are too many, as text."""
-    # The search ends once there are too many.
-    return (
-        f"{badges} or more badges would be replaced for corrected names within 24 hours, so none is" if badges else ""
-    )
+    # "Or more", because the search ends once there are too many.
+    words = f"{badges} or more badges would be replaced for corrected names within 24 hours, so none is"
+    return words if badges else ""
 
 
 def unusable_words(unusable: Collection[UnusableAward]) -> str:

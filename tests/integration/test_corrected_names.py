@@ -46,7 +46,12 @@ async def following(database: Database) -> Database:
 async def issued(database: Database, user: str = "ada", **changes: Any) -> int:
     """A badge that was issued with the name that the platform has."""
     award = await an_award(database, f"award-of-{user}", user=user)
-    values = {"award_id": award, "awarded_at": AWARDED, "state": ISSUED, "credly_badge_id": f"badge-of-{user}"}
+    values: dict[str, Any] = {
+        "award_id": award,
+        "awarded_at": AWARDED,
+        "state": ISSUED,
+        "credly_badge_id": f"badge-of-{user}",
+    }
     issuance_id = await an_issuance(database, user=user, **values | changes)
     if "name_digest" not in changes:
         digest = name_digest(issuance_id, user.title(), "Muster")
