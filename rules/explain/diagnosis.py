@@ -134,6 +134,12 @@ def _issuing(row: LedgerRow, now: datetime) -> Answer:
 def _to_be_cancelled(decision: Decision) -> Answer:
     # It is pending although it is no longer eligible: no run has planned since.
     then = "keeps the badge that was to be replaced" if decision.action is Action.RESTORE else "cancels it"
+    if decision.ground is Ground.AS_IT_IS and decision.row and decision.row.reason is Reason.NAME_CORRECTED:
+        return Answer(
+            cause=Cause.TO_BE_CANCELLED,
+            sentence="The badge was to be replaced for a corrected name; the achievement is not set to do so any more.",
+            next=f"{NEXT_RUN} {then}.",
+        )
     gone = decision.ground is Ground.AWARD_WITHDRAWN
     reason = Reason.AWARD_WITHDRAWN if gone else Reason.INTEGRATION_REMOVED
     return Answer(

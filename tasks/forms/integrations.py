@@ -299,7 +299,7 @@ def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
         "expires after days": integration.expires_after_days,
         "language of the e-mail": integration.locale,
         "earned again": integration.earned_again,
-        "when a name is corrected": integration.when_data_changes,
+        "name corrected": integration.when_data_changes,
         "revoked when withdrawn": "yes" if integration.revoke_when_withdrawn else "no",
         "reason for revoking": integration.revoke_reason,
         "paused since": integration.paused_at,

@@ -9,7 +9,9 @@ from flows.enable_credly import enable_credly
 from models.platform.tables import User
 from models.setup.tables import CredlyIntegration
 from rules.forms.inputs import WhenDataChanges
+from rules.monitoring.alerts import NAMES_HELD
 from tests.support.running import run_reconcile as run
+from tests.support.seen import events_of
 from tests.support.standin import Standin
 from tests.support.world import TEMPLATE, World
 
@@ -82,6 +84,8 @@ async def test_a_mass_change_of_names_is_held_until_an_operator_lets_it_through(
     assert (held.name, previewed.message) == ("Needs attention", "Preview, nothing was done: 2 hold")
     assert "HELD: 2 or more badges would be replaced for corrected names" in str(held.message)
     assert len(standin.badges()) == 2
+    (event,) = await events_of(NAMES_HELD, count=1)
+    assert event.payload["badges"] == 2
 
     await run(full=True, hold_above=2)
     assert len(standin.badges()) == 4
