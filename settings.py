@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -132,6 +132,17 @@ class Settings(BaseSettings):
         description="How far back a run checks awards again that an earlier run has passed, since some are written "
         "late. Older ones are found by the sweep.",
     )
+    trigger_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="The token with which the platform may start a run (`python -m tasks.trigger`). At least 20 "
+        "characters; empty: there is no such endpoint.",
+    )
+    sweep_every: Seconds = Field(
+        default=timedelta(minutes=15),
+        ge=timedelta(0),
+        description="How often a scheduled run of reconcile is a whole one, which also sweeps, tries stopped "
+        "organizations again and looks for alerts. The runs between issue what is new. 0: each run is a whole one.",
+    )
     sweep_rows: int = Field(
         default=50_000,
         ge=1_000,
@@ -229,7 +240,7 @@ class Settings(BaseSettings):
         default=timedelta(minutes=45),
         ge=timedelta(seconds=10),
         description="Alert if no run of reconcile completed or made progress for this long. The default is three "
-        "intervals of its schedule (read by `python -m automations`).",
+        "times LAUREL_SWEEP_EVERY (read by `python -m automations`).",
     )
 
     @field_validator("database_url")

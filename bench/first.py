@@ -1,6 +1,7 @@
 """First badge: from `prefect deployment run` to the badge at Credly, and where that time goes."""
 
 import asyncio
+import sys
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -25,7 +26,7 @@ def measure(world: World) -> Findings:
     rounds = number("ROUNDS", 3)
     world.start_prefect()
     standin, address = world.start_standin(latency_ms=100), world.new_database()
-    world.environment |= {"LAUREL_ROOT": str(ROOT), "LAUREL_DATABASE_URL": address}
+    world.environment |= {"LAUREL_ROOT": str(ROOT), "LAUREL_PYTHON": sys.executable, "LAUREL_DATABASE_URL": address}
     _prefect(world, "work-pool", ["work-pool", "create", "badges", "--type", "process"])
     _prefect(world, "deploy", ["--no-prompt", "deploy", "--name", "reconcile"])
     servers.start(world.stack, "bench-worker", ["prefect", "worker", "start", "--pool", "badges"], world.environment)

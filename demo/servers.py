@@ -34,6 +34,17 @@ READY_WITHIN_SECONDS = 60.0
 STOPPED_WITHIN_SECONDS = 10.0
 SET_UP_WITHIN_SECONDS = 180.0
 LOG_LINES_SHOWN = 15
+SIX_HOURS = 6 * 3600
+FREQUENT_EVENTS = (
+    *(
+        f"prefect.flow-run.{each}"
+        for each in ("Submitting", "Pending", "Running", "Completed", "Nothing due", "Cancelled")
+    ),
+    *(f"prefect.task-run.{each}" for each in ("Pending", "Running", "Completed")),
+    *("prefect.flow-run.heartbeat", "prefect.flow-run.pull-step.executed"),
+    *("prefect.worker.submitted-flow-run", "prefect.worker.executed-flow-run"),
+    *("laurel.run.heartbeat", "laurel.run.progress", "laurel.run.ended", "laurel.reconcile.completed"),
+)
 
 
 class DemoError(Exception):
@@ -265,12 +276,17 @@ def prefect_environment(port: int) -> dict[str, str]:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # The default, 300 seconds, is how long a run that dies before it begins keeps that slot.
         "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "150",
+        # Each run leaves some of these, also the one each minute that has nothing to do.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": json.dumps(
+            dict.fromkeys(FREQUENT_EVENTS, SIX_HOURS), separators=(",", ":")
+        ),
         # The default, 10 seconds, is a long wait after starting a run on the page.
         "PREFECT_WORKER_QUERY_SECONDS": "2",
         "PREFECT_CLI_COLORS": "false",
         "DO_NOT_TRACK": "1",
         "PYTHONUNBUFFERED": "1",
         "LAUREL_ROOT": str(ROOT),
+        "LAUREL_PYTHON": sys.executable,
     }
 
 

@@ -1,6 +1,7 @@
 """The scheduled run: new awards become Credly badges."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated, Any
 
@@ -19,12 +20,14 @@ from rules.ledger.sweep import HOLD_ABOVE
 from rules.wording import counted
 from settings import Dispatch
 from tasks.forms.run_form import not_done
-from tasks.issuing.dispatch import issue_elsewhere, organizations_with_work, shares
-from tasks.issuing.plan import plan_issuances, requeue_corrected, sweep_everything
+from tasks.issuing.cadence import ROWS_BETWEEN, is_whole, nothing_due, with_new_work
+from tasks.issuing.dispatch import due_organizations, issue_all, issue_elsewhere, organizations_with_work, shares
+from tasks.issuing.plan import plan_issuances, plan_meanwhile, plan_new, requeue_corrected, sweep_everything
 from tasks.issuing.preview import preview_run
 from tasks.issuing.run_report import finish_run, name_run
 from tasks.menus.publish import restore_menus
 from tasks.operations.dead_runs import mark_dead_runs
+from tasks.operations.retention import remove_uneventful
 from tasks.runtime.run import Run, run_context
 
 
@@ -58,23 +61,47 @@ async def reconcile(
             return Completed(message=await preview_run(portal=portal, limit=limit, hold_above=hold_above))
 
         await mark_dead_runs(run)
-        plan, unread = await _plan(portal=portal, full=full, hold_above=hold_above)
-        organizations = await organizations_with_work([portal] if portal else None)
+        whole = await is_whole(run, portal=portal, limit=limit, full=full)
+        plan, unread = await _plan(portal=portal, full=full, whole=whole, hold_above=hold_above)
+        portals, waiting = [portal] if portal else None, list[DueOrganization]()
+        if whole:
+            organizations = await organizations_with_work(portals)
+        else:
+            organizations, waiting = await with_new_work(run, await due_organizations(run, portals))
+            if not organizations and not plan.wrote:
+                return await nothing_due(plan, unread, waiting)
         await name_run(_title(organizations))
+
+        async def planned_meanwhile() -> list[DueOrganization]:
+            nonlocal plan
+            plan += await plan_meanwhile(run, portal)
+            return (await with_new_work(run, await due_organizations(run, portals)))[0]
+
         slots = asyncio.Semaphore(run.settings.organizations_at_once)
         together = sum(each.due for each in organizations)
-        allotted = shares(organizations, limit=limit)
-        states = await asyncio.gather(*(_issue(run, each, share, limit or together, slots) for each, share in allotted))
-        parts = [(each, state) for (each, _), state in zip(allotted, states, strict=True)]
+        parts = await issue_all(
+            run,
+            shares(organizations, limit=limit),
+            issue=lambda each, share: _issue(run, each, share, limit or together, slots),
+            plan_again=None if limit else planned_meanwhile,
+        )
         await restore_menus(run)
-        return await finish_run(run, plan, parts, portal=portal, limit=limit, unread=unread)
+        await remove_uneventful(run)
+        return await finish_run(
+            run, plan, parts, portal=portal, whole=whole and not portal and not limit, unread=unread, waiting=waiting
+        )
 
 
-async def _plan(*, portal: str, full: bool, hold_above: int) -> tuple[PlanCounts, str]:
+async def _plan(*, portal: str, full: bool, whole: bool, hold_above: int) -> tuple[PlanCounts, str]:
     """Plan as far as the platform can be read. Return also why it cannot: what was planned before still goes out."""
     plan, unread = PlanCounts(), list[str]()
-    swept = partial(sweep_everything, portal, full=full, hold_above=hold_above)
-    for step in (partial(plan_issuances, portal), swept, requeue_corrected):
+    steps: list[Callable[[], Awaitable[PlanCounts | int]]] = [
+        partial(plan_new, portal, rows=ROWS_BETWEEN, hold_above=hold_above)
+    ]
+    if whole:
+        swept = partial(sweep_everything, portal, full=full, hold_above=hold_above)
+        steps = [partial(plan_issuances, portal), swept, requeue_corrected]
+    for step in steps:
         try:
             done = await step()
         except RelationUnreadable as unreadable:  # of a relation that the next step may not need

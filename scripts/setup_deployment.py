@@ -4,8 +4,8 @@ Laurel's tables, the work pool, the deployments of prefect.yaml with the menus o
 this order. LAUREL_DATABASE_URL and PREFECT_API_URL choose database and server. A notification block, such as
 slack-webhook/operators, gets the alerts.
 
-Changes made on Prefect's pages are kept: schedules of deployments that are there already, and automations that
-were switched off.
+Changes made on Prefect's pages are kept: schedules of deployments that are there already, unless they are an earlier
+version's default, and automations that were switched off.
 """
 
 import asyncio
@@ -35,6 +35,8 @@ from tasks.runtime.run import run_context
 POOL = "badges"
 SERVER_WITHIN_SECONDS = 180.0
 PLANNED_WITHIN_SECONDS = 30.0
+# Schedules of earlier versions: one that nobody has changed is replaced by the present default.
+EARLIER_DEFAULTS = {"reconcile": ["*/15 * * * * UTC"]}
 
 
 class SetupError(Exception):
@@ -74,10 +76,11 @@ async def _deploy(client: PrefectClient) -> None:
         known, default = there.get(each["name"]), each.get("schedules", [])
         if known is None or not (known.schedules or default):
             continue
+        now = [_describe(one.model_dump()["schedule"], one.active) for one in known.schedules]
+        if now == EARLIER_DEFAULTS.get(each["name"]):
+            continue
         each.pop("schedules", None)
-        if (now := [_describe(one.model_dump()["schedule"], one.active) for one in known.schedules]) != [
-            _describe(one) for one in default
-        ]:
+        if now != [_describe(one) for one in default]:
             print(f"  {each['name']}: its schedule stays as it was changed: {'; '.join(now) or 'none'}")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "prefect.yaml"

@@ -10,6 +10,9 @@ from demo import servers
 from demo.servers import HOST, Server
 from demo.show import console
 from demo.up import run_until_stopped, show_schedule
+from models.database import valid_settings
+
+TRIGGER_PORT = 8070
 
 
 def start_all(stack: ExitStack) -> list[Server]:
@@ -19,13 +22,20 @@ def start_all(stack: ExitStack) -> list[Server]:
     prefect.wait_until(lambda: servers.prefect_ready(prefect, port))
     console.print("Applying the deployments of prefect.yaml and starting a worker ...")
     worker, next_runs = servers.start_laurel(stack, port)
+    processes = [prefect, worker]
+    if valid_settings().trigger_token.get_secret_value():
+        trigger = ["tasks.trigger", "--port", str(TRIGGER_PORT)]
+        processes.append(servers.start(stack, "trigger", trigger, servers.prefect_environment(port)))
+        console.print(
+            f"\n  To start a run at once        POST http://{HOST}:{TRIGGER_PORT}/portals/PORTAL/runs", end=""
+        )
     console.print(f"\n  Prefect: runs and schedules   http://{HOST}:{port}/v2/runs")
     console.print(f"  Forms                         http://{HOST}:{port}/v2/deployments")
     console.print(f"  For commands, in .env         PREFECT_API_URL=http://{HOST}:{port}/api")
     console.print("  Logs                          .laurel/logs/")
     console.print("\nWhat is still missing: .venv/bin/python -m flows.check")
     show_schedule(next_runs)
-    return [prefect, worker]
+    return processes
 
 
 if __name__ == "__main__":

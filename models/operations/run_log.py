@@ -9,6 +9,7 @@ from sqlmodel import Field
 
 from models.base import LaurelTable
 from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, own_id
+from models.setup.tables import CredlyConnection
 from models.tables import table
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState
@@ -75,6 +76,7 @@ class RunPortal(LaurelTable, table=True):
 
 
 organizations, findings, portals = table(RunOrganization), table(RunFinding), table(RunPortal)
+connections = table(CredlyConnection)
 
 
 def begin_organization(
@@ -117,6 +119,37 @@ def earlier_findings(connection: Connection) -> list[RunHealth]:
         )
         for row in connection.execute(query)
     ]
+
+
+def last_finding_at(connection: Connection) -> datetime | None:
+    return connection.execute(select(findings.c.at).order_by(findings.c.id.desc()).limit(1)).scalar()
+
+
+def results_since(connection: Connection, since: datetime) -> tuple[int, int]:
+    """Return how many badges runs have issued and how many were refused since a moment (UTC)."""
+    # By id from the end, since `at` has no index.
+    last_before = select(portals.c.id).where(portals.c.at <= since).order_by(portals.c.id.desc()).limit(1)
+    sums = [func.coalesce(func.sum(portals.c[name]), 0) for name in ("issued", "failed")]
+    query = select(*sums).where(portals.c.id > func.coalesce(last_before.scalar_subquery(), 0))
+    issued, failed = connection.execute(query).one()
+    return int(issued), int(failed)
+
+
+def recently_stopped(connection: Connection, *, since: datetime) -> set[tuple[str, str]]:
+    """Return the organizations whose calls a run stopped since a moment (UTC), unless they were connected again since.
+
+    Each as its id and base URL. Connections count once they are planned.
+    """
+    columns = organizations.c.organization_id, organizations.c.base_url
+    query = select(*columns, organizations.c.ended_at, organizations.c.stopped).order_by(organizations.c.id)
+    last = {tuple(row[:2]): row for row in connection.execute(query.where(organizations.c.ended_at >= since))}
+    stopped = {key: row.ended_at for key, row in last.items() if row.stopped is not None}
+    of_connections = select(connections.c.organization_id, connections.c.base_url, connections.c.planned_at)
+    for organization_id, base_url, planned_at in connection.execute(of_connections) if stopped else ():
+        ended_at = stopped.get((organization_id, base_url))
+        if ended_at is not None and planned_at is not None and planned_at > ended_at:
+            del stopped[organization_id, base_url]
+    return set(stopped)
 
 
 def keep_finding(connection: Connection, found: RunHealth, *, flow_run_id: str | None) -> None:

@@ -74,11 +74,12 @@ async def sweep_names(database: Database, options: Sweep, *, now: datetime, port
     """
     if not await database.read(_is_used):
         return PlanCounts()
-    planning, found = await begin(database, now=now, portal_id=portal_id), _Found()
+    page = min(AT_A_TIME, max(options.at_least, 1))
+    planning, found = replace(await begin(database, now=now, portal_id=portal_id), page=page), _Found()
     step = partial(_next_names, found=found, above=options.hold_above)
     counts = await as_far_as_possible(
         planning,
-        partial(continue_round, which=Round.NAMES, step=step, options=replace(options, at_least=AT_A_TIME)),
+        partial(continue_round, which=Round.NAMES, step=step, options=replace(options, at_least=page)),
     )
     if held := await above_cap(database, len(found.rows), hold_above=options.hold_above, now=now):
         return counts + PlanCounts(held_names=held)
@@ -99,7 +100,7 @@ async def corrected_names(
     """Yield the issuances whose badges would be replaced for a corrected name, for a preview. Writes nothing."""
     if not await database.read(_is_used):
         return
-    planning = await begin(database, now=now, portal_id=portal_id)
+    planning = replace(await begin(database, now=now, portal_id=portal_id), page=AT_A_TIME)
     after: Key | None = (within or "", "")
     while after is not None:
         page = await _page_after(planning, after, within=within)
@@ -124,7 +125,7 @@ async def _next_names(planning: Planning, cursor: Cursor, *, found: _Found, abov
 
 async def _page_after(planning: Planning, after: Key, *, within: str | None = None) -> _Page:
     issued = await planning.database.read(
-        _issued_after, after, size=AT_A_TIME, portal_id=planning.portal_id, within=within
+        _issued_after, after, size=planning.page, portal_id=planning.portal_id, within=within
     )
     users = await planning.database.platform.read(names_of, {row.user_id for row in issued})
     digests = {
@@ -135,7 +136,7 @@ async def _page_after(planning: Planning, after: Key, *, within: str | None = No
     return _Page(
         issued=issued,
         names={issuance_id: digest for issuance_id, digest in digests.items() if digest is not None},
-        following=(issued[-1].achievement_id, issued[-1].user_id) if len(issued) == AT_A_TIME else None,
+        following=(issued[-1].achievement_id, issued[-1].user_id) if len(issued) == planning.page else None,
     )
 
 

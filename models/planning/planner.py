@@ -9,7 +9,7 @@ awards, rows and settings, on which rules/ledger/eligibility.py decides.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import Any
@@ -61,6 +61,8 @@ issuances = table(BadgeIssuance)
 
 AT_A_TIME = 10_000  # rows of a page
 SEARCH_AT_MOST = 1_000  # statements of a planning that search for awards which cannot be read
+# Awards become visible when the platform's transaction ends, after the moment that it wrote, perhaps in whole seconds.
+_WRITTEN_WITHIN = timedelta(minutes=5)
 _PAIRS_PER_TRANSACTION = 1_000  # few enough that other writers do not wait long
 
 
@@ -88,6 +90,7 @@ class Planning:
     deletions: Deletions
     erased: frozenset[str] = frozenset()  # digests of erased users
     portal_id: str | None = None
+    page: int = field(default_factory=lambda: AT_A_TIME)  # rows
     budget: Budget = field(default_factory=lambda: Budget(left=SEARCH_AT_MOST))
 
     @cached_property
@@ -161,7 +164,7 @@ async def _plan_connection(planning: Planning, *, portal_id: str, connected_at: 
 async def _plan_recent(planning: Planning) -> PlanCounts:
     database, now = planning.database, planning.now
     cursor = await database.read(cursor_of, Round.RECENT)
-    counts = await _reconcile_awarded(planning, after=min(cursor.moved_at or now, now))
+    counts = await _reconcile_awarded(planning, after=min(cursor.moved_at or now, now) - _WRITTEN_WITHIN)
     if planning.portal_id is None:
         await database.write(put_cursor, Round.RECENT, cursor, now=now)
     return counts
@@ -175,6 +178,7 @@ async def sweep(database: Database, options: Sweep, *, now: datetime, portal_id:
     """
     changed = await database.read(changed_integrations)  # before the settings, which then include these
     planning = await begin(database, now=now, portal_id=portal_id)
+    planning = replace(planning, page=min(AT_A_TIME, max(options.at_least, 1)))
     without = await database.platform.read(without_portal, planning.setup.coverages.keys() - planning.portals.keys())
     counts = PlanCounts(unusable=without if portal_id is None else frozenset())
     return counts + await as_far_as_possible(
@@ -198,7 +202,7 @@ async def _reconcile_awarded(planning: Planning, *, after: datetime, newest: int
             )
     while since is not None:
         awards, reached, unusable = await platform.read(
-            awarded_between, after, until, following=following, size=AT_A_TIME, now=planning.now, since=since
+            awarded_between, after, until, following=following, size=planning.page, now=planning.now, since=since
         )
         counts += planning.concerned(unusable)
         counts += await _reconcile_keys(planning, await _without_issuance(planning, awards))
@@ -237,7 +241,7 @@ async def _without_issuance(
 
 async def keys_of_page(planning: Planning, page: Page) -> Collection[Key]:
     # Most pairs of a page have an active issuance. One range of the ledger's index finds them faster than the keys.
-    database, active, at_most = planning.database, set[Key](), 2 * AT_A_TIME
+    database, active, at_most = planning.database, set[Key](), 2 * planning.page
     if page.following is not None and database.platform.mapping.orders_as_text:
         active = await database.read(active_between, page.after, page.following, at_most=at_most)
     elif page.following is not None:
@@ -313,7 +317,7 @@ async def _reconcile_issuances(planning: Planning, *among: ColumnElement[bool]) 
     counts = PlanCounts()
     if planning.portal_id is not None:
         among = (*among, issuances.c.portal_id == planning.portal_id)
-    async for rows in issuance_pages(planning.database, *among, size=AT_A_TIME):
+    async for rows in issuance_pages(planning.database, *among, size=planning.page):
         counts += await reconcile(planning, by_key(rows))
     return counts
 
@@ -336,7 +340,9 @@ async def continue_round(planning: Planning, which: Round, step: Step, options: 
     cursor, kept = Cursor(), planning.portal_id is None
     if kept:
         cursor = await planning.database.read(cursor_of, which)
-    budget = _rows_for_run(cursor, options, now=planning.now)
+    since = None if cursor.moved_at is None else planning.now - cursor.moved_at
+    of_round = max(cursor.last_round, cursor.rows_looked_through)
+    budget = rows_for_run(of_round=of_round, since=since, at_least=options.at_least)
     if options.full:
         cursor = Cursor(last_round=cursor.last_round)
     counts, ended = PlanCounts(), False
@@ -352,7 +358,7 @@ async def continue_round(planning: Planning, which: Round, step: Step, options: 
 
 
 async def _next_open(planning: Planning, cursor: Cursor) -> StepResult:
-    rows = await planning.database.read(open_after, cursor.after_id, size=AT_A_TIME, portal_id=planning.portal_id)
+    rows = await planning.database.read(open_after, cursor.after_id, size=planning.page, portal_id=planning.portal_id)
     by_settings: dict[tuple[Any, ...], list[str]] = {}  # thousands of rows have few distinct combinations
     for row in rows:
         by_settings.setdefault(row[2:], []).append(row[1])
@@ -374,7 +380,7 @@ async def _next_open(planning: Planning, cursor: Cursor) -> StepResult:
     # Of rows that the settings leave as they are, those without a valid award change too.
     changing |= others - await planning.database.platform.read(valid_among, others, now=planning.now)
     found = await planning.database.read(rows_of, changing) if changing else {}
-    return found, len(rows), {"after_id": rows[-1][0]} if len(rows) == AT_A_TIME else None, frozenset()
+    return found, len(rows), {"after_id": rows[-1][0]} if len(rows) == planning.page else None, frozenset()
 
 
 async def _next_covered(planning: Planning, cursor: Cursor) -> StepResult:
@@ -389,11 +395,5 @@ async def _next_covered(planning: Planning, cursor: Cursor) -> StepResult:
 async def next_awards(planning: Planning, after: Key, *, within: str | None = None) -> Page:
     since = planning.setup.earliest or planning.now
     return await planning.database.platform.read(
-        page_after, after, size=AT_A_TIME, now=planning.now, since=since, within=within
+        page_after, after, size=planning.page, now=planning.now, since=since, within=within
     )
-
-
-def _rows_for_run(cursor: Cursor, options: Sweep, *, now: datetime) -> int:
-    since = None if cursor.moved_at is None else now - cursor.moved_at
-    of_round = max(cursor.last_round, cursor.rows_looked_through)
-    return rows_for_run(of_round=of_round, since=since, at_least=options.at_least)

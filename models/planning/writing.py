@@ -43,6 +43,10 @@ class PlanCounts:
     unusable: frozenset[UnusableAward] = frozenset()
     unread: tuple[str, ...] = ()
 
+    @property
+    def wrote(self) -> bool:
+        return any((self.entered, self.revived, self.cancelled, self.unblocked))
+
     def __add__(self, other: "PlanCounts") -> "PlanCounts":
         return PlanCounts(
             entered=self.entered + other.entered,

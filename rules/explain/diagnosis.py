@@ -349,7 +349,7 @@ def _not_entered(history: History, decision: Decision, now: datetime) -> Answer:
         cause=Cause.NOT_ENTERED,
         sentence=f"It has been eligible since {moment(first)}, and no run has planned since the award was stored.",
         next=_next_run_after(decision, now),
-        advice="reconcile runs every 15 minutes. If it has run since, look at its last runs; if not, start a worker.",
+        advice="reconcile runs every minute. If it has run since, look at its last runs; if not, start a worker.",
     )
 
 

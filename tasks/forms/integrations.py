@@ -164,7 +164,7 @@ def _next(integration: CredlyIntegration) -> str:
         return f"look at the list with *reconcile* and its preview, then run *release-credly* for {achievement}."
     if integration.paused_at is not None:
         return f"run *resume-credly* for {achievement} when badges are to be issued."
-    return "nothing; *reconcile* runs every 15 minutes."
+    return "nothing; *reconcile* runs every minute."
 
 
 async def usable_template(organization: Organization, template_id: str) -> BadgeTemplate:

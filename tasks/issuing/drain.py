@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator
 from functools import cache
 from math import ceil
@@ -15,6 +16,8 @@ from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
 _PORTION = 500
+_LOOK_AGAIN_SECONDS = 1.0
+TAKES_NEW_SECONDS = 600.0
 _SLOW_CALL_SECONDS = 2
 # While the call for one badge is under way, another badge is claimed, prepared or recorded.
 _SLOTS_FOR_A_CALL = 2
@@ -41,7 +44,7 @@ async def drain(run: Run, organization: Organization, *, limit: int | None, toge
     slots = [asyncio.create_task(_slot(run, queue)) for _ in range(_slots(configured))]
     due = min(organization.due.due, limit or organization.due.due)
     size = batch_size(configured, due=due, together=together, calls_per_second=organization.due.calls_per_second)
-    async for batch in _batches(run, organization, size=size, limit=limit):
+    async for batch in _batches(run, organization, queue, size=size, limit=limit):
         await queue.put(batch)
     for _ in slots:
         await queue.put(_END)
@@ -91,10 +94,14 @@ async def block_everything(run: Run, due: DueOrganization, reason: Reason) -> No
     await run.database.write(claiming.block_due, reason, due.scope, now=run.now())
 
 
-async def _batches(run: Run, organization: Organization, *, size: int, limit: int | None) -> AsyncIterator[Batch]:
-    # By id, and each once: a badge that is due again during this run is left to the next.
-    after_id, left = 0, limit
+async def _batches(
+    run: Run, organization: Organization, queue: asyncio.Queue[Batch | None], *, size: int, limit: int | None
+) -> AsyncIterator[Batch]:
+    # By id, and each once: a badge that is due again during this run is left to the next. What is planned meanwhile
+    # comes as well, for a time: with awards that never cease, the run would never end and no other one begin.
+    after_id, left, takes_new_until = 0, limit, time.monotonic() + TAKES_NEW_SECONDS
     while not (organization.stopped or organization.unreadable) and (left is None or left > 0):
+        steps = run.steps.taken
         portion = await run.database.read(
             claiming.due_issuances,
             organization.due.scope,
@@ -103,7 +110,10 @@ async def _batches(run: Run, organization: Organization, *, size: int, limit: in
             limit=_PORTION if left is None else min(left, _PORTION),
         )
         if not portion:
-            return
+            run.steps.taken = steps  # looking for nothing is no progress of a run that hangs
+            if time.monotonic() > takes_new_until or await _all_done(queue, within_seconds=_LOOK_AGAIN_SECONDS):
+                return
+            continue
         after_id = portion[-1][0]
         left = None if left is None else left - len(portion)
         for start in range(0, len(portion), size):
@@ -112,12 +122,21 @@ async def _batches(run: Run, organization: Organization, *, size: int, limit: in
             yield portion[start : start + size]
 
 
+async def _all_done(queue: asyncio.Queue[Batch | None], *, within_seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(queue.join(), within_seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
 async def _slot(run: Run, queue: asyncio.Queue[Batch | None]) -> int:
     """Issue batches until the queue ends. Returns the number of task runs that failed for a bug."""
     defects = 0
     while (batch := await queue.get()) is not _END:
         state = await run_issue_batch(run, [issuance_id for issuance_id, _ in batch], _title(batch))
         defects += await is_defect(state)
+        queue.task_done()
     return defects
 
 

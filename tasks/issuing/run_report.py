@@ -35,6 +35,7 @@ from rules.monitoring.run_page import (
 )
 from rules.monitoring.run_summary import Counts, RunSummary
 from rules.spans import change
+from tasks.issuing.dispatch import Part
 from tasks.operations.alerts import emit_completed, emit_events, emit_names_held
 from tasks.operations.token_expiry import expiry_warning
 from tasks.runtime.form_links import form_address
@@ -43,8 +44,6 @@ from tasks.runtime.run import Run
 
 NEEDS_ATTENTION = "Needs attention"
 _TAGS_AT_MOST = 50
-Part = tuple[DueOrganization, State[Any]]
-"""An organization that reconcile started a flow run for, and the final state of that run."""
 
 
 @dataclass
@@ -100,11 +99,19 @@ def final_state(done: RunSummary) -> State[None]:
 
 
 async def finish_run(
-    run: Run, plan: PlanCounts, parts: Sequence[Part], *, portal: str = "", limit: int = 0, unread: str = ""
+    run: Run,
+    plan: PlanCounts,
+    parts: Sequence[Part],
+    *,
+    portal: str,
+    whole: bool,
+    unread: str,
+    waiting: Sequence[DueOrganization],
 ) -> State[None]:
     """Write the pages of the run, emit its events, and return its final state.
 
-    It is failed if the part of an organization failed, or if the platform could not be read; `unread` is why.
+    It is failed if the part of an organization failed, or if the platform could not be read; `unread` is why. Only a
+    whole run, of everything, is compared with earlier ones. `waiting` are organizations left to the next whole run.
     """
     portals = [portal] if portal else None
     total, organizations, stopped = await summary_of_parts(run, parts, portals)
@@ -131,15 +138,14 @@ async def finish_run(
         now=moment,
     )
     await _write_pages(run, page, total, sentence=sentence)
-    # A run of one portal or with a limit is no basis for comparing later runs with.
-    whole = not portal and not limit
     await emit_events(run, total, stopped, pending, whole=whole, issue_form=issue_form)
     await name_run(f"reconcile · {total.title}")
     if unread:
         return Failed(message=f"{sentence}. {unread}")
     if failures:
         return Failed(message=f"{sentence}. {len(failures)} of {len(parts)} organizations had trouble, see their runs.")
-    emit_completed(sentence)
+    if not waiting:  # it would end the silence, and the failure, of an organization that is stopped
+        emit_completed(sentence)
     attention = total.needs_action or expiring or plan.held_names
     return Completed(name=NEEDS_ATTENTION if attention else "Completed", message=sentence)
 

@@ -77,7 +77,10 @@ async def _publish(client: PrefectClient, deployment: DeploymentResponse, menus:
 
 
 async def _runs_soon(client: PrefectClient, deployment: DeploymentResponse) -> bool:
-    """Whether a run of its schedule is near: a change of a deployment deletes its planned runs, until seconds later."""
+    """Whether a run of its schedule is near: a change of a deployment deletes its planned runs, until seconds later.
+
+    Where the schedule has several runs within these minutes, the next one follows soon enough.
+    """
     if not deployment.schedules:
         return False
     now = datetime.now(UTC)
@@ -85,6 +88,6 @@ async def _runs_soon(client: PrefectClient, deployment: DeploymentResponse) -> b
     planned = await client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
         flow_run_filter=FlowRunFilter(next_scheduled_start_time=near),
-        limit=1,
+        limit=2,
     )
-    return bool(planned)
+    return len(planned) == 1

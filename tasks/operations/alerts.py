@@ -1,6 +1,7 @@
 """Events about problems and their end; automations turn them into messages. They hold ids and no names."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -62,7 +63,7 @@ async def emit_events(
         total: the summary of the run.
         stopped: the organizations that were stopped, and why.
         pending: counts of pending badges after the run.
-        whole: whether the run worked on everything; only then is it compared with earlier runs.
+        whole: whether it is a whole run (tasks/issuing/cadence.py); only these are compared with earlier ones.
         issue_form: the address of the form issue-badge, for links.
     """
     _emit_refused(total, issue_form)
@@ -75,6 +76,9 @@ async def emit_events(
         return
     earlier = await run.database.read(run_log.earlier_findings)
     found = await _findings(run, total, stopped, pending)
+    if earlier:  # the runs between two whole ones issue as well
+        issued, failed = await run.database.read(run_log.results_since, earlier[0].at)
+        found = replace(found, issued=issued, failed=failed)
     raised_now = alarms(found, earlier, limits=thresholds)
     for raised in raised_now:
         refused = refused_words(total.named, issue_form) if raised.alarm is Alarm.MANY_FAILURES else ""

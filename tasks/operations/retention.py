@@ -10,10 +10,12 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterEndTime,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import TERMINAL_STATES
+from prefect.client.schemas.sorting import FlowRunSort
 
 from models.operations import run_log
 from models.operations import run_parts as parts
@@ -25,6 +27,10 @@ from tasks.runtime.run import Run
 MAX_RUNS = 5_000
 _PAGE = 200
 TAG, _PART = "credly", "issue-organization"
+PREFECTS_TAG = "auto-scheduled"  # which Prefect's scheduler gives its runs
+NOTHING_DUE = "Nothing due"
+"""The state of a scheduled run that had nothing to do."""
+UNEVENTFUL_FOR = timedelta(hours=12)  # how long such a run is kept
 
 
 async def remove_expired(run: Run) -> FormResult:
@@ -47,6 +53,18 @@ async def remove_expired(run: Run) -> FormResult:
         kept += f" Links and messages of Credly are kept {_duration(configured.keep_answers)}: "
         kept += f"{counted(cleared, 'row')} cleared of them."
     return FormResult(sentence=f"{counted(calls, 'call')} and {counted(runs, 'run')} removed{more}. {kept}")
+
+
+async def remove_uneventful(run: Run) -> None:
+    """Remove scheduled runs that had nothing to do, or that found another run in their place, once they are old."""
+    ended = FlowRunFilterEndTime(before_=run.now() - UNEVENTFUL_FOR)
+    names = FlowRunFilterState(name=FlowRunFilterStateName(any_=[NOTHING_DUE, "Cancelled"]))
+    old = FlowRunFilter(end_time=ended, state=names, tags=FlowRunFilterTags(all_=[TAG, PREFECTS_TAG]))
+    async with get_client() as client:
+        for each in await client.read_flow_runs(flow_run_filter=old, sort=FlowRunSort.END_TIME_DESC, limit=_PAGE):
+            # Not those that somebody cancelled after they had begun.
+            if each.state_name == NOTHING_DUE or each.start_time in (None, each.end_time):
+                await client.delete_flow_run(each.id)
 
 
 async def _remove_runs(run: Run, kept_for: timedelta) -> int:

@@ -156,6 +156,8 @@ def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: P
         assert final["type"] == "COMPLETED", final
         assert final["message"].startswith("0 issued")
         again = retry(api, run_id)
+        while again["type"] == "CANCELLED":
+            again = retry(api, run_id)
         assert (again["type"], again["message"]) == ("COMPLETED", final["message"])
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=240) == 0

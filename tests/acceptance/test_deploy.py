@@ -71,7 +71,8 @@ class Image:
     services: dict[str, dict[str, Any]]
 
     def environment(self, service: str) -> dict[str, str]:
-        here = {"PREFECT_HOME": str(self.tree / "home"), "PREFECT_API_URL": self.api, "LAUREL_ROOT": str(self.tree)}
+        here = {"PREFECT_HOME": str(self.tree / "home"), "PREFECT_API_URL": self.api}
+        here |= {"LAUREL_ROOT": str(self.tree), "LAUREL_PYTHON": str(self.python)}
         own: dict[str, str] = self.services[service]["environment"]
         return unmeasured(os.environ) | own | here
 
@@ -196,7 +197,8 @@ def see_that_everything_is_applied(client: httpx.Client, tree: Path) -> None:
 
 def see_that_changes_are_kept(client: httpx.Client, here: Image) -> None:
     schedule_of(client, "audit", active=False)
-    schedule_of(client, "reconcile", schedule={"cron": "*/5 * * * *", "timezone": "Europe/Berlin"})
+    schedule_of(client, "refresh-menus", schedule={"cron": "*/5 * * * *", "timezone": "Europe/Berlin"})
+    schedule_of(client, "reconcile", schedule={"cron": "*/15 * * * *", "timezone": "UTC"})  # an earlier default
     (died,) = [each for each in client.post("/automations/filter", json={}).json() if "run died" in each["name"]]
     client.patch(f"/automations/{died['id']}", json={"enabled": False}).raise_for_status()
 
@@ -204,10 +206,11 @@ def see_that_changes_are_kept(client: httpx.Client, here: Image) -> None:
 
     assert again.returncode == 0, again.stdout + again.stderr
     assert "audit: its schedule stays as it was changed: 40 2 * * * UTC, switched off" in again.stdout
-    assert "reconcile: its schedule stays as it was changed: */5 * * * * Europe/Berlin" in again.stdout
+    assert "refresh-menus: its schedule stays as it was changed: */5 * * * * Europe/Berlin" in again.stdout
     assert again.stdout.count("stays as it was changed") == 2
     assert not client.get(f"/automations/{died['id']}").json()["enabled"]
-    assert schedule_of(client, "reconcile")["schedule"]["cron"] == "*/5 * * * *"
+    assert schedule_of(client, "refresh-menus")["schedule"]["cron"] == "*/5 * * * *"
+    assert schedule_of(client, "reconcile")["schedule"]["cron"] == "* * * * *"
     here.run("prefect", "--no-prompt", "deploy", "--name", "audit").check_returncode()
     assert not schedule_of(client, "audit")["active"]
 

@@ -124,7 +124,7 @@ async def test_the_page_shows_what_would_be_sent_masked_and_reminds_that_it_is_p
     assert f"→ {plain('https://northwind.example.org')}" in seen.page
     assert "| left out: project | The award has none\\. |" in seen.page
     assert "Evidence is **public**: everyone who sees the badge sees it." in seen.page
-    assert "reconcile* runs every 15 minutes" in seen.page
+    assert "reconcile* runs every minute" in seen.page
     assert "<script>" not in seen.page
     assert "Lovelace" not in seen.page
     assert "ada@example.org" not in seen.page

@@ -39,6 +39,7 @@ class Installation:
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "COLUMNS": "200",
             "LAUREL_ROOT": str(ROOT),
+            "LAUREL_PYTHON": sys.executable,
             "LAUREL_DATABASE_URL": database_url,
             "LAUREL_LOOKUP_GRACE": "0",
             "LAUREL_RETRY_DELAY": "0.05",

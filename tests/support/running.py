@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import State
+from prefect import State, tags
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -81,3 +81,9 @@ async def _built(database: Database, standin: Standin, monkeypatch: pytest.Monke
 async def run_reconcile(**parameters: Any) -> State[Any]:
     """Run the scheduled flow in this process and return the state that it ended in."""
     return await reconcile(**parameters, return_state=True)
+
+
+async def run_by_schedule() -> State[Any]:
+    """The same with the tag of a run that Prefect's scheduler planned."""
+    with tags("auto-scheduled", "credly"):
+        return await run_reconcile()

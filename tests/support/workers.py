@@ -46,4 +46,4 @@ def _prefect(api: str, command: Sequence[str]) -> None:
 
 
 def _environment(api: str) -> dict[str, str]:
-    return {**unmeasured(os.environ), "PREFECT_API_URL": api, "LAUREL_ROOT": str(ROOT)}
+    return {**unmeasured(os.environ), "PREFECT_API_URL": api, "LAUREL_ROOT": str(ROOT), "LAUREL_PYTHON": sys.executable}

@@ -17,7 +17,7 @@ from prefect.server.utilities import encryption
 from prefect.settings import Settings as PrefectSettings
 from prefect.settings.legacy import _get_valid_setting_names
 
-from rules.monitoring.liveness import HEARTBEAT, PROGRESS
+from demo.servers import FREQUENT_EVENTS, SIX_HOURS
 from settings import ROOT, Settings
 from tests.support.deploy_files import (
     DEPLOY,
@@ -51,7 +51,7 @@ def test_every_variable_is_a_setting_of_laurel_or_of_the_installed_prefect() -> 
     text = "\n".join(file.read_text(encoding="utf-8") for file in DEPLOY.rglob("*") if file.is_file())
     named = set(re.findall(r"\b(?:LAUREL|PREFECT)_[A-Z_]*[A-Z]\b", text))
 
-    ours = {f"LAUREL_{name.upper()}" for name in Settings.model_fields} | {"LAUREL_ROOT"}
+    ours = {f"LAUREL_{name.upper()}" for name in Settings.model_fields} | {"LAUREL_ROOT", "LAUREL_PYTHON"}
     # Prefect reads the key of its blocks without a setting.
     assert '"PREFECT_SERVER_ENCRYPTION_KEY"' in Path(encryption.__file__).read_text(encoding="utf-8")
     prefects = _get_valid_setting_names(PrefectSettings) | {"PREFECT_SERVER_ENCRYPTION_KEY"}
@@ -74,7 +74,7 @@ def test_prefects_server_understands_how_long_history_is_kept(where: str, monkey
     assert server.services.db_vacuum.enabled_vacuum_types == {"events", "flow_runs", "orphans"}
     assert server.services.db_vacuum.retention_period == timedelta(days=30)
     assert server.services.db_vacuum.event_retention_overrides == {
-        name: timedelta(days=1) for name in ("prefect.flow-run.heartbeat", HEARTBEAT, PROGRESS)
+        name: timedelta(seconds=SIX_HOURS) for name in FREQUENT_EVENTS
     }
     assert server.events.retention_period == timedelta(days=7)
     assert server.concurrency.lease_storage.endswith("filesystem")
@@ -142,10 +142,10 @@ def test_services_wait_for_one_another_and_can_be_asked_how_they_are() -> None:
     assert [name for name, service in SERVICES.items() if "healthcheck" not in service] == ["setup"]
 
 
-def test_workers_can_be_many_and_only_prefects_server_is_reached_from_outside() -> None:
+def test_workers_can_be_many_and_only_server_and_trigger_are_reached_from_this_machine() -> None:
     assert {"ports", "container_name", "hostname"} & set(SERVICES["worker"]) == set()
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert ports == {"prefect-server": ["127.0.0.1:4200:4200"]}
+    assert ports == {"prefect-server": ["127.0.0.1:4200:4200"], "trigger": ["127.0.0.1:8070:8070"]}
 
 
 def test_who_runs_flows_gets_neither_prefects_key_nor_its_database() -> None:
