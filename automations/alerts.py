@@ -9,7 +9,7 @@ from prefect.automations import Automation
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture, SequenceTrigger
 
-from rules.monitoring.alerts import RECONCILED, REVOKING_HELD, RUNS_RESUMED, Alarm
+from rules.monitoring.alerts import NAMES_HELD, RECONCILED, REVOKING_HELD, RUNS_RESUMED, Alarm
 
 REMIND_AFTER = timedelta(days=1)
 _FAILURES = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
@@ -39,6 +39,7 @@ class Alerts:
         yield self._on(RUNS_RESUMED, "Runs end again", f"{_SENTENCE}{_RUN}")
         held = f"{_SENTENCE}{_ADVICE}{_RUN}"
         yield self._on(REVOKING_HELD, "Revoking badges is held", held, again_after=self.remind_after)
+        yield self._on(NAMES_HELD, "Replacing badges is held", held, again_after=self.remind_after)
 
     def _on(self, event: str, title: str, body: str, *, again_after: timedelta = timedelta(0)) -> Automation:
         # `within` suppresses further messages while the same event repeats.

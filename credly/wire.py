@@ -214,6 +214,8 @@ class Badge(Received):
 
     state: Text = None
     recipient_email: Annotated[Text, Field(repr=False)] = None
+    issued_to_first_name: Annotated[Text, Field(repr=False)] = None
+    issued_to_last_name: Annotated[Text, Field(repr=False)] = None
     issuer_earner_id: Annotated[Text, Field(repr=False)] = None
     badge_template_id: Text = None
     issued_at: Moment = None

@@ -14,6 +14,7 @@ from rules.forms.inputs import (
     OperatorId,
     PastMoment,
     TemplateId,
+    WhenDataChanges,
     free_text,
 )
 from rules.forms.settings import IntegrationForm
@@ -33,6 +34,7 @@ async def enable_credly(
     expires_after_days: Annotated[int, Field(ge=0, le=36500)] = 0,
     locale: Locale = Locale.TEMPLATE,
     earned_again: EarnedAgain = EarnedAgain.REFUSE,
+    when_data_changes: WhenDataChanges = WhenDataChanges.LEAVE,
     revoke_when_withdrawn: bool = False,
     revoke_reason: Annotated[str, free_text(255)] = "",
     hold_above: Annotated[int, Field(ge=0)] = 100,
@@ -53,6 +55,7 @@ async def enable_credly(
         expires_after_days: Only for the expiry after_days.
         locale: The language of Credly's e-mail. Leave empty for English.
         earned_again: What happens when somebody earns the achievement again: nothing, or the badge is replaced.
+        when_data_changes: What happens when the earner's name is corrected: nothing, or the badge is replaced.
         revoke_when_withdrawn: Revoke the badge at Credly when its award is withdrawn. This cannot be undone.
         revoke_reason: The reason in Credly's message to the earner. Leave empty for "The achievement was withdrawn."
         hold_above: If issue_since makes more badges due at once than this, they wait until release-credly is run.
@@ -67,6 +70,7 @@ async def enable_credly(
         expires_after_days=expires_after_days,
         locale=locale,
         earned_again=earned_again,
+        when_data_changes=when_data_changes,
         revoke_when_withdrawn=revoke_when_withdrawn,
         revoke_reason=revoke_reason,
         hold_above=hold_above,

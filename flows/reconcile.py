@@ -16,6 +16,7 @@ from models.planning.writing import PlanCounts
 from models.platform.isolation import RelationUnreadable
 from reports.inputs import check_portal
 from rules.forms.inputs import InvalidInput, PortalId
+from rules.ledger.sweep import HOLD_ABOVE
 from rules.wording import counted
 from settings import Dispatch
 from tasks.forms.run_form import not_done
@@ -36,6 +37,7 @@ async def reconcile(
     limit: Annotated[int, Field(ge=0)] = 0,
     preview: bool = False,
     full: bool = False,
+    hold_above: Annotated[int, Field(ge=0)] = HOLD_ABOVE,
 ) -> State[None]:
     """Issue a Credly badge for every award that has none yet.
 
@@ -47,6 +49,7 @@ async def reconcile(
         preview: Show what would be issued and with which evidence. Changes nothing and does not call Credly.
         full: Check every award and every open issuance now. Otherwise a run checks new awards and a part of the others,
             so that each is checked within a day.
+        hold_above: If more badges than this would be replaced for corrected names, none of them is.
     """
     async with run_context() as run:
         try:
@@ -55,11 +58,11 @@ async def reconcile(
             return await not_done(invalid, key="reconcile")
         if preview:
             await name_run("reconcile · preview")
-            return Completed(message=await preview_run(portal=portal, limit=limit))
+            return Completed(message=await preview_run(portal=portal, limit=limit, hold_above=hold_above))
 
         await mark_dead_runs(run)
         whole = await is_whole(run, portal=portal, limit=limit, full=full)
-        plan, unread = await _plan(portal=portal, full=full, whole=whole)
+        plan, unread = await _plan(portal=portal, full=full, whole=whole, hold_above=hold_above)
         portals, waiting = [portal] if portal else None, list[DueOrganization]()
         if whole:
             organizations = await organizations_with_work(portals)
@@ -89,12 +92,15 @@ async def reconcile(
         )
 
 
-async def _plan(*, portal: str, full: bool, whole: bool) -> tuple[PlanCounts, str]:
+async def _plan(*, portal: str, full: bool, whole: bool, hold_above: int) -> tuple[PlanCounts, str]:
     """Plan as far as the platform can be read. Return also why it cannot: what was planned before still goes out."""
     plan, unread = PlanCounts(), list[str]()
-    steps: list[Callable[[], Awaitable[PlanCounts | int]]] = [partial(plan_new, portal, rows=ROWS_BETWEEN)]
+    steps: list[Callable[[], Awaitable[PlanCounts | int]]] = [
+        partial(plan_new, portal, rows=ROWS_BETWEEN, hold_above=hold_above)
+    ]
     if whole:
-        steps = [partial(plan_issuances, portal), partial(sweep_everything, portal, full=full), requeue_corrected]
+        swept = partial(sweep_everything, portal, full=full, hold_above=hold_above)
+        steps = [partial(plan_issuances, portal), swept, requeue_corrected]
     for step in steps:
         try:
             done = await step()

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, text
 from models.errors import NotUsable
 
 VERSION_TABLE = "laurel_alembic_version"
-REVISION = "0012"
+REVISION = "0013"
 
 
 def check_revision(connection: Connection) -> None:

@@ -25,9 +25,11 @@ from models.setup.operator_runs import OperatorRun
 from models.setup.tables import CredlyIntegration
 from models.tables import table
 from rules.badge.issuance_data import IssuanceFacts
+from rules.badge.names import name_digest
 from rules.badge.request import Prepared, prepare_request
+from rules.explain.diagnosis import STANDING
 from rules.explain.history import Call, History, Integration, LedgerRow, Operator, SettingsEntry, TransitionEntry
-from rules.forms.inputs import EarnedAgain
+from rules.forms.inputs import EarnedAgain, WhenDataChanges
 from rules.ledger.eligibility import Award
 from rules.ledger.reasons import AwardFault, UnusableAward
 from rules.ledger.settings_changes import SettingsOf
@@ -77,7 +79,12 @@ async def history_of(database: Database, *, user_id: str, achievement_id: str, n
     prepared = prepare_request(facts, now=now) if facts else None
     if not isinstance(prepared, Prepared):
         return Explanation(history=replace(history, cannot_be_sent=prepared))
-    return Explanation(history=replace(history, present_fingerprint=prepared.request.fingerprint), would_send=prepared)
+    history = replace(history, present_fingerprint=prepared.request.fingerprint)
+    # Of a badge that ended at Credly no name is read: it is not replaced.
+    if facts is not None and history.row is not None and history.row.credly_state in STANDING:
+        digest = name_digest(facts.issuance_id, facts.first_name, facts.last_name)
+        history = replace(history, names={facts.issuance_id: digest} if digest else {})
+    return Explanation(history=history, would_send=prepared)
 
 
 async def _fault(
@@ -188,6 +195,7 @@ def _integration(stored: CredlyIntegration) -> Integration:
         paused_at=stored.paused_at,
         held_at=stored.held_at,
         replaces=stored.earned_again is EarnedAgain.REPLACE,
+        follows_names=stored.when_data_changes is WhenDataChanges.REPLACE,
     )
 
 

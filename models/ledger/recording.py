@@ -5,7 +5,7 @@ Recording requires the claim token, so that a run which lost its lease cannot ov
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -62,7 +62,10 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The outcome of one claimed issuance, its claim token, and the calls that were made for it."""
+    """The outcome of one claimed issuance, its claim token, and the calls that were made for it.
+
+    `name_digest` is of the name on the badge.
+    """
 
     issuance_id: int
     outcome: Outcome
@@ -71,6 +74,7 @@ class Result:
     runs: RunIds
     calls: Sequence[Attempt] = ()
     sent: Sent | None = None
+    name_digest: str | None = field(default=None, repr=False)
 
 
 def record(connection: Connection, result: Result) -> Outcome | None:
@@ -192,6 +196,7 @@ def _outcome_parameters(outcome: Outcome, result: Result) -> dict[str, Any]:
         "new_request_fingerprint": sent.fingerprint if sent else None,
         "new_evidence_sent": sent.evidence_sent if sent else None,
         "new_evidence_left_out": sent.evidence_left_out if sent else None,
+        "new_name_digest": result.name_digest,
         "new_credly_badge_id": badge.id if badge else None,
         "new_badge_url": badge.url if badge else None,
         "new_adopted": outcome.adopted,
@@ -229,7 +234,7 @@ def _attempt_values(call: Attempt, runs: RunIds) -> dict[str, Any]:
     }
 
 
-_OF_BADGE = ("badge_url", "adopted", "former_address")
+_OF_BADGE = ("badge_url", "adopted", "former_address", "name_digest")
 _WRITE_OUTCOME = _outcome_statement()
 _INSERT_CALLS = insert(attempts)
 # Locked in the order of ids, as in `claim`.

@@ -151,6 +151,7 @@ class BadgeIssuance(LaurelTable, table=True):
     replaces_badge_id: str | None = Field(default=None, max_length=64)
     badge_url: str | None = Field(default=None, max_length=500)
     adopted: bool = False
+    name_digest: str | None = Field(default=None, max_length=16)
     former_address: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     revoked_badge_id: str | None = Field(default=None, max_length=64)
     credly_state: str | None = Field(default=None, max_length=20)

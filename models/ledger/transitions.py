@@ -37,7 +37,7 @@ _SETS: dict[Transition, dict[str, Any]] = {
         "replaces_badge_id": None,
     },
     Transition.ABANDON: {"sent_to": None, "unclear_at": None},
-    Transition.REVOKE: {"credly_badge_id": None, "recorded_at": None},
+    Transition.REVOKE: {"credly_badge_id": None, "recorded_at": None, "name_digest": None},
 }
 _TRANSITION_TO = {
     IssuanceState.ISSUED: Transition.ISSUE,

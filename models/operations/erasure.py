@@ -65,6 +65,7 @@ _IDENTIFYING: dict[str, Any] = {
     "revoked_badge_id": None,
     "badge_url": None,
     "request_fingerprint": None,
+    "name_digest": None,
     "requested_by": "",
     "request_reason": "",
     "unclear_at": None,

@@ -15,7 +15,7 @@ from models.ledger.tables import BadgeIssuance
 from models.platform.awards import Key, by_achievement, is_after, of_keys
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
-from rules.forms.inputs import EarnedAgain
+from rules.forms.inputs import EarnedAgain, WhenDataChanges
 from rules.ledger.eligibility import Coverage, Decision, Issuance, Pair
 from rules.ledger.states import IssuanceState
 
@@ -24,6 +24,7 @@ integrations = table(CredlyIntegration)
 connections = table(CredlyConnection)
 
 _KEY = (issuances.c.achievement_id, issuances.c.user_id)
+_REPLACING = ("earned_again", "when_data_changes")
 _WAITING = [IssuanceState.PENDING, IssuanceState.BLOCKED]
 OPEN: ColumnElement[bool] = ~in_states(IssuanceState.ISSUED, IssuanceState.ISSUING, IssuanceState.CANCELLED)
 # Hints for SQLite, which would choose otherwise.
@@ -46,6 +47,7 @@ _COLUMNS = (
             "awarded_at",
             "credly_badge_id",
             "replaces_badge_id",
+            "name_digest",
             "former",
         )
     ),
@@ -73,7 +75,8 @@ class Setup:
 def setup_of(connection: Connection, achievement_ids: Iterable[str] | None = None) -> Setup:
     """Return the current settings; of these achievements only, and locked until the transaction ends, if given."""
     since = func.coalesce(integrations.c.issue_since, integrations.c.enabled_at).label("covers_from")
-    query = select(integrations.c.achievement_id, integrations.c.badge_template_id, since, integrations.c.earned_again)
+    settings = [integrations.c[name] for name in ("achievement_id", "badge_template_id", *_REPLACING)]
+    query = select(*settings, since)
     if achievement_ids is not None:
         query = query.where(integrations.c.achievement_id.in_(list(achievement_ids)))
         # Locked before the rows are read, so that a decision for an integration is written before that changes; in one
@@ -87,6 +90,7 @@ def setup_of(connection: Connection, achievement_ids: Iterable[str] | None = Non
                 badge_template_id=row.badge_template_id,
                 covers_from=row.covers_from,
                 replaces=row.earned_again is EarnedAgain.REPLACE,
+                follows_names=row.when_data_changes is WhenDataChanges.REPLACE,
             )
             for row in found
         },
@@ -200,7 +204,7 @@ def _of_keys(connection: Connection, query: Select, keys: Collection[Key]) -> It
 def _with_key(row: Row) -> tuple[Key, Issuance]:  # type: ignore[type-arg]
     # Unpacked rather than read by name, which is slower: a sweep creates 50 000 of them.
     issuance_id, achievement_id, user_id, template, portal, state, origin, reason, award, moment, *badge = row
-    badge_id, replaces, former, outstanding = badge
+    badge_id, replaces, name_digest, former, outstanding = badge
     return (achievement_id, user_id), Issuance(
         issuance_id=issuance_id,
         badge_template_id=template,
@@ -212,6 +216,7 @@ def _with_key(row: Row) -> tuple[Key, Issuance]:  # type: ignore[type-arg]
         awarded_at=moment,
         credly_badge_id=badge_id,
         replaces_badge_id=replaces,
+        name_digest=name_digest,
         former=former,
         outstanding=outstanding,
     )

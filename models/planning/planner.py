@@ -51,11 +51,11 @@ from models.platform.awards import Key, awards_of, awards_without_id, portals_of
 from models.platform.isolation import Budget, RelationUnreadable
 from models.platform.pages import Awarded, Page, awarded_between, newest_awards, page_after
 from models.tables import table
-from rules.ledger.eligibility import BEGINNING, Award, Coverage, Issuance, decide, settings_contradict
+from rules.ledger.eligibility import BEGINNING, Award, Coverage, Issuance, decide
 from rules.ledger.erasure import is_erased
 from rules.ledger.reasons import MOMENT_REASONS, AwardFault, Reason, UnusableAward
 from rules.ledger.states import IssuanceState
-from rules.ledger.sweep_budget import rows_for_run
+from rules.ledger.sweep import HOLD_ABOVE, rows_for_run, settings_contradict
 
 issuances = table(BadgeIssuance)
 
@@ -70,12 +70,13 @@ _PAIRS_PER_TRANSACTION = 1_000  # few enough that other writers do not wait long
 class Sweep:
     """What one run reads besides new awards: the newest awards of the last days, and a part of everything.
 
-    With `full` it is everything.
+    With `full` it is everything. If more than `hold_above` badges would be replaced for corrected names, none is.
     """
 
     at_least: int = 50_000
     recent: timedelta = timedelta(days=7)
     full: bool = False
+    hold_above: int = HOLD_ABOVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,10 @@ class Planning:
         )
 
 
+StepResult = tuple[Mapping[Key, Sequence[Issuance]], int, dict[str, Any] | None, frozenset[UnusableAward]]
+Step = Callable[[Planning, Cursor], Awaitable[StepResult]]
+
+
 async def begin(database: Database, *, now: datetime, portal_id: str | None = None) -> Planning:
     setup = await database.read(setup_of)
     return Planning(
@@ -131,7 +136,7 @@ async def plan(database: Database, *, now: datetime, portal_id: str | None = Non
     """
     connected = await database.read(newly_connected, portal_id)  # before the settings, which then include them
     planning = await begin(database, now=now, portal_id=portal_id)
-    return await _as_far_as_possible(
+    return await as_far_as_possible(
         planning,
         _restore_cancelled_replacements,
         *(partial(_plan_connection, portal_id=portal, connected_at=moment) for portal, moment in connected),
@@ -139,7 +144,7 @@ async def plan(database: Database, *, now: datetime, portal_id: str | None = Non
     )
 
 
-async def _as_far_as_possible(planning: Planning, *steps: Callable[[Planning], Awaitable[PlanCounts]]) -> PlanCounts:
+async def as_far_as_possible(planning: Planning, *steps: Callable[[Planning], Awaitable[PlanCounts]]) -> PlanCounts:
     """Take each step, even if another one could not read what it needs."""
     counts = PlanCounts()
     for step in steps:
@@ -176,12 +181,12 @@ async def sweep(database: Database, options: Sweep, *, now: datetime, portal_id:
     planning = replace(planning, page=min(AT_A_TIME, max(options.at_least, 1)))
     without = await database.platform.read(without_portal, planning.setup.coverages.keys() - planning.portals.keys())
     counts = PlanCounts(unusable=without if portal_id is None else frozenset())
-    return counts + await _as_far_as_possible(
+    return counts + await as_far_as_possible(
         planning,
         *(partial(_sweep_integration, before=each) for each in changed if each.achievement_id in planning.covered),
-        partial(_continue_round, which=Round.OPEN, options=options),
+        partial(continue_round, which=Round.OPEN, step=_next_open, options=options),
         partial(_reconcile_awarded, after=now - options.recent, newest=options.at_least),
-        partial(_continue_round, which=Round.AWARDS, options=options),
+        partial(continue_round, which=Round.AWARDS, step=_next_covered, options=options),
     )
 
 
@@ -249,16 +254,19 @@ def _is_replaced(planning: Planning, key: Key, issued: datetime | None, latest: 
 
 
 async def _reconcile_keys(planning: Planning, keys: Collection[Key]) -> PlanCounts:
-    return await _reconcile(planning, await planning.database.read(rows_of, keys)) if keys else PlanCounts()
+    return await reconcile(planning, await planning.database.read(rows_of, keys)) if keys else PlanCounts()
 
 
-async def _reconcile(planning: Planning, rows: Mapping[Key, Sequence[Issuance]]) -> PlanCounts:
+async def reconcile(
+    planning: Planning, rows: Mapping[Key, Sequence[Issuance]], names: Mapping[int, str] | None = None
+) -> PlanCounts:
+    """Decide on these pairs and write the changes. `names` are digests of present names by issuance."""
     counts, database = PlanCounts(), planning.database
     for part in portions(sorted(rows), _PAIRS_PER_TRANSACTION):
         awards = await database.platform.read(awards_of, part, now=planning.now, budget=planning.budget)
         batch = {key: rows[key] for key in part if key in awards}
         counts += await _unusable(planning, part, batch, awards)
-        platform_rows = PlatformRows(awards=awards, portals=planning.portals)
+        platform_rows = PlatformRows(awards=awards, portals=planning.portals, names=names or {})
         deleted = await planning.deletions.deleted(batch, awards)
         pairs = pairs_of(batch, platform_rows, planning.setup, deleted=deleted)
         # Decided here without locks, since most pairs do not change; `apply_decisions` decides again on locked rows.
@@ -310,7 +318,7 @@ async def _reconcile_issuances(planning: Planning, *among: ColumnElement[bool]) 
     if planning.portal_id is not None:
         among = (*among, issuances.c.portal_id == planning.portal_id)
     async for rows in issuance_pages(planning.database, *among, size=planning.page):
-        counts += await _reconcile(planning, by_key(rows))
+        counts += await reconcile(planning, by_key(rows))
     return counts
 
 
@@ -327,19 +335,21 @@ async def _sweep_integration(planning: Planning, before: Row[Any]) -> PlanCounts
     return counts
 
 
-async def _continue_round(planning: Planning, which: Round, options: Sweep) -> PlanCounts:
+async def continue_round(planning: Planning, which: Round, step: Step, options: Sweep) -> PlanCounts:
     """Continue a scan within this run's budget of rows. The scan of one portal starts over and is not stored."""
     cursor, kept = Cursor(), planning.portal_id is None
     if kept:
         cursor = await planning.database.read(cursor_of, which)
-    budget = _rows_for_run(cursor, options, now=planning.now)
+    since = None if cursor.moved_at is None else planning.now - cursor.moved_at
+    of_round = max(cursor.last_round, cursor.rows_looked_through)
+    budget = rows_for_run(of_round=of_round, since=since, at_least=options.at_least)
     if options.full:
         cursor = Cursor(last_round=cursor.last_round)
     counts, ended = PlanCounts(), False
     while not ended and (budget > 0 or options.full):
-        found, rows, following, unusable = await _STEP_OF[which](planning, cursor)
+        found, rows, following, unusable = await step(planning, cursor)
         counts += planning.concerned(unusable)
-        counts += await _reconcile(planning, found)
+        counts += await reconcile(planning, found)
         ended, budget = following is None, budget - rows
         cursor = cursor.moved(rows=rows, after=following)
         if kept and all(is_key(each) for each in (cursor.after_achievement, cursor.after_user) if each != ""):
@@ -347,10 +357,7 @@ async def _continue_round(planning: Planning, which: Round, options: Sweep) -> P
     return counts
 
 
-_StepResult = tuple[Mapping[Key, Sequence[Issuance]], int, dict[str, Any] | None, frozenset[UnusableAward]]
-
-
-async def _next_open(planning: Planning, cursor: Cursor) -> _StepResult:
+async def _next_open(planning: Planning, cursor: Cursor) -> StepResult:
     rows = await planning.database.read(open_after, cursor.after_id, size=planning.page, portal_id=planning.portal_id)
     by_settings: dict[tuple[Any, ...], list[str]] = {}  # thousands of rows have few distinct combinations
     for row in rows:
@@ -376,7 +383,7 @@ async def _next_open(planning: Planning, cursor: Cursor) -> _StepResult:
     return found, len(rows), {"after_id": rows[-1][0]} if len(rows) == planning.page else None, frozenset()
 
 
-async def _next_covered(planning: Planning, cursor: Cursor) -> _StepResult:
+async def _next_covered(planning: Planning, cursor: Cursor) -> StepResult:
     page = await next_awards(planning, (cursor.after_achievement, cursor.after_user))
     following = None
     if page.following is not None:
@@ -385,17 +392,8 @@ async def _next_covered(planning: Planning, cursor: Cursor) -> _StepResult:
     return await planning.database.read(rows_of, keys) if keys else {}, page.rows, following, page.unusable
 
 
-_STEP_OF = {Round.OPEN: _next_open, Round.AWARDS: _next_covered}
-
-
 async def next_awards(planning: Planning, after: Key, *, within: str | None = None) -> Page:
     since = planning.setup.earliest or planning.now
     return await planning.database.platform.read(
         page_after, after, size=planning.page, now=planning.now, since=since, within=within
     )
-
-
-def _rows_for_run(cursor: Cursor, options: Sweep, *, now: datetime) -> int:
-    since = None if cursor.moved_at is None else now - cursor.moved_at
-    of_round = max(cursor.last_round, cursor.rows_looked_through)
-    return rows_for_run(of_round=of_round, since=since, at_least=options.at_least)

@@ -16,11 +16,12 @@ from models.tables import table
 
 
 class Round(StrEnum):
-    """The scans: awards whose moment has come, all awards, all open issuances."""
+    """The scans: awards whose moment has come, all awards, all open issuances, the names on issued badges."""
 
     RECENT = "recent"
     AWARDS = "awards"
     OPEN = "open"
+    NAMES = "names"
 
 
 class PlanningProgress(LaurelTable, table=True):
@@ -40,7 +41,7 @@ class PlanningProgress(LaurelTable, table=True):
 rounds = table(PlanningProgress)
 integrations = table(CredlyIntegration)
 connections = table(CredlyConnection)
-_SETTINGS = ("badge_template_id", "enabled_at", "issue_since", "earned_again")
+_SETTINGS = ("badge_template_id", "enabled_at", "issue_since", "earned_again", "when_data_changes")
 
 
 @dataclass(frozen=True, kw_only=True)

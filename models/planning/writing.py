@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from models.operations.erasure import erased_digests
 from models.planning.pairs import Setup, lock_again, rows_of, setup_of, vacate_template
 from models.platform.awards import Key
 from models.tables import table
-from rules.ledger.eligibility import Action, Award, Decision, Issuance, Pair, decide
+from rules.ledger.eligibility import Action, Award, Decision, Ground, Issuance, Pair, decide
 from rules.ledger.erasure import is_erased
 from rules.ledger.reasons import UnusableAward
 from rules.ledger.states import NO_MOMENT, IssuanceState, Origin
@@ -30,6 +30,7 @@ _INITIAL_STATES = (IssuanceState.PENDING, IssuanceState.BLOCKED)
 class PlanCounts:
     """How many issuances planning created, revived, cancelled and unblocked.
 
+    `renamed` of those revived are to be replaced for a corrected name, `held_names` are not, since they are too many.
     `unusable` are awards that it read and that the ledger cannot have, `unread` sentences on what it could not read.
     """
 
@@ -37,6 +38,8 @@ class PlanCounts:
     revived: int = 0
     cancelled: int = 0
     unblocked: int = 0
+    renamed: int = 0
+    held_names: int = 0
     unusable: frozenset[UnusableAward] = frozenset()
     unread: tuple[str, ...] = ()
 
@@ -50,6 +53,8 @@ class PlanCounts:
             revived=self.revived + other.revived,
             cancelled=self.cancelled + other.cancelled,
             unblocked=self.unblocked + other.unblocked,
+            renamed=self.renamed + other.renamed,
+            held_names=self.held_names + other.held_names,
             unusable=self.unusable | other.unusable,
             unread=(*self.unread, *(each for each in other.unread if each not in self.unread)),
         )
@@ -57,10 +62,14 @@ class PlanCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class PlatformRows:
-    """The platform's part of some pairs: their awards, and the portal of each achievement."""
+    """The platform's part of some pairs: their awards, and the portal of each achievement.
+
+    `names` are the digests of present names by issuance, where they were read.
+    """
 
     awards: Mapping[Key, Sequence[Award]]
     portals: Mapping[str, str]
+    names: Mapping[int, str] = field(default_factory=dict, repr=False)
 
 
 def pairs_of(
@@ -74,6 +83,7 @@ def pairs_of(
             coverage=setup.coverages.get(key[0]),
             connected=setup.connected,
             deleted=deleted,
+            names=platform_rows.names,
         )
         for key, of_key in rows.items()
     }
@@ -101,13 +111,14 @@ def apply_decisions(
         connection, [(key, each) for key, each in decisions if each.action is Action.ENQUEUE], pairs, now
     )
     # Rows with the same transition and columns are one executemany.
-    batches: dict[tuple[Transition, IssuanceState | None, bool], list[tuple[int, dict[str, Any]]]] = {}
+    batches: dict[tuple[Transition, IssuanceState | None, tuple[str, ...]], list[tuple[int, dict[str, Any]]]] = {}
     _redate(connection, [each for _, each in decisions if each.action is Action.REDATE], now)
     for key, each in decisions:
         if each.row is not None and each.action is not Action.REDATE:
             state = None if each.action in _KEEPS_STATE else each.state
-            batch = _TRANSITIONS[each.action], state, each.badge_template_id is not None
-            batches.setdefault(batch, []).append((each.row.issuance_id, _values(key, each, now)))
+            values = _values(key, each, now)
+            batch = _TRANSITIONS[each.action], state, tuple(values)
+            batches.setdefault(batch, []).append((each.row.issuance_id, values))
     for (transition, state, _), changed in batches.items():
         move_each(connection, transition, changed, now=now, to=state)
     count = Counter(each.action for _, each in decisions)
@@ -116,6 +127,7 @@ def apply_decisions(
         revived=count[Action.REVIVE] + count[Action.REPLACE],
         cancelled=count[Action.CANCEL],
         unblocked=count[Action.UNBLOCK],
+        renamed=sum(each.ground is Ground.NAME_CORRECTED for _, each in decisions),
     )
 
 
@@ -142,8 +154,8 @@ def _values(key: Key, decision: Decision, now: datetime) -> dict[str, Any]:
     match decision.action:
         case Action.RESTORE:
             return {"recorded_at": now}
-        case Action.REPLACE if award is not None:
-            return _award_values(award) | {"not_before": now}
+        case Action.REPLACE:
+            return (_award_values(award) if award is not None else {}) | {"reason": decision.reason, "not_before": now}
         case Action.REVIVE if award is not None:
             revived = {"origin": Origin.AWARD, "not_before": _due_at(award, now), "reason": decision.reason}
             return _award_values(award) | revived | _template_values(decision)

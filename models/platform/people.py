@@ -76,6 +76,11 @@ def persons(connection: Connection, user_ids: Collection[str]) -> dict[str, Pers
     }
 
 
+def names_of(connection: Connection, user_ids: Collection[str]) -> dict[str, Any]:
+    """Return rows of first and last names by user id, of the users that exist."""
+    return rows_by_key(connection, _NAMES, user_ids)
+
+
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 _ADDRESSES = (
     select(emails.c.user_id, func.min(emails.c.address).label("address"))

@@ -8,7 +8,7 @@ from sqlmodel import Field
 from models.base import LaurelTable
 from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, own_id
 from rules.badge.issuance_data import Expiry
-from rules.forms.inputs import EarnedAgain
+from rules.forms.inputs import EarnedAgain, WhenDataChanges
 
 
 class CredlyConnection(LaurelTable, table=True):
@@ -56,6 +56,11 @@ class CredlyIntegration(LaurelTable, table=True):
         default=EarnedAgain.REFUSE,
         sa_type=enum_by_value(EarnedAgain, name="earned_again"),
         sa_column_kwargs={"server_default": EarnedAgain.REFUSE},
+    )
+    when_data_changes: WhenDataChanges = Field(
+        default=WhenDataChanges.LEAVE,
+        sa_type=enum_by_value(WhenDataChanges, name="when_data_changes"),
+        sa_column_kwargs={"server_default": WhenDataChanges.LEAVE},
     )
     revoke_when_withdrawn: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     revoke_reason: str = Field(default="", max_length=255, sa_column_kwargs={"server_default": ""})

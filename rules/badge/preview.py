@@ -25,8 +25,8 @@ class Preview:
     left_out: str = ""
 
 
-def preview(facts: IssuanceFacts, *, now: datetime) -> Preview:
-    """Return what a run at `now` (UTC) would do with this award."""
+def preview(facts: IssuanceFacts, *, now: datetime, verdict: str = "") -> Preview:
+    """Return what a run at `now` (UTC) would do with this award; `verdict` is what it would do if it may be sent."""
     # In the order in which a run decides: the first that applies is what its operator would see.
     if facts.awarded_at is not None and is_ahead(facts.awarded_at, now):
         return _withheld(facts, f"wait: {Reason.AWARDED_IN_FUTURE.sentence}")
@@ -35,13 +35,13 @@ def preview(facts: IssuanceFacts, *, now: datetime) -> Preview:
     prepared = prepare_request(facts, now=now)
     if isinstance(prepared, Reason):
         return _withheld(facts, f"{not_sendable(prepared).state}: {prepared.sentence}")
-    return _sendable(facts, prepared, verdict=_verdict(facts))
+    return _sendable(facts, prepared, verdict=_stopped(facts) or verdict or "issue")
 
 
-def _verdict(facts: IssuanceFacts) -> str:
+def _stopped(facts: IssuanceFacts) -> str:
     if facts.held:
         return "hold: Until release-credly is run."
-    return "wait: Until resume-credly is run." if facts.paused else "issue"
+    return "wait: Until resume-credly is run." if facts.paused else ""
 
 
 def _withheld(facts: IssuanceFacts, verdict: str) -> Preview:

@@ -134,6 +134,12 @@ def _issuing(row: LedgerRow, now: datetime) -> Answer:
 def _to_be_cancelled(decision: Decision) -> Answer:
     # It is pending although it is no longer eligible: no run has planned since.
     then = "keeps the badge that was to be replaced" if decision.action is Action.RESTORE else "cancels it"
+    if decision.ground is Ground.AS_IT_IS and decision.row and decision.row.reason is Reason.NAME_CORRECTED:
+        return Answer(
+            cause=Cause.TO_BE_CANCELLED,
+            sentence="The badge was to be replaced for a corrected name; the achievement is not set to do so any more.",
+            next=f"{NEXT_RUN} {then}.",
+        )
     gone = decision.ground is Ground.AWARD_WITHDRAWN
     reason = Reason.AWARD_WITHDRAWN if gone else Reason.INTEGRATION_REMOVED
     return Answer(
@@ -142,6 +148,14 @@ def _to_be_cancelled(decision: Decision) -> Answer:
 
 
 def _replaced(history: History, row: LedgerRow, decision: Decision) -> Answer:
+    if decision.ground is Ground.NAME_CORRECTED:
+        return Answer(
+            cause=Cause.TO_BE_REPLACED,
+            sentence=f"{history.user_id} has the badge of {history.achievement_id} since {moment(row.recorded_at)}. "
+            "The user's name was corrected since; the achievement is set to replace the badge in that case.",
+            next="A run of reconcile within a day replaces it, unless too many names were corrected at once.",
+            advice="To replace it at once, run reconcile with full, or issue-badge with “replace”.",
+        )
     again = moment(decision.award.awarded_at if decision.award else None)
     return Answer(
         cause=Cause.TO_BE_REPLACED,

@@ -1,6 +1,7 @@
 """The history of one user and one achievement, from the platform and from the ledger. Ids only, no personal data."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from rules.ledger.eligibility import Award, Coverage, Issuance, Pair
@@ -110,6 +111,7 @@ class Integration:
     paused_at: datetime | None = None
     held_at: datetime | None = None
     replaces: bool = False
+    follows_names: bool = False
 
     @property
     def coverage(self) -> Coverage:
@@ -117,6 +119,7 @@ class Integration:
             badge_template_id=self.badge_template_id,
             covers_from=self.issue_since or self.enabled_at,
             replaces=self.replaces,
+            follows_names=self.follows_names,
         )
 
 
@@ -143,6 +146,7 @@ class History:
     connected_portals: frozenset[str] = frozenset()
     deleted: frozenset[int] = frozenset()
     moved: Issuance | None = None
+    names: Mapping[int, str] = field(default_factory=dict, repr=False)
     fault: AwardFault | None = None
 
     @property
@@ -155,6 +159,7 @@ class History:
             connected=self.connected_portals,
             deleted=self.deleted,
             moved=self.moved,
+            names=self.names,
         )
 
     @property

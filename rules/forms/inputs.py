@@ -180,6 +180,13 @@ class EarnedAgain(StrEnum):
     REPLACE = "replace"
 
 
+class WhenDataChanges(StrEnum):
+    """What happens to an issued badge if the user's name is corrected on the platform."""
+
+    LEAVE = "leave"
+    REPLACE = "replace"
+
+
 class IfBadgeExists(StrEnum):
     """What a manual issue does if the badge exists."""
 

@@ -13,6 +13,7 @@ from rules.forms.inputs import (
     EvidenceChoices,
     Locale,
     PastMoment,
+    WhenDataChanges,
     free_text,
 )
 
@@ -47,6 +48,7 @@ class IntegrationForm(BaseModel):
     expires_after_days: int = Field(default=0, ge=0, le=36500)
     locale: Locale = Locale.TEMPLATE
     earned_again: EarnedAgain = EarnedAgain.REFUSE
+    when_data_changes: WhenDataChanges = WhenDataChanges.LEAVE
     revoke_when_withdrawn: bool = False
     revoke_reason: Annotated[str, free_text(255)] = ""
     evidence: EvidenceChoices = EvidenceChoices()

@@ -4,11 +4,12 @@ The one source of this decision for planning, the sweep, the preview, `issue-bad
 docs/decisions/0011; tests/unit/test_eligibility.py has the table of cases.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from rules.badge.names import is_corrected
 from rules.ledger.reasons import MOMENT_REASONS, Reason
 from rules.ledger.states import IssuanceState, Origin, is_ahead
 
@@ -31,11 +32,15 @@ class Award:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coverage:
-    """The settings of an integration that decide: its template, which awards it covers, what a later award does."""
+    """The settings of an integration that decide: its template, and which awards it covers.
+
+    `replaces`: a later award replaces the badge. `follows_names`: a corrected name does.
+    """
 
     badge_template_id: str
     covers_from: datetime
     replaces: bool = False
+    follows_names: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,7 @@ class Issuance:
     awarded_at: datetime | None = None
     credly_badge_id: str | None = None
     replaces_badge_id: str | None = None
+    name_digest: str | None = field(default=None, repr=False)
     outstanding: bool = False
     former: bool = False
 
@@ -72,7 +78,8 @@ class Pair:
 
     `portal_id` is None where the platform has no such achievement. `deleted` are the ids of the issuances whose award
     has no row on the platform any more, where that counts as a withdrawal. `moved` is another user's row for the award
-    that this user holds now: the platform has merged two accounts.
+    that this user holds now: the platform has merged two accounts. `names` are digests of the user's present name by
+    issuance, where it was read.
     """
 
     awards: Sequence[Award] = ()
@@ -82,6 +89,7 @@ class Pair:
     connected: Collection[str] = field(default=frozenset(), repr=False)
     deleted: Collection[int] = field(default=frozenset(), repr=False)
     moved: Issuance | None = None
+    names: Mapping[int, str] = field(default_factory=dict, repr=False)
 
     @property
     def valid_awards(self) -> list[Award]:
@@ -136,6 +144,7 @@ class Ground(StrEnum):
     NEW_TEMPLATE = "new_template"
     AWARD_MOVED = "award_moved"
     AWARD_REDATED = "award_redated"
+    NAME_CORRECTED = "name_corrected"
     ASKED_FOR = "asked_for"  # by an operator
     AS_IT_IS = "as_it_is"
 
@@ -276,7 +285,18 @@ def _of_issued(pair: Pair, row: Issuance, now: datetime) -> Decision:
             award = max(later, key=lambda each: each.awarded_at)  # of several at that moment the first
             pending = IssuanceState.PENDING
             return Decision(action=Action.REPLACE, ground=Ground.AWARDED_AGAIN, row=row, award=award, state=pending)
+    if _shows_another_name(pair, row):
+        ground, reason = Ground.NAME_CORRECTED, Reason.NAME_CORRECTED
+        return Decision(action=Action.REPLACE, ground=ground, row=row, state=IssuanceState.PENDING, reason=reason)
     return Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
+
+
+def _shows_another_name(pair: Pair, row: Issuance) -> bool:
+    # Only if the replacement could be issued: otherwise the badge would be restored and found again in every round.
+    follows = pair.coverage is not None and pair.coverage.follows_names and pair.is_of_present_template(row)
+    if not follows or row.portal_id not in pair.connected or lost_its_award(pair, row):
+        return False
+    return is_corrected(row.name_digest, pair.names.get(row.issuance_id))
 
 
 def _of_open(pair: Pair, row: Issuance, now: datetime) -> Decision:
@@ -287,6 +307,8 @@ def _of_open(pair: Pair, row: Issuance, now: datetime) -> Decision:
         return _restore(row, Ground.AWARD_WITHDRAWN if withdrawn else Ground.INTEGRATION_REMOVED)
     if withdrawn:
         return _cancel(row, Ground.AWARD_WITHDRAWN, Reason.AWARD_WITHDRAWN)
+    if row.reason is Reason.NAME_CORRECTED and pair.coverage is not None and not pair.coverage.follows_names:
+        return _restore(row, Ground.AS_IT_IS)
     # Failed rows stay: their reason is shown to operators, and enabling again may correct it.
     if row.state in _PLANNED and pair.coverage is None:
         return _cancel(row, Ground.INTEGRATION_REMOVED, Reason.INTEGRATION_REMOVED)
@@ -339,29 +361,6 @@ def _looked_up_first(row: Issuance) -> Decision:
         return Decision(action=Action.UNBLOCK, ground=Ground.OUTSTANDING, row=row, state=pending)
     waits = row.state in _PLANNED
     return Decision(action=Action.WAIT if waits else Action.NOTHING, ground=Ground.OUTSTANDING, row=row)
-
-
-def settings_contradict(
-    coverage: Coverage | None,
-    *,
-    badge_template_id: str,
-    state: str,
-    reason: str | None,
-    connected: bool,
-    to_be_replaced: bool,
-    outstanding: bool,
-    former: bool,
-) -> bool:
-    """Whether the settings alone change an open row, whatever its awards: `decide` without reading those."""
-    # For speed: a sweep checks 50 000 rows with it, and reads awards only for those that match or have no valid award.
-    not_connected = state == IssuanceState.BLOCKED and reason == Reason.PORTAL_NOT_CONNECTED
-    if outstanding:
-        return not_connected
-    if coverage is None or former:
-        return state != IssuanceState.FAILED or to_be_replaced
-    if coverage.badge_template_id != badge_template_id:
-        return True
-    return not connected if state == IssuanceState.PENDING else connected and not_connected
 
 
 def _restore(row: Issuance, ground: Ground) -> Decision:

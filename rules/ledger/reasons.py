@@ -42,6 +42,8 @@ class Reason(StrEnum):
     LOOK_UP_FAILED = "look_up_failed"
     # pending: not yet
     AWARDED_IN_FUTURE = "awarded_in_future"
+    # pending: an issued badge is to be replaced
+    NAME_CORRECTED = "name_corrected"
     # cancelled
     INTEGRATION_REMOVED = "integration_removed"
     AWARD_WITHDRAWN = "award_withdrawn"
@@ -146,6 +148,10 @@ _WORDS = {
     Reason.AWARDED_IN_FUTURE: _Words(
         "The award is dated in the future; it is issued when that moment comes.",
         "Nothing, unless the date is a mistake.",
+    ),
+    Reason.NAME_CORRECTED: _Words(
+        "The user's name was corrected on the platform after the badge was issued; the badge is to be replaced.",
+        "Nothing: the next run replaces it.",
     ),
     Reason.INTEGRATION_REMOVED: _Words(
         "Credly was disabled for the achievement before the badge was issued.",

@@ -20,6 +20,7 @@ PREFIX = "laurel"
 BADGE_REFUSED = "laurel.badge.refused"
 RUNS_RESUMED = "laurel.runs.resumed"
 REVOKING_HELD = "laurel.revoking.held"
+NAMES_HELD = "laurel.names.held"
 BADGES_UNCLAIMED = "laurel.badges.unclaimed"
 RECONCILED = "laurel.reconcile.completed"
 

@@ -26,6 +26,7 @@ _SHOWN = (
 _HEADS = ("portal", "achievement", "issued", "failed", "blocked", "to be tried again", "cancelled")
 _LONGEST_KEY = 80
 _STOPPED_NAMED = 3
+HELD_NAMES_ADVICE = "Look at reconcile with preview; if the names are right, run it with full and a higher hold_above"
 _RELEASED_BY = {"held": "release-credly", "paused": "resume-credly"}
 
 
@@ -164,6 +165,13 @@ def stopped_words(pending: Sequence[PendingCount]) -> str:
     ]
     more = sum(counts.values()) - sum(count for _, count in counts.most_common(_STOPPED_NAMED))
     return ", ".join([*named, *([f"{more} on other achievements"] if more else [])])
+
+
+def held_names_words(badges: int) -> str:
+    """Return how many badges are not replaced since they are too many, as text."""
+    # "Or more", because the search ends once there are too many.
+    words = f"{badges} or more badges would be replaced for corrected names within 24 hours, so none is"
+    return words if badges else ""
 
 
 def unusable_words(unusable: Collection[UnusableAward]) -> str:

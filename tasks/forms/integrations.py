@@ -7,6 +7,7 @@ from typing import Any
 from credly.errors import NotFound
 from credly.wire import BadgeTemplate
 from models.ledger.issuance_data import facts_of_latest_award
+from models.planning.names import corrected_names
 from models.planning.preview import count_due_at_once, due_at_once
 from models.setup import admin as setting_up
 from models.setup import lookups as directory
@@ -24,6 +25,7 @@ from rules.forms.suggestions import did_you_mean
 from rules.ledger.reasons import Reason, UnusableAward
 from rules.ledger.settings_changes import SettingsOf
 from rules.ledger.states import IssuanceState
+from rules.ledger.sweep import HOLD_ABOVE
 from rules.markdown import code, plain, table
 from rules.monitoring.run_page import unusable_page, unusable_words
 from rules.wording import FormResult, counted, nothing_to_do
@@ -56,7 +58,19 @@ async def enable(run: Run, achievement: str, form: IntegrationForm) -> FormResul
         page=page,
         needs_attention=stored.after.held_at is not None,
     )
-    return result.with_notes([*_without_effect(form), *filter(None, [unusable_words(stored.unusable)])])
+    corrected = await _corrected_words(run, achievement, moment=moment)
+    return result.with_notes([*_without_effect(form), *filter(None, [corrected, unusable_words(stored.unusable)])])
+
+
+async def _corrected_words(run: Run, achievement: str, *, moment: datetime) -> str:
+    """Return how many issued badges the next runs replace for a corrected name, "" for none."""
+    badges = 0
+    async for _ in corrected_names(run.database, now=moment, within=achievement):
+        badges += 1
+    if not badges:
+        return ""
+    many = f"; they are more than {HOLD_ABOVE}, so reconcile holds them until it is run with a higher hold_above"
+    return f"{counted(badges, 'badge')} to be replaced for a corrected name{many if badges > HOLD_ABOVE else ''}"
 
 
 def _without_effect(form: IntegrationForm) -> list[str]:
@@ -285,6 +299,7 @@ def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
         "expires after days": integration.expires_after_days,
         "language of the e-mail": integration.locale,
         "earned again": integration.earned_again,
+        "name corrected": integration.when_data_changes,
         "revoked when withdrawn": "yes" if integration.revoke_when_withdrawn else "no",
         "reason for revoking": integration.revoke_reason,
         "paused since": integration.paused_at,

@@ -17,6 +17,7 @@ from models.ledger.issuance_data import claim_and_read
 from models.ledger.recording import Result, RunIds, Sent
 from models.platform.badge_data import complete
 from rules.badge.issuance_data import IssuanceFacts
+from rules.badge.names import digest_on_badge
 from rules.badge.request import Prepared, prepare_request
 from rules.ledger import outcome
 from rules.ledger.outcome import Outcome
@@ -166,7 +167,8 @@ async def _issue(run: Run, organization: Organization, facts: IssuanceFacts, bat
         )
         issued = await issue_one(calls, hindrance)
     sent = _sent(prepared) if isinstance(prepared, Prepared) else None
-    return result(outcome=issued, now=run.now(), calls=calls.attempts(), sent=sent)
+    digest = digest_on_badge(facts, issued.badge, calls.request, adopted=issued.adopted)
+    return result(outcome=issued, now=run.now(), calls=calls.attempts(), sent=sent, name_digest=digest)
 
 
 def _hindrance(organization: Organization, facts: IssuanceFacts, prepared: Prepared | Reason) -> Outcome | None:

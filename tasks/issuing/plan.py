@@ -2,9 +2,11 @@
 
 from models.ledger.issuance_data import facts_of
 from models.operations import failed
+from models.planning.names import sweep_names
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
 from rules.badge.request import would_differ
+from rules.ledger.sweep import HOLD_ABOVE
 from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 
 # Per run: a bounded part, so that a large number of failed issuances does not slow every run down.
@@ -24,24 +26,30 @@ async def plan_meanwhile(run: Run, portal: str = "") -> PlanCounts:
 
 
 @laurel_task(name="sweep", retry_delays=DATABASE_RETRIES)
-async def sweep_everything(portal: str = "", *, full: bool = False) -> PlanCounts:
-    """Check the awards of changed integrations and a bounded part of all others, for changes that planning missed."""
-    return await _sweep(current_run.get(), portal, full=full)
+async def sweep_everything(portal: str = "", *, full: bool = False, hold_above: int = HOLD_ABOVE) -> PlanCounts:
+    """Check the awards of changed integrations and a bounded part of all others, for changes that planning missed.
+
+    Then the names on a part of the issued badges.
+    """
+    return await _sweep(current_run.get(), portal, full=full, hold_above=hold_above)
 
 
 @laurel_task(name="plan", retry_delays=DATABASE_RETRIES)
-async def plan_new(portal: str = "", *, rows: int) -> PlanCounts:
+async def plan_new(portal: str = "", *, rows: int, hold_above: int = HOLD_ABOVE) -> PlanCounts:
     """Plan and sweep in one, between two whole runs: a task run costs more than it does. The part has `rows` rows."""
     run = current_run.get()
     counts = await plan(run.database, now=run.now(), portal_id=portal or None)
-    return counts + await _sweep(run, portal, at_least=rows)
+    return counts + await _sweep(run, portal, at_least=rows, hold_above=hold_above)
 
 
-async def _sweep(run: Run, portal: str, *, at_least: int | None = None, full: bool = False) -> PlanCounts:
+async def _sweep(
+    run: Run, portal: str, *, at_least: int | None = None, full: bool = False, hold_above: int
+) -> PlanCounts:
     configured = run.settings
     rows = configured.sweep_rows if at_least is None else at_least
-    wanted = Sweep(at_least=rows, recent=configured.recent_awards, full=full)
-    return await sweep(run.database, wanted, now=run.now(), portal_id=portal or None)
+    wanted = Sweep(at_least=rows, recent=configured.recent_awards, full=full, hold_above=hold_above)
+    counts = await sweep(run.database, wanted, now=run.now(), portal_id=portal or None)
+    return counts + await sweep_names(run.database, wanted, now=run.now(), portal_id=portal or None)
 
 
 @laurel_task(name="look again", retry_delays=DATABASE_RETRIES)

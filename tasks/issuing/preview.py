@@ -7,11 +7,14 @@ from prefect.artifacts import acreate_table_artifact
 from models.ledger import claiming
 from models.ledger.claiming import Scope
 from models.ledger.issuance_data import Subject, facts_of, facts_of_subjects
+from models.planning.names import above_cap, corrected_names
 from models.planning.planner import begin
 from models.planning.preview import new_pairs
 from models.platform.awards import Key
 from rules.badge.preview import Preview, preview
 from rules.ledger.eligibility import Action, Decision, Pair, decide
+from rules.ledger.reasons import Reason
+from rules.ledger.sweep import HOLD_ABOVE
 from tasks.runtime.run import Run, current_run, laurel_task
 
 _MAX_PREVIEWED = 10_000
@@ -19,10 +22,12 @@ _MAX_SHOWN = 500
 
 
 @laurel_task(name="preview")
-async def preview_run(portal: str = "", limit: int = 0) -> str:
+async def preview_run(portal: str = "", limit: int = 0, hold_above: int = HOLD_ABOVE) -> str:
     """Write a table of what a run would send, and what not and why. Returns a sentence with the counts."""
     run = current_run.get()
-    previews = await _previews(run, portal or None, limit=min(limit or _MAX_PREVIEWED, _MAX_PREVIEWED))
+    at_most = min(limit or _MAX_PREVIEWED, _MAX_PREVIEWED)
+    previews = await _previews(run, portal or None, limit=at_most)
+    previews += await _corrected(run, portal or None, limit=at_most - len(previews), hold_above=hold_above)
     verdicts = Counter(each.verdict.partition(":")[0] for each in previews)
     counts = " · ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()) or "nothing to do"
     sentence = f"Preview, nothing was done: {counts}"
@@ -44,6 +49,20 @@ async def _previews(run: Run, portal_id: str | None, *, limit: int) -> list[Prev
     subjects = await _new_subjects(run, portal_id, limit=limit - len(facts))
     facts += await facts_of_subjects(ledger, subjects, now=moment)
     return [preview(each, now=moment) for each in facts]
+
+
+async def _corrected(run: Run, portal_id: str | None, *, limit: int, hold_above: int) -> list[Preview]:
+    """Return the badges whose earner's name was corrected since, where an integration replaces them."""
+    moment, found = run.now(), list[int]()
+    async for issuance_id in corrected_names(run.database, now=moment, portal_id=portal_id):
+        if len(found) >= limit:
+            break
+        found.append(issuance_id)
+    held = await above_cap(run.database, len(found), hold_above=hold_above, now=moment)
+    many = f"hold: {held} badges would be replaced for corrected names within 24 hours, more than hold_above."
+    verdict = many if held else f"replace: {Reason.NAME_CORRECTED.sentence}"
+    facts = await facts_of(run.database, found, now=moment)
+    return [preview(each, now=moment, verdict=verdict) for each in facts]
 
 
 async def _new_subjects(run: Run, portal_id: str | None, *, limit: int) -> list[Subject]:

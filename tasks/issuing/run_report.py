@@ -24,7 +24,9 @@ from rules.ledger.states import IssuanceState
 from rules.markdown import plain
 from rules.monitoring.alerts import health_words
 from rules.monitoring.run_page import (
+    HELD_NAMES_ADVICE,
     by_portal,
+    held_names_words,
     in_portal,
     run_page,
     run_table,
@@ -37,7 +39,7 @@ from rules.monitoring.run_summary import Counts, RunSummary
 from rules.spans import change
 from rules.wording import counted
 from tasks.issuing.dispatch import Part
-from tasks.operations.alerts import emit_completed, emit_events, find_alerts
+from tasks.operations.alerts import emit_completed, emit_events, emit_names_held, find_alerts
 from tasks.operations.token_expiry import expiry_warning
 from tasks.runtime.form_links import form_address
 from tasks.runtime.organization import Organization
@@ -119,8 +121,12 @@ async def finish_run(
     failures = [state for _, state in parts if not state.is_completed()]
     expiring = await expiry_warning(run, portals)
     pending, moment = await run.database.read(pending_counts, portal_ids=portals), run.now()
+    held = held_names_words(plan.held_names)
+    if held:
+        emit_names_held(held, badges=plan.held_names)
+        held = f"HELD: {held}. {HELD_NAMES_ADVICE}"
     sentence = ". ".join(
-        filter(None, (total.sentence, stopped_words(pending), unusable_words(plan.unusable), expiring))
+        filter(None, (total.sentence, stopped_words(pending), held, unusable_words(plan.unusable), expiring))
     )
     issue_form = await form_address(run, "issue-badge") if total.named else ""
     alerts = await find_alerts(run, total, stopped, pending, whole=whole)
@@ -133,7 +139,7 @@ async def finish_run(
         pending=pending,
         warning=expiring,
         issue_form=issue_form,
-        notes=[*(f"Alert: {each.sentence}" for each in alerts.raised), *notes],
+        notes=[*(f"Alert: {each.sentence}" for each in alerts.raised), *filter(None, [held]), *notes],
         now=moment,
     )
     await _write_pages(run, page, total, sentence=sentence)
@@ -141,7 +147,7 @@ async def finish_run(
         f"{len(failures)} of {len(parts)} organizations had trouble, see their runs." if failures else ""
     )
     message = ". ".join(filter(None, (sentence, trouble)))
-    needs_attention = bool(total.needs_action or expiring)
+    needs_attention = bool(total.needs_action or expiring or plan.held_names)
     failed = sum(count for (state, _), count in total.open.items() if state is IssuanceState.FAILED)
     left = (f"{counted(failed, 'failed badge')} of earlier runs left" if failed else "", unusable_words(plan.unusable))
     health = health_words(
@@ -194,9 +200,10 @@ async def _notes(run: Run, portals: Sequence[str] | None) -> list[str]:
 
 
 def _planned(plan: PlanCounts) -> str:
+    renamed = f" Of those revived, {plan.renamed} replace a badge whose earner's name was corrected."
     return (
         f"Planning entered {plan.entered} new issuances, revived {plan.revived}, "
-        f"cancelled {plan.cancelled} and unblocked {plan.unblocked}."
+        f"cancelled {plan.cancelled} and unblocked {plan.unblocked}.{renamed if plan.renamed else ''}"
     )
 
 

@@ -20,6 +20,7 @@ from rules.markdown import plain
 from rules.monitoring.alerts import (
     BADGE_REFUSED,
     BADGES_UNCLAIMED,
+    NAMES_HELD,
     RECONCILED,
     REVOKING_HELD,
     RUNS_RESUMED,
@@ -34,7 +35,7 @@ from rules.monitoring.alerts import (
     refused_words,
     resolved,
 )
-from rules.monitoring.run_page import PendingCount
+from rules.monitoring.run_page import HELD_NAMES_ADVICE, PendingCount
 from rules.monitoring.run_summary import IssuanceRef, RunSummary
 from rules.wording import counted
 from settings import Settings
@@ -100,6 +101,10 @@ def emit_completed(sentence: str) -> None:
 def emit_revoking_held(portal_id: str, sentence: str, *, advice: str, badges: int) -> None:
     sentence_case = f"{sentence[:1].upper()}{sentence[1:]}."
     _send(REVOKING_HELD, f"laurel.portal.{portal_id}", sentence_case, advice=advice, portal=portal_id, badges=badges)
+
+
+def emit_names_held(sentence: str, *, badges: int) -> None:
+    _send(NAMES_HELD, _LEDGER, f"{sentence}.", advice=f"{HELD_NAMES_ADVICE}.", badges=badges)
 
 
 def emit_unclaimed(portal_id: str, *, badges: int, until_day: date) -> None:

@@ -213,7 +213,7 @@ async def test_setting_up_twice_makes_no_doubles_and_a_wrong_name_says_which_the
 ) -> None:
     async with get_client() as client:
         names = [automation.name for automation in await client.read_automations()]
-    assert len(names) == len(set(names)) == 18
+    assert len(names) == len(set(names)) == 19
     assert "Laurel: a run died" in names
 
     assert await set_up("slack-webhook/nobody") == 1

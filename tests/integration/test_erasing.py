@@ -56,6 +56,7 @@ async def the_user(database: Database) -> dict[str, int]:
         "award_id": "award-of-4711",
         "credly_message": "trace-of-4711",
         "request_fingerprint": "trace-of-4711",
+        "name_digest": "trace-of-4711",
         "badge_url": "https://credly.example.org/badge-of-4711",
         "company_id": "trace-of-4711",
         "project_id": "trace-of-4711",

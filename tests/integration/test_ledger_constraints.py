@@ -13,7 +13,7 @@ from models.ledger.tables import UNIQUE_ISSUANCE, AttemptKind, AttemptOutcome, B
 from models.platform.tables import Portal, User, UserEmail
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from rules.badge.issuance_data import Expiry
-from rules.forms.inputs import EarnedAgain
+from rules.forms.inputs import EarnedAgain, WhenDataChanges
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState, Origin
 from tests.support.factories import (
@@ -159,7 +159,7 @@ async def test_an_unknown_word_in_an_attempt_is_refused_by_the_database(database
         await sql(database, f"UPDATE issuance_attempts SET {column} = 'unheard_of'")
 
 
-@pytest.mark.parametrize("column", ["expiry", "earned_again"])
+@pytest.mark.parametrize("column", ["expiry", "earned_again", "when_data_changes"])
 async def test_an_unknown_word_in_an_integration_is_refused_by_the_database(database: Database, column: str) -> None:
     await an_integration(database)
 
@@ -175,6 +175,7 @@ async def test_an_unknown_word_in_an_integration_is_refused_by_the_database(data
         ("issuance_attempts", "kind", AttemptKind),
         ("issuance_attempts", "outcome", AttemptOutcome),
         ("credly_integrations", "earned_again", EarnedAgain),
+        ("credly_integrations", "when_data_changes", WhenDataChanges),
     ],
 )
 async def test_the_migrated_tables_know_every_word(

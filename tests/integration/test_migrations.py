@@ -217,6 +217,40 @@ async def test_issuances_under_way_are_kept_and_may_have_the_new_reason(empty_da
         await insert("eve", "failed", "not_permitted")
 
 
+async def test_badges_may_be_replaced_for_a_corrected_name_and_wait_for_nothing_on_the_way_back(
+    empty_database: Database,
+) -> None:
+    async def reasons() -> list[Any]:
+        rows = await rows_of(empty_database, "SELECT state, reason FROM badge_issuances")
+        history = await rows_of(empty_database, "SELECT to_state, reason FROM issuance_history")
+        return [tuple(row) for row in (*rows, *history)]
+
+    async def insert(round_name: str, reason: str) -> None:
+        place = (
+            f"INSERT INTO planning_progress VALUES ({len(round_name)}, '{round_name}', '', '', 0, 0, 0, '2026-11-02')"
+        )
+        await empty_database.write(Connection.execute, text(place))
+        await insert_issuance(empty_database, user=round_name, state="pending", reason=reason)
+
+    await go_to(empty_database, "0012")
+    before = await empty_database.read(described_constraints)
+    with pytest.raises(IntegrityError):
+        await insert("names", "")
+    await go_to(empty_database, "0013")
+    await insert("names", "name_corrected")
+    assert await reasons() == [("pending", "name_corrected")] * 2
+    with pytest.raises(IntegrityError):
+        await insert("no_such_round", "")
+
+    await go_to(empty_database, "0012", back=True)
+
+    assert await reasons() == [("pending", None)] * 2
+    assert await rows_of(empty_database, "SELECT * FROM planning_progress") == []
+    assert await empty_database.read(described_constraints) == before
+    with pytest.raises(IntegrityError):
+        await insert_issuance(empty_database, user="eve", state="pending", reason="name_corrected")
+
+
 async def test_connections_from_before_do_not_count_deletions_and_survive_the_way_back(
     empty_database: Database,
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
-from rules.forms.inputs import EarnedAgain
+from rules.forms.inputs import EarnedAgain, WhenDataChanges
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState, Origin
 from tests.support.factories import (
@@ -35,7 +35,7 @@ REASONS: dict[IssuanceState, list[Reason]] = {
     IssuanceState.FAILED: [Reason.REFUSED_BY_CREDLY],
     IssuanceState.CANCELLED: [Reason.AWARD_WITHDRAWN, Reason.INTEGRATION_REMOVED],
 }
-ACHIEVEMENTS = ("enabled", "replacing", "other-template", "disabled", "not-connected", "deletions")
+ACHIEVEMENTS = ("enabled", "replacing", "other-template", "disabled", "not-connected", "deletions", "following")
 
 
 async def settings(database: Database) -> None:
@@ -45,6 +45,8 @@ async def settings(database: Database) -> None:
         changes: dict[str, Any] = {"badge_template_id": "template-2"} if achievement == "other-template" else {}
         if achievement == "replacing":
             changes = {"earned_again": EarnedAgain.REPLACE}
+        if achievement == "following":
+            changes = {"when_data_changes": WhenDataChanges.REPLACE}
         if achievement != "disabled":
             await an_integration(database, achievement=achievement, **changes)
     await a_connection(database)
@@ -78,11 +80,12 @@ async def a_pair(database: Database, chance: random.Random, user: str, achieveme
             portal=portal,
             badge_template_id=template,
             state=state,
-            reason=chance.choice(REASONS.get(state, [None])),
+            reason=chance.choice(REASONS.get(state, [Reason.NAME_CORRECTED, None] if replaces else [None])),
             origin=chance.choice([Origin.AWARD, Origin.AWARD, Origin.BY_HAND]),
             award_id=award,
             awarded_at=moment,
             replaces_badge_id=replaces,
+            name_digest=chance.choice([None, "0000000010", "0000000011"]),
             former=place > 0,
             sent_to=1 if can_replace and chance.random() < 0.2 else None,
         )

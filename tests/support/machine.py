@@ -23,7 +23,7 @@ from models.ledger.tables import BadgeIssuance
 from models.platform.tables import AchievementAward, User, UserEmail
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
-from rules.forms.inputs import Environment, IfBadgeExists, InvalidInput
+from rules.forms.inputs import Environment, IfBadgeExists, InvalidInput, WhenDataChanges
 from rules.forms.settings import ConnectionForm, IntegrationForm
 from settings import settings
 from tasks.forms.connections import connect, disconnect
@@ -55,6 +55,7 @@ TEMPLATES = {
     "crane": tuple(f"7e7e7e7e-0000-4000-8000-00000000000{number}" for number in (3, 4, 6)),
 }
 PORTAL_OF = {"forklift": "northwind", "crane": "southwind"}
+FOLLOWS_NAMES = "crane"  # its badges are replaced when a name is corrected
 USERS = ("ada", "bob", "cy")
 HTML = "<html><body>Bad Gateway</body></html>"
 FAULTS: tuple[dict[str, Any], ...] = (
@@ -374,6 +375,21 @@ class LaurelMachine(RuleBasedStateMachine):
             pair = (badge["issuer_earner_id"], badge["badge_template"]["id"])
             assert badge["id"] in issued | to_be_replaced or pair in unclear, badge
         assert all(row.state != "issuing" for row in ledger)
+        self._check_names(ledger, live, sendable)
+
+    def _check_names(self, ledger: list[Any], live: list[dict[str, Any]], sendable: set[str]) -> None:
+        """A badge that could be replaced shows the name that the platform has, where the achievement is set so."""
+        names = {row.id: row.first_name for row in self._rows(User)}
+        shown = {badge["id"]: badge["issued_to_first_name"] for badge in live}
+        templates = {row.achievement_id: row.badge_template_id for row in self._rows(CredlyIntegration)}
+        lost = {(row.user_id, row.achievement_id) for row in self._rows(AchievementAward) if row.withdrawn_at}
+        for row in ledger:
+            pair = (row.user_id, row.achievement_id)
+            present = row.state == "issued" and templates.get(row.achievement_id) == row.badge_template_id
+            stays = row.achievement_id in self._waits() or pair in lost or row.user_id not in sendable
+            if present and not stays and row.achievement_id == FOLLOWS_NAMES:
+                assert shown[row.credly_badge_id] == names[row.user_id], pair
+                self.tried["corrected names"] += names[row.user_id] == "Augusta"
 
     # Helpers
 
@@ -454,6 +470,7 @@ class LaurelMachine(RuleBasedStateMachine):
         wish = IntegrationForm(
             badge_template_id=template,
             issue_since=self.now() - timedelta(days=days) if days else None,
+            when_data_changes=WhenDataChanges.REPLACE if achievement == FOLLOWS_NAMES else WhenDataChanges.LEAVE,
         )
         await self._ask(lambda: enable(self.laurel, achievement, wish))
 

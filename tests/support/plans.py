@@ -5,6 +5,7 @@ from typing import Any
 
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
+from models.planning.names import sweep_names
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
 from rules.ledger.states import IssuanceState
@@ -23,7 +24,8 @@ NOTHING = PlanCounts()
 async def planned(database: Database, *, now: datetime = NOW, portal_id: str | None = None) -> PlanCounts:
     """As a run does."""
     counts = await plan(database, now=now, portal_id=portal_id)
-    return counts + await sweep(database, Sweep(), now=now, portal_id=portal_id)
+    counts += await sweep(database, Sweep(), now=now, portal_id=portal_id)
+    return counts + await sweep_names(database, Sweep(), now=now, portal_id=portal_id)
 
 
 async def ledger(database: Database) -> list[Any]:

@@ -17,7 +17,7 @@ from rules.forms.configuration import (
     place_of,
     read_configuration,
 )
-from rules.forms.inputs import BASE_URLS, EarnedAgain, Environment, Locale
+from rules.forms.inputs import BASE_URLS, EarnedAgain, Environment, Locale, WhenDataChanges
 from rules.forms.settings_plan import Change, differences, key_of, plan_lines
 from rules.ledger.settings_changes import SettingsOf
 
@@ -126,6 +126,7 @@ integrations = st.fixed_dictionaries(
         "expires_after_days": st.none() | st.integers(1, 36500),
         "locale": st.sampled_from([each.value for each in Locale]),
         "earned_again": st.sampled_from(EarnedAgain),
+        "when_data_changes": st.sampled_from(WhenDataChanges),
         "revoke_when_withdrawn": st.booleans(),
         "revoke_reason": texts,
     }
@@ -165,6 +166,7 @@ def test_what_has_its_default_is_not_written() -> None:
         "expiry": Expiry.TEMPLATE_DEFAULT,
         "expires_after_days": None,
         "earned_again": EarnedAgain.REFUSE,
+        "when_data_changes": WhenDataChanges.LEAVE,
         "revoke_when_withdrawn": False,
     }
 

@@ -1,5 +1,6 @@
 """What happens with a user and an achievement, whole: from awards, settings and the ledger's rows to a decision."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,11 +16,11 @@ from rules.ledger.eligibility import (
     Pair,
     decide,
     is_missing,
-    settings_contradict,
 )
 from rules.ledger.manual import decide_manual
 from rules.ledger.reasons import MOMENT_REASONS, Reason
 from rules.ledger.states import NO_MOMENT, IssuanceState, Origin
+from rules.ledger.sweep import settings_contradict
 from tests.support.facts import NOW
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -30,6 +31,7 @@ HERE, REPLACING = (
     Coverage(badge_template_id="t", covers_from=NOW - 9 * DAY),
     Coverage(badge_template_id="t", covers_from=NOW - 9 * DAY, replaces=True),
 )
+FOLLOWING = Coverage(badge_template_id="t", covers_from=NOW - 9 * DAY, follows_names=True)
 OTHER = Coverage(badge_template_id="u", covers_from=NOW - 9 * DAY)
 
 
@@ -70,6 +72,10 @@ REMOVED = (Action.CANCEL, Ground.INTEGRATION_REMOVED, CANCELLED, Reason.INTEGRAT
 RESTORED = (Action.RESTORE, Ground.INTEGRATION_REMOVED, ISSUED, None)
 FORMER: dict[str, Any] = {"badge_template_id": "u", "issuance_id": 2, "former": True}
 OLD = row(CANCELLED, **FORMER)
+NAMED: dict[str, Any] = {"name_digest": "0123456711"}
+RENAMED = "7654321011"
+NAME_CORRECTED = (Action.REPLACE, Ground.NAME_CORRECTED, PENDING, Reason.NAME_CORRECTED)
+TO_BE_RENAMED: dict[str, Any] = {"replaces_badge_id": "b", "reason": Reason.NAME_CORRECTED}
 OPEN_CALL: dict[str, Any] = {"outstanding": True}
 SETTLED_FIRST = (Action.WAIT, Ground.OUTSTANDING, None, None)
 LEFT = (Action.NOTHING, Ground.OUTSTANDING, None, None)
@@ -155,6 +161,29 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     (pair(row(ISSUED), **AGAIN, coverage=REPLACING), Action.REPLACE, Ground.AWARDED_AGAIN, PENDING, None),
     (pair(row(ISSUED), awards=[award(), award("b", before=-HOUR)], coverage=REPLACING), *AS_IT_IS),
     (pair(row(ISSUED, badge_template_id="u"), **AGAIN, coverage=REPLACING), *AS_IT_IS),
+    # issued with another name than the platform has now
+    (pair(row(ISSUED, **NAMED), names={1: RENAMED}, coverage=FOLLOWING), *NAME_CORRECTED),
+    (pair(row(ISSUED, **NAMED, **BY_HAND), names={1: RENAMED}, coverage=FOLLOWING, awards=[]), *NAME_CORRECTED),
+    (pair(row(ISSUED, **NAMED), names={1: RENAMED}), *AS_IT_IS),
+    (pair(row(ISSUED, **NAMED), names={1: RENAMED}, coverage=REPLACING), *AS_IT_IS),
+    (pair(row(ISSUED, **NAMED), names={2: RENAMED}, coverage=FOLLOWING), *AS_IT_IS),
+    (pair(row(ISSUED, **NAMED), names={1: NAMED["name_digest"]}, coverage=FOLLOWING), *AS_IT_IS),
+    (pair(row(ISSUED), names={1: RENAMED}, coverage=FOLLOWING), *AS_IT_IS),
+    (pair(row(ISSUED, **NAMED, badge_template_id="u"), names={1: RENAMED}, coverage=FOLLOWING), *AS_IT_IS),
+    (pair(row(ISSUED, **NAMED), names={1: RENAMED}, coverage=FOLLOWING, **GONE), *AS_IT_IS),
+    (pair(row(ISSUED, **NAMED, **BY_HAND), names={1: RENAMED}, coverage=FOLLOWING, **GONE), *AS_IT_IS),
+    (pair(row(ISSUED, **NAMED), names={1: RENAMED}, coverage=FOLLOWING, **UNCONNECTED), *AS_IT_IS),
+    (pair(row(ISSUING, **NAMED), names={1: RENAMED}, coverage=FOLLOWING), *AS_IT_IS),
+    (
+        pair(row(ISSUED, **NAMED), names={1: RENAMED}, coverage=replace(FOLLOWING, replaces=True), **AGAIN),
+        Action.REPLACE,
+        Ground.AWARDED_AGAIN,
+        PENDING,
+        None,
+    ),
+    (pair(row(**TO_BE_RENAMED), coverage=FOLLOWING), *WAITS),
+    (pair(row(**TO_BE_RENAMED)), Action.RESTORE, Ground.AS_IT_IS, ISSUED, None),
+    (pair(row(**TO_BE_RENAMED, **OPEN_CALL)), *SETTLED_FIRST),
     # to be replaced
     (pair(row(replaces_badge_id="b"), coverage=REPLACING), *WAITS),
     (pair(row(replaces_badge_id="b"), **DISABLED), *RESTORED),

@@ -3,7 +3,15 @@
 import re
 
 from automations.silence import WATCH_BEGAN
-from rules.monitoring.alerts import BADGE_REFUSED, BADGES_UNCLAIMED, RECONCILED, REVOKING_HELD, RUNS_RESUMED, Alarm
+from rules.monitoring.alerts import (
+    BADGE_REFUSED,
+    BADGES_UNCLAIMED,
+    NAMES_HELD,
+    RECONCILED,
+    REVOKING_HELD,
+    RUNS_RESUMED,
+    Alarm,
+)
 from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
 from settings import ROOT
 
@@ -19,6 +27,7 @@ def test_every_event_is_documented_and_no_other() -> None:
     others = {
         BADGE_REFUSED,
         BADGES_UNCLAIMED,
+        NAMES_HELD,
         REVOKING_HELD,
         RUNS_RESUMED,
         WATCH_BEGAN,

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from models.setup.tables import CredlyIntegration
 from rules.badge.issuance_data import Expiry
-from rules.forms.inputs import EarnedAgain
+from rules.forms.inputs import EarnedAgain, WhenDataChanges
 from rules.forms.links import enable_parameters, form_link
 from rules.forms.settings import IntegrationForm
 from tasks.forms.integrations import integration_columns
@@ -75,6 +75,7 @@ EVERYTHING = {
     "expires_after_days": 30,
     "locale": "pt-BR",
     "earned_again": EarnedAgain.REPLACE,
+    "when_data_changes": WhenDataChanges.REPLACE,
     "revoke_when_withdrawn": True,
     "revoke_reason": "100% “odd” & | [x](y)",
     "user_evidence": True,

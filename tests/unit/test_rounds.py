@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from rules.ledger.sweep_budget import ROUND_WITHIN, rows_for_run
+from rules.ledger.sweep import ROUND_WITHIN, rows_for_run
 
 QUARTER = timedelta(minutes=15)
 

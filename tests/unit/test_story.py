@@ -42,6 +42,9 @@ OTHER = Integration(badge_template_id="t-2", enabled_at=ENABLED)
 LATE = Integration(badge_template_id="t-1", enabled_at=NOW)
 REACHING = Integration(badge_template_id="t-1", enabled_at=NOW, issue_since=ENABLED)
 REPLACING = Integration(badge_template_id="t-1", enabled_at=ENABLED, replaces=True)
+FOLLOWING = Integration(badge_template_id="t-1", enabled_at=ENABLED, follows_names=True)
+NAMED: dict[str, Any] = {"name_digest": "0123456711"}
+RENAMED: dict[str, Any] = {"integration": FOLLOWING, "names": {1: "7654321011"}}
 AGAIN = (AWARD, Award(award_id="a-2", awarded_at=NOW - timedelta(hours=1)))
 NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
 
@@ -103,6 +106,19 @@ NEXT_WEEK = Award(award_id="a-2", awarded_at=NOW + timedelta(days=7))
             "again",
         ),
         ((row(ISSUED, awarded_at=AWARDED),), {"awards": AGAIN}, Cause.HAS_BADGE, "ada has the badge"),
+        ((row(ISSUED, **NAMED),), RENAMED, Cause.TO_BE_REPLACED, "name was corrected since"),
+        (
+            (row(ISSUED, name_digest="0123456711"),),
+            RENAMED | {"integration": HERE},
+            Cause.HAS_BADGE,
+            "ada has the badge",
+        ),
+        (
+            (row(reason=Reason.NAME_CORRECTED, replaces_badge_id="b-1"),),
+            {},
+            Cause.TO_BE_CANCELLED,
+            "the achievement is not set to do so any more.",
+        ),
         ((row(ISSUED),), {"awards": ()}, Cause.HAS_BADGE, "The platform no longer has a row of its award"),
         ((row(ISSUED),), {"awards": (), "deleted": {1}}, Cause.AWARD_GONE, "withdrawn afterwards."),
         ((row(ISSUED, award_id="a-2"),), {"awards": (GONE,)}, Cause.HAS_BADGE, "ada has the badge"),
