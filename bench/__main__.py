@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import backlog, drain, first, manual, mariadb, nothing, pace, workers
+from bench import backlog, drain, first, manual, mariadb, nothing, pace, start, workers
 from bench.figures import Findings, console, keep, show
 from bench.options import words
 from bench.world import World, world
@@ -16,6 +16,7 @@ MEASURES: dict[str, Callable[[World], Findings]] = {
     "nothing": nothing.measure,
     "mariadb": mariadb.measure,
     "backlog": backlog.measure,
+    "start": start.measure,
     "first": first.measure,
     "workers": workers.measure,
     "manual": manual.measure,

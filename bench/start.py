@@ -1,0 +1,93 @@
+"""Start: CPU of the imports and of a whole run with nothing due, beside `import prefect` in the same minutes."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from bench.figures import Findings
+from bench.large import fill_large
+from bench.options import number
+from bench.world import World
+from demo import servers
+from models.database import Database
+from settings import ROOT
+
+IMPORTS = {
+    "prefect": "import prefect; from prefect import flow, task",
+    "flows.reconcile": "import flows.reconcile",
+    "flows.pause_credly": "import flows.pause_credly",
+}
+AWARDS = 10_000
+
+
+def measure(world: World) -> Findings:
+    """Start each process in turn, several rounds long; what it used is the CPU of the process and its threads."""
+    rounds = number("START_ROUNDS", 7)
+    deployment = prepare(world)
+    spent: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for name, statement in IMPORTS.items():
+            spent.setdefault(name, []).append(cpu_of_process(["-c", statement], os.environ))
+        spent.setdefault("run", []).append(idle_run(world, deployment))
+    found = Findings(measure=f"start ({world.engine})", how=f"{rounds} rounds; {AWARDS:,} awards, all issued", details=spent)
+    for name, seconds in spent.items():
+        found.add("a run with nothing due" if name == "run" else f"import {name}", seconds, "s CPU")
+    for name, what, goal in (
+        ("flows.reconcile", "import flows.reconcile", 1.3),
+        ("flows.pause_credly", "import flows.pause_credly", 1.3),
+        ("run", "a run with nothing due", None),
+    ):
+        found.add(f"{what}, of import prefect", ratios(spent, name), "times", at_most=goal)
+    return found
+
+
+def ratios(spent: Mapping[str, list[float]], name: str) -> list[float]:
+    return [seconds / least for seconds, least in zip(spent[name], spent["prefect"], strict=True)]
+
+
+def prepare(world: World) -> dict[str, Any]:
+    """Start Prefect's server, make a ledger in which nothing is due, and return the deployment of reconcile."""
+    world.start_prefect()
+    address = world.new_database()
+    world.environment |= {"LAUREL_ROOT": str(ROOT), "LAUREL_DATABASE_URL": address}
+    servers.run("work-pool", ["prefect", "work-pool", "create", "badges", "--type", "process"], world.environment)
+    servers.run("deploy", ["prefect", "--no-prompt", "deploy", "--name", "reconcile"], world.environment)
+    asyncio.run(_fill(address))
+    deployment: dict[str, Any] = servers.ask(world.prefect_port, "/api/deployments/name/reconcile/reconcile")
+    for _ in range(2):  # the first ones plan the integrations, which are new
+        idle_run(world, deployment)
+    return deployment
+
+
+async def _fill(address: str) -> None:
+    database = Database(address)
+    await fill_large(database, awards=AWARDS)
+    await database.dispose()
+
+
+def idle_run(world: World, deployment: Mapping[str, Any]) -> float:
+    """Start a run as a worker does, in a process of its own, and return its CPU seconds."""
+    pending = {"state": {"type": "PENDING", "name": "Pending"}}
+    path = f"/api/deployments/{deployment['id']}/create_flow_run"
+    run = servers.ask(world.prefect_port, path, body=pending)["id"]
+    seconds = cpu_of_process(["-m", "prefect.engine"], world.environment | {"PREFECT__FLOW_RUN_ID": run})
+    state = servers.ask(world.prefect_port, f"/api/flow_runs/{run}")["state"]
+    if state["type"] != "COMPLETED":
+        raise servers.DemoError(f"The run ended as {state['name']}: {state['message']}")
+    return seconds
+
+
+def cpu_of_process(arguments: list[str], environment: Mapping[str, str]) -> float:
+    """Run Python with these arguments and return the CPU seconds of the process, user and system."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    said = process.stderr.read() if process.stderr else b""
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise servers.DemoError(f"{' '.join(arguments)} ended with {process.returncode}:\n{said.decode()[-2000:]}")
+    return used.ru_utime + used.ru_stime
