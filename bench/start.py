@@ -32,7 +32,9 @@ def measure(world: World) -> Findings:
         for name, statement in IMPORTS.items():
             spent.setdefault(name, []).append(cpu_of_process(["-c", statement], os.environ))
         spent.setdefault("run", []).append(idle_run(world, deployment))
-    found = Findings(measure=f"start ({world.engine})", how=f"{rounds} rounds; {AWARDS:,} awards, all issued", details=spent)
+    found = Findings(
+        measure=f"start ({world.engine})", how=f"{rounds} rounds; {AWARDS:,} awards, all issued", details=spent
+    )
     for name, seconds in spent.items():
         found.add("a run with nothing due" if name == "run" else f"import {name}", seconds, "s CPU")
     for name, what, goal in (

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, String, Table, and_, func, select, true, type_coerce
 from sqlalchemy.types import Enum
-from sqlmodel import SQLModel
 
 from models.analytics import history_views, views
 from models.analytics.filters import RowFilter, within
 from models.analytics.questions import QUESTIONS
 from models.analytics.run_today import run_today
+from models.base import Model
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
 from models.platform.names import names_of
@@ -143,7 +143,7 @@ def _rows(connection: Connection, dataset: Dataset, chosen: RowFilter, columns: 
 
 
 # Columns of the platform: names, by the column with their key, and those of users.
-_NAMES: dict[str, tuple[str, type[SQLModel]]] = {
+_NAMES: dict[str, tuple[str, type[Model]]] = {
     "portal_name": ("portal_id", Portal),
     "achievement_name": ("achievement_id", Achievement),
 }

@@ -7,9 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, false, text
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, own_id
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState, Origin

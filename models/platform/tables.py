@@ -5,23 +5,20 @@ Laurel's has a foreign key to them. Personal data is kept out of every `repr`.
 """
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sqlalchemy import Index, MetaData, text
-from sqlmodel import Field, SQLModel
 
+from models.base import Field, Model
 from models.columns import PlatformKey, PlatformMoment, PlatformText
 
 platform_metadata = MetaData()
 
 
-class PlatformTable(SQLModel):
-    """Base of the platform's tables: a row shows its key and nothing else."""
+class PlatformTable(Model):
+    """Base of the platform's tables."""
 
     metadata: ClassVar[MetaData] = platform_metadata
-
-    def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        return [("id", getattr(self, "id", None))]
 
 
 class Portal(PlatformTable, table=True):

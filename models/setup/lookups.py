@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
-from sqlmodel import SQLModel
 
+from models.base import Model
 from models.database import Database
 from models.platform.names import NamedAchievement, achievement_of
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 
-Model = TypeVar("Model", bound=SQLModel)
+Stored = TypeVar("Stored", bound=Model)
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 
@@ -57,6 +57,6 @@ def all_integrations(connection: Connection) -> dict[str, CredlyIntegration]:
     return {row.achievement_id: CredlyIntegration(**row._mapping) for row in found}
 
 
-def _one(connection: Connection, model: type[Model], condition: Any) -> Model | None:
+def _one(connection: Connection, model: type[Stored], condition: Any) -> Stored | None:
     found = connection.execute(select(table(model)).where(condition)).one_or_none()
     return None if found is None else model(**found._mapping)
