@@ -8,7 +8,6 @@ from prefect import State, flow, tags
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.issue_organization import issue_organization
 from models.errors import PlatformNotUsable
 from models.ledger.claiming import DueOrganization
 from models.planning.writing import PlanCounts
@@ -20,7 +19,6 @@ from settings import Dispatch
 from tasks.forms.run_form import not_done
 from tasks.issuing.dispatch import issue_elsewhere, organizations_with_work, shares
 from tasks.issuing.plan import plan_issuances, requeue_corrected, sweep_everything
-from tasks.issuing.preview import preview_run
 from tasks.issuing.run_report import finish_run, name_run
 from tasks.menus.publish import restore_menus
 from tasks.operations.dead_runs import mark_dead_runs
@@ -51,6 +49,8 @@ async def reconcile(
         except InvalidInput as invalid:
             return await not_done(invalid, key="reconcile")
         if preview:
+            from tasks.issuing.preview import preview_run  # a scheduled run needs none
+
             await name_run("reconcile · preview")
             return Completed(message=await preview_run(portal=portal, limit=limit))
 
@@ -92,6 +92,9 @@ async def _issue(
             return await issue_elsewhere(run, organization, limit=limit, together=together, tags=found_by)
         # The tag of the deployments, by which automations/dead_runs.py finds this run.
         with tags("credly", *found_by):
+            # Here, because it loads all that issues badges, and most runs have nothing due.
+            from flows.issue_organization import issue_organization
+
             return await issue_organization(
                 portals,
                 limit=limit,

@@ -154,16 +154,3 @@ _PERSONAL: dict[str, ColumnElement[Any]] = {
     "requested_by": ledger.c.requested_by,
     "request_reason": ledger.c.request_reason,
 }
-
-
-def portals_in_ledger(connection: Connection) -> set[str]:
-    """Return the portals that have issuances, including those that the platform has deleted."""
-    return set(connection.execute(select(ledger.c.portal_id).distinct()).scalars())
-
-
-def is_in_ledger(connection: Connection, achievement_id: str) -> bool:
-    """Whether the achievement has issuances, or settings that were changed."""
-    settings = history_views.settings_history
-    issued = select(ledger.c.id).where(ledger.c.achievement_id == achievement_id).limit(1)
-    configured = select(settings.c.settings_history_id).where(settings.c.subject_id == achievement_id).limit(1)
-    return connection.scalar(issued) is not None or connection.scalar(configured) is not None

@@ -4,7 +4,6 @@ from models.ledger.issuance_data import facts_of
 from models.operations import failed
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
-from rules.badge.request import would_differ
 from tasks.runtime.run import DATABASE_RETRIES, current_run, laurel_task
 
 # Per run: a bounded part, so that a large number of failed issuances does not slow every run down.
@@ -36,5 +35,7 @@ async def requeue_corrected() -> int:
     facts = await facts_of(run.database, ids, now=moment)
     if not facts:
         return 0
+    from rules.badge.request import would_differ  # with what builds requests, which most runs need for nothing else
+
     changed = [each.issuance_id for each in facts if would_differ(each, now=moment)]
     return await run.database.write(failed.requeue_corrected_rows, looked_at=ids, changed=changed, now=moment)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import State
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
@@ -36,8 +36,10 @@ from rules.spans import change
 from tasks.operations.alerts import emit_completed, emit_events
 from tasks.operations.token_expiry import expiry_warning
 from tasks.runtime.form_links import form_address
-from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
+
+if TYPE_CHECKING:
+    from tasks.runtime.organization import Organization
 
 NEEDS_ATTENTION = "Needs attention"
 _TAGS_AT_MOST = 50
@@ -47,7 +49,7 @@ Part = tuple[DueOrganization, State[Any]]
 
 @dataclass
 class RunEntry:
-    organization: Organization | None = None
+    organization: "Organization | None" = None
     stopped: Reason | None = None
 
 
