@@ -19,10 +19,10 @@ from settings import Dispatch
 from tasks.forms.run_form import not_done
 from tasks.issuing.dispatch import issue_elsewhere, organizations_with_work, shares
 from tasks.issuing.plan import plan_issuances, requeue_corrected, sweep_everything
-from tasks.issuing.run_report import finish_run, name_run
+from tasks.issuing.run_report import finish_run
 from tasks.menus.publish import restore_menus
 from tasks.operations.dead_runs import mark_dead_runs
-from tasks.runtime.run import Run, run_context
+from tasks.runtime.run import Run, name_run, run_context
 
 
 @flow(name="reconcile", persist_result=False)

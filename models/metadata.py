@@ -2,7 +2,7 @@
 
 from models.analytics import views
 from models.base import laurel_metadata
-from models.ledger import history
+from models.ledger import history, indexes
 from models.ledger import tables as ledger
 from models.operations import cursors, erasure, run_log
 from models.operations import run_parts as parts
@@ -17,6 +17,7 @@ __all__ = [
     "cursors",
     "erasure",
     "history",
+    "indexes",
     "integrations",
     "laurel_metadata",
     "ledger",

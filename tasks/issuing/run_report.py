@@ -36,12 +36,11 @@ from rules.spans import change
 from tasks.operations.alerts import emit_completed, emit_events
 from tasks.operations.token_expiry import expiry_warning
 from tasks.runtime.form_links import form_address
-from tasks.runtime.run import Run
+from tasks.runtime.run import NEEDS_ATTENTION, Run, name_run
 
 if TYPE_CHECKING:
     from tasks.runtime.organization import Organization
 
-NEEDS_ATTENTION = "Needs attention"
 _TAGS_AT_MOST = 50
 Part = tuple[DueOrganization, State[Any]]
 """An organization that reconcile started a flow run for, and the final state of that run."""
@@ -72,11 +71,6 @@ async def run_entry(run: Run, due: DueOrganization) -> AsyncIterator[RunEntry]:
     finally:
         stopped = entry.stopped or (entry.organization.stopped if entry.organization else None)
         await run.database.write(run_log.end_organization, row_id, stopped=stopped, now=run.now())
-
-
-async def name_run(name: str) -> None:
-    async with get_client() as client:
-        await client.update_flow_run(flow_run.id, name=name)
 
 
 async def tag_run(names: Iterable[str]) -> None:

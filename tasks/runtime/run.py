@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect import State, Task, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import TaskRun
 from prefect.runtime import flow_run, task_run
 
@@ -28,6 +29,7 @@ from tasks.runtime.heartbeat import Steps, heartbeats
 
 # For a task that only reads and writes the database, which may be restarting.
 DATABASE_RETRIES = (1, 5, 20)
+NEEDS_ATTENTION = "Needs attention"  # a state of a flow run that has ended
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -146,3 +148,8 @@ async def _opened(*, any_revision: bool) -> AsyncIterator[Run]:
 
 def run_ids() -> RunIds:
     return RunIds(flow_run_id=flow_run.id, task_run_id=task_run.id)
+
+
+async def name_run(name: str) -> None:
+    async with get_client() as client:
+        await client.update_flow_run(flow_run.id, name=name)
