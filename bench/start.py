@@ -4,7 +4,9 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bench.figures import Findings
@@ -21,17 +23,13 @@ IMPORTS = {
     "flows.pause_credly": "import flows.pause_credly",
 }
 AWARDS = 10_000
+Deployment = dict[str, Any]  # as Prefect's API describes it
 
 
 def measure(world: World) -> Findings:
     """Start each process in turn, several rounds long; what it used is the CPU of the process and its threads."""
     rounds = number("START_ROUNDS", 7)
-    deployment = prepare(world)
-    spent: dict[str, list[float]] = {}
-    for _ in range(rounds):
-        for name, statement in IMPORTS.items():
-            spent.setdefault(name, []).append(cpu_of_process(["-c", statement], os.environ))
-        spent.setdefault("run", []).append(idle_run(world, deployment))
+    spent = spent_by(world, prepare(world), rounds=rounds)
     found = Findings(
         measure=f"start ({world.engine})", how=f"{rounds} rounds; {AWARDS:,} awards, all issued", details=spent
     )
@@ -46,11 +44,21 @@ def measure(world: World) -> Findings:
     return found
 
 
+def spent_by(world: World, deployment: Deployment, *, rounds: int) -> dict[str, list[float]]:
+    """Return the CPU seconds of each import, and of a run with nothing due, by round."""
+    spent: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for name, statement in IMPORTS.items():
+            spent.setdefault(name, []).append(used_by(["-c", statement], os.environ).cpu_seconds)
+        spent.setdefault("run", []).append(idle_run(world, deployment))
+    return spent
+
+
 def ratios(spent: Mapping[str, list[float]], name: str) -> list[float]:
     return [seconds / least for seconds, least in zip(spent[name], spent["prefect"], strict=True)]
 
 
-def prepare(world: World) -> dict[str, Any]:
+def prepare(world: World) -> Deployment:
     """Start Prefect's server, make a ledger in which nothing is due, and return the deployment of reconcile."""
     world.start_prefect()
     address = world.new_database()
@@ -58,7 +66,7 @@ def prepare(world: World) -> dict[str, Any]:
     servers.run("work-pool", ["prefect", "work-pool", "create", "badges", "--type", "process"], world.environment)
     servers.run("deploy", ["prefect", "--no-prompt", "deploy", "--name", "reconcile"], world.environment)
     asyncio.run(_fill(address))
-    deployment: dict[str, Any] = servers.ask(world.prefect_port, "/api/deployments/name/reconcile/reconcile")
+    deployment: Deployment = servers.ask(world.prefect_port, "/api/deployments/name/reconcile/reconcile")
     for _ in range(2):  # the first ones plan the integrations, which are new
         idle_run(world, deployment)
     return deployment
@@ -70,20 +78,30 @@ async def _fill(address: str) -> None:
     await database.dispose()
 
 
-def idle_run(world: World, deployment: Mapping[str, Any]) -> float:
+def idle_run(world: World, deployment: Deployment) -> float:
     """Start a run as a worker does, in a process of its own, and return its CPU seconds."""
     pending = {"state": {"type": "PENDING", "name": "Pending"}}
     path = f"/api/deployments/{deployment['id']}/create_flow_run"
     run = servers.ask(world.prefect_port, path, body=pending)["id"]
-    seconds = cpu_of_process(["-m", "prefect.engine"], world.environment | {"PREFECT__FLOW_RUN_ID": run})
+    used = used_by(["-m", "prefect.engine"], world.environment | {"PREFECT__FLOW_RUN_ID": run})
     state = servers.ask(world.prefect_port, f"/api/flow_runs/{run}")["state"]
     if state["type"] != "COMPLETED":
         raise servers.DemoError(f"The run ended as {state['name']}: {state['message']}")
-    return seconds
+    return used.cpu_seconds
 
 
-def cpu_of_process(arguments: list[str], environment: Mapping[str, str]) -> float:
-    """Run Python with these arguments and return the CPU seconds of the process, user and system."""
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """What a process has used. `cpu_seconds`: user and system."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_megabytes: float
+
+
+def used_by(arguments: list[str], environment: Mapping[str, str]) -> Used:
+    """Run Python with these arguments and return what the process has used."""
+    began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -92,4 +110,8 @@ def cpu_of_process(arguments: list[str], environment: Mapping[str, str]) -> floa
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise servers.DemoError(f"{' '.join(arguments)} ended with {process.returncode}:\n{said.decode()[-2000:]}")
-    return used.ru_utime + used.ru_stime
+    return Used(
+        seconds=time.perf_counter() - began,
+        cpu_seconds=used.ru_utime + used.ru_stime,
+        peak_megabytes=used.ru_maxrss / 1024,
+    )
