@@ -15,7 +15,7 @@ from models.database import Database
 from scripts.run_tests import calibration
 
 ROUNDS = 3
-CALLS = {100: 2000, 20: 3000}  # by the milliseconds that the stand-in takes
+CALLS = {100: 1500, 20: 2000}  # by the milliseconds that the stand-in takes
 BACKLOG = (1_000, 20_000)
 HISTORY = 100_000
 
