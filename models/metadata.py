@@ -1,6 +1,7 @@
-"""The MetaData of Laurel's own tables, filled: importing this module registers every table, view and trigger."""
+"""The MetaData of Laurel's own tables and views, filled: importing this module registers all of them."""
 
 from models.analytics import views
+from models.analytics.history_views import views_metadata
 from models.base import laurel_metadata
 from models.ledger import history, indexes
 from models.ledger import tables as ledger
@@ -30,4 +31,5 @@ __all__ = [
     "settings_history",
     "templates",
     "views",
+    "views_metadata",
 ]

@@ -11,11 +11,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Boolean, Connection, Integer, String, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
-from models.analytics.history_views import history_view_statements, views_metadata
+from models.analytics.history_views import history_view_statements
 from models.analytics.views import view_statements
 from models.columns import UtcDateTime
 from models.database import Database
-from models.metadata import laurel_metadata
+from models.metadata import laurel_metadata, views_metadata
 from models.migrate import create_platform_tables, migrate
 from models.platform.tables import platform_metadata
 from models.setup.history import SettingsChange
