@@ -1,16 +1,13 @@
 """Growth: what each recurring piece of work takes beside a history of millions, in time and peak memory."""
 
-import asyncio
 import os
 import time
 from datetime import UTC, datetime, timedelta
 
+from bench import start
 from bench.figures import Findings
-from bench.large import fill_large
 from bench.options import number
-from bench.start import used_by
 from bench.world import FOLDER, World
-from models.database import Database
 
 _A_WEEK_AGO = f"{datetime.now(UTC) - timedelta(days=6):%Y-%m-%d}"
 REPORTS = {
@@ -29,8 +26,9 @@ EACH_RUN = {
 def measure(world: World) -> Findings:
     """Fill one ledger with `ROWS` awards, all issued over three years, and do each piece of work beside them."""
     rows, rounds = number("ROWS", 1_000_000), number("ROUNDS", 3)
-    address, began = world.new_database(), time.perf_counter()
-    asyncio.run(_filled(address, rows))
+    began = time.perf_counter()
+    deployment = start.prepare(world, awards=rows)
+    address = world.environment["LAUREL_DATABASE_URL"]
     found = Findings(
         measure=f"growth, {rows:,} ({world.engine})", how=f"{rows:,} awards of 20 portals, all issued; {rounds} rounds"
     )
@@ -39,18 +37,15 @@ def measure(world: World) -> Findings:
     for step, what in EACH_RUN.items():
         found.add(what, [1000 * each for each in planned["steps"][step][1:]], "ms")
     found.add("peak memory of planning", [planned["peak_megabytes"]], "MB")
+    whole = [start.idle_run(world, deployment) for _ in range(rounds)]
+    found.add("a whole run with nothing due, CPU of its process", [each.cpu_seconds for each in whole], "s")
+    found.add("from its start to its end", [each.seconds for each in whole], "s")
     night = world.run("bench.run_night", rounds, database=address)
     found.add("an organization's audit night, in the database", [1000 * each for each in night["seconds"]], "ms")
     found.add("its peak memory", [night["peak_megabytes"]], "MB")
     environment = dict(os.environ) | {"LAUREL_DATABASE_URL": address, "LAUREL_REPORTS_FOLDER": str(FOLDER / "reports")}
     for what, command in REPORTS.items():
-        used = used_by(["-m", *command], environment)
+        used = start.used_by(["-m", *command], environment)
         found.add(what, [used.seconds], "s")
         found.add("its peak memory", [used.peak_megabytes], "MB")
     return found
-
-
-async def _filled(address: str, rows: int) -> None:
-    database = Database(address)
-    await fill_large(database, awards=rows)
-    await database.dispose()

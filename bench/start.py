@@ -26,6 +26,15 @@ AWARDS = 10_000
 Deployment = dict[str, Any]  # as Prefect's API describes it
 
 
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """What a process has used. `cpu_seconds`: user and system."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_megabytes: float
+
+
 def measure(world: World) -> Findings:
     """Start each process in turn, several rounds long; what it used is the CPU of the process and its threads."""
     rounds = number("START_ROUNDS", 7)
@@ -50,7 +59,7 @@ def spent_by(world: World, deployment: Deployment, *, rounds: int) -> dict[str, 
     for _ in range(rounds):
         for name, statement in IMPORTS.items():
             spent.setdefault(name, []).append(used_by(["-c", statement], os.environ).cpu_seconds)
-        spent.setdefault("run", []).append(idle_run(world, deployment))
+        spent.setdefault("run", []).append(idle_run(world, deployment).cpu_seconds)
     return spent
 
 
@@ -58,28 +67,28 @@ def ratios(spent: Mapping[str, list[float]], name: str) -> list[float]:
     return [seconds / least for seconds, least in zip(spent[name], spent["prefect"], strict=True)]
 
 
-def prepare(world: World) -> Deployment:
+def prepare(world: World, *, awards: int = AWARDS) -> Deployment:
     """Start Prefect's server, make a ledger in which nothing is due, and return the deployment of reconcile."""
     world.start_prefect()
     address = world.new_database()
     world.environment |= {"LAUREL_ROOT": str(ROOT), "LAUREL_DATABASE_URL": address}
     servers.run("work-pool", ["prefect", "work-pool", "create", "badges", "--type", "process"], world.environment)
     servers.run("deploy", ["prefect", "--no-prompt", "deploy", "--name", "reconcile"], world.environment)
-    asyncio.run(_fill(address))
+    asyncio.run(_fill(address, awards))
     deployment: Deployment = servers.ask(world.prefect_port, "/api/deployments/name/reconcile/reconcile")
     for _ in range(2):  # the first ones plan the integrations, which are new
         idle_run(world, deployment)
     return deployment
 
 
-async def _fill(address: str) -> None:
+async def _fill(address: str, awards: int) -> None:
     database = Database(address)
-    await fill_large(database, awards=AWARDS)
+    await fill_large(database, awards=awards)
     await database.dispose()
 
 
-def idle_run(world: World, deployment: Deployment) -> float:
-    """Start a run as a worker does, in a process of its own, and return its CPU seconds."""
+def idle_run(world: World, deployment: Deployment) -> Used:
+    """Start a run as a worker does, in a process of its own, and return what it has used."""
     pending = {"state": {"type": "PENDING", "name": "Pending"}}
     path = f"/api/deployments/{deployment['id']}/create_flow_run"
     run = servers.ask(world.prefect_port, path, body=pending)["id"]
@@ -87,16 +96,7 @@ def idle_run(world: World, deployment: Deployment) -> float:
     state = servers.ask(world.prefect_port, f"/api/flow_runs/{run}")["state"]
     if state["type"] != "COMPLETED":
         raise servers.DemoError(f"The run ended as {state['name']}: {state['message']}")
-    return used.cpu_seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Used:
-    """What a process has used. `cpu_seconds`: user and system."""
-
-    seconds: float
-    cpu_seconds: float
-    peak_megabytes: float
+    return used
 
 
 def used_by(arguments: list[str], environment: Mapping[str, str]) -> Used:
