@@ -50,7 +50,7 @@ start: $(INSTALLED) ## Start Prefect with its UI, the schedule and a worker for 
 	@$(BIN)/python -m scripts.start
 
 .PHONY: bench
-bench: $(DEVELOPS) ## Measure speed and size beside peers; BENCH=drain,pace chooses, see bench/README.md
+bench: $(DEVELOPS) ## Measure beside the kept result in five minutes; BENCH=drain,pace or BENCH=all: at length, see bench/README.md
 	@$(BIN)/python -m bench
 
 .PHONY: test

@@ -15,7 +15,7 @@ from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import EventTrigger, Posture
 
 from rules.monitoring.liveness import BEATS, PREFECTS_HEARTBEAT, RUN_ENDED, START_WITHIN, silent_for
-from tasks.issuing.run_report import NEEDS_ATTENTION
+from tasks.runtime.run import NEEDS_ATTENTION
 
 # A dead process crashes a run and then each of its sub-flows, which must start only one new run.
 RESTART_AT_MOST_EVERY = timedelta(seconds=60)

@@ -27,7 +27,7 @@ def measure(world: World) -> Findings:
     for turn in range(rounds):
         laurel.append(laurel_run(world, standin, badges=badges, prefix=f"laurel{turn}", slots=SLOTS))
         for kind, calls in (("own", AT_MOST), ("shared", AT_MOST), ("fresh", 100)):
-            peers[kind].append(_peer(world, standin, kind, f"{kind}{turn}", min(badges, calls)))
+            peers[kind].append(peer(world, standin, kind, f"{kind}{turn}", min(badges, calls)))
         for kind, share in (("threads", 1), ("async", 3)):
             calls = min(badges, number("MAPPED", 900)) // share
             peers[kind].append(_mapped(world, standin, kind, f"{kind}{turn}", calls))
@@ -70,7 +70,7 @@ def _recorded_after(world: World, *, ended_at: float) -> float:
     return since - ended_at
 
 
-def _peer(world: World, standin: Standin, kind: str, prefix: str, calls: int) -> dict[str, Any]:
+def peer(world: World, standin: Standin, kind: str, prefix: str, calls: int) -> dict[str, Any]:
     return world.run("bench.peers", kind, standin.base_url, prefix, calls, SLOTS) | {"calls": calls}
 
 

@@ -83,12 +83,14 @@ def keep(findings: Findings) -> None:
     FILE.write_text(json.dumps(kept, indent=1, default=str) + "\n", encoding="utf-8")
 
 
+def revision() -> str:
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def _circumstances() -> dict[str, Any]:
-    revision = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
     return {
-        "revision": revision.stdout.strip(),
+        "revision": revision(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
         "load_at_the_end": round(os.getloadavg()[0], 1),

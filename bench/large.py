@@ -1,13 +1,14 @@
 """A platform with millions of awards that are all in the ledger as issued, made by the database itself."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, insert, select, text
 
 from bench.rows import make_tables
-from models.database import Database
+from models.database import Database, open_configured
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import Achievement, AchievementAward, Portal
 from models.setup.tables import CredlyConnection, CredlyIntegration
@@ -144,3 +145,13 @@ def _put_achievement(connection: Connection, achievement: str, portal: str) -> N
     long_ago = datetime.now(UTC) - timedelta(days=3650)
     plain = CredlyIntegration(achievement_id=achievement, badge_template_id="template", enabled_at=long_ago)
     connection.execute(insert(table(CredlyIntegration)), plain.model_dump(exclude={"id"}))
+
+
+async def _main(awards: int) -> None:
+    async with open_configured() as database:
+        await fill_large(database, awards=awards)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(int(sys.argv[1])))
+    sys.stdout.write("{}\n")

@@ -27,15 +27,17 @@ async def _dispatch(run: Run) -> None:
 async def run(rounds: int, *, full: bool) -> dict[str, Any]:
     steps: dict[str, list[float]] = {"plan": [], "sweep": [], "failed": [], "dispatch": []}
     cpu: list[float] = []
+    cpu_of_plan: list[float] = []
     async with run_context() as begun:
         for _ in range(rounds):
             before = cpu_seconds()
             steps["plan"].append(await _timed(plan.plan_issuances.fn(portal="")))
+            cpu_of_plan.append(cpu_seconds() - before)
             steps["sweep"].append(await _timed(plan.sweep_everything.fn(portal="", full=full)))
             cpu.append(cpu_seconds() - before)
             steps["failed"].append(await _timed(plan.requeue_corrected.fn()))
             steps["dispatch"].append(await _timed(_dispatch(begun)))
-    return {"steps": steps, "cpu": cpu, "peak_megabytes": peak_megabytes()}
+    return {"steps": steps, "cpu": cpu, "cpu_of_plan": cpu_of_plan, "peak_megabytes": peak_megabytes()}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The only file, with credly/transport.py, that makes requests. Retries are decide
 import asyncio
 import json
 import uuid
+import zlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,9 +18,9 @@ import httpx
 from pydantic import SecretStr
 
 from credly.arguments import checked_base_url, checked_token
+from credly.errors import CredlyError, NotSent, Unclear
 from credly.queries import Query, path_segment
 from credly.replies import Call, Reply, error_for, readable_id
-from credly.transport import Transport, decoded, transport_error
 
 _VERSION = "0.1.0"
 # Shorter than any server's, so that we close idle connections: one that the server closes as a call goes out leaves
@@ -43,6 +44,9 @@ class Timeouts:
 
 
 _DEFAULT_TIMEOUTS = Timeouts()
+_WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+_MOST_ENCODINGS = 2
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
 class _Credentials:
@@ -73,6 +77,9 @@ class Session:
         self._total_seconds = timeouts.total
         timeout = httpx.Timeout(connect=timeouts.connect, read=timeouts.read, write=None, pool=timeouts.pool)
         self._extensions = {"timeout": timeout.as_dict()}
+        # Here, because it loads aiohttp, and most processes call nobody: a run with nothing due, most forms.
+        from credly.transport import Transport
+
         # A transport without httpx's client around it: these calls need no redirects, cookies or environment, and the
         # client's work for them takes as long as the call.
         self._transport = transport or Transport(
@@ -142,7 +149,7 @@ class Session:
             async with asyncio.timeout(self._total_seconds):
                 reply = await self._exchange(request, call=call)
         except (httpx.HTTPError, TimeoutError) as failure:
-            error = transport_error(failure, call=call, credly_request_id=request.extensions.get("credly_request_id"))
+            error = _transport_error(failure, call=call, credly_request_id=request.extensions.get("credly_request_id"))
         else:
             if reply.status in accepted and reply.body is not None:
                 return read(reply)
@@ -167,4 +174,44 @@ class Session:
         finally:
             await response.aclose()
         encodings = response.headers.get("Content-Encoding", "")
-        return replace(reply, body=decoded(bytes(body), encodings=encodings, longest=call.longest_reply))
+        return replace(reply, body=_decoded(bytes(body), encodings=encodings, longest=call.longest_reply))
+
+
+def _decoded(body: bytes, *, encodings: str, longest: int) -> bytes | None:
+    """Return a reply's body without the encodings that its header names, or None if it is longer than `longest`.
+
+    The limit holds in each step, as a thousand bytes can stand for a gigabyte. An encoding that was not asked for
+    stays, and the body cannot be read.
+
+    Raises:
+        DecodingError: the body is not in the encoding.
+    """
+    named = [window for name in encodings.split(",") if (window := _WINDOWS.get(name.strip().lower()))]
+    for window in reversed(named[-_MOST_ENCODINGS:]):
+        try:
+            body = _decompressed(body, window, longest=longest + 1)
+        except zlib.error:
+            raise httpx.DecodingError("the body is not in the encoding that its header names") from None
+        if len(body) > longest:
+            return None
+    return body
+
+
+def _decompressed(body: bytes, window: int, *, longest: int) -> bytes:
+    try:
+        return zlib.decompressobj(window).decompress(body, longest)
+    except zlib.error:
+        if window != zlib.MAX_WBITS:
+            raise
+        # Some servers send "deflate" without zlib's header.
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(body, longest)
+
+
+def _transport_error(failure: Exception, *, call: Call, credly_request_id: str | None) -> CredlyError:
+    """The error of a call without a complete answer; its headers may have come, with Credly's id of the request."""
+    name = type(failure).__name__
+    code = "".join(f"_{char.lower()}" if char.isupper() else char for char in name).lstrip("_")
+    if isinstance(failure, _NOT_SENT):
+        return NotSent(**call.facts(code=code))
+    facts = call.facts(code="total_timeout" if isinstance(failure, TimeoutError) else code)
+    return Unclear(**facts | {"credly_request_id": credly_request_id})

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlmodel import SQLModel
-
+from models.base import Model
 from models.setup.tables import CredlyConnection, CredlyIntegration
 
 Row = dict[str, Any]
@@ -125,7 +124,7 @@ def credly_seed(portal_of_achievement: dict[str, str]) -> dict[str, list[Row]]:
     }
 
 
-def settings_rows(*, now: datetime, base_url: str) -> dict[type[SQLModel], list[Row]]:
+def settings_rows(*, now: datetime, base_url: str) -> dict[type[Model], list[Row]]:
     """Return the rows of connections and integrations, made a little before the first award."""
     enabled_at = now - ENABLED_BEFORE
     return {

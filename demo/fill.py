@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select, update
-from sqlmodel import SQLModel
 
 from demo.credly_data import TO_CONNECT, credly_seed, settings_rows, token_block, tokens
 from demo.platform_data import ACHIEVEMENTS, Row, platform_rows
+from models.base import Model
 from models.database import Database
 from models.migrate import create_platform_tables, migrate
 from models.setup.tables import CredlyConnection
@@ -29,7 +29,7 @@ async def fill(database: Database, *, now: datetime, base_url: str) -> dict[str,
     return {table(model).name: len(of_table) for model, of_table in rows.items()}
 
 
-def _insert(connection: Connection, rows: Mapping[type[SQLModel], Sequence[Row]]) -> None:
+def _insert(connection: Connection, rows: Mapping[type[Model], Sequence[Row]]) -> None:
     for model, of_table in rows.items():
         connection.execute(insert(table(model)), of_table)
 

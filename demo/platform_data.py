@@ -11,8 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlmodel import SQLModel
-
+from models.base import Model
 from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
 
 Row = dict[str, Any]
@@ -102,7 +101,7 @@ class AwardKey:
     user_id: str
 
 
-def platform_rows(*, now: datetime) -> dict[type[SQLModel], list[Row]]:
+def platform_rows(*, now: datetime) -> dict[type[Model], list[Row]]:
     """Return the rows of the platform's tables, in an order in which they can be inserted."""
     chance = random.Random(SEED)
     users, emails = _people(chance)

@@ -3,7 +3,7 @@
 from prefect import State, flow
 
 from rules.forms.inputs import AchievementId, OperatorId
-from tasks.forms.integrations import disable
+from tasks.forms.pausing import disable
 from tasks.forms.run_form import run_form
 from tasks.runtime.run import run_context
 

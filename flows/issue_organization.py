@@ -11,9 +11,9 @@ from tasks.issuing.dispatch import organizations_with_work
 from tasks.issuing.drain import block_everything, block_rest, drain
 from tasks.issuing.preflight import check_organization
 from tasks.issuing.progress import shown_progress
-from tasks.issuing.run_report import RunEntry, final_state, name_run, run_entry, summary_of_this_run, tag_run
+from tasks.issuing.run_report import RunEntry, final_state, run_entry, summary_of_this_run, tag_run
 from tasks.runtime.organization import TokenNotUsable, open_organization
-from tasks.runtime.run import Run, run_context
+from tasks.runtime.run import Run, name_run, run_context
 
 
 @flow(name="issue-organization", persist_result=False)

@@ -9,7 +9,6 @@ from prefect import State, flow, tags
 from prefect.states import Completed
 from pydantic import Field
 
-from flows.issue_organization import issue_organization
 from models.errors import PlatformNotUsable
 from models.ledger.claiming import DueOrganization
 from models.planning.writing import PlanCounts
@@ -23,12 +22,11 @@ from tasks.forms.run_form import not_done
 from tasks.issuing.cadence import ROWS_BETWEEN, is_whole, nothing_due, with_new_work
 from tasks.issuing.dispatch import due_organizations, issue_all, issue_elsewhere, organizations_with_work, shares
 from tasks.issuing.plan import plan_issuances, plan_meanwhile, plan_new, requeue_corrected, sweep_everything
-from tasks.issuing.preview import preview_run
-from tasks.issuing.run_report import finish_run, name_run
+from tasks.issuing.run_report import finish_run
 from tasks.menus.publish import restore_menus
 from tasks.operations.dead_runs import mark_dead_runs
 from tasks.operations.retention import remove_uneventful
-from tasks.runtime.run import Run, run_context
+from tasks.runtime.run import Run, name_run, run_context
 
 
 @flow(name="reconcile", persist_result=False)
@@ -57,6 +55,8 @@ async def reconcile(
         except InvalidInput as invalid:
             return await not_done(invalid, key="reconcile")
         if preview:
+            from tasks.issuing.preview import preview_run  # a scheduled run needs none
+
             await name_run("reconcile · preview")
             return Completed(message=await preview_run(portal=portal, limit=limit, hold_above=hold_above))
 
@@ -123,6 +123,9 @@ async def _issue(
             return await issue_elsewhere(run, organization, limit=limit, together=together, tags=found_by)
         # The tag of the deployments, by which automations/dead_runs.py finds this run.
         with tags("credly", *found_by):
+            # Here, because it loads all that issues badges, and most runs have nothing due.
+            from flows.issue_organization import issue_organization
+
             return await issue_organization(
                 portals,
                 limit=limit,

@@ -25,7 +25,7 @@ from sqlalchemy import (
     or_,
     type_coerce,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -34,6 +34,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from rules.ledger.states import NO_MOMENT
 
 if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
     from models.platform.mapping import Mapping as PlatformMapping
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -297,6 +299,10 @@ def own_id() -> TypeEngine[int]:
     return BigInteger().with_variant(Integer(), "sqlite")
 
 
-def insert_into(connection: Connection, table: TableClause) -> postgresql.Insert | sqlite.Insert:
+def insert_into(connection: Connection, table: TableClause) -> "postgresql.Insert | sqlite.Insert":
     """Return an INSERT of this database's dialect, which has ON CONFLICT."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # with all its drivers' modules: not where the ledger is on SQLite
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)

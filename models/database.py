@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from psycopg import RawCursor, RawServerCursor
 from sqlalchemy import Connection, Engine, ExceptionContext, FromClause, create_engine, event
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
@@ -288,7 +287,6 @@ def valid_settings() -> Settings:
 logging.getLogger("sqlalchemy.engine.Engine").addFilter(lambda record: record.levelno > logging.DEBUG)
 _POOL: dict[str, Any] = {"pool_size": _CONNECTIONS, "max_overflow": 0, "hide_parameters": True}
 _POSTGRESQL = {
-    "cursor_factory": RawCursor,  # the server's own placeholders: converting a thousand would take 3 ms
     "prepare_threshold": None,  # behind a pooler the next transaction may be on another connection
     "keepalives_idle": BUSY_TIMEOUT_SECONDS,  # a thread cannot be cancelled: a dead connection must raise by itself
     "tcp_user_timeout": BUSY_TIMEOUT_SECONDS * 1000,
@@ -296,12 +294,18 @@ _POSTGRESQL = {
 
 
 def _postgresql_engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True, paramstyle="numeric_dollar", connect_args=_POSTGRESQL, **_POOL)
+    from psycopg import RawCursor  # loaded where a database is on PostgreSQL only
+
+    # The server's own placeholders: converting a thousand would take 3 ms.
+    arguments = _POSTGRESQL | {"cursor_factory": RawCursor}
+    engine = create_engine(url, pool_pre_ping=True, paramstyle="numeric_dollar", connect_args=arguments, **_POOL)
     event.listen(engine, "connect", _prepare_postgresql)
     return engine
 
 
 def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    from psycopg import RawServerCursor
+
     connection.server_cursor_factory = RawServerCursor
     # A process that froze in the middle of a transaction must not hold its locks for long.
     connection.execute(f"SET idle_in_transaction_session_timeout = '{BUSY_TIMEOUT_SECONDS}s'")

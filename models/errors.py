@@ -3,7 +3,6 @@
 import re
 import sqlite3
 
-from psycopg import InterfaceError, OperationalError
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, StatementError
 
@@ -84,6 +83,8 @@ def driver_message(original: BaseException | None) -> str:
         return kept[0] if kept else getattr(original, "sqlite_errorname", type(original).__name__)
     sqlstate = getattr(original, "sqlstate", None)
     if sqlstate is None:
+        from psycopg import InterfaceError, OperationalError  # loaded where the database is on PostgreSQL only
+
         # Without an answer of the server; a DataError is about a value that the driver cannot convert.
         return message if isinstance(original, OperationalError | InterfaceError) else type(original).__name__
     if sqlstate.startswith(_SQLSTATES_WITHOUT_VALUES):

@@ -20,8 +20,8 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete, inspect, select
 from sqlalchemy.exc import StatementError
-from sqlmodel import SQLModel
 
+from models.base import Model
 from models.columns import insert_into
 from models.csv_rows import Award, Awardable, Named, Person, RejectedRow, Row, rows_in
 from models.database import Database, open_configured
@@ -43,7 +43,7 @@ _MARK = Table("laurel_imported_platform", MetaData(), Column("id", String(1), pr
 emails = table(UserEmail)
 _ROWS_PER_TRANSACTION = 500
 _LINES_SHOWN = 5
-_FILES: tuple[tuple[str, type[Row], type[SQLModel]], ...] = (
+_FILES: tuple[tuple[str, type[Row], type[Model]], ...] = (
     ("portals.csv", Named, Portal),
     ("companies.csv", Named, Company),
     ("projects.csv", Named, Project),
@@ -129,7 +129,7 @@ def _mark(connection: Connection) -> None:
     _MARK.create(connection)
 
 
-async def _import_file(database: Database, file: Path, kind: type[Row], model: type[SQLModel], report: Report) -> None:
+async def _import_file(database: Database, file: Path, kind: type[Row], model: type[Model], report: Report) -> None:
     imported, waiting = 0, list[tuple[int, Row]]()
 
     async def flush() -> int:
@@ -150,7 +150,7 @@ async def _import_file(database: Database, file: Path, kind: type[Row], model: t
 
 
 async def _write_batch(
-    database: Database, model: type[SQLModel], rows: Sequence[tuple[int, Row]]
+    database: Database, model: type[Model], rows: Sequence[tuple[int, Row]]
 ) -> Sequence[RejectedRow]:
     if not rows:
         return []
@@ -166,12 +166,12 @@ async def _write_batch(
     return []
 
 
-async def _rejected_row(database: Database, model: type[SQLModel], line: int, row: Row) -> RejectedRow:
+async def _rejected_row(database: Database, model: type[Model], line: int, row: Row) -> RejectedRow:
     missing = await database.read(_missing_references, model, row)
     return RejectedRow(line=line, why=missing or "the database refuses it")
 
 
-def _missing_references(connection: Connection, model: type[SQLModel], row: Row) -> str:
+def _missing_references(connection: Connection, model: type[Model], row: Row) -> str:
     found = []
     for foreign in sorted(table(model).foreign_keys, key=lambda each: each.parent.name):
         key = getattr(row, foreign.parent.name)
@@ -181,7 +181,7 @@ def _missing_references(connection: Connection, model: type[SQLModel], row: Row)
     return "; ".join(found)
 
 
-def _write_rows(connection: Connection, model: type[SQLModel], rows: Sequence[Row]) -> None:
+def _write_rows(connection: Connection, model: type[Model], rows: Sequence[Row]) -> None:
     _upsert(connection, model, [_values(row) for row in rows])
     given = {row.id: row.email for row in rows if isinstance(row, Person) and "email" in row.model_fields_set}
     without = [key for key, email in given.items() if not email]
@@ -204,7 +204,7 @@ def _key_of(award: Award) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
-def _upsert(connection: Connection, model: type[SQLModel], rows: Sequence[dict[str, Any]]) -> None:
+def _upsert(connection: Connection, model: type[Model], rows: Sequence[dict[str, Any]]) -> None:
     # All rows have the same columns. The last one with a key wins.
     if not rows:
         return

@@ -6,13 +6,22 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Index, text
 
 from models.database import Database
-from models.platform.tables import platform_metadata
+from models.platform.tables import UserEmail, platform_metadata
 from models.revision import VERSION_TABLE
+from models.tables import table
 
 ROOT = Path(__file__).resolve().parent.parent
+# Here and not beside the table: a condition loads SQLAlchemy's dialect of PostgreSQL.
+Index(
+    "uq_user_emails_primary",
+    table(UserEmail).c.user_id,
+    unique=True,
+    sqlite_where=text("is_primary"),
+    postgresql_where=text("is_primary"),
+)
 
 
 async def migrate(database: Database) -> None:

@@ -1,11 +1,9 @@
-"""The table of a SQLModel class, typed."""
-
-from typing import Any, cast
+"""The table of a class."""
 
 from sqlalchemy import Table
-from sqlmodel import SQLModel
+
+from models.base import Model
 
 
-def table(model: type[SQLModel]) -> Table:
-    # SQLModel does not declare `__table__`.
-    return cast("Table", cast("Any", model).__table__)
+def table(model: type[Model]) -> Table:
+    return model.__table__

@@ -1,8 +1,8 @@
 """Checks of the input of reports and exports."""
 
-from models.analytics.rows import is_in_ledger, portals_in_ledger
 from models.database import Database
 from models.platform.names import achievement_names, portal_names
+from models.setup.lookups import is_in_ledger, portals_in_ledger
 from rules.forms.suggestions import unknown
 
 

@@ -1,4 +1,4 @@
-"""The result of a form, as its operator reads it, and the wording of counts and moments."""
+"""The result of a form, as its operator reads it, and the wording of counts, moments and calls."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,3 +43,22 @@ def nothing_to_do(why: str) -> FormResult:
     """Return the result of a form whose request is met already, which is no failure."""
     sentence = f"Nothing to do: {why}"
     return FormResult(sentence=sentence, page=f"# Nothing to do\n\n{plain(sentence, longest=500)}.")
+
+
+CALLS = {
+    "issue": "Sent the badge to Credly",
+    "replace": "Sent the badge to Credly in place of the earlier one",
+    "look_up": "Looked the badge up at Credly",
+    "revoke": "Revoked the badge at Credly",
+}
+ANSWERS = {
+    "issued": "it was issued",
+    "found": "it exists",
+    "not_found": "it was not found",
+    "refused": "refused",
+    "throttled": "too many calls, nothing was made",
+    "not_sent": "Credly could not be reached, nothing was sent",
+    "unclear": "the response was lost, so the badge may exist",
+    "not_connected": "the token or the organization was refused",
+    "revoked": "it was revoked",
+}

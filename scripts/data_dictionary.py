@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import chain
 
-from models.analytics.history_views import views_metadata
+from models.metadata import views_metadata
 from reports.dictionary import BADGES, FIELDS, ISSUE_LINK, PERSONAL
 from reports.field import Field
 from rules.datasets import Dataset, Group, Moment

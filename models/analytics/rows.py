@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, String, Table, and_, func, select, true, type_coerce
 from sqlalchemy.types import Enum
-from sqlmodel import SQLModel
 
 from models.analytics import history_views, views
 from models.analytics.filters import RowFilter, within
 from models.analytics.questions import QUESTIONS
 from models.analytics.run_today import run_today
+from models.base import Model
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
 from models.platform.names import names_of
@@ -144,7 +144,7 @@ def _rows(connection: Connection, dataset: Dataset, chosen: RowFilter, columns: 
 
 
 # Columns of the platform: names, by the column with their key, and those of users.
-_NAMES: dict[str, tuple[str, type[SQLModel]]] = {
+_NAMES: dict[str, tuple[str, type[Model]]] = {
     "portal_name": ("portal_id", Portal),
     "achievement_name": ("achievement_id", Achievement),
 }
@@ -155,16 +155,3 @@ _PERSONAL: dict[str, ColumnElement[Any]] = {
     "requested_by": ledger.c.requested_by,
     "request_reason": ledger.c.request_reason,
 }
-
-
-def portals_in_ledger(connection: Connection) -> set[str]:
-    """Return the portals that have issuances, including those that the platform has deleted."""
-    return set(connection.execute(select(ledger.c.portal_id).distinct()).scalars())
-
-
-def is_in_ledger(connection: Connection, achievement_id: str) -> bool:
-    """Whether the achievement has issuances, or settings that were changed."""
-    settings = history_views.settings_history
-    issued = select(ledger.c.id).where(ledger.c.achievement_id == achievement_id).limit(1)
-    configured = select(settings.c.settings_history_id).where(settings.c.subject_id == achievement_id).limit(1)
-    return connection.scalar(issued) is not None or connection.scalar(configured) is not None

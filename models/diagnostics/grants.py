@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, text
 
-from models.analytics.history_views import views_metadata
-from models.base import laurel_metadata
 from models.diagnostics.problem import OWNERS_STATEMENT, Problem
+from models.metadata import laurel_metadata, views_metadata
 from models.platform.tables import platform_metadata
 from models.revision import VERSION_TABLE
 

@@ -7,12 +7,11 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.types import Boolean, DateTime, NullType, TypeEngine
 
-from models.analytics.history_views import views_metadata
-from models.base import laurel_metadata
 from models.columns import UtcDateTime
 from models.diagnostics.grants import may, qualified, role_of
 from models.diagnostics.problem import OWNERS_STATEMENT, Problem
 from models.errors import driver_message
+from models.metadata import laurel_metadata, views_metadata
 from models.migrate import newest_revision, revision_of
 from models.platform.tables import platform_metadata
 from models.revision import VERSION_TABLE

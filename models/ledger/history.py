@@ -8,9 +8,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, Connection, Index, MetaData, event, false, text
-from sqlmodel import Field
 
-from models.base import LaurelTable, laurel_metadata
+from models.base import Field, LaurelTable, laurel_metadata
 from models.columns import UtcDateTime, enum_by_value, own_id
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState

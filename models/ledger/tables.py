@@ -7,9 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, false, text
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, own_id
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState, Origin
@@ -61,59 +60,6 @@ class BadgeIssuance(LaurelTable, table=True):
             name="reason_given",
         ),
         CheckConstraint("attempts >= 0", name="attempts"),
-        Index(
-            "ix_badge_issuances_due",
-            "portal_id",
-            "not_before",
-            sqlite_where=text("state = 'pending'"),
-            postgresql_where=text("state = 'pending'"),
-        ),
-        Index(
-            "ix_badge_issuances_work",
-            "portal_id",
-            "id",
-            sqlite_where=text("state IN ('pending', 'issuing')"),
-            postgresql_where=text("state IN ('pending', 'issuing')"),
-        ),
-        Index(
-            "ix_badge_issuances_leases",
-            "lease_until",
-            sqlite_where=text("state = 'issuing'"),
-            postgresql_where=text("state = 'issuing'"),
-        ),
-        Index(
-            "ix_badge_issuances_failed",
-            "looked_again_at",
-            sqlite_where=text("state = 'failed'"),
-            postgresql_where=text("state = 'failed'"),
-        ),
-        Index(
-            "ix_badge_issuances_open",
-            "id",
-            sqlite_where=text("state NOT IN ('issued', 'issuing', 'cancelled')"),
-            postgresql_where=text("state NOT IN ('issued', 'issuing', 'cancelled')"),
-        ),
-        Index(
-            "ix_badge_issuances_cancelled",
-            "achievement_id",
-            "user_id",
-            sqlite_where=text("state = 'cancelled'"),
-            postgresql_where=text("state = 'cancelled'"),
-        ),
-        Index(
-            "ix_badge_issuances_replacing",
-            "replaces_badge_id",
-            sqlite_where=text("replaces_badge_id IS NOT NULL"),
-            postgresql_where=text("replaces_badge_id IS NOT NULL"),
-        ),
-        Index(
-            "ix_badge_issuances_pair",
-            "achievement_id",
-            "user_id",
-            unique=True,
-            sqlite_where=text("former = false"),
-            postgresql_where=text("former = false"),
-        ),
         Index("ix_badge_issuances_award", "award_id"),
         Index("ix_badge_issuances_state", "state", "reason", "portal_id"),
         Index("ix_badge_issuances_user", "user_id"),

@@ -5,9 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, UniqueConstraint, select, text
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import UtcDateTime, insert_into, own_id
 from models.setup.tables import CredlyConnection
 from models.tables import table

@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, text, update
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import UtcDateTime, insert_into, own_id
 from models.ledger.conditions import is_outstanding
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt

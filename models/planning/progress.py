@@ -7,9 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, insert_into, own_id
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table

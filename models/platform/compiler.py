@@ -17,7 +17,6 @@ from sqlalchemy import (
     literal_column,
     or_,
 )
-from sqlalchemy.dialects import mysql
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -94,6 +93,8 @@ def _exact_text(dialect: Dialect, given: ColumnElement[Any]) -> ColumnElement[An
     """Return a key as text that compares by its characters, as Python does, whatever the column's collation is."""
     if dialect.name not in ("mysql", "mariadb"):
         return cast(given, String())
+    from sqlalchemy.dialects import mysql  # loaded where the platform is on it only
+
     any_dialect: Any = dialect
     # The collations that end in _bin otherwise ignore trailing blanks.
     exact = "utf8mb4_nopad_bin" if any_dialect.is_mariadb else "utf8mb4_0900_bin"

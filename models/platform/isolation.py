@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import psycopg
 from sqlalchemy import ColumnElement, Connection, Select, and_, case
 from sqlalchemy.exc import DataError
 from sqlalchemy.types import TypeEngine
@@ -89,9 +88,12 @@ def is_about_a_value(error: BaseException) -> bool:
     number = original.args[0] if original.args else None
     if isinstance(number, int):
         return number in _MYSQL_NUMBERS
-    if isinstance(original, psycopg.Error) and original.sqlstate is not None:
+    from psycopg import DataError as PostgresqlDataError
+    from psycopg import Error as PostgresqlError
+
+    if isinstance(original, PostgresqlError) and original.sqlstate is not None:
         return original.sqlstate.startswith("22") or original.sqlstate in _OTHER_SQLSTATES
-    return isinstance(original, psycopg.DataError) or isinstance(error, DataError)
+    return isinstance(original, PostgresqlDataError) or isinstance(error, DataError)
 
 
 # More than one row of a subquery, and what a function in a view raises.

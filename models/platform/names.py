@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, literal, or_, select
-from sqlmodel import SQLModel
 
+from models.base import Model
 from models.platform.isolation import Unreadable, rows_by_key, savepoint
 from models.platform.tables import Achievement, Portal
 from models.tables import table
@@ -35,7 +35,7 @@ def achievement_names(connection: Connection) -> dict[str, str]:
     return _null_to_empty(names_of(connection, Achievement))
 
 
-def names_of(connection: Connection, model: type[SQLModel], keys: Collection[str] | None = None) -> dict[str, str]:
+def names_of(connection: Connection, model: type[Model], keys: Collection[str] | None = None) -> dict[str, str]:
     """Return the names by id: of all portals or achievements, or of those with these ids that exist."""
     named = table(model)
     query = select(named.c.id, named.c.name).order_by(named.c.id)
@@ -58,7 +58,7 @@ class Listed:
     portal_id: str
 
 
-def listed(connection: Connection, model: type[SQLModel], *, at_most: int) -> list[Listed]:
+def listed(connection: Connection, model: type[Model], *, at_most: int) -> list[Listed]:
     """Return rows of portals, achievements, companies or projects in the order of their ids."""
     named = table(model).c
     portal = named.portal_id if "portal_id" in named else literal("").label("portal_id")
@@ -68,7 +68,7 @@ def listed(connection: Connection, model: type[SQLModel], *, at_most: int) -> li
     return [Listed(id=key, name=row.name or "", portal_id=row.portal_id or "") for key, row in found.items()]
 
 
-def _ids(connection: Connection, model: type[SQLModel], at_most: int | None = None) -> list[str]:
+def _ids(connection: Connection, model: type[Model], at_most: int | None = None) -> list[str]:
     column = table(model).c.id
     found = connection.execute(select(column).order_by(column).limit(at_most)).scalars()
     return [each for each in found if each is not None]
@@ -96,13 +96,13 @@ def achievement_of(connection: Connection, achievement_id: str) -> NamedAchievem
     return achievements_of(connection, [achievement_id]).get(achievement_id)
 
 
-def exists(connection: Connection, model: type[SQLModel], key: str) -> bool:
+def exists(connection: Connection, model: type[Model], key: str) -> bool:
     column = table(model).c.id
     # Compared again in Python: the database's collation may ignore case, the ledger does not.
     return key in connection.execute(select(column).where(column == key)).scalars().all()
 
 
-def near_by_id_or_name(connection: Connection, model: type[SQLModel], typed: str) -> dict[str, str]:
+def near_by_id_or_name(connection: Connection, model: type[Model], typed: str) -> dict[str, str]:
     """Return names by id of those whose id or name begins like what was typed, ignoring case; a few at most."""
     named = table(model).c
     for beginning in (typed, typed[:3]):

@@ -5,23 +5,20 @@ Laurel's has a foreign key to them. Personal data is kept out of every `repr`.
 """
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from sqlalchemy import Index, MetaData, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import Index, MetaData
 
+from models.base import Field, Model
 from models.columns import PlatformKey, PlatformMoment, PlatformText
 
 platform_metadata = MetaData()
 
 
-class PlatformTable(SQLModel):
-    """Base of the platform's tables: a row shows its key and nothing else."""
+class PlatformTable(Model):
+    """Base of the platform's tables."""
 
     metadata: ClassVar[MetaData] = platform_metadata
-
-    def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        return [("id", getattr(self, "id", None))]
 
 
 class Portal(PlatformTable, table=True):
@@ -44,18 +41,9 @@ class User(PlatformTable, table=True):
 
 
 class UserEmail(PlatformTable, table=True):
-    """One of a user's e-mail addresses; at most one is primary."""
+    """One of a user's e-mail addresses; at most one is primary (an index in models/migrate.py)."""
 
     __tablename__ = "user_emails"
-    __table_args__ = (
-        Index(
-            "uq_user_emails_primary",
-            "user_id",
-            unique=True,
-            sqlite_where=text("is_primary"),
-            postgresql_where=text("is_primary"),
-        ),
-    )
     id: str = Field(primary_key=True, sa_type=PlatformKey("user_emails"))
     user_id: str = Field(foreign_key="users.id", index=True, sa_type=PlatformKey("users"))
     address: str = Field(sa_type=PlatformText)

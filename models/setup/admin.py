@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, or_, select, update
-from sqlmodel import SQLModel
 
+from models.base import Model
 from models.ledger.conditions import is_outstanding
 from models.ledger.tables import BadgeIssuance
 from models.ledger.transitions import move
@@ -129,7 +129,7 @@ def apply(
     """
     of_portals, of_achievements = all_connections(connection), all_integrations(connection)
     for each in changes:
-        rows: Mapping[str, SQLModel] = of_portals if each.settings_of is SettingsOf.CONNECTION else of_achievements
+        rows: Mapping[str, Model] = of_portals if each.settings_of is SettingsOf.CONNECTION else of_achievements
         if _has_changed(rows.get(each.key), each.before):
             return None
     held, retargeted, cancelled, blocked = [], 0, 0, 0
@@ -148,7 +148,7 @@ def apply(
     return Applied(held=held, retargeted=retargeted, cancelled=cancelled, blocked=blocked)
 
 
-def _has_changed(row: SQLModel | None, before: Columns | None) -> bool:
+def _has_changed(row: Model | None, before: Columns | None) -> bool:
     if row is None or before is None:
         return (row is None) != (before is None)
     return any(getattr(row, name) != value for name, value in before.items())

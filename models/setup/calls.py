@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Index, delete, insert
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import UtcDateTime, enum_by_value, own_id
 from models.ledger.tables import AttemptOutcome
 from models.tables import table

@@ -9,9 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Index, delete, false, insert, select, update
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, insert_into, own_id
 from models.ledger.transitions import flow_run_of
 from models.setup.tables import CredlyConnection, CredlyIntegration

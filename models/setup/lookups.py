@@ -4,16 +4,19 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select
-from sqlmodel import SQLModel
 
+from models.base import Model
 from models.database import Database
+from models.ledger.tables import BadgeIssuance
 from models.platform.names import NamedAchievement, achievement_of
+from models.setup.history import history
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 
-Model = TypeVar("Model", bound=SQLModel)
+Stored = TypeVar("Stored", bound=Model)
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
+issuances = table(BadgeIssuance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,18 @@ def all_integrations(connection: Connection) -> dict[str, CredlyIntegration]:
     return {row.achievement_id: CredlyIntegration(**row._mapping) for row in found}
 
 
-def _one(connection: Connection, model: type[Model], condition: Any) -> Model | None:
+def _one(connection: Connection, model: type[Stored], condition: Any) -> Stored | None:
     found = connection.execute(select(table(model)).where(condition)).one_or_none()
     return None if found is None else model(**found._mapping)
+
+
+def portals_in_ledger(connection: Connection) -> set[str]:
+    """Return the portals that have issuances, including those that the platform has deleted."""
+    return set(connection.execute(select(issuances.c.portal_id).distinct()).scalars())
+
+
+def is_in_ledger(connection: Connection, achievement_id: str) -> bool:
+    """Whether the achievement has issuances, or settings that were changed."""
+    issued = select(issuances.c.id).where(issuances.c.achievement_id == achievement_id).limit(1)
+    configured = select(history.c.id).where(history.c.subject_id == achievement_id).limit(1)
+    return connection.scalar(issued) is not None or connection.scalar(configured) is not None

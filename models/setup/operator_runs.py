@@ -3,9 +3,8 @@
 from datetime import datetime
 
 from sqlalchemy import Connection
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import UtcDateTime, insert_into, own_id
 from models.ledger.transitions import flow_run_of
 from models.tables import table

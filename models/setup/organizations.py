@@ -4,9 +4,8 @@ A call whose outcome is unknown is reconciled where it was made, with the token 
 """
 
 from sqlalchemy import Connection, UniqueConstraint
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import insert_into, own_id
 from models.tables import table
 

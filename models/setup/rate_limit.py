@@ -7,9 +7,8 @@ several times the allowed rate.
 from time import monotonic
 
 from sqlalchemy import Connection, TextClause, text
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import own_id
 
 # The database's clock, because the clocks of the workers' machines may differ. In PostgreSQL not now(), which is the

@@ -3,9 +3,8 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, false
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, own_id
 from rules.badge.issuance_data import Expiry
 from rules.forms.inputs import EarnedAgain, WhenDataChanges

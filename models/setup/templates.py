@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, UniqueConstraint, delete, insert, select, update
-from sqlmodel import Field
 
-from models.base import LaurelTable
+from models.base import Field, LaurelTable
 from models.columns import UtcDateTime, insert_into, own_id
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from credly.wire import UrlEvidence
 from rules.badge.text import UNREADABLE, sent_name, tidy
+
+if TYPE_CHECKING:
+    from credly.wire import UrlEvidence
 
 
 class EvidenceKind(StrEnum):
@@ -63,7 +66,7 @@ class EvidenceSource:
 class ResolvedEvidence:
     """The evidence to send, the kinds that are switched on but left out, and those sent with a static name."""
 
-    items: tuple[UrlEvidence, ...] = ()
+    items: "tuple[UrlEvidence, ...]" = ()
     kinds: tuple[EvidenceKind, ...] = ()
     left_out: tuple[tuple[EvidenceKind, LeftOut], ...] = ()
     static_names: frozenset[EvidenceKind] = frozenset()
@@ -97,7 +100,7 @@ def resolve_evidence(
     )
 
 
-def _resolve_one(setting: EvidenceSetting, source: EvidenceSource | None) -> UrlEvidence | LeftOut:
+def _resolve_one(setting: EvidenceSetting, source: EvidenceSource | None) -> "UrlEvidence | LeftOut":
     if source is None:
         return LeftOut.NOT_ON_AWARD
     link = (source.link or "").strip()
@@ -108,6 +111,8 @@ def _resolve_one(setting: EvidenceSetting, source: EvidenceSource | None) -> Url
     name = tidy(setting.static_name) or sent_name(source.name)
     if not name or UNREADABLE in name:
         return LeftOut.NO_NAME
+    from credly.wire import UrlEvidence  # here, because nearly everything imports this module, for the settings
+
     return UrlEvidence(name=name, value=link, description=tidy(setting.static_description))
 
 

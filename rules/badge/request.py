@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
-from email_validator import EmailNotValidError, validate_email
-
 from credly.wire import BadgeRequest
 from rules.badge.evidence import EvidenceKind, LeftOut, resolve_evidence
 from rules.badge.issuance_data import BadgeOptions, Expiry, IssuanceFacts
@@ -121,6 +119,9 @@ def _is_usable_domain(domain: str) -> bool:
 
 
 def _is_usable_address(email: str) -> bool:
+    # Here, because its expressions take long to compile, and most processes judge no address.
+    from email_validator import EmailNotValidError, validate_email
+
     try:
         validate_email(email, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:

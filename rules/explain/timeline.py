@@ -9,25 +9,7 @@ from rules.explain.history import Call, History, LedgerRow, Operator, Transition
 from rules.ledger.settings_changes import SettingsAction, change_text
 from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import Transition
-from rules.wording import moment
-
-CALLS = {
-    "issue": "Sent the badge to Credly",
-    "replace": "Sent the badge to Credly in place of the earlier one",
-    "look_up": "Looked the badge up at Credly",
-    "revoke": "Revoked the badge at Credly",
-}
-ANSWERS = {
-    "issued": "it was issued",
-    "found": "it exists",
-    "not_found": "it was not found",
-    "refused": "refused",
-    "throttled": "too many calls, nothing was made",
-    "not_sent": "Credly could not be reached, nothing was sent",
-    "unclear": "the response was lost, so the badge may exist",
-    "not_connected": "the token or the organization was refused",
-    "revoked": "it was revoked",
-}
+from rules.wording import ANSWERS, CALLS, moment
 
 
 @dataclass(frozen=True, kw_only=True)

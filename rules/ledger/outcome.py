@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from credly.errors import CredlyError, NotSent, Throttled
-from credly.wire import Badge
 from rules.ledger.reasons import CANCELLED_REASONS, REFUSED_REASONS, TEMPLATE_REASONS, Reason
 from rules.ledger.states import IssuanceState
+
+if TYPE_CHECKING:
+    from credly.wire import Badge
 
 LIVE_STATES = ("pending", "accepted")
 LONGEST_WAIT = timedelta(days=1)
@@ -24,7 +27,7 @@ class Outcome:
 
     state: IssuanceState
     reason: Reason | None = None
-    badge: Badge | None = None
+    badge: "Badge | None" = None
     adopted: bool = False
     not_before: datetime | None = None
     credly_message: str | None = None
@@ -53,7 +56,7 @@ class WaitPolicy:
     attempts_limit: int = 1_000_000
 
 
-def issued(badge: Badge, *, adopted: bool = False, former_address: bool = False) -> Outcome:
+def issued(badge: "Badge", *, adopted: bool = False, former_address: bool = False) -> Outcome:
     """Credly has the badge: issued by this call, or `adopted` from an earlier one."""
     return Outcome(state=IssuanceState.ISSUED, badge=badge, adopted=adopted, former_address=former_address)
 

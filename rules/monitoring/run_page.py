@@ -8,13 +8,12 @@ from datetime import datetime
 from hashlib import sha256
 from itertools import groupby
 
-from rules.explain.timeline import ANSWERS, CALLS
 from rules.forms.links import form_link
 from rules.ledger.reasons import Reason, UnusableAward
 from rules.ledger.states import IssuanceState
 from rules.markdown import code, plain, table
 from rules.monitoring.run_summary import NAMED, IssuanceRef, RunSummary
-from rules.wording import counted, moment
+from rules.wording import ANSWERS, CALLS, counted, moment
 
 _SHOWN = (
     IssuanceState.ISSUED,

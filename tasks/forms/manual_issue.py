@@ -25,7 +25,8 @@ from rules.ledger.reasons import Reason
 from rules.ledger.states import NO_MOMENT, IssuanceState
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, moment
-from tasks.forms.integrations import PUBLIC, integration_of, sent_page
+from tasks.forms.integrations import PUBLIC, sent_page
+from tasks.forms.pausing import integration_of
 from tasks.forms.run_form import (
     connection_of,
     known_achievement,

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from prefect import State, get_run_logger
@@ -24,10 +24,11 @@ from rules.forms.inputs import BASE_URLS, InvalidInput, operator_id
 from rules.forms.suggestions import ids_of_credly, no_credly_id, unknown
 from rules.markdown import code, plain
 from rules.wording import FormResult
-from tasks.issuing.run_report import NEEDS_ATTENTION, name_run
 from tasks.menus.publish import publish_after_form
-from tasks.runtime.organization import Organization, TokenNotUsable, open_organization
-from tasks.runtime.run import Run
+from tasks.runtime.run import NEEDS_ATTENTION, Run, name_run
+
+if TYPE_CHECKING:
+    from tasks.runtime.organization import Organization
 
 _LONGEST_CREATOR = 255
 FIND_USER = " `python -m models.find_user` finds an id by the primary e-mail address or a part of the name."
@@ -175,12 +176,15 @@ def organization_of(connection: CredlyConnection) -> DueOrganization:
 @asynccontextmanager
 async def open_for_form(
     run: Run, target: DueOrganization, *, token: SecretStr | None = None
-) -> AsyncIterator[Organization]:
+) -> AsyncIterator["Organization"]:
     """Open the organization. Errors of Credly or of the token's block become messages for the operator.
 
     Raises:
         InvalidInput: token, organization or network does not work; nothing was changed.
     """
+    # Here, because it loads the client, and most forms call nobody.
+    from tasks.runtime.organization import TokenNotUsable, open_organization
+
     try:
         async with open_organization(run, target, token=token) as organization:
             yield organization

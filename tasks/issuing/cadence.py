@@ -14,10 +14,9 @@ from prefect.states import Completed, Failed
 from models.ledger.claiming import DueOrganization
 from models.operations import run_log
 from models.planning.writing import PlanCounts
-from tasks.issuing.run_report import name_run
 from tasks.operations.alerts import emit_completed
 from tasks.operations.retention import NOTHING_DUE, PREFECTS_TAG
-from tasks.runtime.run import Run
+from tasks.runtime.run import Run, name_run
 
 TRIGGERED = "triggered"  # by the platform, through tasks/trigger
 ROWS_BETWEEN = 1_000  # that a run between two whole ones sweeps: all of a small platform

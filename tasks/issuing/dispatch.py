@@ -14,12 +14,12 @@ from prefect.states import Failed
 
 from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
-from tasks.issuing.drain import TAKES_NEW_SECONDS
 from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 
 DEPLOYMENT = "issue-organization/issue-organization"
 _POLL_SECONDS = 2
 PLAN_AGAIN_SECONDS = 5.0
+TAKES_NEW_SECONDS = 600.0  # from the beginning of a run
 Part = tuple[DueOrganization, State[Any]]
 """An organization that reconcile started a flow run for, and the final state of that run."""
 

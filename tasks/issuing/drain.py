@@ -12,12 +12,12 @@ from models.ledger.claiming import DueOrganization
 from rules.ledger.reasons import CONNECTION_REASONS, Reason
 from settings import Settings
 from tasks.issuing.batch import is_defect, run_issue_batch
+from tasks.issuing.dispatch import TAKES_NEW_SECONDS
 from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
 _PORTION = 500
 _LOOK_AGAIN_SECONDS = 1.0
-TAKES_NEW_SECONDS = 600.0
 _SLOW_CALL_SECONDS = 2
 # While the call for one badge is under way, another badge is claimed, prepared or recorded.
 _SLOTS_FOR_A_CALL = 2

@@ -5,7 +5,6 @@ from models.operations import failed
 from models.planning.names import sweep_names
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
-from rules.badge.request import would_differ
 from rules.ledger.sweep import HOLD_ABOVE
 from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 
@@ -61,5 +60,7 @@ async def requeue_corrected() -> int:
     facts = await facts_of(run.database, ids, now=moment)
     if not facts:
         return 0
+    from rules.badge.request import would_differ  # with what builds requests, which most runs need for nothing else
+
     changed = [each.issuance_id for each in facts if would_differ(each, now=moment)]
     return await run.database.write(failed.requeue_corrected_rows, looked_at=ids, changed=changed, now=moment)

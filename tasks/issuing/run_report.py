@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import State
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
@@ -42,16 +42,17 @@ from tasks.issuing.dispatch import Part
 from tasks.operations.alerts import emit_completed, emit_events, emit_names_held, find_alerts
 from tasks.operations.token_expiry import expiry_warning
 from tasks.runtime.form_links import form_address
-from tasks.runtime.organization import Organization
-from tasks.runtime.run import Run
+from tasks.runtime.run import NEEDS_ATTENTION, Run, name_run
 
-NEEDS_ATTENTION = "Needs attention"
+if TYPE_CHECKING:
+    from tasks.runtime.organization import Organization
+
 _TAGS_AT_MOST = 50
 
 
 @dataclass
 class RunEntry:
-    organization: Organization | None = None
+    organization: "Organization | None" = None
     stopped: Reason | None = None
 
 
@@ -74,11 +75,6 @@ async def run_entry(run: Run, due: DueOrganization) -> AsyncIterator[RunEntry]:
     finally:
         stopped = entry.stopped or (entry.organization.stopped if entry.organization else None)
         await run.database.write(run_log.end_organization, row_id, stopped=stopped, now=run.now())
-
-
-async def name_run(name: str) -> None:
-    async with get_client() as client:
-        await client.update_flow_run(flow_run.id, name=name)
 
 
 async def tag_run(names: Iterable[str]) -> None:

@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from models.setup import admin as setting_up
 from models.setup.admin import TokenEnd
 from rules.forms.inputs import InvalidInput
 from rules.markdown import code
 from rules.wording import counted
-from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
+
+if TYPE_CHECKING:
+    from tasks.runtime.organization import Organization
 
 WARN_BEFORE = timedelta(days=14)
 
 
-async def read_token_expiry(organization: Organization) -> datetime | None:
+async def read_token_expiry(organization: "Organization") -> datetime | None:
     """Return when the token expires, in UTC, or None if Credly does not show it.
 
     Raises:
@@ -31,7 +34,7 @@ async def read_token_expiry(organization: Organization) -> datetime | None:
     return token.expires_at
 
 
-async def refresh_token_expiry(run: Run, organization: Organization, *, within: timedelta = WARN_BEFORE) -> None:
+async def refresh_token_expiry(run: Run, organization: "Organization", *, within: timedelta = WARN_BEFORE) -> None:
     """Read the expiry again if it is near, because the token may have been replaced."""
     portals = organization.due.portal_ids
     soon = await run.database.read(setting_up.tokens_ending, before=run.now() + within, portal_ids=portals)

@@ -25,8 +25,8 @@ from flows.reconcile import reconcile
 from flows.report import report
 from flows.retry_failed import retry_failed
 from flows.revoke_withdrawn import revoke_withdrawn
-from models.base import laurel_metadata
 from models.ledger.tables import IssuanceAttempt
+from models.metadata import laurel_metadata
 from models.operations.erasure import ErasedUser
 from rules.ledger.erasure import BadgesAtCredly
 from tests.support.running import run_reconcile

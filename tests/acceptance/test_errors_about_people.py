@@ -11,9 +11,9 @@ from sqlalchemy import Boolean, Column, Connection, Table, select, text
 from sqlalchemy.exc import DBAPIError
 
 from flows.explain import explain
-from models.base import laurel_metadata
 from models.columns import UtcDateTime
 from models.database import Database, Params
+from models.metadata import laurel_metadata
 from models.platform.tables import platform_metadata
 from settings import settings
 from tasks.issuing.dispatch import organizations_with_work

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text
 
-from models.base import laurel_metadata
 from models.database import Database
 from models.ledger.history import IssuanceTransition
 from models.ledger.manual import ManualIssue, enter
 from models.ledger.tables import AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.metadata import laurel_metadata
 from models.operations.audit import counts, not_seen
 from models.operations.erasure import ErasedUser, UserRecords, erase, erased_badges, erased_digests, of_user
 from models.operations.user_data import kept_of

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, update
-from sqlmodel import SQLModel
 
+from models.base import Model
 from models.database import Database
 from models.ledger.tables import AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.operations import retention
@@ -19,7 +19,7 @@ from tests.support.factories import NOW, an_attempt, an_issuance, do, rows_of
 ANSWERED = {"credly_message": "No.", "credly_request_id": "credly-1"}
 OLD, NEW = NOW - timedelta(days=31), NOW - timedelta(days=29)
 BEFORE = NOW - timedelta(days=30)
-TABLES: tuple[type[SQLModel], ...] = (BadgeIssuance, IssuanceAttempt, CredlyCall)
+TABLES: tuple[type[Model], ...] = (BadgeIssuance, IssuanceAttempt, CredlyCall)
 
 
 async def some_of(database: Database, **moments: Any) -> None:

@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import NullPool
 
-from models.base import laurel_metadata
 from models.database import Database
+from models.metadata import laurel_metadata
 from models.migrate import create_platform_tables, migrate
 from models.platform.tables import platform_metadata
 

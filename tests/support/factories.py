@@ -7,8 +7,8 @@ from itertools import count
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlmodel import SQLModel
 
+from models.base import Model
 from models.database import Database
 from models.ledger.history import IssuanceTransition
 from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
@@ -158,18 +158,18 @@ async def an_attempt(where: Where, *, issuance: int, **changes: Any) -> int:
     return await _put_numbered(where, IssuanceAttempt, values | changes)
 
 
-async def change(where: Where, model: type[SQLModel], key: str | int, **values: Any) -> None:
+async def change(where: Where, model: type[Model], key: str | int, **values: Any) -> None:
     await do(where, update(table(model)).where(table(model).c.id == key).values(**values))
 
 
-async def remove(where: Where, model: type[SQLModel]) -> None:
+async def remove(where: Where, model: type[Model]) -> None:
     """Delete every row of a table, and what belongs to it."""
     if model is BadgeIssuance:
         await do(where, delete(table(IssuanceTransition)))
     await do(where, delete(table(model)))
 
 
-async def rows_of(where: Where, model: type[SQLModel]) -> Sequence[Any]:
+async def rows_of(where: Where, model: type[Model]) -> Sequence[Any]:
     """Every row of a table, in the order of the ids."""
     query = select(table(model)).order_by(table(model).c.id)
     if isinstance(where, Connection):
@@ -177,23 +177,23 @@ async def rows_of(where: Where, model: type[SQLModel]) -> Sequence[Any]:
     return await where.read(lambda connection: connection.execute(query).all())
 
 
-async def the_row_of(where: Where, model: type[SQLModel]) -> Any:
+async def the_row_of(where: Where, model: type[Model]) -> Any:
     """The only row of a table."""
     (row,) = await rows_of(where, model)
     return row
 
 
-async def _put(where: Where, model: type[SQLModel], key: str, values: dict[str, Any]) -> str:
+async def _put(where: Where, model: type[Model], key: str, values: dict[str, Any]) -> str:
     await do(where, insert(table(model)).values(id=key, **values))
     return key
 
 
-async def _put_numbered(where: Where, model: type[SQLModel], values: dict[str, Any]) -> int:
+async def _put_numbered(where: Where, model: type[Model], values: dict[str, Any]) -> int:
     result = await do(where, insert(table(model)).values(**values))
     return int(result.inserted_primary_key[0])
 
 
-async def _is_there(where: Where, model: type[SQLModel], key: str) -> bool:
+async def _is_there(where: Where, model: type[Model], key: str) -> bool:
     return any(row.id == key for row in await rows_of(where, model))
 
 

@@ -27,8 +27,9 @@ from rules.forms.inputs import Environment, IfBadgeExists, InvalidInput, WhenDat
 from rules.forms.settings import ConnectionForm, IntegrationForm
 from settings import settings
 from tasks.forms.connections import connect, disconnect
-from tasks.forms.integrations import disable, enable, pause
+from tasks.forms.integrations import enable
 from tasks.forms.manual_issue import ManualIssueForm
+from tasks.forms.pausing import disable, pause
 from tasks.runtime.run import Run
 from tests.support import factories
 from tests.support.light_run import (

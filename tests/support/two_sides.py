@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from models.analytics.history_views import views_metadata
-from models.base import laurel_metadata
+from models.metadata import laurel_metadata, views_metadata
 from models.platform.tables import platform_metadata
 
 _ON_ROWS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)

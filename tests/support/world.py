@@ -9,10 +9,10 @@ import pytest
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
 from sqlalchemy import Connection, delete, insert, select, update
-from sqlmodel import SQLModel
 
 from credly.client import CredlyClient
 from credly.wire import BadgeRequest
+from models.base import Model
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import (
@@ -148,7 +148,7 @@ class World:
         """All issuances, the oldest first."""
         return await self.rows(BadgeIssuance)
 
-    async def rows(self, model: type[SQLModel]) -> list[Any]:
+    async def rows(self, model: type[Model]) -> list[Any]:
         return await self.read(select(table(model)).order_by(table(model).c.id))
 
     async def end_leases(self) -> None:
@@ -187,11 +187,11 @@ class World:
         await self.enable("second-achievement")
         await self.connect("second", organization_id=SECOND_ORGANIZATION, **connection)
 
-    async def row(self, model: type[SQLModel], key: str) -> Mapping[str, Any]:
+    async def row(self, model: type[Model], key: str) -> Mapping[str, Any]:
         (found,) = await self.read(select(table(model)).where(table(model).c.id == key))
         return dict(found._mapping)
 
-    async def change(self, model: type[SQLModel], key: str, **changes: Any) -> None:
+    async def change(self, model: type[Model], key: str, **changes: Any) -> None:
         await self.do(update(table(model)).where(table(model).c.id == key).values(**changes))
 
     def configure(self, monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
@@ -203,7 +203,7 @@ class World:
         """Let all flows of the test work within one run, as it is configured now, that has this clock."""
         current_run.set(Run(settings(), self.database, clock.now))
 
-    async def add(self, model: type[SQLModel], **values: Any) -> None:
+    async def add(self, model: type[Model], **values: Any) -> None:
         await self.do(insert(table(model)).values(**values))
 
     async def read(self, query: Any) -> list[Any]:

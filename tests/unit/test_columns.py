@@ -5,13 +5,11 @@ from sqlalchemy import BigInteger, Enum, Integer
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
-import models
-from models.base import laurel_metadata
 from models.columns import UtcDateTime, enum_by_value, own_id
+from models.metadata import laurel_metadata
 from models.platform.tables import platform_metadata
 from rules.ledger.states import IssuanceState
 
-assert models
 SQLITE, POSTGRESQL = sqlite.dialect(), postgresql.dialect()  # type: ignore[no-untyped-call]
 DIALECTS = pytest.mark.parametrize("dialect", [SQLITE, POSTGRESQL], ids=["sqlite", "postgresql"])
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)

@@ -7,12 +7,13 @@ import pytest
 
 from models.ledger.tables import AttemptKind, AttemptOutcome
 from rules.explain.history import History, Integration, Operator, SettingsEntry
-from rules.explain.timeline import ANSWERS, CALLS, call_text, timeline
+from rules.explain.timeline import call_text, timeline
 from rules.ledger.eligibility import Award
 from rules.ledger.reasons import Reason
 from rules.ledger.settings_changes import SettingsAction, SettingsOf
 from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import Transition
+from rules.wording import ANSWERS, CALLS
 from tests.support.histories import call, entry, row
 
 DAY = datetime(2026, 11, 2, 8, tzinfo=UTC)
