@@ -7,6 +7,7 @@ from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlmodel.sql.sqltypes import AutoString
 
 from models.columns import UtcDateTime
 from models.database import open_at, valid_settings
@@ -20,11 +21,15 @@ def _is_ours(_object: Any, name: str | None, kind: str, _reflected: bool, _compa
 
 
 def _render(kind: str, item: Any, autogen_context: AutogenContext) -> str | Literal[False]:
-    """Write our own column type into generated migrations."""
-    if kind != "type" or not isinstance(item, UtcDateTime):
+    """Write our own column types and plain strings into generated migrations."""
+    if kind != "type":
         return False
-    autogen_context.imports.add("from models.columns import UtcDateTime")
-    return "UtcDateTime()"
+    if isinstance(item, UtcDateTime):
+        autogen_context.imports.add("from models.columns import UtcDateTime")
+        return "UtcDateTime()"
+    if isinstance(item, AutoString):
+        return f"sa.String(length={item.length})" if item.length else "sa.String()"
+    return False
 
 
 def _migrate(connection: Connection) -> None:

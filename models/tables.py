@@ -1,4 +1,6 @@
-"""The table of a class."""
+"""The table of a class, typed."""
+
+from typing import Any, cast
 
 from sqlalchemy import Table
 
@@ -6,4 +8,5 @@ from models.base import Model
 
 
 def table(model: type[Model]) -> Table:
-    return model.__table__
+    # SQLModel does not declare `__table__`.
+    return cast("Table", cast("Any", model).__table__)

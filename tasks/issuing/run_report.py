@@ -144,13 +144,8 @@ async def finish_run(
     )
     message = ". ".join(filter(None, (sentence, trouble)))
     needs_attention = bool(total.needs_action or expiring or plan.held_names)
-    failed = sum(count for (state, _), count in total.open.items() if state is IssuanceState.FAILED)
-    left = (f"{counted(failed, 'failed badge')} of earlier runs left" if failed else "", unusable_words(plan.unusable))
     health = health_words(
-        alerts.raised,
-        to_do=message if trouble or needs_attention else "",
-        left=[*filter(None, left)],
-        notes=notes,
+        alerts.raised, to_do=message if trouble or needs_attention else "", left=_left(plan, total), notes=notes
     )
     await emit_events(run, alerts, total, health=health, issue_form=issue_form)
     await name_run(f"reconcile · {total.title}")
@@ -159,6 +154,12 @@ async def finish_run(
     if not waiting:  # it would end the silence, and the failure, of an organization that is stopped
         emit_completed(sentence)
     return Completed(name=NEEDS_ATTENTION if needs_attention else "Completed", message=sentence)
+
+
+def _left(plan: PlanCounts, total: RunSummary) -> list[str]:
+    failed = sum(count for (state, _), count in total.open.items() if state is IssuanceState.FAILED)
+    earlier = f"{counted(failed, 'failed badge')} of earlier runs left" if failed else ""
+    return [*filter(None, [earlier, unusable_words(plan.unusable)])]
 
 
 async def _write_pages(run: Run, page: str, total: RunSummary, *, sentence: str) -> None:
