@@ -134,9 +134,11 @@ async def _slot(run: Run, queue: asyncio.Queue[Batch | None]) -> int:
     """Issue batches until the queue ends. Returns the number of task runs that failed for a bug."""
     defects = 0
     while (batch := await queue.get()) is not _END:
-        state = await run_issue_batch(run, [issuance_id for issuance_id, _ in batch], _title(batch))
-        defects += await is_defect(state)
-        queue.task_done()
+        try:
+            state = await run_issue_batch(run, [issuance_id for issuance_id, _ in batch], _title(batch))
+            defects += await is_defect(state)
+        finally:
+            queue.task_done()
     return defects
 
 
