@@ -20,6 +20,7 @@ from tests.support.how_to import commands, deployment_and_parameters, text
 from tests.support.installation import Installation
 from tests.support.prefect_ui import PrefectUi
 from tests.support.standin import Standin
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]  # starting everything is in the first test's time
 Picture = Callable[..., None]
@@ -260,10 +261,15 @@ def test_a_list_is_issued_row_by_row_and_the_listing_counts_it(
     assert f"Customs & Documents ({customs}): badge template Customs & Documents (" in listed.page
 
 
-def links_to_forms(ui: PrefectUi, text: str) -> dict[str, str]:
-    """Return the links of this text on the artifact's page, by the achievement that they fill in."""
-    links = [link.get_attribute("href") or "" for link in ui.page.get_by_role("link", name=text, exact=True).all()]
-    return {json.loads(parse_qs(urlsplit(link).query)["parameters"][0])["achievement"]: link for link in links}
+def link_to_form(ui: PrefectUi, text: str, achievement: str) -> str:
+    """Return the link of this text that fills in the achievement, once the artifact's page shows it."""
+
+    def shown() -> str | None:
+        links = [link.get_attribute("href") or "" for link in ui.page.get_by_role("link", name=text, exact=True).all()]
+        fills = {json.loads(parse_qs(urlsplit(link).query)["parameters"][0])["achievement"]: link for link in links}
+        return fills.get(achievement)
+
+    return str(until(shown, what=f"a link {text} of {achievement}"))
 
 
 def test_an_integration_is_changed_and_an_achievement_enabled_by_links_of_the_listing(
@@ -280,9 +286,9 @@ def test_an_integration_is_changed_and_an_achievement_enabled_by_links_of_the_li
 
     for window in (ui, classic):
         window.outcome(window.run_page(listing.rpartition("/")[2]))
-        change, enable = (links_to_forms(window, text) for text in ("change", "enable"))
-        window.filled_form(enable[odd], odd)
-        window.filled_form(change[own], own, template, "100% & | [x](y)", "“a”")
+        enable, change = link_to_form(window, "enable", odd), link_to_form(window, "change", own)
+        window.filled_form(enable, odd)
+        window.filled_form(change, own, template, "100% & | [x](y)", "“a”")
         unchanged = window.outcome(window.submit())
 
         assert unchanged.message.startswith(f"{own}: no change; ")
