@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from prefect import State
@@ -138,7 +139,8 @@ async def finish_run(
         notes=[*(f"Alert: {each.sentence}" for each in alerts.raised), *filter(None, [held]), *notes],
         now=moment,
     )
-    await _write_pages(run, page, total, sentence=sentence)
+    # Not after the moment of the alerts: the next whole run counts what runs have done since then.
+    await _write_pages(run, page, total, sentence=sentence, now=moment)
     trouble = unread or (
         f"{len(failures)} of {len(parts)} organizations had trouble, see their runs." if failures else ""
     )
@@ -162,16 +164,16 @@ def _left(plan: PlanCounts, total: RunSummary) -> list[str]:
     return [*filter(None, [earlier, unusable_words(plan.unusable)])]
 
 
-async def _write_pages(run: Run, page: str, total: RunSummary, *, sentence: str) -> None:
+async def _write_pages(run: Run, page: str, total: RunSummary, *, sentence: str, now: datetime) -> None:
     # Prefect renders descriptions as Markdown.
     described = plain(sentence, longest=2000)
     await acreate_markdown_artifact(key="reconcile", markdown=page, description=described)
     if total.results:
         await acreate_table_artifact(key="reconcile-table", table=run_table(total), description=described)
     counts = by_portal(total)
-    series = await run.database.write(run_log.keep_portals, counts, flow_run_id=flow_run.id, now=run.now())
+    series = await run.database.write(run_log.keep_portals, counts, flow_run_id=flow_run.id, now=now)
     if counts:
-        weeks = await run.database.read(run_log.weeks, now=run.now())
+        weeks = await run.database.read(run_log.weeks, now=now)
         rows = [each | {"change": change(each["issued"], each["issued_before"])} for each in weeks]
         described = "What was issued and failed in the last seven days, and in the seven before, by portal."
         await acreate_table_artifact(key="portals", table=rows, description=described)
