@@ -56,12 +56,6 @@ class IssuanceTransition(LaurelTable, table=True):
         CheckConstraint(_is_legal(), name="legal"),
         Index("ix_issuance_history_issuance", "issuance_id", "id"),
         Index("ix_issuance_history_run", "flow_run_id"),
-        Index(
-            "ix_issuance_history_names",
-            "at",
-            sqlite_where=text("reason = 'name_corrected'"),
-            postgresql_where=text("reason = 'name_corrected'"),
-        ),
     )
     id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
     issuance_id: int = Field(foreign_key="badge_issuances.id", sa_type=own_id())

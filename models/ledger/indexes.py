@@ -3,19 +3,18 @@
 Apart from the tables, because a condition loads SQLAlchemy's dialect of PostgreSQL, and only migrations need indexes.
 """
 
-from sqlalchemy import Index, text
+from sqlalchemy import Index, Table, text
 
+from models.ledger.history import IssuanceTransition
 from models.ledger.tables import BadgeIssuance
 from models.tables import table
 
-_columns = table(BadgeIssuance).c
+_issuances, _history = table(BadgeIssuance), table(IssuanceTransition)
 
 
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> None:
+def _partial(name: str, *columns: str, where: str, unique: bool = False, of: Table = _issuances) -> None:
     condition = text(where)
-    Index(
-        name, *(_columns[each] for each in columns), unique=unique, sqlite_where=condition, postgresql_where=condition
-    )
+    Index(name, *(of.c[each] for each in columns), unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 _partial("ix_badge_issuances_due", "portal_id", "not_before", where="state = 'pending'")
@@ -26,3 +25,4 @@ _partial("ix_badge_issuances_open", "id", where="state NOT IN ('issued', 'issuin
 _partial("ix_badge_issuances_cancelled", "achievement_id", "user_id", where="state = 'cancelled'")
 _partial("ix_badge_issuances_replacing", "replaces_badge_id", where="replaces_badge_id IS NOT NULL")
 _partial("ix_badge_issuances_pair", "achievement_id", "user_id", where="former = false", unique=True)
+_partial("ix_issuance_history_names", "at", where="reason = 'name_corrected'", of=_history)

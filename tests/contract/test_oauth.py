@@ -41,7 +41,7 @@ def test_an_application_gets_a_token_for_two_hours(api: Api, offered: Standin) -
     path = f"{offered.base_url}{api.path}/badges"
     headers = bearer(reply["access_token"])
     assert httpx.post(path, json=api.request(), headers=headers).status_code == 201
-    offered.control("POST", "clock", {"seconds": 7199})
+    offered.control("POST", "clock", {"seconds": 7100})
     assert httpx.get(path, headers=headers).status_code == 200
     offered.control("POST", "clock", {"seconds": 7201})
     assert httpx.get(path, headers=headers).status_code == 401

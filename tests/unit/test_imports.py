@@ -9,9 +9,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SENDING = {"aiohttp", "credly.transport", "email_validator"}
 OF_OTHER_DATABASES = {"psycopg", "pymysql", "duckdb", "sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.mysql"}
-OF_MIGRATIONS = {"alembic", "models.metadata", "sqlalchemy.orm"}
+OF_MIGRATIONS = {"alembic", "models.metadata"}
 OF_REPORTS = {"pandas", "pyarrow", "altair", "jinja2", "openpyxl", "models.analytics.views", "reports.export"}
-ISSUING = {"tasks.issuing.drain", "tasks.runtime.organization", "credly.client", "credly.wire"}
+ISSUING = {"tasks.issuing.drain", "tasks.runtime.organization", "credly.client"}
 PLANNING = {"models.planning.planner", "tasks.issuing.run_report", "rules.badge.request"}
 NEVER = SENDING | OF_OTHER_DATABASES | OF_MIGRATIONS | OF_REPORTS | {"models.diagnostics.check", "prefect.server"}
 
