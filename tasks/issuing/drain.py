@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from math import ceil
 
@@ -23,6 +23,7 @@ _SLOW_CALL_SECONDS = 2
 _SLOTS_FOR_A_CALL = 2
 _END = None
 Batch = list[tuple[int, str]]
+Slots = Sequence[asyncio.Task[int]]
 
 
 class TaskRunsFailed(Exception):
@@ -44,7 +45,7 @@ async def drain(run: Run, organization: Organization, *, limit: int | None, toge
     slots = [asyncio.create_task(_slot(run, queue)) for _ in range(_slots(configured))]
     due = min(organization.due.due, limit or organization.due.due)
     size = batch_size(configured, due=due, together=together, calls_per_second=organization.due.calls_per_second)
-    async for batch in _batches(run, organization, queue, size=size, limit=limit):
+    async for batch in _batches(run, organization, queue, slots, size=size, limit=limit):
         await queue.put(batch)
     for _ in slots:
         await queue.put(_END)
@@ -95,7 +96,13 @@ async def block_everything(run: Run, due: DueOrganization, reason: Reason) -> No
 
 
 async def _batches(
-    run: Run, organization: Organization, queue: asyncio.Queue[Batch | None], *, size: int, limit: int | None
+    run: Run,
+    organization: Organization,
+    queue: asyncio.Queue[Batch | None],
+    slots: Slots,
+    *,
+    size: int,
+    limit: int | None,
 ) -> AsyncIterator[Batch]:
     # By id, and each once: a badge that is due again during this run is left to the next. What is planned meanwhile
     # comes as well, for a time: with awards that never cease, the run would never end and no other one begin.
@@ -111,7 +118,7 @@ async def _batches(
         )
         if not portion:
             run.steps.taken = steps  # looking for nothing is no progress of a run that hangs
-            if time.monotonic() > takes_new_until or await _all_done(queue, within_seconds=_LOOK_AGAIN_SECONDS):
+            if time.monotonic() > takes_new_until or await _all_done(queue, slots, within_seconds=_LOOK_AGAIN_SECONDS):
                 return
             continue
         after_id = portion[-1][0]
@@ -122,12 +129,14 @@ async def _batches(
             yield portion[start : start + size]
 
 
-async def _all_done(queue: asyncio.Queue[Batch | None], *, within_seconds: float) -> bool:
+async def _all_done(queue: asyncio.Queue[Batch | None], slots: Slots, *, within_seconds: float) -> bool:
+    done = asyncio.ensure_future(queue.join())
     try:
-        await asyncio.wait_for(queue.join(), within_seconds)
-    except TimeoutError:
-        return False
-    return True
+        await asyncio.wait([done, *slots], timeout=within_seconds, return_when=asyncio.FIRST_COMPLETED)
+        # A slot ends before the queue does only by an error, after which some of the queue may never be done.
+        return done.done() or any(slot.done() for slot in slots)
+    finally:
+        done.cancel()
 
 
 async def _slot(run: Run, queue: asyncio.Queue[Batch | None]) -> int:
