@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 
 import psutil
 
+from rules.monitoring.alerts import RECONCILED
+from rules.monitoring.liveness import HEARTBEAT, PREFECTS_HEARTBEAT, PROGRESS, RUN_ENDED
 from rules.monitoring.schedule import NEXT_RUNS
 from settings import ONLY_THE_OWNER, ROOT
 
@@ -41,9 +43,9 @@ FREQUENT_EVENTS = (
         for each in ("Submitting", "Pending", "Running", "Completed", "Nothing due", "Cancelled")
     ),
     *(f"prefect.task-run.{each}" for each in ("Pending", "Running", "Completed")),
-    *("prefect.flow-run.heartbeat", "prefect.flow-run.pull-step.executed"),
+    *(PREFECTS_HEARTBEAT, "prefect.flow-run.pull-step.executed"),
     *("prefect.worker.submitted-flow-run", "prefect.worker.executed-flow-run"),
-    *("laurel.run.heartbeat", "laurel.run.progress", "laurel.run.ended", "laurel.reconcile.completed"),
+    *(HEARTBEAT, PROGRESS, RUN_ENDED, RECONCILED),
 )
 
 

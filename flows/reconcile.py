@@ -69,7 +69,7 @@ async def reconcile(
         else:
             organizations, waiting = await with_new_work(run, await due_organizations(run, portals))
             if not organizations and not plan.wrote:
-                return await nothing_due(plan, unread, waiting)
+                return await nothing_due(unread, waiting)
         await name_run(_title(organizations))
 
         async def planned_meanwhile() -> list[DueOrganization]:

@@ -13,7 +13,6 @@ from prefect.states import Completed, Failed
 
 from models.ledger.claiming import DueOrganization
 from models.operations import run_log
-from models.planning.writing import PlanCounts
 from tasks.operations.alerts import emit_completed
 from tasks.operations.retention import NOTHING_DUE, PREFECTS_TAG
 from tasks.runtime.run import Run, name_run
@@ -35,17 +34,19 @@ async def with_new_work(
     run: Run, organizations: list[DueOrganization]
 ) -> tuple[list[DueOrganization], list[DueOrganization]]:
     """Return the organizations with due badges, those to work for and those that a run has stopped recently."""
-    stopped = await run.database.read(run_log.recently_stopped, since=run.now() - run.settings.sweep_every)
     due = [each for each in organizations if each.due]
+    if not due:  # as in most runs, for which the log need not be read
+        return [], []
+    stopped = await run.database.read(run_log.recently_stopped, since=run.now() - run.settings.sweep_every)
     waiting = [each for each in due if (each.organization_id, each.base_url) in stopped]
     return [each for each in due if each not in waiting], waiting
 
 
-async def nothing_due(plan: PlanCounts, unread: str, waiting: list[DueOrganization]) -> State[None]:
+async def nothing_due(unread: str, waiting: list[DueOrganization]) -> State[None]:
     """End a run that had nothing to do, without pages. Prefect's history keeps it for hours only."""
     await name_run("reconcile · nothing due")
-    if unread or plan.unread:
-        return Failed(message=unread or " ".join(plan.unread))
+    if unread:
+        return Failed(message=unread)
     if not waiting:
         emit_completed(NOTHING_DUE)
     return Completed(name=NOTHING_DUE, message=NOTHING_DUE)

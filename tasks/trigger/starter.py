@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
@@ -47,9 +48,10 @@ class Starter:
             await self._called.wait()
             self._called.clear()
             try:
+                deployment = (await self._client.read_deployment_by_name(DEPLOYMENT)).id
                 while not await self._is_done():
-                    if not await self._is_under_way():
-                        await self._start()
+                    if not await self._is_under_way(deployment):
+                        await self._client.create_flow_run_from_deployment(deployment, tags=[TRIGGERED])
                     await asyncio.sleep(_LOOK_AGAIN_SECONDS)
             except Exception:
                 _logger.exception("No run could be started; the schedule starts the next one.")
@@ -60,11 +62,10 @@ class Starter:
         planned_at: datetime | None = (await self._run.database.read(cursor_of, Round.RECENT)).moved_at
         return planned_at is not None and planned_at >= self._latest
 
-    async def _is_under_way(self) -> bool:
-        deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
+    async def _is_under_way(self, deployment: UUID) -> bool:
         states = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
         found = await self._client.read_flow_runs(
-            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
+            deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])),
             flow_run_filter=FlowRunFilter(
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states)),
                 # Not those that the schedule has planned for the next minutes.
@@ -73,7 +74,3 @@ class Starter:
             limit=1,
         )
         return bool(found)
-
-    async def _start(self) -> None:
-        deployment = await self._client.read_deployment_by_name(DEPLOYMENT)
-        await self._client.create_flow_run_from_deployment(deployment.id, tags=[TRIGGERED])
