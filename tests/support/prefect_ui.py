@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
-from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Response, expect
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Response, TimeoutError, expect
 
 from tests.support.waiting import until
 
@@ -132,18 +132,37 @@ class PrefectUi:
         """Choose from a menu of the form."""
         self.open_menu(*path)
         self.page.get_by_role("option", name=option, exact=True).click()
+        expect(self._options()).to_have_count(0)
 
     def open_menu(self, *path: str) -> None:
-        self.field(*path).locator("fieldset").get_by_role("button").press("ArrowDown")
+        button = self.field(*path).locator("fieldset").get_by_role("button")
+        self._open(lambda: button.press("ArrowDown"), self._options())
+
+    def _options(self) -> Locator:
+        return self.page.get_by_role("option")
+
+    def _open(self, press: Callable[[], None], opens: Locator) -> None:
+        """Press until it is open: while another menu closes, a press may open nothing, or what closes with it."""
+
+        def is_open() -> bool:
+            press()
+            try:
+                opens.first.wait_for(timeout=10 * SECONDS)
+            except TimeoutError:
+                return False
+            return True
+
+        until(is_open, what="the menu is open")
 
     def search(self, typed: str, *path: str) -> str:
         """Choose the only entry of a menu that has the typed text, and return it."""
         self.open_menu(*path)
         self.page.get_by_placeholder("Search").last.fill(typed)
-        found = self.page.get_by_role("option")
+        found = self._options()
         expect(found).to_have_count(1)
         entry = found.inner_text()
         found.click()
+        expect(found).to_have_count(0)
         return entry
 
     def pick(self, moment: datetime, *path: str) -> None:

@@ -38,7 +38,7 @@ class PrefectUiV2(PrefectUi):
         return found
 
     def open_menu(self, *path: str) -> None:
-        self.field(*path).locator("fieldset button:not([role=tab])").first.click()
+        self._open(self.field(*path).locator("fieldset button:not([role=tab])").first.click, self._options())
 
     def pick(self, moment: datetime, *path: str) -> None:
         """Pick a date and a time of day in UTC; the pages offer every fifth minute."""
@@ -46,18 +46,21 @@ class PrefectUiV2(PrefectUi):
         for text in (f"{moment.hour % 12 or 12}", f"{moment.minute // 5 * 5}", f"{moment:%p}"):
             hours_minutes_halves = calendar.get_by_role("button", name=text, exact=True)
             hours_minutes_halves.last.click()
-        self.page.keyboard.press("Escape")
+        self._close(calendar)
 
     def pick_day(self, day: date, *path: str) -> None:
         """Pick a day."""
-        self._pick_day(day, *path, kind="date", button="Pick a date")
+        self._close(self._pick_day(day, *path, kind="date", button="Pick a date"))
+
+    def _close(self, opened: Locator) -> None:
         self.page.keyboard.press("Escape")
+        expect(opened).to_have_count(0)
 
     def _pick_day(self, day: date, *path: str, kind: str, button: str) -> Locator:
         field = self.field(*path)
         field.get_by_role("tab", name=kind, exact=True).click()
-        field.get_by_role("button", name=button).click()
         calendar = self.page.get_by_role("dialog")
+        self._open(field.get_by_role("button", name=button).click, calendar)
         calendar.get_by_label("Choose the Year").select_option(str(day.year))
         calendar.get_by_label("Choose the Month").select_option(str(day.month - 1))
         calendar.locator(f"td[data-day='{day:%Y-%m-%d}'] button").click()
@@ -65,10 +68,10 @@ class PrefectUiV2(PrefectUi):
 
     def choose_several(self, options: Sequence[str], *path: str) -> None:
         """Choose from a menu that stays open."""
-        self.field(*path).locator("fieldset").get_by_role("button").last.click()
+        self._open(self.field(*path).locator("fieldset").get_by_role("button").last.click, self._options())
         for option in options:
             self.page.get_by_role("option", name=option, exact=True).click()
-        self.page.keyboard.press("Escape")
+        self._close(self._options())
 
     def table(self, run: str) -> Locator:
         """Wait until the run is over, and open the table of its page."""
