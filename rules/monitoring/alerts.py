@@ -240,7 +240,8 @@ def _failures(findings: RunFindings, earlier: Sequence[RunHealth], limits: Alert
         return [Alert(alarm=Alarm.MANY_FAILURES, sentence=sentence)] if stays else []
     if findings.failed < FAILED_AT_LEAST or findings.failed / done <= limits.failed_share:
         return []
-    sentence = f"{findings.failed} of {counted(done, 'badge')} of this run were refused ({findings.failed / done:.0%})."
+    latest = f"{findings.failed} of the latest {counted(done, 'badge')}"
+    sentence = f"{latest} were refused ({findings.failed / done:.0%})."
     return [Alert(alarm=Alarm.MANY_FAILURES, sentence=sentence)]
 
 

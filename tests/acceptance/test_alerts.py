@@ -141,7 +141,7 @@ async def test_refused_badges_beyond_a_share_are_told(
     await run(deployment)
 
     body = await received(receiver, "Laurel: Many badges are refused")
-    assert body.startswith("5 of 5 badges of this run were refused (100%).")
+    assert body.startswith("5 of the latest 5 badges were refused (100%).")
     lines = re.findall(r"^forklift to (\S+) http\S+/run\?parameters=.*%22user%22%3A%22\1%22", body, re.MULTILINE)
     assert lines == [f"person-{number}" for number in range(5)]
 

@@ -145,7 +145,7 @@ def test_what_is_no_longer_raised_is_over_once() -> None:
     assert resolved([], []) == []
 
 
-MANY_NOW = Alert(alarm=Alarm.MANY_FAILURES, sentence="9 of 9 badges of this run were refused (100%).")
+MANY_NOW = Alert(alarm=Alarm.MANY_FAILURES, sentence="9 of the latest 9 badges were refused (100%).")
 ENDS = Alert(alarm=Alarm.TOKEN_ENDS, subject="northwind", sentence="The Credly token of portal northwind ends soon.")
 
 
