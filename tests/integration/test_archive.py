@@ -11,13 +11,17 @@ import pyarrow.parquet
 import pytest
 
 from models.analytics.filters import CountFilter
+from models.base import Model
 from models.database import Database
 from models.ledger.history import IssuanceTransition
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
-from models.operations.archive import LATEST_ATTEMPTS
+from models.operations.archive import delete_rows
+from models.operations.open_counts import LATEST_ATTEMPTS
 from reports import archive as archiving
 from reports import frames
 from reports.archive import archive, kept_from, moved_out
+from reports.delivery import move
+from reports.export import ExportRequest, export
 from rules.datasets import Dataset
 from rules.forms.inputs import InvalidInput
 from rules.forms.period import ALWAYS, Period, period_of
@@ -30,7 +34,7 @@ NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 KEPT_FROM = datetime(2026, 8, 1, tzinfo=UTC)
 KEPT = period_of("2026-08-01", None)
 UNTIL_MAY = datetime(2026, 9, 15, tzinfo=UTC)  # the first run, when June is still kept
-LOGS = {"history": IssuanceTransition, "attempts": IssuanceAttempt}
+LOGS: dict[str, type[Model]] = {"history": IssuanceTransition, "attempts": IssuanceAttempt}
 
 
 async def time_in_state(database: Database, period: Period) -> pd.DataFrame:
@@ -166,12 +170,12 @@ async def test_a_crash_after_a_file_was_written_loses_and_doubles_nothing(
     ledger: Database, configured: Settings, monkeypatch: pytest.MonkeyPatch, deletions: int
 ) -> None:
     before = {log: await ids(ledger, log) for log in LOGS}
-    left, delete = iter(range(deletions)), archiving.delete_rows
+    left = iter(range(deletions))
 
     def killed(*args: Any) -> int:
         if next(left, None) is None:
             raise Killed
-        return delete(*args)
+        return delete_rows(*args)
 
     with monkeypatch.context() as patched:
         patched.setattr(archiving, "delete_rows", killed)
@@ -193,7 +197,6 @@ async def test_a_file_that_does_not_come_back_whole_is_removed_and_its_rows_stay
     ledger: Database, configured: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {log: await ids(ledger, log) for log in LOGS}
-    move = archiving.move
 
     def cut_short(path: Path, target: str, check: Any) -> None:
         rows = pa.parquet.ParquetFile(path).read()
@@ -261,6 +264,16 @@ def test_an_answer_that_reaches_back_too_far_has_a_sentence(
     assert bool(sentence) is is_named
     assert not is_named or sentence.startswith("Transitions and calls from before 2026-08-01 (UTC) may be missing here")
     assert moved_out(dataset, period, configured.model_copy(update={"archive_after": 0}), now=NOW) == ""
+
+
+async def test_an_export_has_the_sentence(
+    database: Database, configured: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.export.settings", lambda: configured)
+
+    done = [await export(database, ExportRequest(dataset=each)) for each in (Dataset.HISTORY, Dataset.ISSUANCES)]
+
+    assert [each.incomplete[:11] for each in done] == ["Transitions", ""]
 
 
 def test_nothing_is_moved_to_the_disk_of_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
