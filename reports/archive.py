@@ -56,7 +56,7 @@ def kept_from(months: int, *, now: datetime) -> datetime:
 
 
 def moved_out(dataset: Dataset, period: Period, configured: Settings, *, now: datetime) -> str:
-    """Return a sentence if the answer may lack what was moved out, or an empty text."""
+    """Return a sentence if the answer may be without what was moved out, or an empty text."""
     if not configured.archive_after:
         return ""
     first = kept_from(configured.archive_after, now=now)
@@ -170,5 +170,7 @@ async def _there(
     configured: Settings, work: Callable[Params, Returned], /, *args: Params.args, **kwargs: Params.kwargs
 ) -> Returned:
     # In a thread: else the run's heartbeats stop for as long as the network takes.
-    with reaching(configured.reports_target, "months could not be moved to", "What the files lack is in the ledger."):
+    with reaching(
+        configured.reports_target, "months could not be moved to", "What is not in a file is still in the ledger."
+    ):
         return await asyncio.to_thread(work, *args, **kwargs)

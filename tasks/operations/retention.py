@@ -21,7 +21,6 @@ from models.operations import run_log
 from models.operations import run_parts as parts
 from models.operations.retention import forget_answers, forget_attempts
 from models.setup import calls as calls_log
-from reports.archive import archive
 from rules.wording import FormResult, counted
 from tasks.runtime.run import Run
 
@@ -54,6 +53,10 @@ async def remove_expired(run: Run) -> FormResult:
         kept += f" Links and messages of Credly are kept {_duration(configured.keep_answers)}: "
         kept += f"{counted(cleared, 'row')} cleared of them."
     if configured.archive_after:
+        from reports.archive import (
+            archive,
+        )  # not above: every run of reconcile imports this module, and it needs pandas
+
         kept += f" {await archive(run.database, configured, now=run.now())}"
     return FormResult(sentence=f"{counted(calls, 'call')} and {counted(runs, 'run')} removed{more}. {kept}")
 
