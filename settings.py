@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent
@@ -212,6 +212,14 @@ class Settings(BaseSettings):
         description="For how many days links, messages and request ids from Credly's answers are kept, in the ledger "
         "and in the calls. 0: as long as the row. Ids and states of badges always stay.",
     )
+    archive_after: int = Field(
+        default=0,
+        ge=0,
+        le=1200,
+        description="After how many whole months the history and the calls of a calendar month (UTC) are moved out of "
+        "the ledger, into Parquet files in the folder `archive` of LAUREL_REPORTS_TARGET. Of badges that are issued or "
+        "cancelled, and all but the last transition. 0: never.",
+    )
     keep_runs: int = Field(
         default=90,
         ge=0,
@@ -259,6 +267,13 @@ class Settings(BaseSettings):
         if re.search(r"//[^/@]*:[^/@]*@", target):
             raise ValueError("runs show it, so it must hold no password; put it into fsspec's configuration")
         return target
+
+    @field_validator("archive_after")
+    @classmethod
+    def _with_target(cls, months: int, info: ValidationInfo) -> int:
+        if months and not info.data.get("reports_target"):
+            raise ValueError("set LAUREL_REPORTS_TARGET as well; what is moved out must not stay on one worker's disk")
+        return months
 
     @field_validator("reports_link")
     @classmethod

@@ -1,11 +1,14 @@
 """Moving a written file to where people read it: a folder, a share or a bucket, by any address of fsspec."""
 
 import posixpath
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
+from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
@@ -38,19 +41,32 @@ def deliver(path: Path, settings: Settings, *, personal: bool = False) -> Place:
     if not settings.reports_target:
         return Place(words=local, link=link)
     target = f"{settings.reports_target.rstrip('/')}/{within}"
-    try:
-        _move(path, target)
-    except Exception as error:  # noqa: BLE001 - each file system of fsspec raises classes of its own
-        # Not the message, in which a file system may quote its credentials.
-        raise InvalidInput(
-            f"LAUREL_REPORTS_TARGET: nothing could be written to {code(settings.reports_target, longest=500)} "
-            f"({type(error).__name__}). Check the address, its permissions, and that its fsspec package is installed. "
-            f"The file is {local}"
-        ) from None
+    with reaching(settings.reports_target, "nothing could be written to", f"The file is {local}"):
+        move(path, target)
     return Place(words=code(target, longest=500), link=link)
 
 
-def _move(path: Path, target: str) -> None:
+@contextmanager
+def reaching(target: str, failed: str, then: str) -> Iterator[None]:
+    """Turn errors of the target's file system into a sentence for the operator.
+
+    Raises:
+        InvalidInput: the target could not be reached.
+    """
+    try:
+        yield
+    except InvalidInput:
+        raise
+    except Exception as error:  # noqa: BLE001 - each file system of fsspec raises classes of its own
+        # Not the message, in which a file system may quote its credentials.
+        raise InvalidInput(
+            f"LAUREL_REPORTS_TARGET: {failed} {code(target, longest=500)} ({type(error).__name__}). Check the address, "
+            f"its permissions, and that its fsspec package is installed. {then}"
+        ) from None
+
+
+def move(path: Path, target: str, check: Callable[[AbstractFileSystem, str], None] | None = None) -> None:
+    """Move the file to the target. `check` is called on what arrived, before it has its name."""
     system, there = url_to_fs(target)
     unfinished = posixpath.join(posixpath.dirname(there), f".{posixpath.basename(there)}.{uuid4().hex[:8]}.unfinished")
     is_folder = isinstance(system, LocalFileSystem)
@@ -62,7 +78,9 @@ def _move(path: Path, target: str) -> None:
         system.put_file(str(path), unfinished)
         if is_folder:
             Path(unfinished).chmod(_READABLE_FILE)
-        if system.exists(there):  # over SMB a rename replaces nothing
+        if check:
+            check(system, unfinished)
+        if system.exists(there) and not check:  # over SMB a rename replaces nothing
             system.rm_file(there)
         system.mv(unfinished, there)
     except BaseException:

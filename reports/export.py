@@ -15,6 +15,7 @@ from models.analytics.filters import CountFilter, RowFilter
 from models.analytics.rows import count
 from models.database import Database, open_configured
 from reports import frames
+from reports.archive import moved_out
 from reports.dictionary import ISSUE_LINK, PERSONAL, fields
 from reports.field import Field
 from reports.files import folder_of, part_of_name, whole_file
@@ -136,6 +137,8 @@ class Exported:
     path: Path
     rows: int
     note: Path | None
+    incomplete: str
+    """A sentence if what was moved out of the ledger may be missing, else empty."""
     shown: list[dict[str, Any]]
     """The first `SHOWN` rows, without personal data."""
 
@@ -149,6 +152,7 @@ async def export(database: Database, request: ExportRequest) -> Exported:
     await check_portal(database, request.portal)
     await check_achievement(database, request.achievement)
     chosen = request.rows
+    incomplete = moved_out(request.dataset, request.period, settings(), now=chosen.now)
     if request.file_format is FileFormat.EXCEL and request.dataset.is_log:
         # Counted first, so that nobody waits minutes for a refusal.
         expected = await database.read(count, request.dataset, chosen)
@@ -156,17 +160,18 @@ async def export(database: Database, request: ExportRequest) -> Exported:
             raise too_many_for_excel(expected)
     path = folder_of(request.folder, default=settings().reports_folder) / request.file_name
     with whole_file(path) as unfinished:
-        rows, shown = await _write(database, request, chosen, unfinished)
+        rows, shown = await _write(database, request, chosen, unfinished, incomplete)
         # Before the file is in place: it must not be there without its note.
         note = _write_note(path, request) if request.personal_data else None
-    return Exported(request=request, path=path, rows=rows, note=note, shown=shown)
+    return Exported(request=request, path=path, rows=rows, note=note, incomplete=incomplete, shown=shown)
 
 
 async def _write(
-    database: Database, request: ExportRequest, chosen: RowFilter, path: Path
+    database: Database, request: ExportRequest, chosen: RowFilter, path: Path, incomplete: str
 ) -> tuple[int, list[dict[str, Any]]]:
     rows, shown = 0, list[dict[str, Any]]()
-    with opened(path, request.file_format, request.fields, [request.words, *_notes(request)]) as write:
+    about = [request.words, *_notes(request), *filter(None, [incomplete])]
+    with opened(path, request.file_format, request.fields, about) as write:
         async with aclosing(_parts(database, request, chosen)) as parts:
             async for part in parts:
                 # In a thread: else the run's heartbeats stop while a batch is written.
@@ -278,6 +283,8 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{done.rows} rows: {done.path}\n")
+    if done.incomplete:
+        sys.stdout.write(f"{done.incomplete}\n")
     if done.note:
         sys.stdout.write(f"{personal_note()}\n")
     return 0

@@ -41,6 +41,11 @@ class Dataset(StrEnum):
         return self in (Dataset.BETWEEN_RUNS, Dataset.RUN_TODAY)
 
     @property
+    def of_history(self) -> bool:
+        """Whether it is made from the transitions of a period, or from its calls."""
+        return self in _OF_HISTORY
+
+    @property
     def groups(self) -> frozenset["Group"]:
         """What it can be grouped by; nothing where it has single rows."""
         return frozenset() if self.is_log else _IN_ALL | _ALSO[self]
@@ -66,6 +71,22 @@ _LOGS = frozenset(
         Dataset.SETTINGS_EFFECTS,
         Dataset.BETWEEN_RUNS,
         Dataset.RUN_TODAY,
+    }
+)
+_OF_HISTORY = frozenset(
+    {
+        Dataset.ATTEMPTS,
+        Dataset.RUNS,
+        Dataset.HISTORY,
+        Dataset.STATES,
+        Dataset.SENT_SETTINGS,
+        Dataset.DAILY_EVENTS,
+        Dataset.TIME_IN_STATE,
+        Dataset.FUNNEL_EVENTS,
+        Dataset.FAILURES,
+        Dataset.REFUSALS,
+        Dataset.SLOWEST,
+        Dataset.SETTINGS_EFFECTS,
     }
 )
 

@@ -15,10 +15,10 @@ exported files and as a report. All of them show the same rows under the same na
 is a day in UTC: it begins at midnight UTC wherever you are, and has 24 hours on every date.
 
 The ledger keeps the **latest state** of each issuance, its history, and every call made to Credly (permanently, unless
-`LAUREL_KEEP_ATTEMPTS` is set). `daily`, `funnel`, `reasons` and the report count the latest state: "failed on Monday"
-is what failed on Monday *and is still failed*. `daily_events`, `funnel_events`, `states_at` and `time_in_state` count
-what happened: what failed on Monday, whatever became of it. While a run is sending it, an issuance counts as pending
-there, because the history has no claims."""
+`LAUREL_KEEP_ATTEMPTS` or `LAUREL_ARCHIVE_AFTER` is set). `daily`, `funnel`, `reasons` and the report count the latest
+state: "failed on Monday" is what failed on Monday *and is still failed*. `daily_events`, `funnel_events`, `states_at`
+and `time_in_state` count what happened: what failed on Monday, whatever became of it. While a run is sending it, an
+issuance counts as pending there, because the history has no claims."""
 
 _SQL = """\
 `alembic upgrade head` creates the views, on SQLite and PostgreSQL alike. They hold ids and no names: join them with the

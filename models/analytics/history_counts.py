@@ -11,6 +11,7 @@ from sqlalchemy import (
     and_,
     case,
     distinct,
+    exists,
     false,
     func,
     literal,
@@ -27,11 +28,14 @@ from models.analytics import history_views
 from models.analytics.counts import Counted
 from models.analytics.filters import CountFilter, within
 from models.analytics.functions import utc_day, whole_seconds
+from models.ledger.history import IssuanceTransition
+from models.tables import table
 from rules.ledger.reasons import DATA_REASONS
 from rules.ledger.states import WAITING, IssuanceState
 from rules.ledger.transitions import Transition
 
 history, states = history_views.history, history_views.states
+transitions = table(IssuanceTransition)
 _TO, _FROM, _BY = history.c.to_state, history.c.from_state, history.c.transition
 # The upgrade to the history wrote two rows for each issuance: its entry, and its state of that day.
 _OF_UPGRADE = and_(history.c.reconstructed, _BY == Transition.UNKNOWN, _FROM.is_(None))
@@ -64,6 +68,7 @@ _BALANCE: dict[str, ColumnElement[bool]] = {
     "became_issued": _came(IssuanceState.ISSUED),
     "left_issued": _left(IssuanceState.ISSUED),
 }
+_LEVELS = (WAITING, (IssuanceState.FAILED,), (IssuanceState.ISSUED,))
 EVENTS, BALANCE = tuple(_EVENTS), tuple(_BALANCE)
 _COUNTED = _EVENTS | _BALANCE
 
@@ -88,10 +93,14 @@ def daily_events(connection: Connection, which: CountFilter) -> Sequence[Counted
 def open_before(connection: Connection, which: CountFilter, day: date) -> Sequence[Counted]:
     """Return (groups…, how many waited, how many were failed, how many were issued) when the day began (UTC)."""
     keys, midnight = which.groups(history), datetime.combine(day, time.min, tzinfo=UTC)
-    waiting = _sum(_COUNTED["began_waiting"]) - _sum(_COUNTED["left_waiting"])
-    failed = _sum(_COUNTED["failed"]) - _sum(_COUNTED["left_failed"])
-    issued = _sum(_COUNTED["became_issued"]) - _sum(_COUNTED["left_issued"])
-    query = select(*keys, waiting, failed, issued).where(history.c.at < midnight, which.of(history))
+    # By the last transition before, and not by sums over all: earlier ones may have been moved out of the ledger.
+    later = exists().where(
+        transitions.c.issuance_id == history.c.issuance_id,
+        transitions.c.id > history.c.history_id,
+        transitions.c.at < midnight,
+    )
+    levels = [_sum(_TO.in_(group)) for group in _LEVELS]
+    query = select(*keys, *levels).where(history.c.at < midnight, not_(later), which.of(history))
     return _all(connection, query.group_by(*keys).order_by(*keys))
 
 

@@ -16,7 +16,7 @@ from rules.monitoring.run_page import PendingCount
 issuances = table(BadgeIssuance)
 attempts = table(IssuanceAttempt)
 integrations = table(CredlyIntegration)
-_LATEST_ATTEMPTS = 2000  # covers weeks where few badges are issued, and is cheap everywhere
+LATEST_ATTEMPTS = 2000  # covers weeks where few badges are issued, and is cheap everywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ def last_issued(connection: Connection) -> list[datetime]:
     If none of those issued a badge, the oldest of them: no badge was issued since.
     """
     newest = connection.scalar(select(func.max(attempts.c.id))) or 0
-    query = select(attempts.c.started_at, attempts.c.outcome).where(attempts.c.id > newest - _LATEST_ATTEMPTS)
+    query = select(attempts.c.started_at, attempts.c.outcome).where(attempts.c.id > newest - LATEST_ATTEMPTS)
     rows = list(connection.execute(query.order_by(attempts.c.id.desc())))
     return [row.started_at for row in rows if row.outcome is AttemptOutcome.ISSUED] or [
         row.started_at for row in rows[-1:]

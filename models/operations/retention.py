@@ -20,7 +20,7 @@ _ANSWERS = (
     (calls, "started_at", ("credly_message", "credly_request_id")),
 )
 # The calls of other issuances are still needed, for a look-up and to explain the state.
-_FINAL_STATES = (IssuanceState.ISSUED, IssuanceState.CANCELLED)
+FINAL_STATES = (IssuanceState.ISSUED, IssuanceState.CANCELLED)
 
 
 async def forget_attempts(database: Database, *, before: datetime) -> int:
@@ -34,7 +34,7 @@ async def forget_attempts(database: Database, *, before: datetime) -> int:
         if not older:
             return forgotten
         after = portion[-1].id
-        old = [row.id for row in older if row.state in _FINAL_STATES]
+        old = [row.id for row in older if row.state in FINAL_STATES]
         await database.write(_delete, old)
         forgotten += len(old)
 

@@ -37,6 +37,7 @@ async def export_file(run: Run, /, *, days: tuple[date | None, date | None], fol
     lines = [
         f"# {rows}{personal}",
         f"{plain(done.request.words)}.",
+        plain(done.incomplete, longest=500),
         f"File {place.words}",
         f"{shown} also in this run's artifact {code('export-table')}." if done.shown else "",
         explained(done.shown, await form_address(run, "explain")),

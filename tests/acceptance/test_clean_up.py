@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -91,7 +92,9 @@ async def test_what_is_older_than_it_is_kept_is_removed_and_the_ledger_stays(
     }
 
 
-async def test_what_is_kept_for_good_is_never_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_kept_for_good_is_never_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     await world.enable()
     await world.award("ada")
     world.configure(monkeypatch, KEEP_RUNS="0")
@@ -115,3 +118,11 @@ async def test_what_is_kept_for_good_is_never_removed(world: World, monkeypatch:
     assert re.search(rf"runs permanently\. {cleared}\d+ rows cleared of them\.$", seen.message)
     (cleared_row,) = await world.ledger()
     assert cleared_row._asdict() == row._asdict() | {"badge_url": None}
+
+    target = f"file://{tmp_path}/share"
+    world.configure(monkeypatch, ARCHIVE_AFTER="1", REPORTS_TARGET=target)
+    world.set_clock(clock)
+    seen = await see(clean_up)
+
+    assert seen.message.endswith(f"after 1 month: 1 transition and 0 calls to `{target}/archive`.")
+    assert [each.name.split("-")[0] for each in (tmp_path / "share/archive").iterdir()] == ["history"]
