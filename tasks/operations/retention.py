@@ -53,9 +53,8 @@ async def remove_expired(run: Run) -> FormResult:
         kept += f" Links and messages of Credly are kept {_duration(configured.keep_answers)}: "
         kept += f"{counted(cleared, 'row')} cleared of them."
     if configured.archive_after:
-        from reports.archive import (
-            archive,
-        )  # not above: every run of reconcile imports this module, and it needs pandas
+        # Not above: every run of reconcile imports this module, and an archive needs pyarrow.
+        from reports.archive import archive
 
         kept += f" {await archive(run.database, configured, now=run.now())}"
     return FormResult(sentence=f"{counted(calls, 'call')} and {counted(runs, 'run')} removed{more}. {kept}")
