@@ -100,7 +100,6 @@ def _findings(world: World, runs: dict[str, list[dict[str, Any]]], *, organizati
         found.add(f"{name}: badges", [due / run["run_seconds"] for run in each], "badges/s")
         found.add(f"{name}: CPU", [1000 * run["run_cpu"] / due for run in each], "ms/badge")
         found.add(f"{name}: peak memory", [run["peak_megabytes"] for run in each], "MB")
-        found.add(f"{name}: statements", [sum(run["statements"].values()) / due for run in each], "a badge")
         for what in ("processes", "threads", "files"):
             found.add(f"{name}: {what} at once", [run[what] for run in each], "")
         for what in each[0]["left"]:
