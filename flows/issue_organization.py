@@ -15,7 +15,7 @@ from tasks.issuing.dispatch import organizations_with_work
 from tasks.issuing.drain import block_everything, block_rest, drain, issue_few
 from tasks.issuing.preflight import check_organization
 from tasks.issuing.progress import shown_progress
-from tasks.issuing.run_report import RunEntry, final_state, run_entry, summary_of_this_run, tag_run
+from tasks.issuing.run_report import RunEntry, final_state, run_entry, starter_of_this_run, summary_of_this_run, tag_run
 from tasks.runtime.organization import TokenNotUsable, open_organization
 from tasks.runtime.run import Run, name_run, run_context
 
@@ -44,12 +44,15 @@ async def issue_organization(
         shared = not organization and len(work) > 1
         title = f"issue · {counted(len(portals), 'portal') if shared else ', '.join(portals)}"
         await name_run(f"{title} · {sum(each.due for each in work)} due")
-        unread = ""
+        unread, started_by = "", await starter_of_this_run()
 
         async def part(due: DueOrganization) -> None:
             nonlocal unread
             try:
-                async with run.organization_slots if shared else nullcontext(), run_entry(run, due) as entry:
+                async with (
+                    run.organization_slots if shared else nullcontext(),
+                    run_entry(run, due, started_by=started_by) as entry,
+                ):
                     await _issue(run, due, entry, limit=limit, together=together, few=shared)
             except PlatformNotUsable as unusable:
                 unread = str(unusable)

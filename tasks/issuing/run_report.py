@@ -59,15 +59,19 @@ class RunEntry:
     stopped: Reason | None = None
 
 
-@asynccontextmanager
-async def run_entry(run: Run, due: DueOrganization) -> AsyncIterator[RunEntry]:
-    """Log that this flow run works for the organization, and at its end why it was stopped."""
+async def starter_of_this_run() -> str:
+    """Return the id of the flow run that started this one, or this one's own."""
     # In a thread, because this attribute is a blocking request to Prefect's server.
-    started_by = await asyncio.to_thread(lambda: flow_run.parent_flow_run_id)
+    return str(await asyncio.to_thread(lambda: flow_run.parent_flow_run_id) or flow_run.id)
+
+
+@asynccontextmanager
+async def run_entry(run: Run, due: DueOrganization, *, started_by: str) -> AsyncIterator[RunEntry]:
+    """Log that this flow run works for the organization, and at its end why it was stopped."""
     row_id = await run.database.write(
         run_log.begin_organization,
         flow_run_id=flow_run.id,
-        started_by=started_by or flow_run.id,
+        started_by=started_by,
         organization_id=due.organization_id,
         base_url=due.base_url,
         now=run.now(),
