@@ -16,6 +16,7 @@ from tasks.issuing.drain import block_everything, block_rest, drain, issue_few
 from tasks.issuing.preflight import check_organization
 from tasks.issuing.progress import shown_progress
 from tasks.issuing.run_report import RunEntry, final_state, run_entry, starter_of_this_run, summary_of_this_run, tag_run
+from tasks.runtime.errors import without_foreign_messages
 from tasks.runtime.organization import TokenNotUsable, open_organization
 from tasks.runtime.run import Run, name_run, run_context
 
@@ -53,7 +54,8 @@ async def issue_organization(
                     run.organization_slots if shared else nullcontext(),
                     run_entry(run, due, started_by=started_by) as entry,
                 ):
-                    await _issue(run, due, entry, limit=limit, together=together, few=shared)
+                    with without_foreign_messages():
+                        await _issue(run, due, entry, limit=limit, together=together, few=shared)
             except PlatformNotUsable as unusable:
                 unread = str(unusable)
             finally:
@@ -64,7 +66,7 @@ async def issue_organization(
         for due, error in errors:
             if not shared:
                 raise error
-            get_run_logger().error("Organization %s ended in %s.", due.organization_id, type(error).__name__)
+            get_run_logger().error("Organization %s ended in an error: %s", due.organization_id, error)
         done = await summary_of_this_run(run, portals)
         await tag_run(f"achievement:{achievement}" for _, achievement, _ in done.by_achievement)
         await name_run(f"{title} · {done.title}")

@@ -126,14 +126,14 @@ async def test_many_organizations_share_a_run_and_none_waits_for_another(
     standin.seed(
         organizations=[{"id": each} for each in ids],
         tokens=[{"token": f"invented-token-{each}", "organization_id": each} for each in known],
-        templates=[{"id": f"{TEMPLATE}-{each}", "organization_id": each, "state": "active"} for each in ids],
+        templates=[{"id": each.replace("0b", "0c"), "organization_id": each, "state": "active"} for each in ids],
     )
     for name, each in zip(names, ids, strict=True):
         await world.put_token(f"invented-token-{each}", block=f"credly-{name}")
         await world.add(Portal, id=name, name=name)
         await world.add(Achievement, id=f"of-{name}", portal_id=name, name=name)
         await world.connect(name, organization_id=each, token_block=f"credly-{name}")
-        await world.enable(f"of-{name}", badge_template_id=f"{TEMPLATE}-{each}")
+        await world.enable(f"of-{name}", badge_template_id=each.replace("0b", "0c"))
         await world.award("ada", achievement_id=f"of-{name}")
     standin.fault("hold", method="POST", path=f"{held}/badges$")
     later = {"Retry-After": "3600"}
@@ -143,7 +143,7 @@ async def test_many_organizations_share_a_run_and_none_waits_for_another(
     running = asyncio.create_task(run_reconcile())
     await asyncio.to_thread(standin.until_held)
     async with asyncio.timeout(30):
-        while {row.portal_id for row in await world.ledger() if row.state == "issued"} != set(names[3:]):
+        while {row.portal_id for row in await world.ledger() if row.state == "issued"} != set(names[3:]):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     standin.control("POST", "release", {})
     state = await running
