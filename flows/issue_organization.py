@@ -42,7 +42,7 @@ async def issue_organization(
         found = await organizations_with_work(portals)
         work = [each for each in found if organization in ("", each.organization_id)]
         # With a given one, reconcile has taken the slot.
-        shared = not organization and len(work) > 1
+        shared = not organization and not limit and len(work) > 1
         title = f"issue · {counted(len(portals), 'portal') if shared else ', '.join(portals)}"
         await name_run(f"{title} · {sum(each.due for each in work)} due")
         unread, started_by = "", await starter_of_this_run()
