@@ -43,7 +43,7 @@ def laurel_run(
     asyncio.run(_fill(address, badges=badges, base_url=standin.base_url, prefix=prefix))
     took = world.run("bench.run_reconcile", 1, database=address, calls_at_once=slots, **settings)
     took |= {"badges": badges, "standin_cpu": standin.cpu_seconds - before}
-    took["recorded_after"] = _recorded_after(world, ended_at=took["ended_at"])
+    took["recorded_after"] = recorded_after(world, ended_at=took["ended_at"])
     if not took["state"].startswith(f"{badges} issued"):
         raise servers.DemoError(f"The run ended with: {took['state']}")
     return took
@@ -55,7 +55,7 @@ async def _fill(address: str, *, badges: int, base_url: str, prefix: str) -> Non
     await database.dispose()
 
 
-def _recorded_after(world: World, *, ended_at: float) -> float:
+def recorded_after(world: World, *, ended_at: float) -> float:
     """Return after how many seconds Prefect's server had recorded the end of every task run."""
     unfinished = {"task_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING"]}}}}
     everything, since = -1, ended_at

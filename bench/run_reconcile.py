@@ -42,10 +42,14 @@ async def timed_drain(*arguments: Any, **options: Any) -> None:
     statements.subtract(counted)
 
 
-async def run(organizations: int, only: list[int], together: int) -> dict[str, Any]:
-    """Save the tokens, run the flow, or only the part of some organizations, and return what it took."""
+async def save_tokens(organizations: int) -> None:
     for number in range(organizations):
         await Secret(value=SecretStr(token(number))).asave(block(number), overwrite=True)
+
+
+async def run(organizations: int, only: list[int], together: int) -> dict[str, Any]:
+    """Save the tokens, run the flow, or only the part of some organizations, and return what it took."""
+    await save_tokens(organizations)
     vars(flows.issue_organization)["drain"] = timed_drain
     event.listen(Engine, "before_cursor_execute", count_statement)
     began_at, began, before = time.time(), time.perf_counter(), cpu_seconds()
@@ -75,7 +79,12 @@ def main() -> None:
     parser.add_argument("organizations", type=int)
     parser.add_argument("--only", type=int, nargs="*", default=[], help="these organizations' parts, without planning")
     parser.add_argument("--together", type=int, default=0, help="how many are due in all, where only a part is run")
+    parser.add_argument("--save-tokens", action="store_true", help="nothing else; later 0 organizations are given")
     given = parser.parse_args()
+    if given.save_tokens:
+        asyncio.run(save_tokens(given.organizations))
+        sys.stdout.write("{}\n")
+        return
     sys.stdout.write("\n" + json.dumps(asyncio.run(run(given.organizations, given.only, given.together))) + "\n")
 
 

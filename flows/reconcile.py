@@ -1,7 +1,7 @@
 """The scheduled run: new awards become Credly badges."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from rules.wording import counted
 from settings import Dispatch
 from tasks.forms.run_form import not_done
 from tasks.issuing.cadence import ROWS_BETWEEN, is_whole, nothing_due, with_new_work
-from tasks.issuing.dispatch import due_organizations, issue_all, issue_elsewhere, organizations_with_work, shares
+from tasks.issuing.dispatch import Group, due_organizations, issue_all, issue_elsewhere, organizations_with_work, shares
 from tasks.issuing.plan import plan_issuances, plan_meanwhile, plan_new, requeue_corrected, sweep_everything
 from tasks.issuing.run_report import finish_run
 from tasks.menus.publish import restore_menus
@@ -77,12 +77,11 @@ async def reconcile(
             plan += await plan_meanwhile(run, portal)
             return (await with_new_work(run, await due_organizations(run, portals)))[0]
 
-        slots = asyncio.Semaphore(run.settings.organizations_at_once)
         together = sum(each.due for each in organizations)
         parts = await issue_all(
             run,
-            shares(organizations, limit=limit),
-            issue=lambda each, share: _issue(run, each, share, limit or together, slots),
+            shares(organizations, limit=limit, at_once=run.settings.organizations_at_once),
+            issue=lambda group, share: _issue(run, group, share, limit or together),
             plan_again=None if limit else planned_meanwhile,
         )
         await restore_menus(run)
@@ -113,14 +112,14 @@ async def _plan(*, portal: str, full: bool, whole: bool, hold_above: int) -> tup
     return plan, " ".join(dict.fromkeys([*plan.unread, *unread]))
 
 
-async def _issue(
-    run: Run, organization: DueOrganization, limit: int, together: int, slots: asyncio.Semaphore
-) -> State[Any]:
-    portals = list(organization.all_portals)
+async def _issue(run: Run, group: Group, limit: int, together: int) -> State[Any]:
+    portals = [portal for each in group for portal in each.all_portals]
     found_by = [f"portal:{portal}" for portal in portals]
-    async with slots:
-        if run.settings.dispatch is Dispatch.WORKERS:
-            return await issue_elsewhere(run, organization, limit=limit, together=together, tags=found_by)
+    elsewhere = run.settings.dispatch is Dispatch.WORKERS
+    # Organizations that share a flow run take a slot each, in that run.
+    async with run.organization_slots if elsewhere or len(group) == 1 else nullcontext():
+        if elsewhere:
+            return await issue_elsewhere(run, group, limit=limit, together=together, tags=found_by)
         # The tag of the deployments, by which automations/dead_runs.py finds this run.
         with tags("credly", *found_by):
             # Here, because it loads all that issues badges, and most runs have nothing due.
@@ -130,7 +129,7 @@ async def _issue(
                 portals,
                 limit=limit,
                 together=together,
-                organization=organization.organization_id,
+                organization=group[0].organization_id if len(group) == 1 else "",
                 return_state=True,
             )
 

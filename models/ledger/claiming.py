@@ -59,6 +59,10 @@ class DueOrganization:
     id: int | None = None
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        return self.organization_id, self.base_url, self.token_block
+
+    @property
     def scope(self) -> "Scope":
         return Scope(self.portal_ids, self.settles, self.id)
 

@@ -23,8 +23,10 @@ _SHOWN = (
     IssuanceState.CANCELLED,
 )
 _HEADS = ("portal", "achievement", "issued", "failed", "blocked", "to be tried again", "cancelled")
+_NOTHING_ELSE = ("0",) * 4
 _LONGEST_KEY = 80
 _STOPPED_NAMED = 3
+_LINES = 100
 HELD_NAMES_ADVICE = "Look at reconcile with preview; if the names are right, run it with full and a higher hold_above"
 _RELEASED_BY = {"held": "release-credly", "paused": "resume-credly"}
 
@@ -64,9 +66,10 @@ def run_page(
             "How: docs/how-to/portals.md#replace-a-token"
         )
     parts.append(planned)
-    parts += [f"- {plain(note, longest=500)}" for note in notes]
+    parts += _first([f"- {plain(note, longest=500)}" for note in notes])
     if total.results:
-        parts += ["## By portal and achievement", table(_HEADS, _achievements(total))]
+        rows = sorted(_achievements(total), key=lambda row: row[3:] == _NOTHING_ELSE)
+        parts += ["## By portal and achievement", table(_HEADS, rows[:_LINES]), *_more(rows)]
     if total.named:
         parts += ["## Not issued in this run, and what to do", *_not_issued(total, issue_form)]
     if unusable:
@@ -74,13 +77,23 @@ def run_page(
     if total.open:
         parts += ["## What is open now, from this run and earlier ones", "\n".join(_reasons(total))]
     if pending:
-        parts += ["## What waits, and when it is tried next", "\n".join(_waits(each, now) for each in pending)]
+        lines = _first([_waits(each, now) for each in pending])
+        parts += ["## What waits, and when it is tried next", "\n".join(lines)]
     if total.slowest:
         parts += ["## Slowest calls", table(_CALLS, _slowest(total))]
     if organizations:
-        rows = [(code(each), plain(done.sentence, longest=500)) for each, done in organizations.items()]
-        parts += ["## By organization", table(("organization", "what happened"), rows)]
+        trouble_first = sorted(organizations.items(), key=lambda each: not (each[1].failed or each[1].open))
+        rows = [(code(each), plain(done.sentence, longest=500)) for each, done in trouble_first]
+        parts += ["## By organization", table(("organization", "what happened"), rows[:_LINES]), *_more(rows)]
     return "\n\n".join(parts)
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    return [*lines[:_LINES], *_more(lines)]
+
+
+def _more(lines: Sequence[object]) -> list[str]:
+    return [f"And {len(lines) - _LINES} more."] if len(lines) > _LINES else []
 
 
 def run_table(total: RunSummary) -> list[dict[str, str | int]]:

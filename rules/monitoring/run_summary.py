@@ -65,9 +65,18 @@ class RunSummary:
     open: Counts = field(default_factory=Counter)
     stopped: Sequence[Reason] = ()
 
-    def of_runs(self, flow_run_ids: Collection[str], *, open_now: Counts) -> "RunSummary":
-        """Return the counts of some of the runs alone, without ids and calls."""
-        return RunSummary(results=[each for each in self.results if each.flow_run_id in flow_run_ids], open=open_now)
+    def of_runs(
+        self, flow_run_ids: Collection[str], *, open_now: Counts, portal_ids: Collection[str] | None = None
+    ) -> "RunSummary":
+        """Return the counts of some of the runs alone, of all portals or some, without ids and calls."""
+        return RunSummary(
+            results=[
+                each
+                for each in self.results
+                if each.flow_run_id in flow_run_ids and (portal_ids is None or each.portal_id in portal_ids)
+            ],
+            open=open_now,
+        )
 
     @property
     def done(self) -> Counts:

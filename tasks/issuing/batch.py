@@ -1,5 +1,6 @@
 """Issuing a batch of due badges: claim, load, issue each, and record each outcome at once."""
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from uuid import uuid4
 from prefect import State, Task, get_run_logger
 from prefect.client.schemas.objects import TaskRun
 from prefect.runtime import task_run
+from prefect.states import Completed, Failed
 
 from models.errors import PlatformNotUsable
 from models.ledger import claiming
@@ -80,12 +82,25 @@ async def run_issue_batch(run: Run, issuance_ids: list[int], title: str, *, by_h
     return await cast("Awaitable[State[None]]", running)
 
 
+async def issue_at_first(run: Run, issuance_ids: list[int], title: str) -> State[None]:
+    """Issue a batch in the current flow run, and in a task run of its own only what failed for a temporary cause."""
+    try:
+        await issue_batch.fn(issuance_ids, title)
+    except TransientFailure as failure:
+        if not run.settings.retries:
+            return Failed(message=str(failure), data=failure)
+        await asyncio.sleep(run.settings.retry_delay.total_seconds())
+        again = _retriable(run.settings, tried=1)(issuance_ids, title, by_hand=True, return_state=True)
+        return await cast("Awaitable[State[None]]", again)
+    return Completed()
+
+
 # Cached: `with_options` inspects the whole function, which costs as much as issuing a badge.
 @cache
-def _retriable(configured: Settings) -> Task[..., Any]:
+def _retriable(configured: Settings, tried: int = 0) -> Task[..., Any]:
     return issue_batch.with_options(
-        retries=configured.retries,
-        retry_delay_seconds=[configured.retry_delay.total_seconds() * 2**n for n in range(configured.retries)],
+        retries=configured.retries - tried,
+        retry_delay_seconds=[configured.retry_delay.total_seconds() * 2**n for n in range(tried, configured.retries)],
         retry_jitter_factor=_RETRY_JITTER,
         retry_condition_fn=is_transient,
     )

@@ -20,8 +20,12 @@ DEPLOYMENT = "issue-organization/issue-organization"
 _POLL_SECONDS = 2
 PLAN_AGAIN_SECONDS = 5.0
 TAKES_NEW_SECONDS = 600.0  # from the beginning of a run
-Part = tuple[DueOrganization, State[Any]]
-"""An organization that reconcile started a flow run for, and the final state of that run."""
+FEW_BADGES = 20  # one after another they end well within their lease
+_SHARING_A_RUN = 50
+Group = tuple[DueOrganization, ...]
+"""Organizations that share a flow run; mostly one."""
+Part = tuple[Group, State[Any]]
+"""Organizations that reconcile started a flow run for, and the final state of that run."""
 
 
 @laurel_task(name="dispatch", retry_delays=DATABASE_RETRIES)
@@ -38,24 +42,37 @@ async def due_organizations(run: Run, portals: list[str] | None = None) -> list[
     return await run.database.read(claiming.due_organizations, now=run.now(), portal_ids=portals)
 
 
-def shares(organizations: list[DueOrganization], *, limit: int) -> list[tuple[DueOrganization, int]]:
+def grouped(organizations: Sequence[DueOrganization], *, at_once: int) -> list[Group]:
+    """Return which organizations share a flow run: with more than `at_once`, those with few badges each.
+
+    A flow run costs more than their badges do.
+    """
+    few = [each for each in organizations if each.due <= FEW_BADGES and not each.settles]
+    if len(organizations) <= at_once:
+        few = []
+    keys = {each.key for each in few}
+    alone = [(each,) for each in organizations if each.key not in keys]
+    return [*alone, *(tuple(few[start : start + _SHARING_A_RUN]) for start in range(0, len(few), _SHARING_A_RUN))]
+
+
+def shares(organizations: list[DueOrganization], *, limit: int, at_once: int) -> list[tuple[Group, int]]:
     """Divide `limit` among the organizations, in order; 0 is no limit. One without a share is not in the list."""
     if not limit:
-        return [(organization, 0) for organization in organizations]
-    allotted = []
+        return [(group, 0) for group in grouped(organizations, at_once=at_once)]
+    allotted = list[tuple[Group, int]]()
     for organization in organizations:
         share = min(limit, organization.due)
         limit -= share
         if share:
-            allotted.append((organization, share))
+            allotted.append(((organization,), share))
     return allotted
 
 
 async def issue_all(
     run: Run,
-    allotted: Sequence[tuple[DueOrganization, int]],
+    allotted: Sequence[tuple[Group, int]],
     *,
-    issue: Callable[[DueOrganization, int], Awaitable[State[Any]]],
+    issue: Callable[[Group, int], Awaitable[State[Any]]],
     plan_again: Callable[[], Awaitable[list[DueOrganization]]] | None,
 ) -> list[Part]:
     """Issue for all organizations at once, each with its share. Return the final states of their runs.
@@ -64,11 +81,13 @@ async def issue_all(
     seconds, and those of the organizations that it returns which are not under way are started. One that is under way
     takes what is new by itself.
     """
-    parts, under_way = list[Part](), dict[asyncio.Future[State[Any]], DueOrganization]()
+    parts, under_way = list[Part](), dict[asyncio.Future[State[Any]], Group]()
     begun, starts_again_until = set[tuple[str, str, str]](), time.monotonic() + TAKES_NEW_SECONDS
     try:
         while allotted or under_way:
-            begun |= {_key(each) for each, _ in allotted}
+            keys = {each.key for group, _ in allotted for each in group}
+            begun |= keys
+            run.finished.difference_update(keys)
             under_way |= {asyncio.ensure_future(issue(each, share)): each for each, share in allotted}
             done, _ = await asyncio.wait(under_way, timeout=PLAN_AGAIN_SECONDS if plan_again else None)
             parts += [(under_way.pop(each), each.result()) for each in done]
@@ -77,13 +96,15 @@ async def issue_all(
                 steps = run.steps.taken
                 # After a time, none is started again: with awards that never cease the run would never end.
                 again = time.monotonic() < starts_again_until
-                left_out = {_key(each) for each in under_way.values()} if again else begun
+                left_out = {each.key for group in under_way.values() for each in group} - run.finished
+                left_out = left_out if again else begun
                 try:
                     found = await plan_again()
                 except Exception as error:  # noqa: BLE001 - what is under way goes on; the next run reports it
                     get_run_logger().warning("What is new was not planned meanwhile (%s).", type(error).__name__)
                     found = []
-                allotted = [(each, 0) for each in found if _key(each) not in left_out]
+                new = [each for each in found if each.key not in left_out]
+                allotted = [(group, 0) for group in grouped(new, at_once=run.settings.organizations_at_once)]
                 if not allotted:
                     run.steps.taken = steps  # planning for nothing is no progress of a run that hangs
     finally:
@@ -93,16 +114,16 @@ async def issue_all(
     return parts
 
 
-def _key(organization: DueOrganization) -> tuple[str, str, str]:
-    return organization.organization_id, organization.base_url, organization.token_block
-
-
-async def issue_elsewhere(run: Run, due: DueOrganization, *, limit: int, together: int, tags: list[str]) -> State[Any]:
+async def issue_elsewhere(run: Run, group: Group, *, limit: int, together: int, tags: list[str]) -> State[Any]:
     """Start a run of issue-organization on any free worker, wait for it, and return its final state."""
-    parameters = {"portals": list(due.all_portals), "limit": limit, "together": together}
+    parameters = {
+        "portals": [portal for each in group for portal in each.all_portals],
+        "limit": limit,
+        "together": together,
+    }
     # Only where needed: a worker of an earlier version refuses a parameter that its flow does not have.
-    if due.settles:
-        parameters["organization"] = due.organization_id
+    if group[0].settles:
+        parameters["organization"] = group[0].organization_id
     try:
         other = await arun_deployment(DEPLOYMENT, parameters=parameters, tags=tags, timeout=0)
     except ObjectNotFound:

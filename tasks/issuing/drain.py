@@ -11,8 +11,8 @@ from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
 from rules.ledger.reasons import CONNECTION_REASONS, Reason
 from settings import Settings
-from tasks.issuing.batch import is_defect, run_issue_batch
-from tasks.issuing.dispatch import TAKES_NEW_SECONDS
+from tasks.issuing.batch import is_defect, issue_at_first, run_issue_batch
+from tasks.issuing.dispatch import FEW_BADGES, TAKES_NEW_SECONDS
 from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
@@ -53,10 +53,35 @@ async def drain(run: Run, organization: Organization, *, limit: int | None, toge
     if organization.unreadable is not None:
         raise organization.unreadable
     if defects:
-        raise TaskRunsFailed(
-            f"{defects} task runs of organization {organization.due.organization_id} ended in a defect, see their logs."
-            " Their badges stay in the ledger; the next run asks Credly about them before sending anything."
-        )
+        raise TaskRunsFailed(_defects(defects, organization))
+
+
+def _defects(count: int, organization: Organization) -> str:
+    return (
+        f"{count} task runs of organization {organization.due.organization_id} ended in a defect, see their logs. "
+        "Their badges stay in the ledger; the next run asks Credly about them before sending anything."
+    )
+
+
+async def issue_few(run: Run, organization: Organization, *, together: int) -> None:
+    """Issue the due badges of an organization that has few, without a task run unless some have to be tried again.
+
+    Raises:
+        PlatformNotUsable, TaskRunsFailed: as `drain`.
+    """
+    scope = organization.due.scope
+    due = await run.database.read(claiming.due_issuances, scope, now=run.now(), limit=FEW_BADGES + 1)
+    if len(due) > FEW_BADGES:  # what was blocked counts since the check
+        await drain(run, organization, limit=None, together=together)
+        return
+    if (
+        due
+        and not organization.stopped
+        and await is_defect(await issue_at_first(run, [each for each, _ in due], _title(due)))
+    ):
+        raise TaskRunsFailed(_defects(1, organization))
+    if organization.unreadable is not None:
+        raise organization.unreadable
 
 
 def batch_size(configured: Settings, *, due: int, together: int, calls_per_second: float) -> int:

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from tasks.runtime.organization import Organization
 
 _TAGS_AT_MOST = 50
+_SERIES_AT_MOST = 50  # portals with an artifact of their own; each costs a request
+_ROWS_AT_MOST = 1000
 
 
 @dataclass
@@ -57,15 +59,19 @@ class RunEntry:
     stopped: Reason | None = None
 
 
-@asynccontextmanager
-async def run_entry(run: Run, due: DueOrganization) -> AsyncIterator[RunEntry]:
-    """Log that this flow run works for the organization, and at its end why it was stopped."""
+async def starter_of_this_run() -> str:
+    """Return the id of the flow run that started this one, or this one's own."""
     # In a thread, because this attribute is a blocking request to Prefect's server.
-    started_by = await asyncio.to_thread(lambda: flow_run.parent_flow_run_id)
+    return str(await asyncio.to_thread(lambda: flow_run.parent_flow_run_id) or flow_run.id)
+
+
+@asynccontextmanager
+async def run_entry(run: Run, due: DueOrganization, *, started_by: str) -> AsyncIterator[RunEntry]:
+    """Log that this flow run works for the organization, and at its end why it was stopped."""
     row_id = await run.database.write(
         run_log.begin_organization,
         flow_run_id=flow_run.id,
-        started_by=started_by or flow_run.id,
+        started_by=started_by,
         organization_id=due.organization_id,
         base_url=due.base_url,
         now=run.now(),
@@ -142,7 +148,7 @@ async def finish_run(
     # Not after the moment of the alerts: the next whole run counts what runs have done since then.
     await _write_pages(run, page, total, sentence=sentence, now=moment)
     trouble = unread or (
-        f"{len(failures)} of {len(parts)} organizations had trouble, see their runs." if failures else ""
+        f"{len(failures)} of {len(parts)} {_parts_words(parts)} had trouble, see their runs." if failures else ""
     )
     message = ". ".join(filter(None, (sentence, trouble)))
     needs_attention = bool(total.needs_action or expiring or plan.held_names)
@@ -158,6 +164,10 @@ async def finish_run(
     return Completed(name=NEEDS_ATTENTION if needs_attention else "Completed", message=sentence)
 
 
+def _parts_words(parts: Sequence[Part]) -> str:
+    return "groups of organizations" if any(len(group) > 1 for group, _ in parts) else "organizations"
+
+
 def _left(plan: PlanCounts, total: RunSummary) -> list[str]:
     failed = sum(count for (state, _), count in total.open.items() if state is IssuanceState.FAILED)
     earlier = f"{counted(failed, 'failed badge')} of earlier runs left" if failed else ""
@@ -169,7 +179,9 @@ async def _write_pages(run: Run, page: str, total: RunSummary, *, sentence: str,
     described = plain(sentence, longest=2000)
     await acreate_markdown_artifact(key="reconcile", markdown=page, description=described)
     if total.results:
-        await acreate_table_artifact(key="reconcile-table", table=run_table(total), description=described)
+        await acreate_table_artifact(
+            key="reconcile-table", table=run_table(total)[:_ROWS_AT_MOST], description=described
+        )
     counts = by_portal(total)
     series = await run.database.write(run_log.keep_portals, counts, flow_run_id=flow_run.id, now=now)
     if counts:
@@ -177,7 +189,8 @@ async def _write_pages(run: Run, page: str, total: RunSummary, *, sentence: str,
         rows = [each | {"change": change(each["issued"], each["issued_before"])} for each in weeks]
         described = "What was issued and failed in the last seven days, and in the seven before, by portal."
         await acreate_table_artifact(key="portals", table=rows, description=described)
-    for portal_id, latest in series.items():
+    most = sorted(series, key=lambda each: -counts[each].total())[:_SERIES_AT_MOST]
+    for portal_id, latest in ((each, series[each]) for each in most):
         rows = [{"at": at.isoformat(timespec="seconds"), **under_heads(by_state)} for at, by_state in latest]
         words = plain(in_portal(portal_id, counts[portal_id]))
         await acreate_table_artifact(key=series_key("issued", portal_id), table=rows, description=words)
@@ -223,9 +236,11 @@ async def summary_of_parts(
     """
     runs_of: dict[str, set[str]] = {}
     portals_of: dict[str, set[str]] = {}
-    for due, state in parts:
+    worked_on: dict[str, set[str]] = {}
+    for due, state in ((each, state) for group, state in parts for each in group):
         runs_of.setdefault(due.organization_id, set()).update(_run_of(state))
         portals_of.setdefault(due.organization_id, set()).update(due.portal_ids)
+        worked_on.setdefault(due.organization_id, set()).update(due.all_portals)
     # From the run log and from Prefect's states, since workers of an earlier version write no run log.
     logged = await run.database.read(run_log.started_by, flow_run.id)
     ids = sorted(logged.union(*runs_of.values()))
@@ -233,7 +248,7 @@ async def summary_of_parts(
     stopped = await run.database.read(run_log.stops, ids)
     opened = await run.database.read(open_counts, portal_ids=portals)
     organizations = {
-        each: done.of_runs(flow_run_ids, open_now=_counts(opened, portals_of[each]))
+        each: done.of_runs(flow_run_ids, open_now=_counts(opened, portals_of[each]), portal_ids=worked_on[each])
         for each, flow_run_ids in runs_of.items()
     }
     total = replace(done, open=_counts(opened), stopped=tuple(stopped.values()))

@@ -4,13 +4,14 @@ Task arguments are ids only, since Prefect hashes, logs and may store them. Ever
 `current_run` here and `current_organization` in tasks/runtime/organization.py. Other functions take it as an argument.
 """
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import State, Task, task
@@ -80,7 +81,13 @@ class Run:
     steps: Steps = field(default_factory=Steps)
     forms: dict[str, str] = field(default_factory=dict, repr=False)
     """The addresses of forms by deployment, as far as they were read (tasks/runtime/form_links.py)."""
+    finished: set[tuple[str, str, str]] = field(default_factory=set, repr=False)
+    """The keys of organizations whose part has ended, perhaps before the flow run that it shares with others."""
     _recorder: Recorder = field(default_factory=Recorder, repr=False)
+
+    @cached_property
+    def organization_slots(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(self.settings.organizations_at_once)
 
     def made_progress(self) -> None:
         """Count a step. A run without any for `LAUREL_STALLED_AFTER` is ended; each transaction is a step."""

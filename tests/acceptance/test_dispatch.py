@@ -115,3 +115,43 @@ async def test_without_the_deployment_the_run_says_so_and_nothing_is_lost(
     monkeypatch.delenv("LAUREL_DISPATCH")
     world.configure(monkeypatch, DISPATCH="here")
     assert (await run_reconcile()).message == "1 issued"
+
+
+async def test_many_organizations_share_a_run_and_none_waits_for_another(
+    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("alder", "birch", "cedar", "hazel", "maple")
+    held, refused, throttled, *fine = ids = [f"0b0b0b0b-0000-4000-8000-00000000000{n}" for n, _ in enumerate(names)]
+    known = [each for each in ids if each != refused]
+    standin.seed(
+        organizations=[{"id": each} for each in ids],
+        tokens=[{"token": f"invented-token-{each}", "organization_id": each} for each in known],
+        templates=[{"id": each.replace("0b", "0c"), "organization_id": each, "state": "active"} for each in ids],
+    )
+    for name, each in zip(names, ids, strict=True):
+        await world.put_token(f"invented-token-{each}", block=f"credly-{name}")
+        await world.add(Portal, id=name, name=name)
+        await world.add(Achievement, id=f"of-{name}", portal_id=name, name=name)
+        await world.connect(name, organization_id=each, token_block=f"credly-{name}")
+        await world.enable(f"of-{name}", badge_template_id=each.replace("0b", "0c"))
+        await world.award("ada", achievement_id=f"of-{name}")
+    standin.fault("hold", method="POST", path=f"{held}/badges$")
+    later = {"Retry-After": "3600"}
+    standin.fault("answer", method="POST", path=f"{throttled}/badges$", status=429, headers=later)
+    world.configure(monkeypatch, ORGANIZATIONS_AT_ONCE="2")
+
+    running = asyncio.create_task(run_reconcile())
+    await asyncio.to_thread(standin.until_held)
+    async with asyncio.timeout(30):
+        while {row.portal_id for row in await world.ledger() if row.state == "issued"} != set(names[3:]):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    standin.control("POST", "release", {})
+    state = await running
+
+    assert state.message == "3 issued · now 1 blocked, 1 waiting"
+    entries = {row.organization_id: row for row in await world.rows(RunOrganization)}
+    assert len(entries) == len(names)
+    assert len({row.flow_run_id for row in entries.values()}) == 1
+    assert {row.started_by for row in entries.values()} == {str(state.state_details.flow_run_id)}
+    assert entries[refused].stopped is Reason.TOKEN_REFUSED
+    assert [entries[each].stopped for each in (held, *fine)] == [None] * 3

@@ -175,3 +175,21 @@ def test_each_portal_has_a_key_of_its_own_that_prefect_takes() -> None:
     assert keys[0] == "issued-north-wind"
     assert len(set(keys)) == len(names)
     assert [key for key in keys if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key)] == []
+
+
+def test_a_page_of_a_thousand_organizations_lists_the_first_hundred_and_those_with_trouble_first() -> None:
+    of_each = {f"organization-{number:04}": RunSummary() for number in range(1000)} | {"troubled": refused(1)}
+    issued = [results(IssuanceState.ISSUED, 5, achievement=f"badge-{number:04}", reason=None) for number in range(1000)]
+    total = RunSummary(results=[*issued, results(KEY[0], 1, achievement="zoology", reason=KEY[1])])
+
+    shown = page(total, *[a_pending(portal_id=f"portal-{number:04}") for number in range(300)], organizations=of_each)
+
+    assert len(shown) < 40_000
+    assert [line for line in shown.splitlines() if line.startswith("And ")] == [
+        "And 901 more.",
+        "And 200 more.",
+        "And 901 more.",
+    ]
+    for troubled in ("`zoology`", "`troubled`", "badge-0098", "organization-0098"):
+        assert troubled in shown
+    assert "badge-0099" not in shown
