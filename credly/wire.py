@@ -182,8 +182,10 @@ def badge_page(link: str | None, badge_id: str | None) -> str | None:
     address = _WEB_ADDRESS.match(link or "")
     if address is None:
         return None
-    own = re.match(rf".*?/{re.escape(badge_id)}(?=/|$)", address[0]) if badge_id else None
-    page = own[0] if own else address[0].removesuffix("/accept")
+    # By its parts: a pattern with the id would be compiled for each badge.
+    parts = address[0].split("/")
+    own = parts.index(badge_id) if badge_id in parts else None
+    page = address[0].removesuffix("/accept") if own is None else "/".join(parts[: own + 1])
     return page if len(page) <= _LONGEST_TEXT and "%40" not in page else None
 
 
