@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from credly.errors import NotConnected, NotFound
+from credly.errors import NotConnected, NotFound, NotSent, Unclear
 from credly.wire import BadgeTemplate, Event
 from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
@@ -70,16 +70,26 @@ async def _follow(run: Run, due: DueOrganization, slots: asyncio.Semaphore) -> F
     try:
         async with slots, open_for_form(run, due) as organization:
             renewed = await renew_token(run, organization)
-            followed = await follow_events(run, organization)
-            followed.token = renewed
+            followed = Followed(due.organization_id, token=renewed)
+            await _follow_with_retries(run, organization, followed)
             return followed
     except InvalidInput as fault:
         return f"Organization {due.organization_id}: {fault}"
 
 
-async def follow_events(run: Run, organization: Organization) -> Followed:
+async def _follow_with_retries(run: Run, organization: Organization, result: Followed) -> None:
+    # A run each quarter of an hour would else fail, with an alert, for each connection that is dropped.
+    for tried in range(run.settings.retries):
+        try:
+            return await _follow_events(run, organization, result)
+        except (NotSent, Unclear):
+            await asyncio.sleep(run.settings.retry_delay.total_seconds() * 2**tried)
+    return await _follow_events(run, organization, result)
+
+
+async def _follow_events(run: Run, organization: Organization, result: Followed) -> None:
     """Read the events since the last time, page by page, and look at what each page names before the next."""
-    due, result = organization.due, Followed(organization.due.organization_id)
+    due = organization.due
     cursor = await run.database.read(cursor_of, base_url=due.base_url, organization_id=due.organization_id)
     since = (cursor.events_until or run.now() - _FIRST_TIME) - _OVERLAP
     while True:
@@ -109,7 +119,6 @@ async def follow_events(run: Run, organization: Organization) -> Followed:
         if not result.more or requests >= _MAX_REQUESTS:
             break
     result.no_events = cursor.why_no_events(now=run.now())
-    return result
 
 
 def _is_oldest_first(events: Sequence[Event]) -> bool:

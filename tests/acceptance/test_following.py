@@ -204,6 +204,16 @@ async def test_a_badge_without_a_usable_answer_does_not_hold_up_the_others(world
     assert await states(world) == {"ada": "accepted", "bob": "accepted"}
 
 
+async def test_a_connection_that_is_dropped_does_not_fail_a_run(world: World, standin: Standin) -> None:
+    badges = await issued(world)
+    standin.as_earner(badges["ada"], "accept")
+    standin.fault("drop", path="/events", method="GET", count=2)
+
+    seen = await see(follow_badges)
+
+    assert (seen.name, seen.message) == ("Completed", "4 events read; 1 badge changed")
+
+
 async def test_an_event_of_a_wrong_clock_does_not_hide_those_that_follow(world: World, standin: Standin) -> None:
     badges = await issued(world)
     standin.control("POST", "clock", {"seconds": 86_400})
