@@ -75,6 +75,7 @@ async def _built(database: Database, standin: Standin, monkeypatch: pytest.Monke
     built.configure(monkeypatch, DATABASE_URL=url, RETRY_DELAY="0.05", LOOKUP_GRACE="0")
     await built.build()
     yield built
+    await built.remove_blocks()
     settings.cache_clear()
 
 

@@ -1,7 +1,8 @@
 """A small platform with one portal, one achievement and two people, connected to the stand-in."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,6 +66,8 @@ class World:
     database: Database
     base_url: str
     awards: int = 0
+    blocks: set[str] = field(default_factory=set)
+    """What `put_token` has made beside the block of every world, all of which share a server."""
 
     async def build(self) -> None:
         await self.add(Portal, id="northwind", name="Northwind", url="https://northwind.example.org")
@@ -84,6 +87,13 @@ class World:
 
     async def put_token(self, value: str = TOKEN, *, block: str = BLOCK) -> None:
         await Secret(value=value).asave(block, overwrite=True)
+        self.blocks |= {block} - {BLOCK}
+
+    async def remove_blocks(self) -> None:
+        """Remove the other blocks, which later tests would find near to a name that they enter."""
+        for block in self.blocks:
+            with suppress(ValueError):  # the test has removed it
+                await Secret.adelete(block)
 
     async def connect(self, portal_id: str = "northwind", **changes: Any) -> None:
         values = {
