@@ -183,9 +183,10 @@ def badge_page(link: str | None, badge_id: str | None) -> str | None:
     if address is None:
         return None
     # By its parts: a pattern with the id would be compiled for each badge.
-    parts = address[0].split("/")
-    own = parts.index(badge_id) if badge_id in parts else None
-    page = address[0].removesuffix("/accept") if own is None else "/".join(parts[: own + 1])
+    scheme, *parts = address[0].split("/")
+    page = address[0].removesuffix("/accept")
+    if badge_id and badge_id in parts:
+        page = "/".join([scheme, *parts[: parts.index(badge_id) + 1]])
     return page if len(page) <= _LONGEST_TEXT and "%40" not in page else None
 
 

@@ -47,12 +47,15 @@ def grouped(organizations: Sequence[DueOrganization], *, at_once: int) -> list[G
 
     A flow run costs more than their badges do.
     """
-    few = [each for each in organizations if each.due <= FEW_BADGES and not each.settles]
     if len(organizations) <= at_once:
-        few = []
-    keys = {each.key for each in few}
-    alone = [(each,) for each in organizations if each.key not in keys]
+        return [(each,) for each in organizations]
+    few = [each for each in organizations if _has_few(each)]
+    alone = [(each,) for each in organizations if not _has_few(each)]
     return [*alone, *(tuple(few[start : start + _SHARING_A_RUN]) for start in range(0, len(few), _SHARING_A_RUN))]
+
+
+def _has_few(organization: DueOrganization) -> bool:
+    return organization.due <= FEW_BADGES and not organization.settles
 
 
 def shares(organizations: list[DueOrganization], *, limit: int, at_once: int) -> list[tuple[Group, int]]:

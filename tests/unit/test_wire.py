@@ -237,6 +237,8 @@ def test_a_link_that_is_no_plain_web_address_is_dropped(link: str) -> None:
 
 def test_a_link_of_a_badge_without_an_id_is_cut_before_what_claims_it() -> None:
     assert badge_page(f"{PAGE}/accept", None) == PAGE
+    assert badge_page(f"{PAGE}/accept", "") == PAGE
+    assert badge_page(f"{PAGE}/accept", "https:") == PAGE
     assert badge_page(None, "badge-1") is None
 
 
