@@ -268,6 +268,11 @@ class Settings(BaseSettings):
             raise ValueError("runs show it, so it must hold no password; put it into fsspec's configuration")
         return target
 
+    @property
+    def retry_delays(self) -> list[float]:
+        """The seconds to wait before each retry, without jitter."""
+        return [self.retry_delay.total_seconds() * 2**tried for tried in range(self.retries)]
+
     @field_validator("archive_after")
     @classmethod
     def _with_target(cls, months: int, info: ValidationInfo) -> int:

@@ -100,7 +100,7 @@ async def issue_at_first(run: Run, issuance_ids: list[int], title: str) -> State
 def _retriable(configured: Settings, tried: int = 0) -> Task[..., Any]:
     return issue_batch.with_options(
         retries=configured.retries - tried,
-        retry_delay_seconds=[configured.retry_delay.total_seconds() * 2**n for n in range(tried, configured.retries)],
+        retry_delay_seconds=configured.retry_delays[tried:],
         retry_jitter_factor=_RETRY_JITTER,
         retry_condition_fn=is_transient,
     )

@@ -79,11 +79,11 @@ async def _follow(run: Run, due: DueOrganization, slots: asyncio.Semaphore) -> F
 
 async def _follow_with_retries(run: Run, organization: Organization, result: Followed) -> None:
     # A run each quarter of an hour would else fail, with an alert, for each connection that is dropped.
-    for tried in range(run.settings.retries):
+    for delay in run.settings.retry_delays:
         try:
             return await _follow_events(run, organization, result)
         except (NotSent, Unclear):
-            await asyncio.sleep(run.settings.retry_delay.total_seconds() * 2**tried)
+            await asyncio.sleep(delay)
     return await _follow_events(run, organization, result)
 
 
