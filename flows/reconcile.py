@@ -20,7 +20,15 @@ from rules.wording import counted
 from settings import Dispatch
 from tasks.forms.run_form import not_done
 from tasks.issuing.cadence import ROWS_BETWEEN, is_whole, nothing_due, with_new_work
-from tasks.issuing.dispatch import Group, due_organizations, issue_all, issue_elsewhere, organizations_with_work, shares
+from tasks.issuing.dispatch import (
+    Group,
+    due_organizations,
+    issue_all,
+    issue_elsewhere,
+    organizations_with_work,
+    portals_of,
+    shares,
+)
 from tasks.issuing.plan import plan_issuances, plan_meanwhile, plan_new, requeue_corrected, sweep_everything
 from tasks.issuing.run_report import finish_run
 from tasks.menus.publish import restore_menus
@@ -113,7 +121,7 @@ async def _plan(*, portal: str, full: bool, whole: bool, hold_above: int) -> tup
 
 
 async def _issue(run: Run, group: Group, limit: int, together: int) -> State[Any]:
-    portals = [portal for each in group for portal in each.all_portals]
+    portals = portals_of(group)
     found_by = [f"portal:{portal}" for portal in portals]
     elsewhere = run.settings.dispatch is Dispatch.WORKERS
     # Organizations that share a flow run take a slot each, in that run.

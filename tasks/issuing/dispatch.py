@@ -54,6 +54,10 @@ def grouped(organizations: Sequence[DueOrganization], *, at_once: int) -> list[G
     return [*alone, *(tuple(few[start : start + _SHARING_A_RUN]) for start in range(0, len(few), _SHARING_A_RUN))]
 
 
+def portals_of(group: Group) -> list[str]:
+    return [portal for each in group for portal in each.all_portals]
+
+
 def _has_few(organization: DueOrganization) -> bool:
     return organization.due <= FEW_BADGES and not organization.settles
 
@@ -119,11 +123,7 @@ async def issue_all(
 
 async def issue_elsewhere(run: Run, group: Group, *, limit: int, together: int, tags: list[str]) -> State[Any]:
     """Start a run of issue-organization on any free worker, wait for it, and return its final state."""
-    parameters = {
-        "portals": [portal for each in group for portal in each.all_portals],
-        "limit": limit,
-        "together": together,
-    }
+    parameters: dict[str, Any] = {"portals": portals_of(group), "limit": limit, "together": together}
     # Only where needed: a worker of an earlier version refuses a parameter that its flow does not have.
     if group[0].settles:
         parameters["organization"] = group[0].organization_id
