@@ -26,6 +26,7 @@ Returned = TypeVar("Returned")
 Part = TypeVar("Part")
 Params = ParamSpec("Params")
 _CONNECTIONS = 20  # per process
+ROWS_PER_PAGE = 10_000
 _READERS = 4  # SQLite: more threads would only wait for the same disk
 
 
@@ -54,6 +55,7 @@ class Database:
         # Writers of this process queue here: in SQLite each would hold a connection and poll for the write lock.
         self._writing = ThreadPoolExecutor(1, "laurel-writing") if on_sqlite else self._reading
         self.platform = Platform(self, source)
+        self.rows_per_page = ROWS_PER_PAGE  # of what planning and the sweep read through
         # Called after each transaction and each part of a long read, for the watch over stalled runs.
         self.stepped: Callable[[], None] = _ignore_progress
 

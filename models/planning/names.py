@@ -38,7 +38,6 @@ issuances = table(BadgeIssuance)
 integrations = table(CredlyIntegration)
 history = table(IssuanceTransition)
 
-AT_A_TIME = 10_000  # badges of a page; a run looks at one page at least
 _COUNTED_FOR = timedelta(days=1)
 _PER_TRANSACTION = 1_000
 _FOLLOWED = integrations.c.when_data_changes == WhenDataChanges.REPLACE
@@ -74,7 +73,7 @@ async def sweep_names(database: Database, options: Sweep, *, now: datetime, port
     """
     if not await database.read(_is_used):
         return PlanCounts()
-    page = min(AT_A_TIME, max(options.at_least, 1))
+    page = min(database.rows_per_page, max(options.at_least, 1))  # a run looks at one page at least
     planning, found = replace(await begin(database, now=now, portal_id=portal_id), page=page), _Found()
     step = partial(_next_names, found=found, above=options.hold_above)
     counts = await as_far_as_possible(
@@ -100,7 +99,7 @@ async def corrected_names(
     """Yield the issuances whose badges would be replaced for a corrected name, for a preview. Writes nothing."""
     if not await database.read(_is_used):
         return
-    planning = replace(await begin(database, now=now, portal_id=portal_id), page=AT_A_TIME)
+    planning = await begin(database, now=now, portal_id=portal_id)
     after: Key | None = (within or "", "")
     while after is not None:
         page = await _page_after(planning, after, within=within)

@@ -59,7 +59,6 @@ from rules.ledger.sweep import HOLD_ABOVE, rows_for_run, settings_contradict
 
 issuances = table(BadgeIssuance)
 
-AT_A_TIME = 10_000  # rows of a page
 SEARCH_AT_MOST = 1_000  # statements of a planning that search for awards which cannot be read
 # Awards become visible when the platform's transaction ends, after the moment that it wrote, perhaps in whole seconds.
 _WRITTEN_WITHIN = timedelta(minutes=5)
@@ -90,7 +89,7 @@ class Planning:
     deletions: Deletions
     erased: frozenset[str] = frozenset()  # digests of erased users
     portal_id: str | None = None
-    page: int = field(default_factory=lambda: AT_A_TIME)  # rows
+    page: int  # rows
     budget: Budget = field(default_factory=lambda: Budget(left=SEARCH_AT_MOST))
 
     @cached_property
@@ -125,6 +124,7 @@ async def begin(database: Database, *, now: datetime, portal_id: str | None = No
         deletions=Deletions(database, setup, now=now),
         erased=await database.read(erased_digests),
         portal_id=portal_id,
+        page=database.rows_per_page,
     )
 
 
@@ -178,7 +178,7 @@ async def sweep(database: Database, options: Sweep, *, now: datetime, portal_id:
     """
     changed = await database.read(changed_integrations)  # before the settings, which then include these
     planning = await begin(database, now=now, portal_id=portal_id)
-    planning = replace(planning, page=min(AT_A_TIME, max(options.at_least, 1)))
+    planning = replace(planning, page=min(database.rows_per_page, max(options.at_least, 1)))
     without = await database.platform.read(without_portal, planning.setup.coverages.keys() - planning.portals.keys())
     counts = PlanCounts(unusable=without if portal_id is None else frozenset())
     return counts + await as_far_as_possible(

@@ -16,7 +16,7 @@ class RateLimiter:
     """Grants evenly spaced slots for calls, first come, first served.
 
     Slots are reserved in the database, which all processes share. `reserve(seconds, shift)` reserves so many seconds of
-    the organization's time, moved back by `shift`, and returns their start by `monotonic()`. `pause_all(seconds)`
+    the organization's time, moved back by `shift`, and returns their start by `clock`. `pause_all(seconds)`
     blocks every process. A process reserves one slot, or a quarter of a second's slots at a high rate, so that an
     operator who issues one badge is never queued behind a long reservation.
     """
@@ -27,10 +27,13 @@ class RateLimiter:
         calls_per_second: float,
         reserve: Callable[[float, float], Awaitable[float]],
         pause_all: Callable[[float], Awaitable[None]],
+        clock: Callable[[], float] = monotonic,
+        sleep: Callable[[float], Awaitable[None]] = sleep,
     ) -> None:
         self._interval = SPACING_MARGIN / calls_per_second
         self._size = max(1, int(calls_per_second * _AHEAD_SECONDS))
         self._reserve, self._pause_all = reserve, pause_all
+        self._clock, self._sleep = clock, sleep
         self._reserved: deque[float] = deque()
         self._used: deque[float] = deque(maxlen=max(1, int(calls_per_second)))
         self._late = 0.0
@@ -42,12 +45,12 @@ class RateLimiter:
         async with self._queue:
             while True:
                 slot, pauses = await self._next_slot(), self._pauses
-                wait = max(slot, self._quota_frees_at()) - monotonic()
+                wait = max(slot, self._quota_frees_at()) - self._clock()
                 if wait > 0:
-                    await sleep(wait)
+                    await self._sleep(wait)
                 # Otherwise a pause began meanwhile: reserve a slot behind it.
                 if pauses == self._pauses:
-                    self._used.append(monotonic())
+                    self._used.append(self._clock())
                     self._record_lateness(self._used[-1] - slot)
                     return
 
@@ -67,7 +70,7 @@ class RateLimiter:
 
     async def _next_slot(self) -> float:
         # Lapsed slots expire instead of being saved up for a burst.
-        while self._reserved and self._reserved[0] < monotonic() - _AHEAD_SECONDS:
+        while self._reserved and self._reserved[0] < self._clock() - _AHEAD_SECONDS:
             self._reserved.popleft()
         if not self._reserved:
             begins = await self._reserve(self._size * self._interval, self._late)

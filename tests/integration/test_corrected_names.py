@@ -7,7 +7,6 @@ import pytest
 from models.database import Database
 from models.ledger.history import IssuanceTransition
 from models.ledger.tables import BadgeIssuance
-from models.planning import names
 from models.planning.names import corrected_names, sweep_names
 from models.planning.planner import Sweep
 from models.planning.progress import PlanningProgress, Round
@@ -186,8 +185,8 @@ async def test_runs_with_a_higher_limit_do_not_count(following: Database) -> Non
     assert (await swept(following, hold_above=1, days=0.1)).renamed == 1
 
 
-async def test_each_run_looks_at_a_part(following: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "AT_A_TIME", 2)
+async def test_each_run_looks_at_a_part(following: Database) -> None:
+    following.rows_per_page = 2
     for user in ("ada", "bob", "cy", "dan", "eve"):
         await issued(following, user)
         await correct(following, user)
@@ -200,8 +199,8 @@ async def test_each_run_looks_at_a_part(following: Database, monkeypatch: pytest
     assert (place.after_achievement, place.rows_looked_through) == ("", 0)
 
 
-async def test_a_full_run_looks_at_all(following: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "AT_A_TIME", 2)
+async def test_a_full_run_looks_at_all(following: Database) -> None:
+    following.rows_per_page = 2
     for user in ("ada", "bob", "cy", "dan", "eve"):
         await issued(following, user)
         await correct(following, user)

@@ -15,7 +15,6 @@ from models.database import Database
 from models.diagnostics.check import find_problems
 from models.errors import PlatformNotUsable
 from models.ledger.tables import BadgeIssuance
-from models.planning import planner
 from models.planning.pairs import active_of
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
@@ -118,7 +117,7 @@ async def planned(database: Database) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("page", [1, 2, 10_000])
 async def test_keys_that_the_database_finds_equal_stay_apart(
-    mariadb: str, platform: str, tmp_path: Path, migrated_file: Path, monkeypatch: pytest.MonkeyPatch, page: int
+    mariadb: str, platform: str, tmp_path: Path, migrated_file: Path, page: int
 ) -> None:
     fill(mariadb, platform, *TEXT_KEYS)
     engine = create_engine(f"{mariadb}/{platform}", poolclass=NullPool)
@@ -131,11 +130,11 @@ async def test_keys_that_the_database_finds_equal_stay_apart(
                 insert = text("INSERT INTO award VALUES (UUID(), :of, :key, :given, NULL)")
                 given = AWARDED.replace(tzinfo=None) + timedelta(minutes=later)
                 connection.execute(insert, values | {"of": of, "given": given})
-    monkeypatch.setattr(planner, "AT_A_TIME", page)
     async with laurel(
         tmp_path, migrated_file, as_reader(mariadb, platform), a_folder(tmp_path, 'moments = "UTC"')
     ) as database:
         await enable(database, *TRAPS[:-1])
+        database.rows_per_page = page
 
         assert sorted(await planned(database)) == sorted((of, key) for of in TRAPS[:-1] for key in TRAPS)
         tried = (*TRAPS, "ADA", "ada  ")
@@ -429,7 +428,6 @@ async def test_new_awards_are_read_in_pages_by_moments_of_each_form(
     postgresql: str,
     tmp_path: Path,
     migrated_file: Path,
-    monkeypatch: pytest.MonkeyPatch,
     kind: str,
     toml: str,
     column: str,
@@ -452,7 +450,7 @@ async def test_new_awards_are_read_in_pages_by_moments_of_each_form(
     async with laurel(tmp_path, migrated_file, url, a_folder(tmp_path, toml)) as database:
         await enable(database, "x")
         await plan(database, now=AWARDED - timedelta(days=1))
-        monkeypatch.setattr(planner, "AT_A_TIME", 2)
+        database.rows_per_page = 2
 
         assert await plan(database, now=NOW) == PlanCounts(entered=5)
 
@@ -517,7 +515,7 @@ async def test_no_statement_is_shown_where_no_index_would_answer(
 
 
 async def test_of_a_page_in_the_order_of_integers_active_pairs_are_known_by_achievement(
-    mariadb: str, platform: str, tmp_path: Path, migrated_file: Path, monkeypatch: pytest.MonkeyPatch
+    mariadb: str, platform: str, tmp_path: Path, migrated_file: Path
 ) -> None:
     users, moment = (2, 10, 9, 100), int((NOW - timedelta(days=20)).timestamp())
     fill(
@@ -532,9 +530,9 @@ async def test_of_a_page_in_the_order_of_integers_active_pairs_are_known_by_achi
             for user in users
         ),
     )
-    monkeypatch.setattr(planner, "AT_A_TIME", 2)
     async with laurel(tmp_path, migrated_file, as_reader(mariadb, platform), "moodle", WWWROOT) as database:
         await enable(database, "9", "10", portal="moodle")
+        database.rows_per_page = 2
         assert len(await planned(database)) == 8
         known = await database.read(active_of, ["9"], at_most=5)
         assert known == {("9", str(user)) for user in users}

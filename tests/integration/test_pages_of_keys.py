@@ -4,7 +4,6 @@ import pytest
 
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
-from models.planning import planner
 from models.planning.pairs import active_between
 from models.planning.planner import Sweep, sweep
 from models.planning.writing import PlanCounts
@@ -17,12 +16,12 @@ LONG_AGO = NOW - 20 * DAY
 
 
 @pytest.fixture
-async def issued(ready: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
+async def issued(ready: Database) -> Database:
     """Nine users with an award and a row, of which a page has two."""
     for number in range(1, 10):
         await an_award(ready, user=f"user-{number}", awarded_at=LONG_AGO)
     await planned(ready)
-    monkeypatch.setattr(planner, "AT_A_TIME", 2)
+    ready.rows_per_page = 2
     return ready
 
 

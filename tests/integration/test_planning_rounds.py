@@ -37,10 +37,11 @@ LONG_AGO = NOW - 20 * DAY  # covered, and not among the recent ones
 USERS = 12
 
 
-@pytest.fixture(autouse=True)
-def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def database(database: Database) -> Database:
     """A step of a round has two rows, so that few rows make many steps."""
-    monkeypatch.setattr(planner, "AT_A_TIME", 2)
+    database.rows_per_page = 2
+    return database
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ async def test_many_values_that_cannot_be_read_cost_a_bounded_number_of_statemen
 async def test_pages_go_on_behind_a_value_that_cannot_be_read(
     platform: FailingPlatform, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(planner, "AT_A_TIME", size)
+    platform.database.rows_per_page = size
     monkeypatch.setattr(pages, "_STATEMENTS_PER_PAGE", 2)
     for number in range(7):
         platform.award(f"user-{number}", fails="awarded_at" if number in (2, 3) else None)

@@ -11,12 +11,10 @@ from tasks.runtime.rate_limiter import SPACING_MARGIN, RateLimiter
 class Book:
     """The organization's time, as the database keeps it, and a clock that moves while somebody sleeps."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now = self.next = 1000.0
         self.booked: list[float] = []
         self.late = 0.0  # by so much the next sleeper wakes late
-        monkeypatch.setattr("tasks.runtime.rate_limiter.monotonic", lambda: self.now)
-        monkeypatch.setattr("tasks.runtime.rate_limiter.sleep", self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
         self.now += seconds + self.late
@@ -33,7 +31,13 @@ class Book:
         self.next = max(self.next, self.now + seconds)
 
     def pace(self, calls_per_second: float) -> RateLimiter:
-        return RateLimiter(calls_per_second=calls_per_second, reserve=self.book, pause_all=self.hold)
+        return RateLimiter(
+            calls_per_second=calls_per_second,
+            reserve=self.book,
+            pause_all=self.hold,
+            clock=lambda: self.now,
+            sleep=self._sleep,
+        )
 
     async def turns(self, pace: RateLimiter, count: int) -> list[float]:
         found = []
@@ -44,8 +48,8 @@ class Book:
 
 
 @pytest.fixture
-def book(monkeypatch: pytest.MonkeyPatch) -> Book:
-    return Book(monkeypatch)
+def book() -> Book:
+    return Book()
 
 
 async def test_a_slow_pace_books_one_turn_at_a_time(book: Book) -> None:
