@@ -20,9 +20,7 @@ from credly.session import Session
 from credly.wire import AuthorizationToken, Badge, BadgeRequest, BadgeTemplate, Event, Organization, Received
 
 _LONGEST_BULK_REPLY = 10_000_000  # bytes: a thousand full badges of 6 kB, and more
-_MOST_PAGES = 400
 _MOST_LOOK_UP_PAGES = 40  # two thousand badges of one earner and template
-_MOST_BULK_PAGES = 20_000
 
 HAS_NO_END = frozenset({"too_many_pages", "paging_stuck"})
 """Error codes of lists that never end although each page was answered: the result is not known."""
@@ -47,6 +45,9 @@ class CredlyClient(Session):
     Raises:
         ValueError: an argument cannot be meant; the message says what to do and does not repeat it.
     """
+
+    most_pages = 400
+    most_bulk_pages = 20_000
 
     async def issue_badge(self, request: BadgeRequest) -> Badge:
         """The badge is issued (201), or Credly passed over a record identical to it (200).
@@ -182,7 +183,7 @@ class CredlyClient(Session):
         """
         params = {"sort": "created_at"} | ({"filter": filter_expression({}, states=states)} if states else {})
         path = f"{self._organization}/badges"
-        async for page in self._pages(Badge, path, operation="badges", params=params, most=_MOST_BULK_PAGES):
+        async for page in self._pages(Badge, path, operation="badges", params=params, most=self.most_bulk_pages):
             for badge in page:
                 if not states or badge.state in states:  # Credly may ignore the filter
                     yield badge
@@ -201,7 +202,7 @@ class CredlyClient(Session):
         path = f"{self._organization}/high_volume_issued_badge_search"
         query: Query | None = tuple(own.items())
         seen = {query}
-        for _ in range(_MOST_BULK_PAGES):
+        for _ in range(self.most_bulk_pages):
             call = self._call("high_volume_badges", longest_reply=_LONGEST_BULK_REPLY, continues=len(seen) > 1)
             reply, badges, query = await self._send("GET", path, call=call, read=partial(_bulk_page, own), params=query)
             for badge in badges:
@@ -348,7 +349,7 @@ class CredlyClient(Session):
         # Pages are counted here and no URL of a reply is followed, since the token would go to its host. A row may come
         # twice, when another one is added between two pages.
         seen: set[str] = set()
-        for page in range(1, (most or _MOST_PAGES) + 1):
+        for page in range(1, (most or self.most_pages) + 1):
             call = self._call(operation, personal=personal, continues=page > 1)
             query = {**(params or {}), "page": str(page)}
             reply, received = await self._send("GET", path, call=call, read=partial(_page, model), params=query)

@@ -55,7 +55,7 @@ class Database:
         # Writers of this process queue here: in SQLite each would hold a connection and poll for the write lock.
         self._writing = ThreadPoolExecutor(1, "laurel-writing") if on_sqlite else self._reading
         self.platform = Platform(self, source)
-        self.rows_per_page = ROWS_PER_PAGE  # of what planning and the sweep read through
+        self.rows_per_page = ROWS_PER_PAGE  # of what is read through as a whole, or deleted
         # Called after each transaction and each part of a long read, for the watch over stalled runs.
         self.stepped: Callable[[], None] = _ignore_progress
 

@@ -35,7 +35,6 @@ from rules.markdown import code
 from rules.wording import counted
 from settings import Settings
 
-_PORTION = 5_000
 _FOLDER = "archive"
 # Nothing that identifies a user, and no text of Credly's: an erasure does not reach these files.
 _COLUMNS = {
@@ -126,8 +125,8 @@ async def _delete(database: Database, configured: Settings, log: Dataset, month:
     if not await database.read(is_kept, log, await _there(configured, _last_id, target)):
         return 0
     deleted, ids = 0, await _there(configured, _ids, target)
-    for start in range(0, len(ids), _PORTION):
-        deleted += await database.write(delete_rows, log, ids.slice(start, _PORTION).to_pylist())
+    for start in range(0, len(ids), size := database.rows_per_page):
+        deleted += await database.write(delete_rows, log, ids.slice(start, size).to_pylist())
     return deleted
 
 

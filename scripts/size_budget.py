@@ -102,7 +102,7 @@ def percentile(numbers: Sequence[int], percent: int) -> int:
 
 
 def doubles(files: Sequence[Source]) -> list[str]:
-    """Return the place of each use of a mock, a patch or `monkeypatch.setattr`; `monkeypatch.setenv` is none."""
+    """Return the place of each use of a mock, a patch or a `setattr` of MonkeyPatch; `setenv` is none."""
     return [
         f"{file.path}:{node.lineno}"
         for file in files
@@ -115,7 +115,7 @@ def _is_a_double(node: ast.Name | ast.Attribute) -> bool:
     match node:
         case ast.Name(id=name):
             return name in DOUBLES
-        case ast.Attribute(value=ast.Name(id="monkeypatch"), attr="setattr"):
+        case ast.Attribute(attr="setattr"):
             return True
         case ast.Attribute(value=ast.Name(id="unittest"), attr="mock"):
             return True

@@ -11,7 +11,6 @@ from models.setup.calls import CredlyCall
 from models.tables import table
 from rules.ledger.states import IssuanceState
 
-_PORTION = 5_000
 attempts, issuances, calls = table(IssuanceAttempt), table(BadgeIssuance), table(CredlyCall)
 # What Credly's answers hold beyond the facts that decide, by table, with the column of its age.
 _ANSWERS = (
@@ -28,7 +27,7 @@ async def forget_attempts(database: Database, *, before: datetime) -> int:
     forgotten = after = 0
     while True:
         # In portions: each is a short transaction.
-        portion = await database.read(_portion, after)
+        portion = await database.read(_portion, after, database.rows_per_page)
         older = [row for row in portion if row.started_at < before]
         # Ids rise with time, nearly: the first portion without older calls is the last one.
         if not older:
@@ -39,13 +38,13 @@ async def forget_attempts(database: Database, *, before: datetime) -> int:
         forgotten += len(old)
 
 
-def _portion(connection: Connection, after: int) -> Sequence[Row[int, datetime, IssuanceState]]:
+def _portion(connection: Connection, after: int, size: int) -> Sequence[Row[int, datetime, IssuanceState]]:
     query = (
         select(attempts.c.id, attempts.c.started_at, issuances.c.state)
         .join(issuances, issuances.c.id == attempts.c.issuance_id)
         .where(attempts.c.id > after)
         .order_by(attempts.c.id)
-        .limit(_PORTION)
+        .limit(size)
     )
     return connection.execute(query).all()
 
@@ -63,7 +62,7 @@ async def forget_answers(database: Database, *, before: datetime) -> int:
     for source, moment, columns in _ANSWERS:
         held = and_(source.c[moment] < before, or_(*(source.c[name].is_not(None) for name in columns)))
         after = 0
-        while ids := await database.read(_with_answers, source, held, after):
+        while ids := await database.read(_with_answers, source, held, after, database.rows_per_page):
             # With the condition again: a row may have a new answer by now.
             statement = update(source).where(source.c.id.in_(ids), held).values(dict.fromkeys(columns))
             cleared += (await database.write(Connection.execute, statement)).rowcount
@@ -71,6 +70,8 @@ async def forget_answers(database: Database, *, before: datetime) -> int:
     return cleared
 
 
-def _with_answers(connection: Connection, source: Table, held: ColumnElement[bool], after: int) -> Sequence[int]:
-    query = select(source.c.id).where(source.c.id > after, held).order_by(source.c.id).limit(_PORTION)
+def _with_answers(
+    connection: Connection, source: Table, held: ColumnElement[bool], after: int, size: int
+) -> Sequence[int]:
+    query = select(source.c.id).where(source.c.id > after, held).order_by(source.c.id).limit(size)
     return connection.execute(query).scalars().all()

@@ -62,8 +62,8 @@ def configured(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def ledger(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
-    monkeypatch.setattr(archiving, "_PORTION", 20)
+async def ledger(database: Database) -> Database:
+    database.rows_per_page = 20
     await invent(database, rows=300, seed=24)
     issuance = await an_issuance(database, id=1000, user="latest", state=IssuanceState.CANCELLED)
     await an_attempt(database, issuance=issuance, id=LATEST_ATTEMPTS * 2)  # so that the others are not the latest
@@ -179,7 +179,7 @@ async def test_a_crash_after_a_file_was_written_loses_and_doubles_nothing(
 
     with monkeypatch.context() as patched:
         patched.setattr(archiving, "delete_rows", killed)
-        patched.setattr(archiving, "_PORTION", 1)
+        ledger.rows_per_page = 1
         with pytest.raises(Killed):
             await archive(ledger, configured, now=NOW)
     assert files(configured) == ["history-2026-01.parquet"]

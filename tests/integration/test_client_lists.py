@@ -112,15 +112,13 @@ async def test_a_row_that_may_be_the_earners_and_does_not_say_so_is_not_taken_fo
     assert (type(error), error.code) == (Unclear, "incomplete_rows")
 
 
-async def test_a_list_without_end_is_unclear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("credly.client._MOST_PAGES", 3)
-    monkeypatch.setattr("credly.client._MOST_BULK_PAGES", 3)
-
+async def test_a_list_without_end_is_unclear() -> None:
     def endless(request: Request) -> bytes:
         page = request.query.get("page", "1")
         return answer(200, envelope([{"id": page}], next_page_url=f"/x?page={int(page) + 1}"))
 
     async with scripted_server(endless) as server, a_client(server.base_url) as client:
+        client.most_pages = client.most_bulk_pages = 3
         errors = [await error_of(client.organizations())]
         errors += [await error_of(_ids(listed)) for listed in (client.badges(), client.high_volume_badges())]
 

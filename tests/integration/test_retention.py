@@ -38,10 +38,8 @@ async def some_of(database: Database, **moments: Any) -> None:
         await do(database, insert(table(CredlyCall)).values(started_at=moment, requests=1, **call, **ANSWERED))
 
 
-async def test_old_links_and_messages_are_cleared_and_the_facts_stay(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "_PORTION", 1)
+async def test_old_links_and_messages_are_cleared_and_the_facts_stay(database: Database) -> None:
+    database.rows_per_page = 1
     await some_of(database, old=OLD, oldest=OLD - timedelta(days=1), new=NEW)
     before = [await rows_of(database, model) for model in TABLES]
 

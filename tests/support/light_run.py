@@ -78,10 +78,10 @@ class Clock:
 @contextmanager
 def without_prefect() -> Iterator[None]:
     """Let task runs be plain calls."""
-    with pytest.MonkeyPatch.context() as patch, disable_run_logger():
-        patch.setattr(drain, "run_issue_batch", _issue_batch)
-        patch.setattr(manual_issue, "run_issue_batch", _issue_batch)
-        patch.setattr(manual_issue, "started_by", _somebody)
+    with pytest.MonkeyPatch.context() as replaced, disable_run_logger():
+        replaced.setattr(drain, "run_issue_batch", _issue_batch)
+        replaced.setattr(manual_issue, "run_issue_batch", _issue_batch)
+        replaced.setattr(manual_issue, "started_by", _somebody)
         yield
 
 
