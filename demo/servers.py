@@ -36,7 +36,7 @@ READY_WITHIN_SECONDS = 60.0
 STOPPED_WITHIN_SECONDS = 10.0
 SET_UP_WITHIN_SECONDS = 180.0
 LOG_LINES_SHOWN = 15
-SIX_HOURS = 6 * 3600
+EVENTS_KEPT_SECONDS = 2 * 3600
 FREQUENT_EVENTS = (
     *(
         f"prefect.flow-run.{each}"
@@ -280,7 +280,7 @@ def prefect_environment(port: int) -> dict[str, str]:
         "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "150",
         # Each run leaves some of these, also the one each minute that has nothing to do.
         "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": json.dumps(
-            dict.fromkeys(FREQUENT_EVENTS, SIX_HOURS), separators=(",", ":")
+            dict.fromkeys(FREQUENT_EVENTS, EVENTS_KEPT_SECONDS), separators=(",", ":")
         ),
         # The default, 10 seconds, is a long wait after starting a run on the page.
         "PREFECT_WORKER_QUERY_SECONDS": "2",

@@ -17,7 +17,7 @@ from prefect.server.utilities import encryption
 from prefect.settings import Settings as PrefectSettings
 from prefect.settings.legacy import _get_valid_setting_names
 
-from demo.servers import FREQUENT_EVENTS, SIX_HOURS
+from demo.servers import EVENTS_KEPT_SECONDS, FREQUENT_EVENTS
 from settings import ROOT, Settings
 from tests.support.deploy_files import (
     DEPLOY,
@@ -74,7 +74,7 @@ def test_prefects_server_understands_how_long_history_is_kept(where: str, monkey
     assert server.services.db_vacuum.enabled_vacuum_types == {"events", "flow_runs", "orphans"}
     assert server.services.db_vacuum.retention_period == timedelta(days=30)
     assert server.services.db_vacuum.event_retention_overrides == {
-        name: timedelta(seconds=SIX_HOURS) for name in FREQUENT_EVENTS
+        name: timedelta(seconds=EVENTS_KEPT_SECONDS) for name in FREQUENT_EVENTS
     }
     assert server.events.retention_period == timedelta(days=7)
     assert server.concurrency.lease_storage.endswith("filesystem")
