@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter, EventResourceFilter
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.runtime import flow_run
 from prefect.states import Crashed
 
@@ -32,8 +33,24 @@ async def mark_dead_runs(run: Run) -> None:
     async with get_client() as client:
         for each in await _under_way(client):
             if str(each.id) != flow_run.id and await _is_dead(run, client, each):
-                await client.set_flow_run_state(each.id, Crashed(message=_MESSAGE))
-                get_run_logger().warning("Run %s was still shown as %s: marked as crashed.", each.name, each.state_name)
+                await _mark(client, each)
+
+
+async def _mark(client: PrefectClient, dead: FlowRun) -> None:
+    logger = get_run_logger()
+    try:
+        await client.set_flow_run_state(dead.id, Crashed(message=_MESSAGE))
+    except ObjectNotFound:  # deleted meanwhile
+        return
+    except PrefectHTTPStatusError as error:
+        # Prefect answers 500 for good if the run's deployment, and so the concurrency limit that it holds, was deleted.
+        logger.warning(
+            "Run %s is dead, and Prefect's server does not mark it as crashed (HTTP %s). Delete it on its page.",
+            dead.name,
+            error.response.status_code,
+        )
+    else:
+        logger.warning("Run %s was still shown as %s: marked as crashed.", dead.name, dead.state_name)
 
 
 async def _under_way(client: PrefectClient) -> Sequence[FlowRun]:

@@ -1,9 +1,10 @@
 """Retention: removing calls and runs that are older than the settings allow."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
@@ -14,8 +15,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
 
 from models.operations import run_log
 from models.operations import run_parts as parts
@@ -69,7 +71,7 @@ async def remove_uneventful(run: Run) -> None:
         for each in await client.read_flow_runs(flow_run_filter=old, sort=FlowRunSort.END_TIME_DESC, limit=_PAGE):
             # Not those that somebody cancelled after they had begun.
             if each.state_name == NOTHING_DUE or each.start_time in (None, each.end_time):
-                await client.delete_flow_run(each.id)
+                await _delete(client, each)
 
 
 async def _remove_runs(run: Run, kept_for: timedelta) -> int:
@@ -91,9 +93,14 @@ async def _remove(**which: Any) -> int:
             if not page:
                 break
             for run in page:
-                await client.delete_flow_run(run.id)
+                await _delete(client, run)
             removed += len(page)
     return removed
+
+
+async def _delete(client: PrefectClient, run: FlowRun) -> None:
+    with suppress(ObjectNotFound):  # another run removed it meanwhile
+        await client.delete_flow_run(run.id)
 
 
 def _duration(days: int) -> str:

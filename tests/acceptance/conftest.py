@@ -2,10 +2,11 @@
 
 from tests.integration.conftest import _migrated, database, mariadb, migrated_address, migrated_file, postgresql
 from tests.support.demo_checkout import checkout, demo
-from tests.support.running import any_world, prefect_api, prefect_server, world
+from tests.support.running import _emptied, any_world, prefect_api, prefect_server, world
 from tests.support.small_standin import shared_standin, standin
 
 __all__ = [
+    "_emptied",
     "_migrated",
     "any_world",
     "checkout",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,12 +15,14 @@ from prefect import State, flow
 from prefect.client.orchestration import get_client
 from prefect.events import Event, emit_event
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending, Running
 
 from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
 from settings import ROOT, settings
 from tasks.runtime.run import run_context
-from tests.support.running import run_reconcile
+from tests.support.prefect_server import running_prefect_server
+from tests.support.running import drain_workers, run_reconcile
 from tests.support.world import World
 
 PREFECTS_END = "prefect.flow-run.Completed"
@@ -111,6 +114,40 @@ async def test_reconcile_marks_runs_that_are_dead_by_their_state(world: World, m
         await run_reconcile()
 
         assert await names() == ["Crashed", "Crashed", "Running", "Running"]
+
+
+@pytest.fixture
+def refusing_server(world: World, tmp_path: Path) -> Iterator[None]:
+    """A server of its own, which logs its errors."""
+    may_log = ("Encountered exception in request", "Exception in ASGI application", "^Traceback")
+    drain_workers()
+    with (
+        running_prefect_server(tmp_path / "prefect", may_log=may_log) as address,
+        temporary_settings({PREFECT_API_URL: address}),
+    ):
+        yield
+        drain_workers()
+
+
+async def test_a_dead_run_that_prefect_cannot_end_stops_nothing(
+    refusing_server: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its deployment was deleted, with the limit whose slot it holds: Prefect answers 500 to each new state."""
+    monkeypatch.setattr("tasks.operations.dead_runs.START_WITHIN", timedelta(0))
+    async with get_client() as client:
+        flow_id = await client.create_flow(works)
+        deployment = await client.create_deployment(flow_id, "deleted", concurrency_limit=1)
+        stuck = await client.create_flow_run_from_deployment(deployment, name="stuck", tags=["credly"])
+        other = await client.create_flow_run(works, name="other", tags=["credly"])
+        for run in (stuck, other):
+            await client.set_flow_run_state(run.id, Pending())
+        await client.delete_deployment(deployment)
+
+        for _ in range(2):
+            assert (await run_reconcile()).name == "Completed"
+
+        assert [(await client.read_flow_run(run.id)).state_name for run in (stuck, other)] == ["Pending", "Crashed"]
+    assert "Run stuck is dead, and Prefect's server does not mark it as crashed (HTTP 500)." in caplog.text
 
 
 PROCESS = """

@@ -87,6 +87,15 @@ def running_prefect_server(
     assert_no_errors(log_file, may_log=may_log, begins_at=begins_at, ends_at=ends_at)
 
 
+def remove_what_is_left(address: str) -> None:
+    """Delete deployments, automations and runs that have not ended."""
+    not_ended = {"flow_runs": {"state": {"type": {"not_any_": ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]}}}}
+    with httpx.Client(base_url=address, timeout=60) as http:
+        for kind, wanted in (("automations", {}), ("deployments", {}), ("flow_runs", not_ended)):
+            for each in http.post(f"/{kind}/filter", json=wanted).raise_for_status().json():
+                http.delete(f"/{kind}/{each['id']}").raise_for_status()
+
+
 def assert_no_errors(
     log_file: Path, *, may_log: Sequence[str] = (), begins_at: int = 0, ends_at: int | None = None
 ) -> None:

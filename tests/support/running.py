@@ -15,7 +15,7 @@ from flows.reconcile import reconcile
 from models.database import Database
 from settings import settings
 from tests.support.databases import sqlite_database
-from tests.support.prefect_server import running_prefect_server
+from tests.support.prefect_server import remove_what_is_left, running_prefect_server
 from tests.support.standin import Standin
 from tests.support.world import World
 
@@ -37,8 +37,15 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 _reported_to: list[str] = []
 
 
+@pytest.fixture(scope="module")
+def _emptied(prefect_api: str) -> Iterator[None]:
+    """Another file's tests would count the deployments that this one leaves, and find its runs."""
+    yield
+    remove_what_is_left(prefect_api)
+
+
 @pytest.fixture
-def prefect_server(prefect_api: str) -> Iterator[str]:
+def prefect_server(prefect_api: str, _emptied: None) -> Iterator[str]:
     """The address of a real Prefect server, which flows of this test report to."""
     if _reported_to and _reported_to[-1] != prefect_api:
         drain_workers()
