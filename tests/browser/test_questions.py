@@ -39,6 +39,8 @@ def ledger(now: Background, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def office(browser: Browser, ledger: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A worker on the invented year."""
     with running_installation(tmp_path_factory.mktemp("office"), database_url=f"sqlite:///{ledger}") as running:
+        # Its runs would fail: there is no Credly where the invented portals are connected.
+        running.reschedule("follow-badges", {"cron": "0 0 1 1 *", "timezone": "UTC"})
         yield running
 
 
