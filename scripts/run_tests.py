@@ -1,6 +1,6 @@
 """Runs every test. Arguments, and PYTEST_ARGS, go to pytest.
 
-Coverage is measured, and its floors held, where CI=true says so or `--cov` is given: measuring nearly doubles the
+Coverage is measured, and its floors held, where CI=true says so or `--cov` is given: measuring takes a fifth of the
 time. A part of the tests cannot hold the floors.
 """
 
