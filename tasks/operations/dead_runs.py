@@ -43,7 +43,7 @@ async def _mark(client: PrefectClient, dead: FlowRun) -> None:
     except ObjectNotFound:  # deleted meanwhile
         return
     except PrefectHTTPStatusError as error:
-        # Prefect answers 500 each time if the run's deployment, and so the concurrency limit that it holds, was deleted.
+        # Prefect answers 500 each time where the deployment, and so the limit whose slot the run holds, was deleted.
         logger.warning(
             "Run %s is dead, and Prefect's server does not mark it as crashed (HTTP %s). Delete it on its page.",
             dead.name,
