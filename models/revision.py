@@ -5,7 +5,7 @@ from sqlalchemy import Connection, text
 from models.errors import NotUsable
 
 VERSION_TABLE = "laurel_alembic_version"
-REVISION = "0013"
+REVISION = "0014"
 
 
 def check_revision(connection: Connection) -> None:

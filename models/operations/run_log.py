@@ -31,6 +31,7 @@ class RunOrganization(LaurelTable, table=True):
     __table_args__ = (
         Index("ix_run_organizations_run", "flow_run_id"),
         Index("ix_run_organizations_started_by", "started_by"),
+        Index("ix_run_organizations_ended_at", "ended_at"),
     )
     id: int | None = Field(default=None, primary_key=True, sa_type=own_id())
     flow_run_id: str = Field(max_length=36)
@@ -139,9 +140,11 @@ def recently_stopped(connection: Connection, *, since: datetime) -> set[tuple[st
 
     Each as its id and base URL. Connections count once they are planned.
     """
-    columns = organizations.c.organization_id, organizations.c.base_url
-    query = select(*columns, organizations.c.ended_at, organizations.c.stopped).order_by(organizations.c.id)
-    last = {tuple(row[:2]): row for row in connection.execute(query.where(organizations.c.ended_at >= since))}
+    names = ("organization_id", "base_url", "ended_at", "stopped", "id")
+    query = select(*(organizations.c[name] for name in names)).where(organizations.c.ended_at >= since)
+    # Sorted here: ORDER BY id would make SQLite read the whole table in that order.
+    rows = sorted(connection.execute(query), key=lambda row: row.id)
+    last = {tuple(row[:2]): row for row in rows}
     stopped = {key: row.ended_at for key, row in last.items() if row.stopped is not None}
     of_connections = select(connections.c.organization_id, connections.c.base_url, connections.c.planned_at)
     for organization_id, base_url, planned_at in connection.execute(of_connections) if stopped else ():

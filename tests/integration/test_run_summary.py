@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
 
 from credly.wire import Badge
 from models.database import Database
@@ -225,3 +229,44 @@ async def test_a_portal_has_a_series_of_the_runs_that_worked_for_it(database: Da
     none = dict.fromkeys((ISSUED, FAILED, BLOCKED, PENDING, CANCELLED), 0)
     assert series == {"north": [(NOW, none | south), (NOW - DAY, none | north)]}
     assert await database.write(run_log.keep_portals, {}, flow_run_id="run-4", now=NOW) == {}
+
+
+async def test_an_organization_counts_as_stopped_by_its_latest_run(database: Database) -> None:
+    for organization, ended, stopped in (
+        ("once", HOUR, Reason.TOKEN_REFUSED),
+        ("again", 2 * HOUR, None),
+        ("again", HOUR, Reason.TOKEN_REFUSED),
+        ("well", 2 * HOUR, Reason.TOKEN_REFUSED),
+        ("well", HOUR, None),
+        ("long ago", DAY, Reason.TOKEN_REFUSED),
+        ("under way", None, None),
+    ):
+        run = await database.write(
+            partial(run_log.begin_organization, flow_run_id="run", started_by="run", now=NOW - DAY),
+            organization_id=organization,
+            base_url="https://credly.example.org/v1",
+        )
+        if ended is not None:
+            await database.write(run_log.end_organization, run, stopped=stopped, now=NOW - ended)
+
+    found = await database.read(run_log.recently_stopped, since=NOW - 3 * HOUR)
+
+    assert {organization for organization, _ in found} == {"once", "again"}
+
+
+async def test_the_runs_of_months_are_not_read_for_those_of_the_last_minutes(database: Database) -> None:
+    if database.engine.dialect.name == "postgresql":
+        pytest.skip("PostgreSQL reads a small table as a whole, and uses the index where it is large")
+    statements: list[str] = []
+
+    def kept(*arguments: Any) -> None:
+        statements.append(arguments[2])
+
+    event.listen(database.engine, "before_cursor_execute", kept)
+    await database.read(run_log.recently_stopped, since=NOW)
+    (statement,) = [each for each in statements if "FROM run_organizations" in each]
+
+    def plan(connection: Connection) -> str:
+        return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", ("2026",)).all())
+
+    assert "USING INDEX ix_run_organizations_ended_at" in await database.read(plan)
