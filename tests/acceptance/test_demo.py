@@ -21,6 +21,7 @@ import pytest
 from tests.support.demo_checkout import retry, run_deployment, running_up
 from tests.support.prefect_server import assert_no_errors
 
+pytestmark = pytest.mark.timeout(1800)  # everything is started three times
 EVIDENCE = ("user", "company", "project", "portal")
 PORTALS = {"portal:portal-northwind", "portal:portal-harbour", "portal:portal-meridian"}
 ISSUED = """

@@ -22,7 +22,7 @@ from tests.support.prefect_ui import PrefectUi
 from tests.support.standin import Standin
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]  # starting everything is in the first test's time
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]  # starting everything is in the first test's time
 Picture = Callable[..., None]
 LUMEN = "portal-lumen"
 ODD = "<b>First</b> [aid](javascript:alert(1)) | <script>alert(1)</script> ![x](/x.png) https://e.example.org **x**"

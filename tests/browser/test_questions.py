@@ -17,7 +17,7 @@ from tests.support.background import Background
 from tests.support.installation import Installation, running_installation
 from tests.support.prefect_ui_v2 import PrefectUiV2
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]  # starting everything is in the first test's time
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1800)]  # starting everything is in the first test's time
 
 
 async def _prepare(file: Path) -> None:
