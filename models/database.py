@@ -26,7 +26,6 @@ Returned = TypeVar("Returned")
 Part = TypeVar("Part")
 Params = ParamSpec("Params")
 _CONNECTIONS = 20  # per process
-ROWS_PER_PAGE = 10_000
 _READERS = 4  # SQLite: more threads would only wait for the same disk
 
 
@@ -55,7 +54,7 @@ class Database:
         # Writers of this process queue here: in SQLite each would hold a connection and poll for the write lock.
         self._writing = ThreadPoolExecutor(1, "laurel-writing") if on_sqlite else self._reading
         self.platform = Platform(self, source)
-        self.rows_per_page = ROWS_PER_PAGE  # of what is read through as a whole, or deleted
+        self.rows_per_page = 10_000  # of what is read through as a whole, or deleted
         # Called after each transaction and each part of a long read, for the watch over stalled runs.
         self.stepped: Callable[[], None] = _ignore_progress
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -182,7 +181,13 @@ async def test_the_slowest_calls_are_those_of_the_run(database: Database) -> Non
 
 
 async def log_organization(
-    database: Database, run: str, organization: str, stopped: Reason | None = None, *, started_by: str = "reconcile-1"
+    database: Database,
+    run: str,
+    organization: str,
+    stopped: Reason | None = None,
+    *,
+    started_by: str = "reconcile-1",
+    ended: datetime | None = NOW + HOUR,
 ) -> None:
     row = await database.write(
         run_log.begin_organization,
@@ -192,7 +197,8 @@ async def log_organization(
         base_url="https://credly.example.org/v1",
         now=NOW,
     )
-    await database.write(run_log.end_organization, row, stopped=stopped, now=NOW + HOUR)
+    if ended is not None:
+        await database.write(run_log.end_organization, row, stopped=stopped, now=ended)
 
 
 async def test_the_run_log_has_who_started_a_run_and_which_organizations_were_stopped(database: Database) -> None:
@@ -233,21 +239,15 @@ async def test_a_portal_has_a_series_of_the_runs_that_worked_for_it(database: Da
 
 async def test_an_organization_counts_as_stopped_by_its_latest_run(database: Database) -> None:
     for organization, ended, stopped in (
-        ("once", HOUR, Reason.TOKEN_REFUSED),
-        ("again", 2 * HOUR, None),
-        ("again", HOUR, Reason.TOKEN_REFUSED),
-        ("well", 2 * HOUR, Reason.TOKEN_REFUSED),
-        ("well", HOUR, None),
-        ("long ago", DAY, Reason.TOKEN_REFUSED),
+        ("once", NOW - HOUR, Reason.TOKEN_REFUSED),
+        ("again", NOW - 2 * HOUR, None),
+        ("again", NOW - HOUR, Reason.TOKEN_REFUSED),
+        ("well", NOW - 2 * HOUR, Reason.TOKEN_REFUSED),
+        ("well", NOW - HOUR, None),
+        ("long ago", NOW - DAY, Reason.TOKEN_REFUSED),
         ("under way", None, None),
     ):
-        run = await database.write(
-            partial(run_log.begin_organization, flow_run_id="run", started_by="run", now=NOW - DAY),
-            organization_id=organization,
-            base_url="https://credly.example.org/v1",
-        )
-        if ended is not None:
-            await database.write(run_log.end_organization, run, stopped=stopped, now=NOW - ended)
+        await log_organization(database, "run", organization, stopped, ended=ended)
 
     found = await database.read(run_log.recently_stopped, since=NOW - 3 * HOUR)
 
