@@ -307,7 +307,8 @@ async def test_each_documented_index_is_used_and_missed(platform: Database, laur
         platform,
         f"INSERT INTO lms.person SELECT gen_random_uuid(), 'A B', 'x', NULL, NULL FROM generate_series(1, 80000);"
         "INSERT INTO lms.employer SELECT n, 'E', NULL FROM generate_series(8, 60000) AS n;"
-        f"INSERT INTO lms.completion SELECT gen_random_uuid(), '{COURSE}', id, 7, now(), NULL FROM lms.person;"
+        # Many courses: of few, PostgreSQL 18 finds a person's completions by the index that begins with the course.
+        "INSERT INTO lms.completion SELECT gen_random_uuid(), id, id, 7, now(), NULL FROM lms.person;"
         "ANALYZE lms.person; ANALYZE lms.employer; ANALYZE lms.completion",
     )
     await migrate(laurel)
@@ -317,7 +318,8 @@ async def test_each_documented_index_is_used_and_missed(platform: Database, laur
     statements = re.findall(r"CREATE INDEX [^;]+", "".join(documented()))
     assert len(indexes) == 6
     for (name, table), statement in zip(indexes, statements, strict=True):
-        await run(platform, f"DROP INDEX lms.{name}")
+        # Autovacuum does the same at any moment: what an index on an expression holds changes what is planned.
+        await run(platform, f"DROP INDEX lms.{name}; ANALYZE {table}")
         found = await find_problems(laurel)
         assert any(f"reads the whole of {table}" in lack.what and not lack.stops for lack in found), (name, found)
         await run(platform, statement)
