@@ -305,7 +305,7 @@ async def test_each_documented_index_is_used_and_missed(platform: Database, laur
     await fill(platform)
     await run(
         platform,
-        f"INSERT INTO lms.person SELECT gen_random_uuid(), 'A B', 'x', NULL, NULL FROM generate_series(1, 80000);"
+        "INSERT INTO lms.person SELECT gen_random_uuid(), 'A B', 'x', NULL, NULL FROM generate_series(1, 80000);"
         "INSERT INTO lms.employer SELECT n, 'E', NULL FROM generate_series(8, 60000) AS n;"
         # Many courses: of few, PostgreSQL 18 finds a person's completions by the index that begins with the course.
         "INSERT INTO lms.completion SELECT gen_random_uuid(), id, id, 7, now(), NULL FROM lms.person;"
