@@ -1,6 +1,7 @@
 """Applies the automations to Prefect's server: `python -m automations [BLOCK]`. Safe to run again.
 
-BLOCK is a notification block, such as `slack-webhook/operators`, that sends the alerts.
+BLOCK is a notification block, such as `slack-webhook/operators`, that sends the alerts. It is kept until another is
+given or it is deleted.
 """
 
 import asyncio
@@ -12,12 +13,13 @@ from uuid import UUID
 from prefect.automations import Automation
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.events import emit_event
+from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 
 from automations.alerts import Alerts
 from automations.dead_runs import DeadRuns
-from automations.silence import WATCH_BEGAN, Silence
+from automations.silence import NOTHING_HAS_RUN, WATCH_BEGAN, Silence
 from settings import settings
 
 _NEEDED = ("reconcile", "issue-organization", "check")
@@ -42,14 +44,18 @@ def _content(automation: AutomationCore) -> dict[str, Any]:
 
 
 async def main(block: str = "") -> int:
-    """Apply all automations, and alerts only with a notification block. Returns the exit code."""
+    """Apply all automations, and alerts only where there is a notification block. Returns the exit code."""
     async with get_client() as client:
         try:
             ids = {name: (await client.read_deployment_by_name(f"{name}/{name}")).id for name in _NEEDED}
         except ObjectNotFound as missing:
             return _complain(f"{missing}. Run `python -m scripts.setup_deployment` first.")
-        blocks = await notification_blocks(client) if block else {}
-    wanted = [key for name, key in blocks.items() if block in (name, name.partition("/")[2])]
+        blocks = await notification_blocks(client)
+        used = await _blocks_in_use(client)
+    if block:
+        wanted = [key for name, key in blocks.items() if block in (name, name.partition("/")[2])]
+    else:
+        wanted = [key for key in blocks.values() if key in used]
     if block and len(wanted) != 1:
         names = ", ".join(sorted(blocks)) or "none"
         return _complain(f"{block} does not name one notification block. Name it as type/name; there are: {names}.")
@@ -57,6 +63,16 @@ async def main(block: str = "") -> int:
         await apply(automation)
     begin_watch(ids["reconcile"])
     return 0
+
+
+async def _blocks_in_use(client: PrefectClient) -> set[UUID]:
+    """Return the notification blocks of the automation for silence as it is on the server."""
+    return {
+        action.block_document_id
+        for automation in await client.read_automations_by_name(NOTHING_HAS_RUN)
+        for action in automation.actions
+        if isinstance(action, SendNotification)
+    }
 
 
 def automations(ids: Mapping[str, UUID], block: UUID | None) -> Iterator[Automation]:

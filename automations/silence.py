@@ -12,6 +12,7 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from rules.monitoring.alerts import RECONCILED
 from rules.monitoring.liveness import PROGRESS
 
+NOTHING_HAS_RUN = "Laurel: Nothing has run"
 WATCH_BEGAN = "laurel.watch.began"
 # Not Prefect's states, whose events may be a quarter of an hour late (docs/decisions/0008).
 _SIGNS_OF_LIFE = {RECONCILED, PROGRESS}
@@ -36,7 +37,7 @@ class Silence:
 
     def all(self) -> Iterator[Automation]:
         yield Automation(
-            name="Laurel: Nothing has run",
+            name=NOTHING_HAS_RUN,
             description="Runs check when no run of reconcile has completed or made progress for too long.",
             trigger=EventTrigger(
                 posture=Posture.Proactive,
@@ -58,4 +59,4 @@ class Silence:
                 "What to do: check that a worker of the pool “badges” is running and that the schedule of reconcile is "
                 "active. `python -m flows.check` shows the next runs."
             )
-            yield SendNotification(block_document_id=self.block, subject="Laurel: Nothing has run", body=body)
+            yield SendNotification(block_document_id=self.block, subject=NOTHING_HAS_RUN, body=body)

@@ -2,7 +2,7 @@
 
 Laurel's tables, the work pool, the deployments of prefect.yaml with the menus of their forms, and the automations, in
 this order. LAUREL_DATABASE_URL and PREFECT_API_URL choose database and server. A notification block, such as
-slack-webhook/operators, gets the alerts.
+slack-webhook/operators, gets the alerts; it is kept until another is given.
 
 Changes made on Prefect's pages are kept: schedules of deployments that are there already, unless they are an earlier
 version's default, and automations that were switched off.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import yaml
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName, FlowFilter, FlowFilterName
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
@@ -71,7 +72,13 @@ async def set_up(block: str = "") -> int:
 async def _deploy(client: PrefectClient) -> None:
     """Apply prefect.yaml, without the schedules of deployments that exist: Prefect leaves those as they are."""
     wanted = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
-    there = {each.name: each for each in await client.read_deployments()}
+    names = [each["name"] for each in wanted["deployments"]]
+    # Each flow has one deployment of the same name. Others may use the server, too.
+    flows = FlowFilter(name=FlowFilterName(any_=names))
+    named = DeploymentFilter(name=DeploymentFilterName(any_=names))
+    there = {
+        each.name: each for each in await client.read_deployments(flow_filter=flows, deployment_filter=named)
+    }
     for each in wanted["deployments"]:
         known, default = there.get(each["name"]), each.get("schedules", [])
         if known is None or not (known.schedules or default):

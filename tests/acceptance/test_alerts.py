@@ -17,7 +17,7 @@ from prefect.states import Failed
 
 from automations.__main__ import apply
 from automations.__main__ import main as set_up
-from automations.silence import Silence
+from automations.silence import NOTHING_HAS_RUN, Silence
 from flows.reconcile import reconcile
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.platform.tables import AchievementAward
@@ -218,3 +218,11 @@ async def test_setting_up_twice_makes_no_doubles_and_a_wrong_name_says_which_the
 
     assert await set_up("slack-webhook/nobody") == 1
     assert f"there are: {BLOCK}." in capsys.readouterr().err
+
+
+async def test_setting_up_without_naming_the_block_keeps_it(receiver: Receiver) -> None:
+    assert await set_up() == 0
+
+    async with get_client() as client:
+        (silence,) = await client.read_automations_by_name(NOTHING_HAS_RUN)
+    assert [type(action).__name__ for action in silence.actions] == ["RunDeployment", "SendNotification"]

@@ -201,6 +201,8 @@ def see_that_changes_are_kept(client: httpx.Client, here: Image) -> None:
     schedule_of(client, "reconcile", schedule={"cron": "*/15 * * * *", "timezone": "UTC"})  # an earlier default
     (died,) = [each for each in client.post("/automations/filter", json={}).json() if "run died" in each["name"]]
     client.patch(f"/automations/{died['id']}", json={"enabled": False}).raise_for_status()
+    flow = client.post("/flows/", json={"name": "of-somebody-else"}).json()
+    client.post("/deployments/", json={"name": "check", "flow_id": flow["id"]}).raise_for_status()
 
     again = here.run()
 
