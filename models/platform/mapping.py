@@ -131,9 +131,7 @@ def _values(described: _File, given: Named[str, str]) -> dict[str, str]:
         raise PlatformNotUsable(f"LAUREL_MAPPING_PARAMETERS: {unknown[0]} is no parameter of the mapping ({names}).")
     values = described.parameters | dict(given)
     if unset := sorted(key for key, value in values.items() if value == "" and described.parameters[key] == ""):
-        raise PlatformNotUsable(
-            f'The mapping needs a value for {unset[0]}: LAUREL_MAPPING_PARAMETERS=\'{{"{unset[0]}": "…"}}\'.'
-        )
+        raise PlatformNotUsable(f"The mapping needs a value for {unset[0]}: LAUREL_MAPPING_PARAMETERS='{unset[0]}=…'.")
     return values
 
 

@@ -147,15 +147,24 @@ PathText = Annotated[str, Expected(words="a path of at most 500 characters, with
 """A path on the machine of the worker."""
 
 
-_MOMENT = r"^[0-9TtZz:.,+\s-]*$"
+_MOMENT = r"^\s*([0-9]{4}-[0-9]{2}-[0-9]{2}[0-9TtZz:.,+\s-]*)?$"
 
-Day = Annotated[date | None, Expected(words="a day such as 2026-11-02", longest=40, pattern=_MOMENT)]
+
+@dataclass(frozen=True, kw_only=True)
+class _ExpectedMoment(Expected):
+    pattern: str = _MOMENT
+    longest: int = 40
+
+    def _checked(self, value: object) -> object:
+        # Pydantic takes a number for seconds since 1970: 20260901, and 2026, would be moments of that year.
+        return super()._checked(str(value) if isinstance(value, int | float) else value)
+
+
+Day = Annotated[date | None, _ExpectedMoment(words="a day such as 2026-11-02")]
 """A day, or none."""
 
 
-PastMoment = Annotated[
-    datetime | None, Expected(words="a moment such as 2026-11-02T09:00:00Z", longest=40, pattern=_MOMENT)
-]
+PastMoment = Annotated[datetime | None, _ExpectedMoment(words="a moment such as 2026-11-02T09:00:00Z")]
 """A moment, or none."""
 
 

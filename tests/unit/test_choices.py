@@ -12,6 +12,7 @@ from rules.forms.inputs import (
     EvidenceChoices,
     InvalidInput,
     OperatorId,
+    PastMoment,
     PlatformId,
     UserId,
     free_text,
@@ -64,6 +65,12 @@ def test_a_day_is_a_day_or_none(typed: object) -> None:
     assert TypeAdapter(Day).validate_python(typed) == (typed and date(2026, 11, 2))
     with pytest.raises(ValidationError, match="a day such as 2026-11-02"):
         TypeAdapter(Day).validate_python("Wilhelmina")
+
+
+@pytest.mark.parametrize("typed", ["20260901", "+1", 2026, 1767225600.0, True])
+def test_a_number_is_no_moment(typed: object) -> None:
+    with pytest.raises(ValidationError, match="a moment such as 2026-11-02T09:00:00Z"):
+        TypeAdapter(PastMoment).validate_python(typed)
 
 
 @pytest.mark.parametrize("typed", ["", "o-17", "Jo Müller", "x" * 64])

@@ -76,6 +76,8 @@ FREE_TEXT = "it must be text of at most 255 characters, without an e-mail addres
         ("revoke_reason = 'ask ada@example.org'", f"revoke_reason: {FREE_TEXT}"),
         (f"revoke_reason = '{'x' * 256}'", f"revoke_reason: {FREE_TEXT}"),
         ("issue_since = 'soon'", "issue_since: it must be a moment such as 2026-11-02T09:00:00Z."),
+        ("issue_since = '20260901'", "issue_since: it must be a moment such as 2026-11-02T09:00:00Z."),
+        ("issue_since = 2026", "issue_since: it must be a moment such as 2026-11-02T09:00:00Z."),
     ],
 )
 def test_a_key_or_value_that_no_form_has_is_named_with_its_table(line: str, said: str) -> None:

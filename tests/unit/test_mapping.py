@@ -41,7 +41,7 @@ def test_parameters_become_parts_of_names_and_literals(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("toml", "given", "said"),
     [
-        ('[parameters]\nroot = ""', "", "The mapping needs a value for root"),
+        ('[parameters]\nroot = ""', "", "The mapping needs a value for root: LAUREL_MAPPING_PARAMETERS='root=…'."),
         ('[parameters]\nroot = ""', "root=", "The mapping needs a value for root"),
         ('[parameters]\nroot = ""', "root=x roof=y", "roof is no parameter of the mapping (root)"),
         ('[parameters]\nroot = ""', "root='x", "quotation mark that is not closed"),
