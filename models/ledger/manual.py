@@ -18,7 +18,7 @@ from models.planning.pairs import lock_again, rows_of, setup_of, vacate_template
 from models.platform.awards import Key, awards_of
 from models.tables import table
 from rules.badge.issuance_data import IssuanceFacts
-from rules.ledger.eligibility import Action, Award, Decision, Pair
+from rules.ledger.eligibility import Action, Award, Decision, Pair, follows_portal
 from rules.ledger.manual import award_for, decide_manual, keeps_its_moment, row_for
 from rules.ledger.states import IssuanceState, Origin
 from rules.ledger.transitions import Transition
@@ -140,6 +140,8 @@ def _change_row(
     values = requested | {"not_before": now, "badge_template_id": decision.badge_template_id}
     if decision.action is Action.REVIVE:
         values["origin"] = Origin.BY_HAND
+    if follows_portal(row, request.portal_id):
+        values["portal_id"] = request.portal_id
     if decision.award is None and not keeps_its_moment(pair, row):
         values |= {"award_id": None, "awarded_at": now, "origin": Origin.BY_HAND}
     transition = Transition.REPLACE if decision.action is Action.REPLACE else Transition.REQUEST

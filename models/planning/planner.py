@@ -365,13 +365,15 @@ async def _next_open(planning: Planning, cursor: Cursor) -> StepResult:
     changing, others, setup = set[Key](), set[Key](), planning.setup
     for settings, users in by_settings.items():
         achievement_id, portal_id, template, state, reason, to_be_replaced, outstanding, former = settings
+        present = portal_id if to_be_replaced else planning.portals.get(achievement_id, portal_id)
         # An award whose moment has not come, or is none, may have been corrected.
         changes = reason in MOMENT_REASONS or settings_contradict(
             setup.coverages.get(achievement_id),
             badge_template_id=template,
             state=state,
             reason=reason,
-            connected=portal_id in setup.connected,
+            connected=present in setup.connected,
+            elsewhere=present != portal_id,
             to_be_replaced=to_be_replaced,
             outstanding=outstanding,
             former=former,

@@ -113,10 +113,11 @@ def apply_decisions(
     # Rows with the same transition and columns are one executemany.
     batches: dict[tuple[Transition, IssuanceState | None, tuple[str, ...]], list[tuple[int, dict[str, Any]]]] = {}
     _redate(connection, [each for _, each in decisions if each.action is Action.REDATE], now)
+    _change_portal(connection, [each for _, each in decisions if each.action is Action.CHANGE_PORTAL])
     for key, each in decisions:
-        if each.row is not None and each.action is not Action.REDATE:
+        if each.row is not None and each.action in _TRANSITIONS:
             state = None if each.action in _KEEPS_STATE else each.state
-            values = _values(key, each, now)
+            values = _values(key, each, now) | ({"portal_id": each.portal_id} if each.portal_id else {})
             batch = _TRANSITIONS[each.action], state, tuple(values)
             batches.setdefault(batch, []).append((each.row.issuance_id, values))
     for (transition, state, _), changed in batches.items():
@@ -210,6 +211,13 @@ def _new_row(key: Key, decision: Decision, pair: Pair, now: datetime) -> dict[st
 
 def _due_at(award: Award, now: datetime) -> datetime:
     return now if award.awarded_at == NO_MOMENT else award.awarded_at
+
+
+def _change_portal(connection: Connection, decisions: Sequence[Decision]) -> None:
+    rows = [{"row_id": each.row.issuance_id, "portal": each.portal_id} for each in decisions if each.row is not None]
+    if rows:
+        changed = update(issuances).where(issuances.c.id == bindparam("row_id"))
+        connection.execute(changed.values(portal_id=bindparam("portal")), rows)
 
 
 def _redate(connection: Connection, decisions: Sequence[Decision], now: datetime) -> None:

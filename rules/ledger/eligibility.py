@@ -119,6 +119,7 @@ class Action(StrEnum):
     UNBLOCK = "unblock"
     RETRY = "retry"
     CHANGE_TEMPLATE = "change_template"
+    CHANGE_PORTAL = "change_portal"
     TRANSFER = "transfer"  # another user's row becomes this user's
     REDATE = "redate"  # the award's moment was corrected
 
@@ -142,6 +143,7 @@ class Ground(StrEnum):
     ANOTHER_ROW = "another_row"
     OUTSTANDING = "outstanding"
     NEW_TEMPLATE = "new_template"
+    NEW_PORTAL = "new_portal"  # the platform moved the achievement
     AWARD_MOVED = "award_moved"
     AWARD_REDATED = "award_redated"
     NAME_CORRECTED = "name_corrected"
@@ -153,7 +155,8 @@ class Ground(StrEnum):
 class Decision:
     """An action and its ground, with the row that changes and the award that it is for afterwards.
 
-    `state`, `reason` and `badge_template_id` are those of the row afterwards, where the action gives it some.
+    `state`, `reason`, `badge_template_id` and `portal_id` are those of the row afterwards, where the action gives it
+    some.
     """
 
     action: Action
@@ -163,6 +166,7 @@ class Decision:
     state: IssuanceState | None = None
     reason: Reason | None = None
     badge_template_id: str | None = None
+    portal_id: str | None = None
 
     @property
     def changes(self) -> bool:
@@ -176,7 +180,7 @@ def decide(pair: Pair, *, now: datetime) -> list[Decision]:
     """
     # Nothing changes on a row that a run holds (`issuing`) or whose call is outstanding. The call is looked up first,
     # with the template and the organization that it was made for.
-    decided = [_of_former(row) if row.former else _of_row(pair, row, now) for row in pair.rows]
+    decided = [_of_former(row) if row.former else _at_present_portal(pair, row, now) for row in pair.rows]
     formers = [row for row in pair.rows if row.former and (row.is_made or row.outstanding)]
     # One badge for a pair: beside a badge of an earlier template no other row is revived or added.
     if formers:
@@ -247,6 +251,29 @@ def _first_state(
     return IssuanceState.PENDING, Reason.AWARDED_IN_FUTURE if future else None
 
 
+def follows_portal(row: Issuance, portal_id: str | None) -> bool:
+    """Whether a row belongs to this portal, its achievement's, from now on: one that was sent stays where it is."""
+    return portal_id not in (None, row.portal_id) and not (row.outstanding or row.is_made)
+
+
+def _at_present_portal(pair: Pair, row: Issuance, now: datetime) -> Decision:
+    if pair.portal_id is None or not follows_portal(row, pair.portal_id):
+        return _of_row(pair, row, now)
+    decision = replace(_of_row(pair, replace(row, portal_id=pair.portal_id), now), row=row)
+    if decision.changes and decision.action is not Action.CANCEL:
+        return replace(decision, portal_id=pair.portal_id)
+    if decision.changes or row.state is IssuanceState.CANCELLED:
+        return decision
+    return Decision(
+        action=Action.CHANGE_PORTAL,
+        ground=Ground.NEW_PORTAL,
+        row=row,
+        state=row.state,
+        reason=row.reason,
+        portal_id=pair.portal_id,
+    )
+
+
 def _of_row(pair: Pair, row: Issuance, now: datetime) -> Decision:
     if row.state is IssuanceState.CANCELLED:
         return _of_cancelled(pair, row, now)
@@ -266,6 +293,8 @@ def _of_cancelled(pair: Pair, row: Issuance, now: datetime) -> Decision:
         return Decision(action=Action.NOTHING, ground=Ground.AWARD_MOVED, row=row)
     award = pair.covered_awards[0]
     state, reason = _first_state(pair, row.portal_id, award.awarded_at, now)
+    if row.outstanding and state is IssuanceState.BLOCKED:  # looked up first, where the call went to
+        state, reason = IssuanceState.PENDING, None
     return Decision(
         action=Action.REVIVE,
         ground=Ground.AWARDED_IN_FUTURE if is_ahead(award.awarded_at, now) else Ground.AWARDED_AGAIN,

@@ -28,18 +28,22 @@ def settings_contradict(
     state: str,
     reason: str | None,
     connected: bool,
+    elsewhere: bool,
     to_be_replaced: bool,
     outstanding: bool,
     former: bool,
 ) -> bool:
-    """Whether the settings alone change an open row, whatever its awards: `decide` without reading those."""
+    """Whether the settings alone change an open row, whatever its awards: `decide` without reading those.
+
+    `elsewhere`: its achievement belongs to another portal now, which `connected` is about.
+    """
     # For speed: a sweep checks 50 000 rows with it, and reads awards only for those that match or have no valid award.
     not_connected = state == IssuanceState.BLOCKED and reason == Reason.PORTAL_NOT_CONNECTED
     if outstanding:
         return not_connected
     if coverage is None or former:
         return state != IssuanceState.FAILED or to_be_replaced
-    if coverage.badge_template_id != badge_template_id:
+    if coverage.badge_template_id != badge_template_id or elsewhere:
         return True
     if to_be_replaced and reason == Reason.NAME_CORRECTED and not coverage.follows_names:
         return True

@@ -323,3 +323,12 @@ async def test_awards_that_were_withdrawn_or_are_not_this_user_s_do_not_stand(re
     assert await standing(ready) is None
     assert await standing(ready, preferred="withdrawn") is None
     assert await standing(ready, preferred="of-bob") is None
+
+
+@pytest.mark.parametrize("state", [PENDING, BLOCKED, FAILED, CANCELLED])
+async def test_a_row_of_another_portal_follows_its_achievement(ready: Database, state: IssuanceState) -> None:
+    await an_issuance(ready, portal="portal-before", state=state)
+
+    row = await entered(ready)
+
+    assert (row.portal_id, row.state) == (PORTAL, PENDING)

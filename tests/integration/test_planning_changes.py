@@ -15,6 +15,7 @@ from rules.ledger.states import NO_MOMENT, IssuanceState, Origin
 from tests.support.factories import (
     ENABLED,
     NOW,
+    PORTAL,
     TEMPLATE,
     a_connection,
     an_achievement,
@@ -173,6 +174,29 @@ async def test_what_is_taken_up_again_for_an_unconnected_portal_is_blocked(ready
 
     row = await the_issuance(ready)
     assert (row.state, row.reason) == (BLOCKED, Reason.PORTAL_NOT_CONNECTED)
+
+
+@pytest.mark.parametrize("state", [PENDING, BLOCKED, FAILED])
+async def test_what_was_not_sent_follows_its_achievement(ready: Database, state: IssuanceState) -> None:
+    await an_award(ready)
+    waits = {"reason": Reason.PORTAL_NOT_CONNECTED} if state is BLOCKED else {}
+    await an_issuance(ready, portal="portal-before", state=state, **waits)
+
+    await planned(ready)
+
+    row = await the_issuance(ready)
+    assert (row.portal_id, row.state) == (PORTAL, FAILED if state is FAILED else PENDING)
+
+
+@pytest.mark.parametrize("changes", [{"sent_to": 1}, {"replaces_badge_id": "badge-1"}])
+async def test_what_was_sent_stays_with_its_portal(ready: Database, changes: dict[str, Any]) -> None:
+    await an_award(ready)
+    await a_connection(ready, portal="portal-before")
+    await an_issuance(ready, portal="portal-before", **changes)
+
+    await planned(ready)
+
+    assert (await the_issuance(ready)).portal_id == "portal-before"
 
 
 # Awards that are withdrawn

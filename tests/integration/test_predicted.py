@@ -77,7 +77,7 @@ async def a_pair(database: Database, chance: random.Random, user: str, achieveme
             database,
             user=user,
             achievement=achievement,
-            portal=portal,
+            portal=portal if chance.random() < 0.8 else "portal-before",
             badge_template_id=template,
             state=state,
             reason=chance.choice(REASONS.get(state, [Reason.NAME_CORRECTED, None] if replaces else [None])),

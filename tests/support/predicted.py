@@ -73,6 +73,7 @@ class Predicted:
 def _compare(decision: Decision, row: Any) -> None:
     if decision.changes:
         assert (row.state, row.reason) == (decision.state, decision.reason), decision
+        assert decision.portal_id in (None, row.portal_id), decision
         assert decision.award is None or row.award_id == decision.award.award_id, decision
     elif decision.row is not None:
         assert row.state == decision.row.state, decision

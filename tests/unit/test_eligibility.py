@@ -60,6 +60,7 @@ BOTH: dict[str, Any] = {"awards": [award(withdrawn=True), award("b", before=HOUR
 AGAIN: dict[str, Any] = {"awards": [award(), award("b", before=3 * HOUR), award("c", before=HOUR)]}
 UNCONNECTED: dict[str, Any] = {"connected": ()}
 DISABLED: dict[str, Any] = {"coverage": None}
+TO_Q: dict[str, Any] = {"portal_id": "q", "connected": {"q"}}
 BY_HAND: dict[str, Any] = {"origin": Origin.BY_HAND}
 TO_COME = award(before=-DAY)
 NO_DATE = Award(award_id="a", awarded_at=NO_MOMENT)
@@ -116,6 +117,17 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     (pair(row(), awards=[], deleted={2}), *WAITS),
     (pair(row(), **DISABLED), *REMOVED),
     (pair(row(), coverage=OTHER), Action.CHANGE_TEMPLATE, Ground.NEW_TEMPLATE, PENDING, None),
+    # the achievement belongs to another portal now, which what was not sent follows
+    (pair(row(), **TO_Q), Action.CHANGE_PORTAL, Ground.NEW_PORTAL, PENDING, None),
+    (pair(row(FAILED, reason=UNUSABLE), **TO_Q), Action.CHANGE_PORTAL, Ground.NEW_PORTAL, FAILED, UNUSABLE),
+    (pair(row(BLOCKED, reason=NOT_CONNECTED), **TO_Q), Action.UNBLOCK, Ground.CONNECTED, PENDING, None),
+    (pair(row(), portal_id="q"), Action.BLOCK, Ground.NOT_CONNECTED, BLOCKED, NOT_CONNECTED),
+    (pair(row(CANCELLED), **TO_Q), Action.REVIVE, Ground.AWARDED_AGAIN, PENDING, None),
+    (pair(row(CANCELLED), **TO_Q, **GONE), Action.NOTHING, Ground.AWARD_WITHDRAWN, None, None),
+    (pair(row(ISSUED), **TO_Q), *AS_IT_IS),
+    (pair(row(**OPEN_CALL), **TO_Q), *SETTLED_FIRST),
+    (pair(row(replaces_badge_id="b"), coverage=REPLACING, portal_id="q"), *WAITS),
+    (pair(row(), portal_id=None), *WAITS),
     # its moment has not come, or is none, and the award's was corrected
     (pair(row(reason=FUTURE, awarded_at=NOW + DAY)), Action.REDATE, Ground.AWARD_REDATED, PENDING, FUTURE),
     (pair(row(reason=FUTURE, awarded_at=NOW + DAY), awards=[TO_COME]), *WAITS),
@@ -193,6 +205,7 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     # cancelled
     (pair(row(CANCELLED)), Action.REVIVE, Ground.AWARDED_AGAIN, PENDING, None),
     (pair(row(CANCELLED), **UNCONNECTED), Action.REVIVE, Ground.AWARDED_AGAIN, BLOCKED, NOT_CONNECTED),
+    (pair(row(CANCELLED, **OPEN_CALL), **UNCONNECTED), Action.REVIVE, Ground.AWARDED_AGAIN, PENDING, None),
     (pair(row(CANCELLED), awards=[TO_COME]), Action.REVIVE, Ground.AWARDED_IN_FUTURE, PENDING, FUTURE),
     (pair(row(CANCELLED), coverage=OTHER), Action.REVIVE, Ground.AWARDED_AGAIN, PENDING, None),
     (pair(row(CANCELLED), **GONE), Action.NOTHING, Ground.AWARD_WITHDRAWN, None, None),
@@ -232,13 +245,16 @@ def test_of_open_rows_settings_alone_or_the_lack_of_an_award_change_what_is_chan
     for each in decide(given, now=NOW):
         if each.row is None or each.row.state not in OPEN:
             continue
+        to_be_replaced = each.row.replaces_badge_id is not None
+        present = each.row.portal_id if to_be_replaced else given.portal_id or each.row.portal_id
         contradicted = settings_contradict(
             given.coverage,
             badge_template_id=each.row.badge_template_id,
             state=each.row.state,
             reason=each.row.reason,
-            connected=each.row.portal_id in given.connected,
-            to_be_replaced=each.row.replaces_badge_id is not None,
+            connected=present in given.connected,
+            elsewhere=present != each.row.portal_id,
+            to_be_replaced=to_be_replaced,
             outstanding=each.row.outstanding,
             former=each.row.former,
         )
