@@ -43,6 +43,8 @@ EXPECTED = (
     r"Task run .* (Task run failed|Finished in state Failed)|Finished in state Failed",
     # The worker, while the server is restarted.
     r"prefect\.worker|prefect\.runner|prefect\._internal|prefect\.FlowRunCancellingObserver|httpx|^Traceback",
+    # A run that a process has just begun when the server goes away.
+    r"prefect\.engine - Execution of flow run .* exited with unexpected exception",
     # The restarted server is sent events which it has already; Prefect 3.9.1 then inserts no row at all, which fails,
     # and gives up after five times.
     r"event_persister - Max flush retries",
