@@ -7,10 +7,11 @@ worker of an earlier version are recorded as well.
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Connection, Index, MetaData, event, false, text
+from sqlalchemy import CheckConstraint, Connection, Index, MetaData, event, false, select, text
 
 from models.base import Field, LaurelTable, laurel_metadata
 from models.columns import UtcDateTime, enum_by_value, own_id
+from models.tables import table
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import RULES, Rule, Transition, legal_moves
@@ -110,6 +111,19 @@ _DROP = {
         "DROP FUNCTION IF EXISTS laurel_history_changed() CASCADE",
     ),
 }
+
+
+def is_for_a_name(connection: Connection, issuance_id: int) -> bool:
+    """Whether an issuance is to replace its badge for a corrected name, and not because it was requested or earned."""
+    # From the history, since the row's own reason is that of its latest call.
+    history = table(IssuanceTransition)
+    latest = (
+        select(history.c.reason)
+        .where(history.c.issuance_id == issuance_id, history.c.transition.in_([Transition.REPLACE, Transition.REQUEST]))
+        .order_by(history.c.id.desc())
+        .limit(1)
+    )
+    return connection.scalar(latest) == Reason.NAME_CORRECTED
 
 
 def trigger_statements(dialect: str) -> tuple[str, ...]:

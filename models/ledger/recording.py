@@ -149,6 +149,8 @@ def _outcome_statement() -> Any:
     # outcome does not set leaves its column unchanged.
     columns = issuances.c
     has_badge = _new_value("credly_badge_id").is_not(None)
+    # What is known of an earlier badge at Credly does not hold for the new one.
+    was_read = or_(columns.credly_state.is_not(None), _new_value("adopted"))
     given = ("reason", "credly_message", "updated_at", "flow_run_id", "task_run_id")
     optional = ("not_before", "request_fingerprint", "evidence_sent", "evidence_left_out")
     with_badge = ("credly_badge_id", "issued_at", "recorded_at")
@@ -171,6 +173,9 @@ def _outcome_statement() -> Any:
                 "sent_to": case((func.coalesce(keeps_open, columns.unclear_at.is_not(None)), columns.sent_to)),
                 "replaces_badge_id": case((has_badge, null()), else_=columns.replaces_badge_id),
                 "sent_at": case((has_badge, null()), else_=columns.sent_at),
+                "credly_state": case(
+                    (and_(has_badge, was_read), _new_value("credly_state")), else_=columns.credly_state
+                ),
             }
         )
     )
@@ -200,6 +205,7 @@ def _outcome_parameters(outcome: Outcome, result: Result) -> dict[str, Any]:
         "new_credly_badge_id": badge.id if badge else None,
         "new_badge_url": badge.url if badge else None,
         "new_adopted": outcome.adopted,
+        "new_credly_state": badge.state if badge else None,
         "new_former_address": outcome.former_address,
         "new_issued_at": issued_at,
         "new_recorded_at": now if badge else None,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from credly.wire import Badge
 
 LIVE_STATES = ("pending", "accepted")
+ENDED_STATES = ("revoked", "rejected")
 LONGEST_WAIT = timedelta(days=1)
 NOT_BEGUN = ("stopped", "lease_over")  # codes of calls that were abandoned before their request was made
 

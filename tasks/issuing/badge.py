@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 
 from credly.errors import AlreadyIssued, CredlyError, NotConnected, NotFound, NotSent, Refused, Unclear
 from credly.wire import Badge, BadgeRequest, is_id
+from models.ledger.history import is_for_a_name
 from models.ledger.recording import Attempt, owned_by_others
 from models.ledger.tables import AttemptOutcome
 from rules.badge.issuance_data import IssuanceFacts
 from rules.badge.request import can_be_looked_up
 from rules.ledger import outcome
 from rules.ledger.adoption import Expected, has_another_address, leaves_open, names_another, own_badges
-from rules.ledger.outcome import LIVE_STATES, Outcome
+from rules.ledger.outcome import ENDED_STATES, LIVE_STATES, Outcome
 from rules.ledger.reasons import Reason
 from rules.monitoring.brake import TOKEN_REFUSED
 from tasks.runtime.organization import Organization
@@ -77,8 +78,8 @@ class Calls:
     async def look_up(self) -> Badge | None:
         """Return the badge that this issuance already has at Credly, found by the user's id, else by address.
 
-        For a replacement: the last successor of the badge to be replaced. If that badge was deleted at Credly, the
-        issuance becomes an ordinary one.
+        For a replacement: the last successor of the badge to be replaced. If that badge was deleted, revoked or
+        rejected at Credly, the issuance becomes an ordinary one.
         """
         if self.replaces is not None:
             successor = await self._successor(self.replaces)
@@ -110,7 +111,16 @@ class Calls:
             if badge.state is None or (badge.id != badge_id and names_another(badge, self.expected)):
                 break
             if following is None:
-                return None if badge.id == badge_id else badge
+                if badge.id != badge_id:
+                    return badge
+                if badge.state not in ENDED_STATES:
+                    return None
+                # Credly replaces no such badge, so it is issued again. For a corrected name it stays: its earner did
+                # not want it, or somebody took it back, and nothing was earned since.
+                if await self.run.database.read(is_for_a_name, self.facts.issuance_id):
+                    return badge
+                self.replaces = None
+                return None
             if following in chain or not is_id(following):
                 break
             chain.append(following)
@@ -235,7 +245,7 @@ async def _after_refusal(calls: Calls, refused: CredlyError) -> Outcome | None:
         if found is not None:
             return outcome.issued(found, adopted=True)
         if replaced is not None and calls.replaces is None:
-            # The badge to be replaced was deleted, so it has no successor.
+            # The badge to be replaced does not stand any more, and has no successor.
             calls.unclear_at = None
             return None
         if isinstance(refused, AlreadyIssued):

@@ -55,6 +55,20 @@ async def test_the_badge_is_replaced_once_with_the_corrected_name(world: World, 
     assert after.name_digest != before.name_digest
 
 
+async def test_a_badge_that_its_earner_rejected_is_not_issued_again_for_a_name(world: World, standin: Standin) -> None:
+    await world.award("ada")
+    await run()
+    standin.as_earner(standin.badges()[0]["id"], "reject")
+    await world.change(User, "ada", first_name="Augusta")
+
+    for _ in range(2):
+        await run(full=True)
+
+    row = await the_row(world)
+    assert [badge["state"] for badge in standin.badges()] == ["rejected"]
+    assert (row.state, row.credly_state) == ("issued", "rejected")
+
+
 async def test_a_name_corrected_while_the_answer_is_outstanding_is_on_the_badge_in_the_end(
     world: World, standin: Standin
 ) -> None:

@@ -5,13 +5,14 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from flows.issue_badge import issue_badge
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.ledger.tables import AttemptKind, AttemptOutcome, IssuanceAttempt
 from models.setup.calls import CredlyCall
-from rules.forms.inputs import IfBadgeExists
+from rules.forms.inputs import EarnedAgain, IfBadgeExists
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, TEMPLATE, TOKEN, World
@@ -79,6 +80,36 @@ async def test_a_badge_to_be_replaced_by_hand_that_was_erased_is_issued_again(wo
 
     assert str(state.message).startswith("Issued forklift to ada")
     assert len(standin.badges()) == 1
+
+
+@pytest.mark.parametrize("again", ["earned", "by hand"])
+@pytest.mark.parametrize("ended", ["rejected", "revoked"])
+async def test_a_badge_that_ended_at_credly_can_be_had_again(
+    world: World, standin: Standin, ended: str, again: str
+) -> None:
+    await world.enable(earned_again=EarnedAgain.REPLACE)
+    await world.award("ada", awarded_at=datetime.now(UTC) - timedelta(hours=2))
+    await run()
+    (badge,) = standin.badges()
+    end_at_credly(standin, badge["id"], ended)
+
+    if again == "earned":
+        await world.award("ada")
+        await run()
+    else:
+        replacing = IfBadgeExists.REPLACE
+        await issue_badge(user="ada", achievement="forklift", if_badge_exists=replacing, return_state=True)
+
+    assert await states(world) == {("issued", None): 1}
+    assert sorted(each["state"] for each in standin.badges()) == sorted([ended, "pending"])
+
+
+def end_at_credly(standin: Standin, badge_id: str, state: str) -> None:
+    if state == "rejected":
+        standin.as_earner(badge_id, "reject")
+        return
+    with httpx.Client(base_url=f"{standin.base_url}/organizations/{ORGANIZATION}", auth=(TOKEN, "")) as http:
+        http.put(f"/badges/{badge_id}/revoke", json={"reason": "by mistake"}).raise_for_status()
 
 
 @pytest.mark.parametrize(
