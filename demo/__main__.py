@@ -1,7 +1,6 @@
 """The demo: an invented platform's badges, issued to a stand-in of Credly by two scheduled runs, as in production."""
 
 import asyncio
-import shutil
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -11,12 +10,13 @@ from typing import TypeVar
 
 from demo import servers
 from demo.fill import demo_seed, fill
+from demo.leftovers import refuse_own_platform, remove_data
 from demo.outcome import LedgerCounts, count_awards_without_row, count_ledger, one_badge_url
 from demo.schedule import EVERY_SECONDS, Schedule, sped_up
 from demo.servers import FOLDER, HOST, DemoError
 from demo.show import console, show_comparison, show_faults, show_ledger, show_progress, show_step, show_where_to_look
 from models.database import Database, database_of
-from settings import DEFAULT_DATABASE, settings
+from settings import settings
 
 RUN_WITHIN_SECONDS = 180
 RECORDED_WITHIN_SECONDS = 40
@@ -29,7 +29,7 @@ def main() -> int:
     started = time.monotonic()
     try:
         with servers.stopped_by_signals(), servers.only_one_here(), ExitStack() as stack:
-            refuse_other_database()
+            refuse_own_platform()
             as_promised = demo(stack)
     except DemoError as error:
         console.print(str(error), style="red", markup=False, soft_wrap=True)
@@ -38,26 +38,10 @@ def main() -> int:
     return 0 if as_promised else 1
 
 
-def refuse_other_database() -> None:
-    """Raise unless the database is the demo's own file, which the demo removes and creates again."""
-    if settings().database_url != f"sqlite:///{DEFAULT_DATABASE}":
-        raise DemoError(
-            "LAUREL_DATABASE_URL points at a database other than .laurel/laurel.db, and the demo removes and fills "
-            "only its own: unset it and start the demo again."
-        )
-
-
-def remove_earlier() -> None:
-    for name in ("laurel.db", "standin.db"):
-        for file in FOLDER.glob(f"{name}*"):
-            file.unlink()
-    shutil.rmtree(FOLDER / "prefect", ignore_errors=True)
-
-
 def demo(stack: ExitStack) -> bool:
     """Take all steps; return whether ledger and stand-in agree and the second run issued nothing."""
     show_step(1, STEPS, "Removing what an earlier demo left in .laurel")
-    remove_earlier()
+    remove_data()
     prefect_port = servers.free_port(servers.PREFECT_PORT)
     standin_port = servers.free_port(servers.STANDIN_PORT)
 

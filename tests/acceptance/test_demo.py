@@ -18,7 +18,7 @@ from urllib.parse import quote, quote_plus
 import httpx
 import pytest
 
-from tests.support.demo_checkout import retry, run_deployment, running_up
+from tests.support.demo_checkout import environment, retry, run_deployment, running_up
 from tests.support.prefect_server import assert_no_errors
 
 pytestmark = pytest.mark.timeout(1800)  # everything is started three times
@@ -166,6 +166,38 @@ def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: P
         httpx.get(f"{address}/api/health")
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(checkout) not in left
+
+
+@pytest.mark.parametrize("module", ["demo", "demo.leftovers"])
+def test_a_ledger_in_use_is_not_removed(demo: Path, checkout: Path, runtime_python: Path, module: str) -> None:
+    with closing(sqlite3.connect(demo / "laurel.db")) as connection:
+        (stored,) = connection.execute("SELECT base_url FROM credly_connections WHERE portal_id = 'portal-harbour'")
+        change = "UPDATE credly_connections SET base_url = ? WHERE portal_id = 'portal-harbour'"
+        connection.execute(change, ("https://api.credly.com/v1",))
+        connection.commit()
+        try:
+            ended = _ended(checkout, runtime_python, module)
+        finally:
+            connection.execute(change, stored)
+            connection.commit()
+
+    assert ended.returncode == 1
+    assert "is a ledger in use: it connects portal-harbour to Credly" in ended.stdout + ended.stderr
+    assert (demo / "prefect" / "prefect.db").exists()
+
+
+def test_the_demo_does_not_read_a_platform_of_ones_own(demo: Path, checkout: Path, runtime_python: Path) -> None:
+    ended = _ended(checkout, runtime_python, "demo", LAUREL_PLATFORM_URL="sqlite:///platform.db")
+
+    assert (ended.returncode, "LAUREL_PLATFORM_URL is set" in ended.stdout) == (1, True)
+    assert (demo / "laurel.db").exists()
+
+
+def _ended(checkout: Path, python: Path, module: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    command = [python, "-m", module]
+    return subprocess.run(
+        command, cwd=checkout, env=environment() | settings, capture_output=True, text=True, check=False
+    )
 
 
 def test_make_start_serves_a_platform_of_ones_own_without_stand_in(
