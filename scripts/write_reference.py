@@ -17,6 +17,13 @@ _HEAD = ("| reason | what it means | what to do |", "|---|---|---|")
 _GENERATED = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
 
 
+_OF_WORKERS = """\
+Two more are read by the command that `prefect.yaml` gives to workers, so only from the environment in which a worker
+starts, and not from `.env`: `LAUREL_ROOT`, the folder of the checkout, which must be set; and `LAUREL_PYTHON`, the
+Python that runs the flows, by default `$LAUREL_ROOT/.venv/bin/python`. `make start`, the units and the image set what
+they need."""
+
+
 def reasons_page() -> str:
     pending = set(Reason) - BLOCKED_REASONS - CANCELLED_REASONS - FAILED_REASONS
     parts = [
@@ -52,7 +59,7 @@ def settings_page() -> str:
     ]
     table = "\n".join(["| variable | what it sets | default |", "|---|---|---|", *rows])
     intro = "Environment variables, or lines of a `.env` file in the checkout. Durations are in seconds."
-    return "\n\n".join(["# Settings", _GENERATED, intro, table]) + "\n"
+    return "\n\n".join(["# Settings", _GENERATED, intro, table, _OF_WORKERS]) + "\n"
 
 
 def _default(name: str, value: object) -> str:

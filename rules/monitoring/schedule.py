@@ -72,7 +72,7 @@ class ScheduledDeployment:
         elif not self.workers_online:
             yield Problem(
                 f"No worker of the work pool {self.pool} is online.",
-                f"Start one: prefect worker start --pool {self.pool}",
+                f"Start one, in the checkout: LAUREL_ROOT=$PWD .venv/bin/prefect worker start --pool {self.pool}",
             )
         if self.name == MAIN and (since := self.silent_since()) is not None and now - since > silent_after:
             yield Problem(

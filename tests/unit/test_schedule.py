@@ -1,5 +1,6 @@
 """What is planned, what is wrong with it, and that Prefect can read the schedules of prefect.yaml at all."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -67,6 +68,14 @@ def test_what_keeps_runs_from_happening_is_said(changes: dict[str, Any], said: l
     problems = a_deployment(**changes).problems(now=NOW, silent_after=timedelta(minutes=45))
 
     assert [problem.what for problem in problems] == said
+
+
+def test_the_worker_that_is_advised_has_what_the_command_of_a_run_reads() -> None:
+    (problem,) = a_deployment(workers_online=0).problems(now=NOW, silent_after=HOUR)
+    read = set(re.findall(r"\$\{?(LAUREL_\w+)", (ROOT / "prefect.yaml").read_text(encoding="utf-8")))
+
+    assert read == {"LAUREL_ROOT", "LAUREL_PYTHON"}  # the second one has a default
+    assert problem.advice.endswith("LAUREL_ROOT=$PWD .venv/bin/prefect worker start --pool badges")
 
 
 def test_next_runs_are_listed_with_the_main_one_first() -> None:
