@@ -56,7 +56,7 @@ ANSWERS = {
     "found": "it exists",
     "not_found": "it was not found",
     "refused": "refused",
-    "throttled": "too many calls, nothing was made",
+    "throttled": "too many calls",
     "not_sent": "Credly could not be reached, nothing was sent",
     "unclear": "the response was lost, so the badge may exist",
     "not_connected": "the token or the organization was refused",
