@@ -142,9 +142,8 @@ def _to_be_cancelled(decision: Decision) -> Answer:
         )
     gone = decision.ground is Ground.AWARD_WITHDRAWN
     reason = Reason.AWARD_WITHDRAWN if gone else Reason.INTEGRATION_REMOVED
-    return Answer(
-        cause=Cause.TO_BE_CANCELLED, sentence=reason.sentence, next=f"{NEXT_RUN} {then}.", advice=reason.advice
-    )
+    sentence = "The award was withdrawn." if gone else reason.sentence
+    return Answer(cause=Cause.TO_BE_CANCELLED, sentence=sentence, next=f"{NEXT_RUN} {then}.", advice=reason.advice)
 
 
 def _replaced(history: History, row: LedgerRow, decision: Decision) -> Answer:

@@ -158,7 +158,7 @@ _WORDS = {
         "Enable it again, or issue the badge by hand.",
     ),
     Reason.AWARD_WITHDRAWN: _Words(
-        "The award was withdrawn before the badge was issued.",
+        "The award was withdrawn: nothing was issued, or the badge was revoked.",
         "Nothing; a new award makes it due again.",
     ),
     Reason.USER_ERASED: _Words(

@@ -29,12 +29,12 @@ class IssuanceState(StrEnum):
 
 
 _SENTENCES = {
-    IssuanceState.PENDING: "To be issued at its not_before moment or later.",
+    IssuanceState.PENDING: "Waits to be issued, at the moment in its column not_before or later.",
     IssuanceState.ISSUING: "Claimed by a run; a call to Credly may be under way.",
     IssuanceState.ISSUED: "Credly has the badge, and its id is recorded.",
     IssuanceState.BLOCKED: "Waits for the portal, its token or the badge template; issued automatically afterwards.",
-    IssuanceState.FAILED: "Refused; an operator has to remove the cause.",
-    IssuanceState.CANCELLED: "No longer eligible: the integration or the award was removed first.",
+    IssuanceState.FAILED: "Refused, or its data cannot be sent; the cause has to be removed.",
+    IssuanceState.CANCELLED: "No longer eligible, revoked, or its user erased.",
 }
 
 WAITING = (IssuanceState.PENDING, IssuanceState.ISSUING, IssuanceState.BLOCKED)
