@@ -152,8 +152,8 @@ class Settings(BaseSettings):
     attempts_limit: int = Field(
         default=40,
         ge=1,
-        description="After this many calls without an answer an issuance fails, and an operator has to act: about a "
-        "day without Credly, with four calls in each run.",
+        description="After this many calls without an answer an issuance fails, and an operator has to act: with the "
+        "default waits and four calls in each run, nearly two days without Credly.",
     )
     read_timeout: Seconds = Field(
         default=timedelta(seconds=30),

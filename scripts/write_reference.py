@@ -1,6 +1,6 @@
 """Writes the generated pages and parts of the documents from the code: `python -m scripts.write_reference`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,12 +8,13 @@ from rules.badge.evidence import LeftOut
 from rules.ledger.reasons import BLOCKED_REASONS, CANCELLED_REASONS, FAILED_REASONS, AwardFault, Reason
 from rules.ledger.states import IssuanceState, Origin
 from rules.ledger.transitions import RULES, Transition, legal_moves
+from rules.markdown import row
 from scripts.data_dictionary import data_dictionary_page
 from settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs" / "reference"
-_HEAD = ("| reason | what it means | what to do |", "|---|---|---|")
+_HEAD = ("reason", "what it means", "what to do")
 _GENERATED = "<!-- Written by `python -m scripts.write_reference`; a test holds that it is current. -->"
 
 
@@ -29,7 +30,7 @@ def reasons_page() -> str:
     parts = [
         "# States and reasons",
         _GENERATED,
-        "\n".join(["| state | what it means |", "|---|---|", *(f"| `{s}` | {s.sentence} |" for s in IssuanceState)]),
+        _table(("state", "what it means"), ((f"`{s}`", s.sentence) for s in IssuanceState)),
         *_section("Blocked: issued automatically once the cause is gone", BLOCKED_REASONS),
         *_section("Failed: an operator must act", FAILED_REASONS),
         *_section("Pending: not yet, or tried and to be tried again", pending),
@@ -37,27 +38,26 @@ def reasons_page() -> str:
         "## Awards that cannot be entered",
         "The ledger has no row of them. The run that reads one counts it in its message and names it on its page;\n"
         "*check* reports it each night.",
-        "\n".join([*_HEAD, *(f"| `{f}` | {f.sentence} | {f.advice} |" for f in AwardFault)]),
+        _table(_HEAD, ((f"`{f}`", f.sentence, f.advice) for f in AwardFault)),
         "## What asked for an issuance",
-        "\n".join(["| origin | what it means |", "|---|---|", *(f"| `{o}` | {o.sentence} |" for o in Origin)]),
+        _table(("origin", "what it means"), ((f"`{o}`", o.sentence) for o in Origin)),
         "## Evidence that is left out",
         "The badge is issued without it; the ledger keeps `kind:why` in `evidence_left_out`.",
-        "\n".join(["| why | what it means |", "|---|---|", *(f"| `{w}` | {w.sentence} |" for w in LeftOut)]),
+        _table(("why", "what it means"), ((f"`{w}`", w.sentence) for w in LeftOut)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _section(title: str, reasons: set[Reason] | frozenset[Reason]) -> list[str]:
-    rows = [f"| `{r}` | {r.sentence} | {r.advice} |" for r in Reason if r in reasons]
-    return [f"## {title}", "\n".join([*_HEAD, *rows])]
+    return [f"## {title}", _table(_HEAD, ((f"`{r}`", r.sentence, r.advice) for r in Reason if r in reasons))]
 
 
 def settings_page() -> str:
     rows = [
-        f"| `LAUREL_{name.upper()}` | {field.description} | {_default(name, field.default)} |"
+        (f"`LAUREL_{name.upper()}`", field.description or "", _default(name, field.default))
         for name, field in Settings.model_fields.items()
     ]
-    table = "\n".join(["| variable | what it sets | default |", "|---|---|---|", *rows])
+    table = _table(("variable", "what it sets", "default"), rows)
     intro = "Environment variables, or lines of a `.env` file in the checkout. Durations are in seconds."
     return "\n\n".join(["# Settings", _GENERATED, intro, table, _OF_WORKERS]) + "\n"
 
@@ -75,8 +75,8 @@ def states_table() -> str:
     rows = []
     for state in IssuanceState:
         leaving = [f"`{name}`" for name, rule in RULES.items() if any(_leaves(state, move) for move in rule.moves())]
-        rows.append(f"| `{state}` | {state.sentence} | {', '.join(leaving)} |")
-    return "\n".join(["| state | what it means | leaves it by |", "|---|---|---|", *rows])
+        rows.append((f"`{state}`", state.sentence, ", ".join(leaving)))
+    return _table(("state", "what it means", "leaves it by"), rows)
 
 
 def _leaves(state: IssuanceState, move: tuple[IssuanceState | None, IssuanceState]) -> bool:
@@ -92,13 +92,25 @@ def transitions_part() -> str:
     ]
     diagram = "\n".join(["```mermaid", "stateDiagram-v2", *lines, "```"])
     rows = [
-        f"| `{name}` | {_states(('new',) * rule.enters + rule.sources)} | {_states(rule.targets) or 'the same'} "
-        f"| {rule.sentence} |"
+        (
+            f"`{name}`",
+            _states(("new",) * rule.enters + rule.sources),
+            _states(rule.targets) or "the same",
+            rule.sentence,
+            rule.by,
+        )
         for name, rule in RULES.items()
         if name is not Transition.UNKNOWN
     ]
-    rows.append(f"| `{Transition.UNKNOWN}` | any | any | {Transition.UNKNOWN.rule.sentence} |")
-    return "\n".join([diagram, "", "| transition | from | to | when |", "|---|---|---|---|", *rows])
+    unknown = Transition.UNKNOWN
+    rows.append((f"`{unknown}`", "any", "any", unknown.rule.sentence, unknown.rule.by))
+    return f"{diagram}\n\n{_table(('transition', 'from', 'to', 'when', 'by'), rows)}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    # A bar begins another cell, in code as well.
+    lines = [row(*(cell.replace("|", r"\|") for cell in cells)) for cells in rows]
+    return "\n".join([row(*head), f"|{'---|' * len(head)}", *lines])
 
 
 def _states(states: Iterable[str]) -> str:

@@ -14,6 +14,8 @@ from tests.support.documents import anchors
 TESTS = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").glob("*.md")])
 CODE = re.compile(r"^```.*?^```|<!-- (\w+): written by .*?<!-- end of \1 -->", re.DOTALL | re.MULTILINE)
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+BAR = re.compile(r"(?<!\\)\|")
 WRITTEN_FROM_CODE = "<!-- Written by `python -m scripts.write_reference`"
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
@@ -50,11 +52,23 @@ def test_no_line_is_too_long_to_read_beside_code(document: Path) -> None:
 
 
 @every_document
+def test_each_row_of_a_table_has_as_many_cells_as_its_head(document: Path) -> None:
+    head, wrong = 0, []
+    for line in FENCED.sub("", document.read_text(encoding="utf-8")).splitlines():
+        bars = len(BAR.findall(line)) if line.lstrip().startswith("|") else 0
+        if bars and head not in (0, bars):
+            wrong.append(line)
+        head = bars and (head or bars)
+
+    assert wrong == []
+
+
+@every_document
 def test_a_cell_of_a_table_has_at_most_25_words(document: Path) -> None:
     if WRITTEN_FROM_CODE in document.read_text(encoding="utf-8"):
         pytest.skip("its sentences are those of the code")
     rows = [line.strip() for line in _prose(document) if line.lstrip().startswith("|")]
-    cells = [cell.strip() for row in rows for cell in re.split(r"(?<!\\)\|", row)]
+    cells = [cell.strip() for row in rows for cell in BAR.split(row)]
 
     assert [cell for cell in cells if len(cell.split()) > 25] == []
 

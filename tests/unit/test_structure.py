@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from rules.ledger.transitions import RULES
+
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 NOT_IMPORTABLE = {"tests", "migrations", "docs"}
@@ -31,6 +33,14 @@ def test_every_deployment_names_a_flow_that_its_file_defines() -> None:
     missing = [f"{path}:{flow}" for path, flow in _entrypoints() if flow not in _flows_of(ROOT / path)]
 
     assert missing == []
+
+
+def test_each_transition_is_made_by_steps_of_a_run_or_by_deployments() -> None:
+    steps = {"planning", "preflight", "issuing", "a migration"}
+    makers = {each for rule in RULES.values() for each in rule.by.split(", ")}
+
+    assert makers >= steps
+    assert makers - steps <= {Path(path).stem.replace("_", "-") for path, _ in _entrypoints()}
 
 
 def test_no_flow_file_hides_a_package_or_a_standard_module() -> None:
