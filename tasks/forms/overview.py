@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from models.platform.names import NamedAchievement
 from models.setup.overview import Configured, PortalOverview, overview
+from models.setup.tables import CredlyIntegration
 from rules.badge.evidence import EvidenceKind
 from rules.forms.inputs import InvalidInput
 from rules.forms.links import enable_parameters, form_link
@@ -25,6 +27,7 @@ _USUAL = {
     "Credly's e-mail": "sent",
     "expiry": "template_default",
     "earned again": "refuse",
+    "name corrected": "leave",
     "revoked when withdrawn": "no",
     **{f"{kind} evidence": "off" for kind in EvidenceKind},
 }
@@ -141,14 +144,19 @@ def _row(one: Configured) -> tuple[str, ...]:
     )
 
 
+def unusual_settings(integration: CredlyIntegration) -> dict[str, Any]:
+    """Return the settings that are listed beside the template: from when awards are covered, and unusual values."""
+    return {
+        setting: value
+        for setting, value in settings_of(integration).items()
+        if setting not in _IN_TABLE and value not in (None, "") and value != _USUAL.get(setting)
+    }
+
+
 def _settings(one: Configured, names: Mapping[str, str], forms: _Forms) -> str:
     template_id = one.integration.badge_template_id
     name = f"**{plain(names[template_id])}** " if names.get(template_id) else ""
-    others = [
-        f"{setting}: {shown(value)}"
-        for setting, value in settings_of(one.integration).items()
-        if setting not in _IN_TABLE and value not in (None, "") and value != _USUAL.get(setting)
-    ]
+    others = [f"{setting}: {shown(value)}" for setting, value in unusual_settings(one.integration).items()]
     last = [f"last issued: {shown(one.last_issued_at)}"] if one.last_issued_at else []
     facts = [f"badge template {name}({code(template_id)})", *last, *others]
     change = form_link(forms.enable, **enable_parameters(one.achievement_id, one.integration.model_dump()))
