@@ -36,7 +36,7 @@ async def issue_organization(
         limit: Issue at most this many badges; 0 is all.
         together: The number of due badges in all organizations. The more, the more badges share a task run.
         organization: Only this Credly organization (its id). Unclear calls to an organization that a portal was
-            connected to before are resolved there. Leave empty for all.
+            connected to before are settled there. Leave empty for all.
     """
     async with run_context() as run:
         found = await organizations_with_work(portals)

@@ -136,7 +136,7 @@ def due_organizations(
     for portal_id, sent_to, due, blocked in connection.execute(query):
         connected = access.by_portal.get(portal_id)
         outstanding = access.by_organization.get(sent_to)
-        # An outstanding call is reconciled where it was made, also after the portal was connected to another
+        # An outstanding call is settled where it was made, also after the portal was connected to another
         # organization.
         if outstanding is not None and not outstanding.is_of(connected):
             found.append(_Work(outstanding, portal_id, due, blocked, settled_only=True))

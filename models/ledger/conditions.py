@@ -31,7 +31,7 @@ def integration_has(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 def is_outstanding() -> ColumnElement[bool]:
     """Return the condition that the outcome of a call for an issuance is unknown, so a badge may have been created.
 
-    Such a row is reconciled with Credly before anything else changes it. `unclear_at` is the moment from which Credly
+    Such a row is settled at Credly before anything else changes it. `unclear_at` is the moment from which Credly
     is searched first, `sent_to` the organization that was called.
     """
     columns = issuances.c

@@ -41,7 +41,7 @@ def remove_connection(connection: Connection, portal_id: str, *, now: datetime) 
     """Disconnect a portal and block its waiting issuances; return how many, None if it was not connected."""
     if not remove_settings(connection, SettingsOf.CONNECTION, portal_id, now=now):
         return None
-    # Outstanding calls are reconciled with the organization that was called.
+    # Outstanding calls are settled at the organization that was called.
     waiting = and_(issuances.c.portal_id == portal_id, issuances.c.state.in_(_WAITING), ~is_outstanding())
     return move(connection, Transition.BLOCK, waiting, now=now, reason=Reason.PORTAL_NOT_CONNECTED)
 
@@ -79,7 +79,7 @@ def covers_from(integration: CredlyIntegration) -> datetime:
 def remove_integration(connection: Connection, achievement_id: str, *, now: datetime) -> int:
     """Delete an achievement's integration and cancel its waiting issuances; return how many."""
     remove_settings(connection, SettingsOf.INTEGRATION, achievement_id, now=now)
-    # Not issuances in `issuing`: their run cancels or completes them. Outstanding calls are reconciled first.
+    # Not issuances in `issuing`: their run cancels or completes them. Outstanding calls are settled first.
     of_achievement = issuances.c.achievement_id == achievement_id
     waiting = and_(of_achievement, issuances.c.state.in_(_WAITING), ~is_outstanding())
     return move(connection, Transition.CANCEL, waiting, now=now, reason=Reason.INTEGRATION_REMOVED)

@@ -1,6 +1,6 @@
 """The Credly organizations that were called. Rows stay after the last portal was disconnected.
 
-A call whose outcome is unknown is reconciled where it was made, with the token of that organization.
+A call whose outcome is unknown is settled where it was made, with the token of that organization.
 """
 
 from sqlalchemy import Connection, UniqueConstraint

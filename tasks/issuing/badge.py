@@ -174,7 +174,7 @@ async def issue_one(calls: Calls, hindrance: Outcome | None = None) -> Outcome:
     times_sent, settled = 0, calls.unclear_at is not None
     while True:
         try:
-            found = await _resolve_unclear(calls)
+            found = await _settle_unclear(calls)
         except CredlyError as error:
             return replace(await _after_look_up(calls, error), unclear=times_sent > 0)
         if found is not None:
@@ -190,7 +190,7 @@ async def issue_one(calls: Calls, hindrance: Outcome | None = None) -> Outcome:
             return replace(ended, settled=settled)
 
 
-async def _resolve_unclear(calls: Calls) -> Outcome | None:
+async def _settle_unclear(calls: Calls) -> Outcome | None:
     """Look up what an earlier call may have made. None: it made nothing, so the badge may be sent."""
     if calls.unclear_at is None:
         return None

@@ -36,6 +36,25 @@ def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
     assert [link for link in links if "://" not in link and not _exists(document, link)] == []
 
 
+def test_each_decision_has_a_number_of_its_own_in_its_name_heading_and_links() -> None:
+    files = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    numbers = [int(file.name[:4]) for file in files]
+    links = [
+        (int(named), int(linked))
+        for document in DOCUMENTS
+        for named, linked in re.findall(
+            r"\[decision\s+(\d+)\]\(\S*decisions/(\d+)-", document.read_text(encoding="utf-8")
+        )
+    ]
+
+    assert numbers == list(range(1, len(files) + 1))
+    assert [
+        file.name for file in files if not file.read_text(encoding="utf-8").startswith(f"# {int(file.name[:4])}. ")
+    ] == []
+    assert len(links) > 5
+    assert [each for each in links if each[0] != each[1]] == []
+
+
 @every_document
 def test_every_file_that_is_named_exists(document: Path) -> None:
     folders = r"(?:automations|credly|demo|docs|flows|migrations|models|reports|rules|scripts|tasks|tests)"
