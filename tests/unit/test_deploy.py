@@ -201,7 +201,8 @@ def test_the_command_laurel_runs_what_it_is_given_as_the_workers_run(tmp_path: P
     shown.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     shown.chmod(0o755)
     path = f"{tmp_path}:{os.environ['PATH']}"
-    worker = dict(unit(DEPLOY / "systemd" / "laurel-worker@.service")["Service"])
+    file = DEPLOY / "systemd" / "laurel-worker@.service"
+    worker, environment = dict(unit(file)["Service"]), unit_environment(file)
 
     done = subprocess.run(
         [DEPLOY / "systemd" / "laurel", "flows.check", "a b"],
@@ -218,6 +219,7 @@ def test_the_command_laurel_runs_what_it_is_given_as_the_workers_run(tmp_path: P
         f"--gid={worker['Group']}",
         f"--working-directory={worker['WorkingDirectory']}",
         f"--property=EnvironmentFile={worker['EnvironmentFile']}",
+        *(f"--setenv={name}={value}" for name, value in environment.items() if name.startswith("LAUREL_")),
     } <= set(words)
 
 
@@ -238,11 +240,32 @@ def test_every_file_that_the_page_installs_exists() -> None:
 def test_every_file_that_compose_names_exists_and_every_volume_is_declared() -> None:
     mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])]
 
-    assert [name for name in mounted if name.startswith(".") and not (DEPLOY / name).is_file()] == []
+    folders = {"./lists"}  # which Compose makes where it is missing
+    assert [name for name in mounted if name[0] == "." and name not in folders and not (DEPLOY / name).is_file()] == []
     assert {name for name in mounted if not name.startswith(".")} == set(compose()["volumes"])
     build = SERVICES["worker"]["build"]
     assert (DEPLOY / build["context"]).resolve() == ROOT
     assert (ROOT / build["dockerfile"]).is_file()
+
+
+def test_lists_are_read_from_a_folder_of_the_machine() -> None:
+    kept = dict(volume.split(":")[:2] for volume in SERVICES["worker"]["volumes"])
+
+    assert kept["./lists"] == image_environment()["LAUREL_LISTS_FOLDER"]
+
+
+def test_workers_ask_for_runs_as_often_as_the_page_of_the_endpoint_says() -> None:
+    asked = [
+        SERVICES["worker"]["environment"]["PREFECT_WORKER_QUERY_SECONDS"],
+        compose(FILLED | {"PREFECT_WORKER_QUERY_SECONDS": "9"})["services"]["worker"]["environment"][
+            "PREFECT_WORKER_QUERY_SECONDS"
+        ],
+        lines_of(DEPLOY / "systemd" / "laurel.env.example")["PREFECT_WORKER_QUERY_SECONDS"],
+    ]
+    page = (ROOT / "docs" / "how-to" / "trigger.md").read_text(encoding="utf-8")
+
+    assert asked == ["2", "9", "2"]
+    assert "`PREFECT_WORKER_QUERY_SECONDS`; 2 seconds or less" in page
 
 
 def test_what_is_written_to_is_a_volume_or_in_memory() -> None:
