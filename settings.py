@@ -166,7 +166,7 @@ class Settings(BaseSettings):
         default=timedelta(seconds=30),
         ge=timedelta(seconds=1),
         description="How often a run sends a heartbeat. One that has sent none for four times as long is marked as "
-        "crashed (read by `python -m automations`).",
+        "crashed (read by `python -m scripts.setup_deployment`).",
     )
     stalled_after: Seconds = Field(
         default=timedelta(minutes=15),
@@ -248,7 +248,7 @@ class Settings(BaseSettings):
         default=timedelta(minutes=45),
         ge=timedelta(seconds=10),
         description="Alert if no run of reconcile completed or made progress for this long. The default is three "
-        "times LAUREL_SWEEP_EVERY (read by `python -m automations`).",
+        "times LAUREL_SWEEP_EVERY (read by `python -m scripts.setup_deployment`).",
     )
 
     @field_validator("database_url")

@@ -213,7 +213,9 @@ async def open_at(url: str, source: Source | None = None, *, create: bool = True
     """
     try:
         if not create and (file := _missing_file(url)):
-            raise NotUsable(f"There is no database {file}: `alembic upgrade head` makes it, with Laurel's own tables.")
+            raise NotUsable(
+                f"There is no database {file}: `python -m scripts.setup_deployment` makes it, with Laurel's own tables."
+            )
         database = Database(url, source)
     except (ArgumentError, ValueError, OSError):
         raise NotUsable(

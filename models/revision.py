@@ -18,7 +18,7 @@ def check_revision(connection: Connection) -> None:
     if found == REVISION:
         return
     if (found or "") < REVISION:
-        todo = "Stop the workers, back the database up, and run `alembic upgrade head`"
+        todo = "Stop the workers, back the database up, and run `python -m scripts.setup_deployment`"
     else:
         todo = "This process is of an earlier version: update it, as the server and the other workers were"
     raise NotUsable(

@@ -27,7 +27,7 @@ def ledger_shape(connection: Connection) -> Iterator[Problem]:
     there = inspect(connection)
     missing = sorted(set(laurel_metadata.tables) - set(there.get_table_names()))
     missing += sorted(set(views_metadata.tables) - set(there.get_view_names()))
-    where, again = "Laurel's own tables", "Run `alembic upgrade head` with LAUREL_DATABASE_URL set."
+    where, again = "Laurel's own tables", "Run `python -m scripts.setup_deployment` with LAUREL_DATABASE_URL set."
     if missing:
         schemas = _schemas(connection)
         searched = f" Looked for in the schemas {', '.join(schemas)}: is Laurel's own the first?" if schemas else ""

@@ -46,7 +46,7 @@ async def test_a_file_that_does_not_exist_is_named_and_not_made(tmp_path: Path) 
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"There is no database {tmp_path}/none/laurel.db: `alembic upgrade head` makes it, with Laurel's own tables.\n"
+        f"There is no database {tmp_path}/none/laurel.db: `python -m scripts.setup_deployment` makes it, with Laurel's own tables.\n"
     )
     assert files_in(tmp_path) == []
 
@@ -59,7 +59,7 @@ async def test_a_database_without_laurels_tables_is_a_problem_among_others(
     done = await command(tmp_path, empty_database.engine.url.render_as_string(hide_password=False))
 
     assert (done.returncode, done.stderr) == (1, "")
-    assert "Run `alembic upgrade head` with LAUREL_DATABASE_URL set." in done.stdout.replace("\\", "")
+    assert "Run `python -m scripts.setup_deployment` with LAUREL_DATABASE_URL set." in done.stdout.replace("\\", "")
 
 
 async def test_both_databases_are_named_without_their_passwords(ready: Database, tmp_path: Path) -> None:

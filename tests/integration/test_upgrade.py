@@ -152,7 +152,7 @@ def test_the_revision_that_runs_ask_for_is_the_newest_one() -> None:
     assert newest_revision() == REVISION
 
 
-@pytest.mark.parametrize(("revision", "todo"), [("0006", "alembic upgrade head"), ("0099", "update it")])
+@pytest.mark.parametrize(("revision", "todo"), [("0006", "python -m scripts.setup_deployment"), ("0099", "update it")])
 async def test_a_run_refuses_a_ledger_of_another_revision(empty_database: Database, revision: str, todo: str) -> None:
     await migrate(empty_database)
     await empty_database.read(check_revision)
