@@ -16,7 +16,7 @@ call or about the whole organization is decided by a call for the organization i
     UnsafeFilterValue    nothing was sent: a value that Credly's filter syntax cannot express (a ValueError)
 
 The text of an error is its class's first docstring line and facts of our own. It never holds a name, an
-e-mail address, a token or a reply's body: what Credly wrote is in `credly_message`, masked by `masked`.
+e-mail address, a token or a reply's body: what Credly wrote is in `credly_message`, masked by `mask_message`.
 """
 
 import re
@@ -162,7 +162,7 @@ class UnsafeFilterValue(ValueError):
     """A value that Credly's filter syntax would read as something else; nothing was sent."""
 
 
-def masked(text: str, *, personal: Iterable[str]) -> str | None:
+def mask_message(text: str, *, personal: Iterable[str]) -> str | None:
     """Credly's message with addresses and the `personal` texts as "…"; None if nothing is left.
 
     Control characters are removed, runs of blanks become one, and the rest is cut to 500 characters. Masking

@@ -25,7 +25,7 @@ from credly.errors import (
     Refused,
     Throttled,
     Unclear,
-    masked,
+    mask_message,
 )
 from credly.wire import Received
 
@@ -111,7 +111,7 @@ def error_for(reply: Reply, *, now: datetime) -> CredlyError:
     payload = reply.payload
     texts = list(_texts(payload))
     facts = reply.facts(f"http_{status}")
-    facts["credly_message"] = masked("; ".join(texts), personal=reply.call.personal)
+    facts["credly_message"] = mask_message("; ".join(texts), personal=reply.call.personal)
     # A refused token may be answered by the layer for HTTP's Basic scheme, in plain text: its form is not known.
     is_plain = status == 401 and not reply.body.lstrip().startswith(b"<")
     is_validation = status == 422 and bool(texts)

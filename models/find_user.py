@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from models.database import open_configured
 from models.platform.people import persons, users_like
-from rules.badge.masking import masked
+from rules.badge.masking import mask_user
 from rules.forms.inputs import InvalidInput
 
 _AT_MOST = 20
@@ -24,7 +24,9 @@ prefect deployment run 'issue-badge/issue-badge' -p 'user="ID"' -p achievement=A
 def _found(connection: Connection, typed: str) -> list[tuple[str, str]]:
     ids = users_like(connection, typed, limit=_AT_MOST + 1)
     known = persons(connection, ids)
-    return [(key, masked(known[key].first_name, known[key].last_name, known[key].email)) for key in ids if key in known]
+    return [
+        (key, mask_user(known[key].first_name, known[key].last_name, known[key].email)) for key in ids if key in known
+    ]
 
 
 async def find(typed: str) -> list[tuple[str, str]]:

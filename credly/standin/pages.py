@@ -67,7 +67,7 @@ async def organization(request: Request, organization_id: str, page: int = 1) ->
         _PER_PAGE,
         (page - 1) * _PER_PAGE,
     )
-    shown = [row | {"masked": masked(row["recipient_email"]), "earner": initials(row)} for row in rows]
+    shown = [row | {"masked": mask_address(row["recipient_email"]), "earner": initials(row)} for row in rows]
     return _page(request, "organization.html", organization=row, badges=shown, total=total, page=page, pages=pages)
 
 
@@ -87,7 +87,7 @@ async def badge(request: Request, badge_id: str) -> HTMLResponse:
         request,
         "badge.html",
         badge=row,
-        masked=masked(row["recipient_email"]),
+        masked=mask_address(row["recipient_email"]),
         template=store.template(row["template_id"]) or {"name": ""},
         organization=store.organization(row["organization_id"]) or {"name": ""},
         issued_on=_written_out(row["issued_at"]),
@@ -118,7 +118,7 @@ async def image(template_id: str) -> Response:
     return Response(svg, media_type="image/svg+xml")
 
 
-def masked(address: str) -> str:
+def mask_address(address: str) -> str:
     local, _, domain = address.rpartition("@")
     return f"{local[:1]}…@{domain[:1]}…"
 

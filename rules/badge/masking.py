@@ -5,7 +5,7 @@ from rules.badge.text import tidy
 HIDDEN = "…"
 
 
-def masked(first_name: str | None, last_name: str | None, address: str | None) -> str:
+def mask_user(first_name: str | None, last_name: str | None, address: str | None) -> str:
     """Return what identifies a user to an operator: `A… B… a…@e…`."""
     return " ".join(filter(None, (mask_name(tidy(first_name)), mask_name(tidy(last_name)), mask_email(tidy(address)))))
 

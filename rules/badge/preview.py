@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rules.badge.issuance_data import IssuanceFacts
-from rules.badge.masking import masked
+from rules.badge.masking import mask_user
 from rules.badge.request import Prepared, prepare_request
 from rules.ledger.outcome import not_sendable
 from rules.ledger.reasons import Reason
@@ -55,7 +55,7 @@ def _sendable(facts: IssuanceFacts, prepared: Prepared, *, verdict: str) -> Prev
         user_id=facts.user_id,
         award_id=facts.award_id,
         verdict=verdict,
-        recipient=masked(request.issued_to_first_name, request.issued_to_last_name, request.recipient_email),
+        recipient=mask_user(request.issued_to_first_name, request.issued_to_last_name, request.recipient_email),
         issued_at=request.issued_at,
         evidence=", ".join(prepared.kinds),
         left_out=" ".join(f"{kind}: {why.sentence}" for kind, why in prepared.left_out),

@@ -13,7 +13,7 @@ from models.platform.people import Person, persons
 from models.platform.tables import Company, Project
 from models.setup.lookups import AchievementSetup
 from models.setup.tables import CredlyIntegration
-from rules.badge.masking import mask_email, masked
+from rules.badge.masking import mask_email, mask_user
 from rules.badge.request import prepare_request
 from rules.badge.text import tidy
 from rules.forms.inputs import IfBadgeExists, InvalidInput
@@ -89,7 +89,7 @@ async def _who(run: Run, setup: AchievementSetup, user_id: str) -> list[tuple[st
     """Return rows of a table: the user (masked), the achievement and the portal, each with its id."""
     user = (await run.platform.read(persons, [user_id])).get(user_id, Person())
     shown = {
-        "user": (masked(user.first_name, user.last_name, user.email), user_id),
+        "user": (mask_user(user.first_name, user.last_name, user.email), user_id),
         "achievement": (setup.achievement_name, setup.achievement_id),
         "portal": (setup.portal_name, setup.portal_id),
     }

@@ -46,7 +46,8 @@ async def test_a_file_that_does_not_exist_is_named_and_not_made(tmp_path: Path) 
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"There is no database {tmp_path}/none/laurel.db: `python -m scripts.setup_deployment` makes it, with Laurel's own tables.\n"
+        f"There is no database {tmp_path}/none/laurel.db: `python -m scripts.setup_deployment` makes it, with Laurel's "
+        "own tables.\n"
     )
     assert files_in(tmp_path) == []
 

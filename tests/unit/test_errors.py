@@ -14,7 +14,7 @@ from credly.errors import (
     Refused,
     Throttled,
     Unclear,
-    masked,
+    mask_message,
 )
 
 EVERY_ERROR = [
@@ -116,11 +116,11 @@ def test_a_badge_that_exists_is_one_kind_of_refusal() -> None:
     ],
 )
 def test_what_credly_writes_is_kept_without_people(said: str, kept: str | None) -> None:
-    assert masked(said, personal=["Ada Muster", "Ada", "Muster", "Zoë", "李小龙", "", " "]) == kept
+    assert mask_message(said, personal=["Ada Muster", "Ada", "Muster", "Zoë", "李小龙", "", " "]) == kept
 
 
 def test_a_name_cut_in_half_at_the_end_of_a_long_message_is_dropped() -> None:
-    assert masked("@" * 3_995 + " Mustermann", personal=["Mustermann"]) == "…"
+    assert mask_message("@" * 3_995 + " Mustermann", personal=["Mustermann"]) == "…"
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_a_name_cut_in_half_at_the_end_of_a_long_message_is_dropped() -> None:
     ids=["words", "no blank", "one blank", "a name", "a name at the end", "names"],
 )
 def test_of_a_very_long_message_the_beginning_is_kept(said: str, kept: str) -> None:
-    assert masked(said, personal=["Mustermann", "Muster"]) == kept
+    assert mask_message(said, personal=["Mustermann", "Muster"]) == kept
 
 
 def test_no_half_of_an_address_or_name_is_left_at_the_end_of_what_is_read() -> None:
     names = "Mustermann" * 399 + "eda"  # of eda@example.org, whose rest is not read
 
-    assert masked(f"{names}.muster@example.org {'x' * 9_000}", personal=["Mustermann"]) == "…" * 89
-    assert masked("Mustermann" * 399 + "Mustermann" * 9, personal=["Mustermann"]) == "…" * 80
+    assert mask_message(f"{names}.muster@example.org {'x' * 9_000}", personal=["Mustermann"]) == "…" * 89
+    assert mask_message("Mustermann" * 399 + "Mustermann" * 9, personal=["Mustermann"]) == "…" * 80
