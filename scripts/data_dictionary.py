@@ -15,18 +15,18 @@ frames, as exported files and as a report. All of them show the same rows under 
 and a day is a day in UTC: it begins at midnight UTC wherever you are, and has 24 hours on every date.
 
 The ledger keeps the **latest state** of each issuance, its history, and every call made to Credly for it (permanently,
-unless `LAUREL_KEEP_ATTEMPTS` or `LAUREL_ARCHIVE_AFTER` is set). `daily`, `funnel`, `reasons` and the report count the latest
-state: "failed on Monday" is what failed on Monday *and is still failed*. `daily_events`, `funnel_events`, `states_at`
-and `time_in_state` count what happened: what failed on Monday, whatever became of it. While a run is sending it, an
-issuance counts as pending there, because the history has no claims."""
+unless `LAUREL_KEEP_ATTEMPTS` or `LAUREL_ARCHIVE_AFTER` is set). `daily`, `funnel`, `reasons` and the report count the
+latest state: "failed on Monday" is what failed on Monday *and is still failed*. `daily_events`, `funnel_events`,
+`states_at` and `time_in_state` count what happened: what failed on Monday, whatever became of it. While a run is
+sending it, an issuance counts as pending there, because the history has no claims."""
 
 _SQL = """\
-`python -m scripts.setup_deployment` creates the views, on SQLite and PostgreSQL alike. They hold ids and no names. Where
-the platform's relations are in the same database, join them with `portals`, `achievements` and `users` where you may;
-with a platform of its own (`LAUREL_PLATFORM_URL`) the names come from there. `laurel_badges` has the link of each badge's page as
-well, which shows the name: grant it only to those who may see names. Prefect's runs are not in this database:
-`laurel_runs` is put together from the calls that each flow run made, so a run that made no call is not in it. A run can
-work for several portals and has one row for each; the columns can be added up over them.
+`python -m scripts.setup_deployment` creates the views, on SQLite and PostgreSQL alike. They hold ids and no names.
+Where the platform's relations are in the same database, join them with `portals`, `achievements` and `users` where you
+may; with a platform of its own (`LAUREL_PLATFORM_URL`) the names come from there. `laurel_badges` has the link of each
+badge's page as well, which shows the name: grant it only to those who may see names. Prefect's runs are not in this
+database: `laurel_runs` is put together from the calls that each flow run made, so a run that made no call is not in it.
+A run can work for several portals and has one row for each; the columns can be added up over them.
 
 | view | one row is | key |
 |---|---|---|
