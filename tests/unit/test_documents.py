@@ -1,6 +1,7 @@
 """The documents: what they promise is held by tests that exist, links lead somewhere, and pages stay readable."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,8 @@ from settings import ROOT, Settings
 from tests.support.documents import anchors
 
 TESTS = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").glob("*.md")])
+_PLACES = ("*.md", "docs/**/*.md", "deploy/*.md", "bench/*.md", "credly/standin/*.md", "tests/contract/*.md")
+DOCUMENTS = sorted(file for place in _PLACES for file in ROOT.glob(place))
 CODE = re.compile(r"^```.*?^```|<!-- (\w+): written by .*?<!-- end of \1 -->", re.DOTALL | re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 BAR = re.compile(r"(?<!\\)\|")
@@ -34,6 +36,12 @@ def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
     links = re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8"))
 
     assert [link for link in links if "://" not in link and not _exists(document, link)] == []
+
+
+def test_every_document_in_git_is_among_those_that_are_checked() -> None:
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert set(listed.splitlines()) <= {str(file.relative_to(ROOT)) for file in DOCUMENTS}
 
 
 def test_each_decision_has_a_number_of_its_own_in_its_name_heading_and_links() -> None:
