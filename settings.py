@@ -1,4 +1,4 @@
-"""The settings: environment variables with the prefix LAUREL_, or a .env file beside this module."""
+"""The settings: environment variables with the prefix LAUREL_, or a .env file where a command runs (the checkout)."""
 
 import re
 from datetime import timedelta

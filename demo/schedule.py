@@ -1,4 +1,4 @@
-"""The schedule of `reconcile` while the demo waits for it: every few seconds in place of every quarter of an hour."""
+"""The schedule of `reconcile` while the demo waits for it: every few seconds in place of every minute."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Starting the processes that the demo and `make up` need, waiting until they answer, and stopping them all."""
+"""Starts the processes of the demo, `make up` and `make start`, waits until they answer, and stops them all."""
 
 import fcntl
 import http.client
@@ -259,7 +259,7 @@ def _processes() -> Iterator[tuple[int, int]]:
 
 
 def prefect_environment(port: int) -> dict[str, str]:
-    """Return the environment for processes that use the demo's Prefect server, without the user's own settings."""
+    """Return this environment for processes that use the Prefect server at this port, without other PREFECT_ settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     past_proxies = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy")), HOST, "localhost"]))
     return kept | {
@@ -337,7 +337,7 @@ def run(name: str, command: Sequence[str], environment: Mapping[str, str], *, wi
 
 
 def set_up_laurel(prefect_port: int) -> list[str]:
-    """Run the README's command for setting up, and return its lines about the next runs, that of reconcile first."""
+    """Run `scripts.setup_deployment`, and return its lines about the next runs, that of reconcile first."""
     environment = prefect_environment(prefect_port)
     printed = run("setup", ["scripts.setup_deployment"], environment, within_seconds=SET_UP_WITHIN_SECONDS)
     return [line for line in printed.partition(NEXT_RUNS)[2].splitlines() if line.startswith("  ")]

@@ -1,4 +1,4 @@
-"""Prints the size of functions and files beside well-kept repositories; fails at the hard limits of CONTRIBUTING.md."""
+"""Prints the size of functions and files beside well-kept repositories; fails at the hard limits below."""
 
 import ast
 import math
