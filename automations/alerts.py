@@ -9,7 +9,7 @@ from prefect.automations import Automation
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture, SequenceTrigger
 
-from rules.monitoring.alerts import NAMES_HELD, RECONCILED, REVOKING_HELD, RUNS_RESUMED, Alarm
+from rules.monitoring.alerts import NAMES_HELD, RECONCILED, REVOKING_HELD, RUNS_RESUMED, AlertKind
 
 REMIND_AFTER = timedelta(days=1)
 _FAILURES = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
@@ -29,11 +29,11 @@ class Alerts:
     remind_after: timedelta = REMIND_AFTER
 
     def all(self) -> Iterator[Automation]:
-        for alarm in Alarm:
+        for kind in AlertKind:
             yield self._on(
-                alarm.event, alarm.heading, f"{_SENTENCE}{_ADVICE}{_BADGES}{_RUN}", again_after=self.remind_after
+                kind.event, kind.heading, f"{_SENTENCE}{_ADVICE}{_BADGES}{_RUN}", again_after=self.remind_after
             )
-            yield self._on(alarm.resolved_event, alarm.resolved_heading, f"{_SENTENCE}{_RUN}")
+            yield self._on(kind.resolved_event, kind.resolved_heading, f"{_SENTENCE}{_RUN}")
         yield self._run_failed()
         yield self._run_works_again()
         yield self._on(RUNS_RESUMED, "Runs end again", f"{_SENTENCE}{_RUN}")

@@ -259,7 +259,7 @@ def _processes() -> Iterator[tuple[int, int]]:
 
 
 def prefect_environment(port: int) -> dict[str, str]:
-    """Return this environment for processes that use the Prefect server at this port, without other PREFECT_ settings."""
+    """Return the environment of processes that use the Prefect server at this port: no other settings of Prefect."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     past_proxies = ",".join(filter(None, [os.environ.get("NO_PROXY", os.environ.get("no_proxy")), HOST, "localhost"]))
     return kept | {

@@ -33,7 +33,7 @@ class _Words(NamedTuple):
     advice: str
 
 
-class Alarm(StrEnum):
+class AlertKind(StrEnum):
     """The kinds of alert. Each has an event, which every run sends while it lasts, and another when it is resolved."""
 
     ORGANIZATION_STOPPED = "organization_stopped"
@@ -64,14 +64,14 @@ class Alarm(StrEnum):
 
 
 _WORDS = {
-    Alarm.ORGANIZATION_STOPPED: _Words(
+    AlertKind.ORGANIZATION_STOPPED: _Words(
         "organization.stopped",
         "organization.well",
         "Badges of a Credly organization are stopped",
         "Badges of a Credly organization are issued again",
         "Nothing is lost: the remaining badges wait, and are issued automatically once the cause is gone.",
     ),
-    Alarm.TOKEN_ENDS: _Words(
+    AlertKind.TOKEN_ENDS: _Words(
         "token.ending",
         "token.replaced",
         "A Credly token ends soon",
@@ -79,7 +79,7 @@ _WORDS = {
         "Put a new token into the connection's Secret block; docs/how-to/portals.md says how. "
         "Without one nothing is issued.",
     ),
-    Alarm.BACKLOG_GROWS: _Words(
+    AlertKind.BACKLOG_GROWS: _Words(
         "backlog.growing",
         "backlog.well",
         "The backlog of badges grows",
@@ -87,14 +87,14 @@ _WORDS = {
         "Read the run's page: what waits, why, and until when. If it is due and runs are too slow, raise the "
         "connection's calls a second.",
     ),
-    Alarm.MANY_FAILURES: _Words(
+    AlertKind.MANY_FAILURES: _Words(
         "failures.many",
         "failures.few",
         "Many badges are refused",
         "Badges are no longer refused in large numbers",
         "Read the run's page: each reason with what to do, and the badges by their ids.",
     ),
-    Alarm.QUIET: _Words(
+    AlertKind.QUIET: _Words(
         "issuing.quiet",
         "issuing.resumed",
         "No badge was issued for unusually long",
@@ -106,16 +106,16 @@ _WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Alert:
-    """An alarm, its subject (the id of an organization or portal, or empty), and a sentence."""
+    """An alert: its kind, its subject (the id of an organization or portal, or empty), and a sentence."""
 
-    alarm: Alarm
+    kind: AlertKind
     subject: str = ""
     sentence: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
         """The key under which runs keep it: `organization_stopped:<id>`."""
-        return f"{self.alarm}:{self.subject}"
+        return f"{self.kind}:{self.subject}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,23 +171,25 @@ def health_words(
 def alert_words(key: str) -> str:
     """Return the key of an alert as text: `Many badges are refused`."""
     name, _, subject = key.partition(":")
-    # An alarm of another version of Laurel may be in the history.
-    heading = Alarm(name).heading if name in set(Alarm) else name.replace("_", " ")
+    # An alert of another version of Laurel may be in the history.
+    heading = AlertKind(name).heading if name in set(AlertKind) else name.replace("_", " ")
     return f"{heading}: {subject}" if subject else heading
 
 
-def alarms(findings: RunFindings, earlier: Sequence[RunHealth], *, limits: AlertThresholds) -> list[Alert]:
+def alerts_of(findings: RunFindings, earlier: Sequence[RunHealth], *, limits: AlertThresholds) -> list[Alert]:
     """Return the present alerts. `earlier` are the findings of earlier runs, the latest first."""
     raised = [
         Alert(
-            alarm=Alarm.ORGANIZATION_STOPPED, subject=key, sentence=f"Organization {key}: {why.sentence} {why.advice}"
+            kind=AlertKind.ORGANIZATION_STOPPED,
+            subject=key,
+            sentence=f"Organization {key}: {why.sentence} {why.advice}",
         )
         for key, why in sorted(findings.stopped.items())
     ]
     for key, ends_at in sorted(findings.tokens_ending.items()):
         verb = "ends" if ends_at > findings.now else "ended"
         sentence = f"The Credly token of portal {key} {verb} at {moment(ends_at)}."
-        raised.append(Alert(alarm=Alarm.TOKEN_ENDS, subject=key, sentence=sentence))
+        raised.append(Alert(kind=AlertKind.TOKEN_ENDS, subject=key, sentence=sentence))
     return (
         raised
         + [each for each in (_backlog(findings, earlier, limits), _quiet(findings, limits)) if each]
@@ -200,15 +202,13 @@ def resolved(raised: Sequence[Alert], earlier: Sequence[RunHealth]) -> list[Aler
     if not earlier:
         return []
     now = {each.key for each in raised}
-    # An alarm of another version of Laurel may be in the history.
+    # An alert of another version of Laurel may be in the history.
     before = [key.partition(":") for key in earlier[0].alarms if key not in now]
-    return [_resolved(Alarm(name), subject) for name, _, subject in before if name in set(Alarm)]
+    return [_resolved(AlertKind(name), subject) for name, _, subject in before if name in set(AlertKind)]
 
 
-def _resolved(alarm: Alarm, subject: str) -> Alert:
-    return Alert(
-        alarm=alarm, subject=subject, sentence=": ".join(filter(None, (alarm.resolved_heading, subject))) + "."
-    )
+def _resolved(kind: AlertKind, subject: str) -> Alert:
+    return Alert(kind=kind, subject=subject, sentence=": ".join(filter(None, (kind.resolved_heading, subject))) + ".")
 
 
 def outage_before(findings: RunFindings, earlier: Sequence[RunHealth], *, limits: AlertThresholds) -> timedelta | None:
@@ -228,21 +228,21 @@ def _backlog(findings: RunFindings, earlier: Sequence[RunHealth], limits: AlertT
         return None
     runs = counted(limits.backlog_runs, "run")
     sentence = f"The backlog grew in each of the last {runs}: from {counts[-1]} to {counted(counts[0], 'badge')}."
-    return Alert(alarm=Alarm.BACKLOG_GROWS, sentence=sentence)
+    return Alert(kind=AlertKind.BACKLOG_GROWS, sentence=sentence)
 
 
 def _failures(findings: RunFindings, earlier: Sequence[RunHealth], limits: AlertThresholds) -> list[Alert]:
     done = findings.issued + findings.failed
     if not done:
         # A run without badges shows neither failures nor their end, so the alert of the run before stays.
-        stays = bool(earlier) and f"{Alarm.MANY_FAILURES}:" in earlier[0].alarms
+        stays = bool(earlier) and f"{AlertKind.MANY_FAILURES}:" in earlier[0].alarms
         sentence = "No badge was tried since many were refused."
-        return [Alert(alarm=Alarm.MANY_FAILURES, sentence=sentence)] if stays else []
+        return [Alert(kind=AlertKind.MANY_FAILURES, sentence=sentence)] if stays else []
     if findings.failed < FAILED_AT_LEAST or findings.failed / done <= limits.failed_share:
         return []
     latest = f"{findings.failed} of the latest {counted(done, 'badge')}"
     sentence = f"{latest} were refused ({findings.failed / done:.0%})."
-    return [Alert(alarm=Alarm.MANY_FAILURES, sentence=sentence)]
+    return [Alert(kind=AlertKind.MANY_FAILURES, sentence=sentence)]
 
 
 def refused_words(named: Mapping[tuple[IssuanceState, Reason], Sequence[IssuanceRef]], issue_form: str) -> str:
@@ -265,4 +265,4 @@ def _quiet(findings: RunFindings, limits: AlertThresholds) -> Alert | None:
     if findings.now - issued[0] <= usual:
         return None
     sentence = f"No badge was issued since {moment(issued[0])}; so long a pause is unusual."
-    return Alert(alarm=Alarm.QUIET, sentence=sentence)
+    return Alert(kind=AlertKind.QUIET, sentence=sentence)

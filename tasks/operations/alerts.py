@@ -24,13 +24,13 @@ from rules.monitoring.alerts import (
     RECONCILED,
     REVOKING_HELD,
     RUNS_RESUMED,
-    Alarm,
     Alert,
+    AlertKind,
     AlertThresholds,
     RunFindings,
     RunHealth,
-    alarms,
     alert_words,
+    alerts_of,
     outage_before,
     refused_words,
     resolved,
@@ -44,7 +44,7 @@ from tasks.runtime.run import Run
 
 _ARTIFACT_KEY = "health"
 _LEDGER = "laurel.ledger"
-_RESOURCES = {Alarm.ORGANIZATION_STOPPED: "laurel.organization", Alarm.TOKEN_ENDS: "laurel.portal"}
+_RESOURCES = {AlertKind.ORGANIZATION_STOPPED: "laurel.organization", AlertKind.TOKEN_ENDS: "laurel.portal"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +64,13 @@ async def find_alerts(
     thresholds = thresholds_of(run.settings)
     if not whole:
         found = RunFindings(now=run.now(), issued=0, failed=0, backlog=0, stopped=stopped)
-        return RunAlerts(found=found, raised=alarms(found, (), limits=thresholds), whole=False)
+        return RunAlerts(found=found, raised=alerts_of(found, (), limits=thresholds), whole=False)
     earlier = await run.database.read(run_log.earlier_findings)
     found = await _findings(run, total, stopped, pending)
     if earlier:  # the runs between two whole ones issue as well
         issued, failed = await run.database.read(run_log.results_since, earlier[0].at)
         found = replace(found, issued=found.issued + issued, failed=found.failed + failed)
-    return RunAlerts(found=found, raised=alarms(found, earlier, limits=thresholds), earlier=earlier, whole=True)
+    return RunAlerts(found=found, raised=alerts_of(found, earlier, limits=thresholds), earlier=earlier, whole=True)
 
 
 async def emit_events(run: Run, alerts: RunAlerts, total: RunSummary, *, health: str, issue_form: str = "") -> None:
@@ -80,12 +80,12 @@ async def emit_events(run: Run, alerts: RunAlerts, total: RunSummary, *, health:
     """
     _emit_refused(total, issue_form)
     for raised in alerts.raised:
-        many = alerts.whole and raised.alarm is Alarm.MANY_FAILURES
-        _emit(raised.alarm.event, raised, badges=refused_words(total.named, issue_form) if many else "")
+        many = alerts.whole and raised.kind is AlertKind.MANY_FAILURES
+        _emit(raised.kind.event, raised, badges=refused_words(total.named, issue_form) if many else "")
     if not alerts.whole:
         return
     for ended in resolved(alerts.raised, alerts.earlier):
-        _emit(ended.alarm.resolved_event, ended)
+        _emit(ended.kind.resolved_event, ended)
     silence = outage_before(alerts.found, alerts.earlier, limits=thresholds_of(run.settings))
     if silence is not None:
         minutes = counted(round(silence.total_seconds() / 60), "minute")
@@ -168,9 +168,9 @@ def _emit_badge(each: IssuanceRef, reason: Reason, issue_form: str) -> None:
 
 
 def _emit(event: str, raised: Alert, *, badges: str = "") -> None:
-    kind = _RESOURCES.get(raised.alarm)
-    resource = f"{kind}.{raised.subject}" if kind else _LEDGER
-    _send(event, resource, raised.sentence, advice=raised.alarm.advice, badges=badges)
+    about = _RESOURCES.get(raised.kind)
+    resource = f"{about}.{raised.subject}" if about else _LEDGER
+    _send(event, resource, raised.sentence, advice=raised.kind.advice, badges=badges)
 
 
 def _send(

@@ -21,7 +21,7 @@ from automations.silence import NOTHING_HAS_RUN, Silence
 from flows.reconcile import reconcile
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.platform.tables import AchievementAward
-from rules.monitoring.alerts import BADGE_REFUSED, REVOKING_HELD, Alarm
+from rules.monitoring.alerts import BADGE_REFUSED, REVOKING_HELD, AlertKind
 from tests.support.factories import a_user
 from tests.support.prefect_server import running_prefect_server
 from tests.support.receiver import Receiver, running_receiver
@@ -127,7 +127,7 @@ async def test_a_run_with_a_limit_names_the_organization_that_was_stopped(
 
     await run_reconcile(limit=1)
 
-    name = Alarm.ORGANIZATION_STOPPED.event
+    name = AlertKind.ORGANIZATION_STOPPED.event
     await events_of(name, count=1, resource=f"laurel.organization.{SECOND_ORGANIZATION}")
 
 
@@ -162,7 +162,7 @@ async def test_refused_badges_beyond_a_share_are_told(
     await received(receiver, "Laurel: Badges are no longer refused in large numbers")
     assert "portal northwind ends at " in await received(receiver, "Laurel: A Credly token ends soon")
     (ending,) = await events_of("laurel.token.ending", count=1)
-    assert (ending.resource.id, ending.payload["advice"]) == ("laurel.portal.northwind", Alarm.TOKEN_ENDS.advice)
+    assert (ending.resource.id, ending.payload["advice"]) == ("laurel.portal.northwind", AlertKind.TOKEN_ENDS.advice)
 
 
 async def test_a_failed_run_and_silence_are_told_and_that_runs_end_again(

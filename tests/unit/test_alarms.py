@@ -9,13 +9,13 @@ import pytest
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState
 from rules.monitoring.alerts import (
-    Alarm,
     Alert,
+    AlertKind,
     AlertThresholds,
     RunFindings,
     RunHealth,
-    alarms,
     alert_words,
+    alerts_of,
     health_words,
     outage_before,
     refused_words,
@@ -42,11 +42,11 @@ def runs(*backlogs: int) -> list[RunHealth]:
 
 
 def raised(*earlier: RunHealth, **changes: Any) -> list[Alert]:
-    return alarms(found(**changes), earlier, limits=LIMITS)
+    return alerts_of(found(**changes), earlier, limits=LIMITS)
 
 
-def names(told: Sequence[Alert]) -> list[Alarm]:
-    return [each.alarm for each in told]
+def names(told: Sequence[Alert]) -> list[AlertKind]:
+    return [each.kind for each in told]
 
 
 def test_nothing_is_wrong_in_a_run_that_did_nothing() -> None:
@@ -54,17 +54,21 @@ def test_nothing_is_wrong_in_a_run_that_did_nothing() -> None:
 
 
 def test_each_alarm_has_words_and_two_events() -> None:
-    events = [name for alarm in Alarm for name in (alarm.event, alarm.resolved_event)]
+    events = [name for kind in AlertKind for name in (kind.event, kind.resolved_event)]
 
-    assert len(set(events)) == 2 * len(Alarm)
+    assert len(set(events)) == 2 * len(AlertKind)
     assert all(name.startswith("laurel.") for name in events)
-    assert all(alarm.heading and alarm.resolved_heading and alarm.advice.endswith(".") for alarm in Alarm)
+    assert all(kind.heading and kind.resolved_heading and kind.advice.endswith(".") for kind in AlertKind)
 
 
 def test_a_stopped_organization_is_named_with_its_reason_and_what_to_do() -> None:
     (told,) = raised(stopped={"org-1": Reason.TOKEN_REFUSED})
 
-    assert (told.alarm, told.subject, told.key) == (Alarm.ORGANIZATION_STOPPED, "org-1", "organization_stopped:org-1")
+    assert (told.kind, told.subject, told.key) == (
+        AlertKind.ORGANIZATION_STOPPED,
+        "org-1",
+        "organization_stopped:org-1",
+    )
     assert told.sentence == f"Organization org-1: {Reason.TOKEN_REFUSED.sentence} {Reason.TOKEN_REFUSED.advice}"
 
 
@@ -90,7 +94,7 @@ def test_a_token_that_ends_is_named_with_its_end(minutes: int, words: str) -> No
     ],
 )
 def test_a_backlog_that_grows_from_run_to_run_is_told(now: int, earlier: tuple[int, ...], told: bool) -> None:
-    assert names(raised(*runs(*earlier), backlog=now)) == ([Alarm.BACKLOG_GROWS] if told else [])
+    assert names(raised(*runs(*earlier), backlog=now)) == ([AlertKind.BACKLOG_GROWS] if told else [])
 
 
 def test_the_growth_is_told_in_numbers() -> None:
@@ -103,11 +107,11 @@ def test_the_growth_is_told_in_numbers() -> None:
     ("issued", "failed", "told"), [(0, 5, True), (20, 5, False), (19, 5, True), (0, 4, False), (1000, 200, False)]
 )
 def test_more_than_a_share_of_refused_badges_is_told(issued: int, failed: int, told: bool) -> None:
-    assert names(raised(issued=issued, failed=failed)) == ([Alarm.MANY_FAILURES] if told else [])
+    assert names(raised(issued=issued, failed=failed)) == ([AlertKind.MANY_FAILURES] if told else [])
 
 
 def test_what_was_said_of_failures_stands_until_badges_are_tried_again() -> None:
-    assert names(raised(MANY)) == [Alarm.MANY_FAILURES]
+    assert names(raised(MANY)) == [AlertKind.MANY_FAILURES]
     assert names(raised(MANY, issued=9)) == []
     assert names(raised(*runs(0))) == []
 
@@ -126,27 +130,27 @@ def test_what_was_said_of_failures_stands_until_badges_are_tried_again() -> None
 def test_a_pause_that_is_longer_than_usual_is_told(days_ago: tuple[float, ...], told: bool) -> None:
     moments = [NOW - timedelta(days=days) for days in days_ago]
 
-    assert names(raised(last_issued=moments)) == ([Alarm.QUIET] if told else [])
+    assert names(raised(last_issued=moments)) == ([AlertKind.QUIET] if told else [])
 
 
 def test_what_is_no_longer_raised_is_over_once() -> None:
     keys = ("organization_stopped:org-1", "organization_stopped:org-2", "backlog_grows:", "of_an_earlier_release:")
     before = RunHealth(at=NOW, issued=0, failed=0, backlog=0, alarms=keys)
-    still = Alert(alarm=Alarm.ORGANIZATION_STOPPED, subject="org-1")
+    still = Alert(kind=AlertKind.ORGANIZATION_STOPPED, subject="org-1")
 
     told = resolved([still], [before, MANY])
 
-    assert [(each.alarm, each.subject) for each in told] == [
-        (Alarm.ORGANIZATION_STOPPED, "org-2"),
-        (Alarm.BACKLOG_GROWS, ""),
+    assert [(each.kind, each.subject) for each in told] == [
+        (AlertKind.ORGANIZATION_STOPPED, "org-2"),
+        (AlertKind.BACKLOG_GROWS, ""),
     ]
     assert told[0].sentence == "Badges of a Credly organization are issued again: org-2."
     assert told[1].sentence == "The backlog of badges no longer grows."
     assert resolved([], []) == []
 
 
-MANY_NOW = Alert(alarm=Alarm.MANY_FAILURES, sentence="9 of the latest 9 badges were refused (100%).")
-ENDS = Alert(alarm=Alarm.TOKEN_ENDS, subject="northwind", sentence="The Credly token of portal northwind ends soon.")
+MANY_NOW = Alert(kind=AlertKind.MANY_FAILURES, sentence="9 of the latest 9 badges were refused (100%).")
+ENDS = Alert(kind=AlertKind.TOKEN_ENDS, subject="northwind", sentence="The Credly token of portal northwind ends soon.")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rules.monitoring.alerts import Alarm
+from rules.monitoring.alerts import AlertKind
 from settings import ROOT, Settings
 from tests.support.documents import anchors
 
@@ -109,7 +109,7 @@ def test_the_readme_is_short_and_begins_with_a_command() -> None:
 
 def test_each_alert_is_in_the_how_to_under_its_own_headings() -> None:
     page = (ROOT / "docs" / "how-to" / "alerts.md").read_text(encoding="utf-8")
-    headings = [heading for alarm in Alarm for heading in (alarm.heading, alarm.resolved_heading)]
+    headings = [heading for kind in AlertKind for heading in (kind.heading, kind.resolved_heading)]
 
     assert [heading for heading in headings if heading not in page] == []
 

@@ -10,7 +10,7 @@ from rules.monitoring.alerts import (
     RECONCILED,
     REVOKING_HELD,
     RUNS_RESUMED,
-    Alarm,
+    AlertKind,
 )
 from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
 from settings import ROOT
@@ -20,7 +20,7 @@ ALERTS = (ROOT / "docs" / "how-to" / "alerts.md").read_text(encoding="utf-8")
 
 
 def test_every_event_is_documented_and_no_other() -> None:
-    events = {name for alarm in Alarm for name in (alarm.event, alarm.resolved_event)}
+    events = {name for kind in AlertKind for name in (kind.event, kind.resolved_event)}
 
     named = set(re.findall(r"^\| `(laurel\.[a-z.]+)` \|", EVENTS, re.MULTILINE))
 
@@ -40,4 +40,4 @@ def test_every_event_is_documented_and_no_other() -> None:
 
 
 def test_every_alarm_is_in_the_table_of_messages() -> None:
-    assert [alarm for alarm in Alarm if f"| {alarm.heading} |" not in ALERTS] == []
+    assert [kind for kind in AlertKind if f"| {kind.heading} |" not in ALERTS] == []
