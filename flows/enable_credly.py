@@ -5,7 +5,7 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from rules.badge.issuance_data import Expiry
+from rules.badge.issuance_data import LONGEST_EXPIRY, Expiry
 from rules.forms.inputs import (
     AchievementId,
     EarnedAgain,
@@ -31,8 +31,8 @@ async def enable_credly(
     issue_since: PastMoment = None,
     suppress_credly_email: bool = False,
     expiry: Expiry = Expiry.TEMPLATE_DEFAULT,
-    expires_after_days: Annotated[int, Field(ge=0, le=36500)] = 0,
-    locale: Locale = Locale.TEMPLATE,
+    expires_after_days: Annotated[int, Field(ge=0, le=LONGEST_EXPIRY)] = 0,
+    locale: Locale = Locale.UNSET,
     earned_again: EarnedAgain = EarnedAgain.REFUSE,
     when_data_changes: WhenDataChanges = WhenDataChanges.LEAVE,
     revoke_when_withdrawn: bool = False,

@@ -15,7 +15,7 @@ from models.planning.writing import PlanCounts
 from models.platform.isolation import RelationUnreadable
 from reports.inputs import check_portal
 from rules.forms.inputs import InvalidInput, PortalId
-from rules.ledger.sweep import HOLD_ABOVE
+from rules.ledger.sweep import HOLD_NAMES_ABOVE
 from rules.wording import counted
 from settings import Dispatch
 from tasks.forms.run_form import not_done
@@ -43,7 +43,7 @@ async def reconcile(
     limit: Annotated[int, Field(ge=0)] = 0,
     preview: bool = False,
     full: bool = False,
-    hold_above: Annotated[int, Field(ge=0)] = HOLD_ABOVE,
+    hold_above: Annotated[int, Field(ge=0)] = HOLD_NAMES_ABOVE,
 ) -> State[None]:
     """Issue a Credly badge for every award that has none yet.
 

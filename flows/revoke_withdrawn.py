@@ -7,14 +7,14 @@ from pydantic import Field
 
 from rules.forms.inputs import OperatorId, PortalId
 from tasks.forms.run_form import run_form
-from tasks.operations.revoke import HOLD_ABOVE, revoke_all
+from tasks.operations.revoke import HOLD_REVOKING_ABOVE, revoke_all
 from tasks.runtime.run import run_context
 
 
 @flow(name="revoke-withdrawn", flow_run_name="revoke withdrawn", persist_result=False)
 async def revoke_withdrawn(
     portal: PortalId = "",
-    hold_above: Annotated[int, Field(ge=0)] = HOLD_ABOVE,
+    hold_above: Annotated[int, Field(ge=0)] = HOLD_REVOKING_ABOVE,
     operator: OperatorId = "",
 ) -> State[None]:
     """Revoke the badges of withdrawn awards, for achievements that were enabled with `revoke_when_withdrawn`.

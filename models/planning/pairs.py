@@ -17,7 +17,7 @@ from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 from rules.forms.inputs import EarnedAgain, WhenDataChanges
 from rules.ledger.eligibility import Coverage, Decision, Issuance, Pair
-from rules.ledger.states import IssuanceState
+from rules.ledger.states import QUEUED, IssuanceState
 
 issuances = table(BadgeIssuance)
 integrations = table(CredlyIntegration)
@@ -25,7 +25,6 @@ connections = table(CredlyConnection)
 
 _KEY = (issuances.c.achievement_id, issuances.c.user_id)
 _REPLACING = ("earned_again", "when_data_changes")
-_WAITING = [IssuanceState.PENDING, IssuanceState.BLOCKED]
 OPEN: ColumnElement[bool] = ~in_states(IssuanceState.ISSUED, IssuanceState.ISSUING, IssuanceState.CANCELLED)
 # Hints for SQLite, which would choose otherwise.
 _OPEN_INDEX = "INDEXED BY ix_badge_issuances_open"  # instead of the index by state, and a sort of all open rows
@@ -141,7 +140,7 @@ _ACTIVE = select(*_KEY).where(issuances.c.state != IssuanceState.CANCELLED)
 
 def ended_among(connection: Connection, keys: Collection[Key]) -> set[Key]:
     """Return the pairs that have a row which is neither cancelled nor becomes due by itself."""
-    return _keys_among(connection, _ACTIVE.where(issuances.c.state.not_in(_WAITING)), keys)
+    return _keys_among(connection, _ACTIVE.where(issuances.c.state.not_in(QUEUED)), keys)
 
 
 def rows_of_awards(connection: Connection, award_ids: Collection[str]) -> dict[str, tuple[Key, Issuance]]:

@@ -55,7 +55,7 @@ from rules.ledger.eligibility import BEGINNING, Award, Coverage, Issuance, decid
 from rules.ledger.erasure import is_erased
 from rules.ledger.reasons import MOMENT_REASONS, AwardFault, Reason, UnusableAward
 from rules.ledger.states import IssuanceState
-from rules.ledger.sweep import HOLD_ABOVE, rows_for_run, settings_contradict
+from rules.ledger.sweep import HOLD_NAMES_ABOVE, rows_for_run, settings_contradict
 
 issuances = table(BadgeIssuance)
 
@@ -75,7 +75,7 @@ class Sweep:
     at_least: int = 50_000
     recent: timedelta = timedelta(days=7)
     full: bool = False
-    hold_above: int = HOLD_ABOVE
+    hold_above: int = HOLD_NAMES_ABOVE
 
 
 @dataclass(frozen=True, kw_only=True)

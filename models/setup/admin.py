@@ -20,14 +20,13 @@ from rules.forms.configuration import Columns
 from rules.forms.settings_plan import Change
 from rules.ledger.reasons import Reason
 from rules.ledger.settings_changes import SettingsOf
-from rules.ledger.states import IssuanceState
+from rules.ledger.states import QUEUED, IssuanceState
 from rules.ledger.transitions import Transition
 
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
 TOKEN_LIFE = timedelta(days=180)
-_WAITING = (IssuanceState.PENDING, IssuanceState.BLOCKED)
 
 
 def put_connection(connection: Connection, portal_id: str, values: Mapping[str, Any], *, now: datetime) -> bool:
@@ -42,7 +41,7 @@ def remove_connection(connection: Connection, portal_id: str, *, now: datetime) 
     if not remove_settings(connection, SettingsOf.CONNECTION, portal_id, now=now):
         return None
     # Outstanding calls are settled at the organization that was called.
-    waiting = and_(issuances.c.portal_id == portal_id, issuances.c.state.in_(_WAITING), ~is_outstanding())
+    waiting = and_(issuances.c.portal_id == portal_id, issuances.c.state.in_(QUEUED), ~is_outstanding())
     return move(connection, Transition.BLOCK, waiting, now=now, reason=Reason.PORTAL_NOT_CONNECTED)
 
 
@@ -81,7 +80,7 @@ def remove_integration(connection: Connection, achievement_id: str, *, now: date
     remove_settings(connection, SettingsOf.INTEGRATION, achievement_id, now=now)
     # Not issuances in `issuing`: their run cancels or completes them. Outstanding calls are settled first.
     of_achievement = issuances.c.achievement_id == achievement_id
-    waiting = and_(of_achievement, issuances.c.state.in_(_WAITING), ~is_outstanding())
+    waiting = and_(of_achievement, issuances.c.state.in_(QUEUED), ~is_outstanding())
     return move(connection, Transition.CANCEL, waiting, now=now, reason=Reason.INTEGRATION_REMOVED)
 
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from rules.badge.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
 
+LONGEST_EXPIRY = 36_500  # days: a moment further away may be one that Python does not have
+
 
 class Expiry(StrEnum):
     """When a badge expires."""

@@ -266,7 +266,7 @@ class EvidenceChoices(BaseModel):
 class Locale(StrEnum):
     """Languages of Credly's notification mail (Credly API notes, section 4.1)."""
 
-    TEMPLATE = ""
+    UNSET = ""
     ENGLISH = "en"
     FRENCH = "fr"
     GERMAN = "de"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rules.badge.issuance_data import Expiry
+from rules.badge.issuance_data import LONGEST_EXPIRY, Expiry
 from rules.forms.inputs import (
     BlockName,
     CredlyId,
@@ -45,8 +45,8 @@ class IntegrationForm(BaseModel):
     issue_since: PastMoment = None
     suppress_notification: bool = Field(default=False, alias="suppress_credly_email")
     expiry: Expiry = Expiry.TEMPLATE_DEFAULT
-    expires_after_days: int = Field(default=0, ge=0, le=36500)
-    locale: Locale = Locale.TEMPLATE
+    expires_after_days: int = Field(default=0, ge=0, le=LONGEST_EXPIRY)
+    locale: Locale = Locale.UNSET
     earned_again: EarnedAgain = EarnedAgain.REFUSE
     when_data_changes: WhenDataChanges = WhenDataChanges.LEAVE
     revoke_when_withdrawn: bool = False

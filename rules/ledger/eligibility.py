@@ -11,10 +11,9 @@ from enum import StrEnum
 
 from rules.badge.names import is_corrected
 from rules.ledger.reasons import MOMENT_REASONS, Reason
-from rules.ledger.states import IssuanceState, Origin, is_ahead
+from rules.ledger.states import QUEUED, IssuanceState, Origin, is_ahead
 
 OPEN = frozenset({IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED})
-_PLANNED = frozenset({IssuanceState.PENDING, IssuanceState.BLOCKED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,7 +192,7 @@ def decide(pair: Pair, *, now: datetime) -> list[Decision]:
 def _of_former(row: Issuance) -> Decision:
     if row.replaces_badge_id is not None and not row.outstanding and row.state in (*OPEN, IssuanceState.CANCELLED):
         return _restore(row, Ground.ANOTHER_ROW)
-    if row.state in _PLANNED and not row.outstanding:
+    if row.state in QUEUED and not row.outstanding:
         return _cancel(row, Ground.ANOTHER_ROW, Reason.INTEGRATION_REMOVED)
     return Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
 
@@ -339,9 +338,9 @@ def _of_open(pair: Pair, row: Issuance, now: datetime) -> Decision:
     if row.reason is Reason.NAME_CORRECTED and pair.coverage is not None and not pair.coverage.follows_names:
         return _restore(row, Ground.AS_IT_IS)
     # Failed rows stay: their reason is shown to operators, and enabling again may correct it.
-    if row.state in _PLANNED and pair.coverage is None:
+    if row.state in QUEUED and pair.coverage is None:
         return _cancel(row, Ground.INTEGRATION_REMOVED, Reason.INTEGRATION_REMOVED)
-    if row.state in _PLANNED:
+    if row.state in QUEUED:
         decision = _of_waiting(pair, row, now)
     else:
         decision = Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
@@ -388,7 +387,7 @@ def _looked_up_first(row: Issuance) -> Decision:
     if row.state is IssuanceState.BLOCKED and row.reason is Reason.PORTAL_NOT_CONNECTED:
         pending = IssuanceState.PENDING
         return Decision(action=Action.UNBLOCK, ground=Ground.OUTSTANDING, row=row, state=pending)
-    waits = row.state in _PLANNED
+    waits = row.state in QUEUED
     return Decision(action=Action.WAIT if waits else Action.NOTHING, ground=Ground.OUTSTANDING, row=row)
 
 

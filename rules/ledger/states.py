@@ -38,6 +38,7 @@ _SENTENCES = {
 }
 
 WAITING = (IssuanceState.PENDING, IssuanceState.ISSUING, IssuanceState.BLOCKED)
+QUEUED = (IssuanceState.PENDING, IssuanceState.BLOCKED)  # what waits and no run has claimed
 
 
 class Origin(StrEnum):

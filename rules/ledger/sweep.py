@@ -7,7 +7,7 @@ from rules.ledger.eligibility import Coverage
 from rules.ledger.reasons import Reason
 from rules.ledger.states import IssuanceState
 
-HOLD_ABOVE = 100  # badges to be replaced for corrected names
+HOLD_NAMES_ABOVE = 100  # badges to be replaced for corrected names
 ROUND_WITHIN = timedelta(hours=20)  # a day, less some hours for runs that were skipped
 
 

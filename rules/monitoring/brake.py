@@ -11,7 +11,7 @@ UNANSWERED_OVER_TIME = 5  # calls in a row that together took UNANSWERED_FOR
 UNANSWERED_FOR = timedelta(minutes=1)
 LOOK_UP = "find_badges"
 ENDLESS_AT_MOST = 5  # look-ups in a row
-TOKEN_REFUSED = 401
+UNAUTHORIZED = 401
 THROTTLED_AT_MOST = 5  # times in a row; concurrent calls count once
 
 
@@ -88,6 +88,6 @@ class Brake:
 def _is_answer(error: CredlyError, operation: str) -> bool:
     # A refusal is an answer: Credly works. A refused token, or a list that may not be read, shows nothing about the
     # operation itself.
-    if isinstance(error, (NotSent, Unclear)) or not error.in_credly_form or error.status == TOKEN_REFUSED:
+    if isinstance(error, (NotSent, Unclear)) or not error.in_credly_form or error.status == UNAUTHORIZED:
         return False
     return not (operation == LOOK_UP and isinstance(error, (NotConnected, NotFound)))

@@ -17,14 +17,14 @@ from models.setup.tables import CredlyIntegration
 from models.setup.templates import owner_of_template
 from rules.badge.evidence import EvidenceKind
 from rules.badge.fields import fields_of
-from rules.badge.issuance_data import Expiry, IssuanceFacts
+from rules.badge.issuance_data import LONGEST_EXPIRY, Expiry, IssuanceFacts
 from rules.badge.request import Prepared, prepare_request
 from rules.forms.inputs import InvalidInput, in_the_past, static_text
 from rules.forms.settings import IntegrationForm
 from rules.forms.suggestions import did_you_mean
 from rules.ledger.reasons import Reason, UnusableAward
 from rules.ledger.settings_changes import SettingsOf
-from rules.ledger.sweep import HOLD_ABOVE
+from rules.ledger.sweep import HOLD_NAMES_ABOVE
 from rules.markdown import code, plain, table
 from rules.monitoring.run_page import unusable_page, unusable_words
 from rules.wording import FormResult, counted, nothing_to_do
@@ -33,7 +33,6 @@ from tasks.forms.run_form import connection_of, credly_id, known_achievement, op
 from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
-_LONGEST_EXPIRY = 36_500  # days
 PUBLIC = "Evidence is **public**: everyone who sees the badge sees it."
 
 
@@ -69,8 +68,8 @@ async def _corrected_words(run: Run, achievement: str, *, moment: datetime) -> s
         badges += 1
     if not badges:
         return ""
-    many = f"; they are more than {HOLD_ABOVE}, so reconcile holds them until it is run with a higher hold_above"
-    return f"{counted(badges, 'badge')} to be replaced for a corrected name{many if badges > HOLD_ABOVE else ''}"
+    many = f"; they are more than {HOLD_NAMES_ABOVE}, so reconcile holds them until it is run with a higher hold_above"
+    return f"{counted(badges, 'badge')} to be replaced for a corrected name{many if badges > HOLD_NAMES_ABOVE else ''}"
 
 
 def _without_effect(form: IntegrationForm) -> list[str]:
@@ -264,9 +263,9 @@ def shown(value: Any) -> str:
 
 def _days(form: IntegrationForm) -> int | None:
     if form.expiry is Expiry.AFTER_DAYS:
-        if not 1 <= form.expires_after_days <= _LONGEST_EXPIRY:
+        if not 1 <= form.expires_after_days <= LONGEST_EXPIRY:
             raise InvalidInput(
-                f"expires_after_days: give a number of days from 1 to {_LONGEST_EXPIRY}, or choose another expiry."
+                f"expires_after_days: give a number of days from 1 to {LONGEST_EXPIRY}, or choose another expiry."
             )
         return form.expires_after_days
     if form.expires_after_days:

@@ -18,7 +18,7 @@ from rules.ledger import outcome
 from rules.ledger.adoption import Expected, has_another_address, leaves_open, names_another, own_badges
 from rules.ledger.outcome import ENDED_STATES, LIVE_STATES, Outcome
 from rules.ledger.reasons import Reason
-from rules.monitoring.brake import TOKEN_REFUSED
+from rules.monitoring.brake import UNAUTHORIZED
 from tasks.runtime.organization import Organization
 from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of, correct_last
 from tasks.runtime.run import Run
@@ -215,7 +215,7 @@ async def _after_sending(calls: Calls, error: CredlyError, *, last: bool) -> Out
             return _wait_outcome(calls, error)
         if fault is not None:
             return outcome.blocked(fault, unclear=True)
-        if error.in_credly_form and error.status != TOKEN_REFUSED:
+        if error.in_credly_form and error.status != UNAUTHORIZED:
             return await _after_refusal(calls, error)
     # Throttling was waited out or the token renewed: continue once Credly's lists had time to show a badge that may
     # have been made. An unclear answer is left to the retries of the task run, which have growing delays.

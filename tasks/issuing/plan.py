@@ -5,7 +5,7 @@ from models.operations import failed
 from models.planning.names import sweep_names
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.writing import PlanCounts
-from rules.ledger.sweep import HOLD_ABOVE
+from rules.ledger.sweep import HOLD_NAMES_ABOVE
 from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 
 # Per run: a bounded part, so that a large number of failed issuances does not slow every run down.
@@ -25,7 +25,7 @@ async def plan_meanwhile(run: Run, portal: str = "") -> PlanCounts:
 
 
 @laurel_task(name="sweep", retry_delays=DATABASE_RETRIES)
-async def sweep_everything(portal: str = "", *, full: bool = False, hold_above: int = HOLD_ABOVE) -> PlanCounts:
+async def sweep_everything(portal: str = "", *, full: bool = False, hold_above: int = HOLD_NAMES_ABOVE) -> PlanCounts:
     """Check the awards of changed integrations and a bounded part of all others, for changes that planning missed.
 
     Then the names on a part of the issued badges.
@@ -34,7 +34,7 @@ async def sweep_everything(portal: str = "", *, full: bool = False, hold_above: 
 
 
 @laurel_task(name="plan", retry_delays=DATABASE_RETRIES)
-async def plan_new(portal: str = "", *, rows: int, hold_above: int = HOLD_ABOVE) -> PlanCounts:
+async def plan_new(portal: str = "", *, rows: int, hold_above: int = HOLD_NAMES_ABOVE) -> PlanCounts:
     """Plan and sweep in one, between two whole runs: a task run costs more than it does. The part has `rows` rows."""
     run = current_run.get()
     counts = await plan(run.database, now=run.now(), portal_id=portal or None)

@@ -14,7 +14,7 @@ from models.platform.awards import Key
 from rules.badge.preview import Preview, preview
 from rules.ledger.eligibility import Action, Decision, Pair, decide
 from rules.ledger.reasons import Reason
-from rules.ledger.sweep import HOLD_ABOVE
+from rules.ledger.sweep import HOLD_NAMES_ABOVE
 from tasks.runtime.run import Run, current_run, laurel_task
 
 _MAX_PREVIEWED = 10_000
@@ -22,7 +22,7 @@ _MAX_SHOWN = 500
 
 
 @laurel_task(name="preview")
-async def preview_run(portal: str = "", limit: int = 0, hold_above: int = HOLD_ABOVE) -> str:
+async def preview_run(portal: str = "", limit: int = 0, hold_above: int = HOLD_NAMES_ABOVE) -> str:
     """Write a table of what a run would send, and what not and why. Returns a sentence with the counts."""
     run = current_run.get()
     at_most = min(limit or _MAX_PREVIEWED, _MAX_PREVIEWED)

@@ -25,7 +25,7 @@ from tasks.runtime.run import Run, current_run, laurel_task, run_ids
 _MAX_NOT_PERMITTED = 3
 # Per run. The next run continues.
 _MAX_BADGES = 200
-HOLD_ABOVE = 20
+HOLD_REVOKING_ABOVE = 20
 DEFAULT_REASON = "The achievement was withdrawn."
 
 

@@ -18,7 +18,7 @@ from credly.replies import Call, Reply
 from credly.wire import Badge, BadgeRequest
 from models.ledger.recording import Attempt
 from models.ledger.tables import AttemptKind, AttemptOutcome
-from rules.monitoring.brake import TOKEN_REFUSED, Brake
+from rules.monitoring.brake import UNAUTHORIZED, Brake
 from tasks.runtime.rate_limiter import RateLimiter
 
 # How each call that changes something is recorded. All others are look-ups.
@@ -173,7 +173,7 @@ class RecordedClient(CredlyClient):
                 return False
             await self.access.limiter.pause(pause)
             return True
-        if isinstance(error, NotConnected) and error.status == TOKEN_REFUSED:
+        if isinstance(error, NotConnected) and error.status == UNAUTHORIZED:
             return await self._renew(token)
         return False
 
