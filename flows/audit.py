@@ -18,7 +18,7 @@ async def audit(portal: PortalId = "", full: bool = False) -> State[None]:
     Args:
         portal: Only this portal's organization. Leave empty for all.
         full: Read every badge now. Otherwise an organization of more than 5 000 badges is read in parts, a part each
-            night, where changes are learnt from Credly's events in the meantime.
+            night, where changes are read from Credly's events in the meantime.
     """
     async with run_context() as run:
         return await finish_form(audit_all(run, portal, full=full), key="audit")

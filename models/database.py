@@ -186,7 +186,7 @@ class Platform:
             try:
                 with engine.connect() as connection:
                     return work(connection, *args, **kwargs)
-            # A TypeError: a parameter of the address that PyMySQL does not know.
+            # A TypeError: a parameter of the address that PyMySQL does not have.
             except (DBAPIError, TypeError) as error:
                 if unusable := platform_error(error, engine.url):
                     raise unusable from None

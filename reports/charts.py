@@ -1,4 +1,4 @@
-"""Charts as SVG, for light and dark pages, wide and narrow ones. The colours are safe for colour blindness."""
+"""Charts as SVG, for light and dark pages, wide and narrow ones. The colors are safe for color blindness."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ _NUMBERS = count(1)
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a page. Those of bars are from the Okabe-Ito palette, and grey."""
+    """Colors of a page. Those of bars are from the Okabe-Ito palette, and gray."""
 
     name: str
     ink: str
@@ -37,12 +37,12 @@ DARK = Theme("dark", ink="#e6e9ed", faint="#3a414b", issued="#56B4E9", failed="#
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One horizontal bar: name, length, the label at its end, and colour."""
+    """One horizontal bar: name, length, the label at its end, and color."""
 
     name: str
     value: int
     label: str
-    colour: str
+    color: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Picture:
         )
 
 
-def days_chart(days: Sequence[str], values: Sequence[int], *, before: Sequence[int], colour: str) -> Picture:
+def days_chart(days: Sequence[str], values: Sequence[int], *, before: Sequence[int], color: str) -> Picture:
     """Return a chart with a column for each day (or week) given as 2026-11-02, and a mark for the one before it."""
     rows = [{"day": day, "n": n, "before": earlier} for day, n, earlier in zip(days, values, before, strict=True)]
 
@@ -83,7 +83,7 @@ def days_chart(days: Sequence[str], values: Sequence[int], *, before: Sequence[i
             x=alt.X("day:O", sort=None, axis=label, scale=alt.Scale(paddingInner=0.15, paddingOuter=0.1))
         )
         scale = alt.Scale(domain=[0, top], nice=True)
-        bars = base.mark_bar(color=getattr(theme, colour), cornerRadiusEnd=1)
+        bars = base.mark_bar(color=getattr(theme, color), cornerRadiusEnd=1)
         marks = base.mark_tick(color=theme.ink, thickness=2, opacity=0.7)
         drawn = bars.encode(y=alt.Y("n:Q", axis=amount, scale=scale))
         earlier = marks.encode(y=alt.Y("before:Q", axis=amount, scale=scale))
@@ -99,14 +99,14 @@ def bars_chart(bars: Sequence[Bar]) -> Picture:
 
     def chart(theme: Theme, width: int) -> Any:
         rows = [
-            {"name": bar.name, "n": bar.value, "label": bar.label, "colour": getattr(theme, bar.colour)} for bar in bars
+            {"name": bar.name, "n": bar.value, "label": bar.label, "color": getattr(theme, bar.color)} for bar in bars
         ]
         names = alt.Axis(
             title=None, ticks=False, domain=False, labelLimit=extent, labelPadding=8, minExtent=extent, maxExtent=extent
         )
         scale = alt.Scale(domain=[0, _longest(bars, width - extent)], nice=False)
         base = _chart_of(rows).encode(y=alt.Y("name:N", sort=order, axis=names), x=alt.X("n:Q", axis=None, scale=scale))
-        drawn = base.mark_bar(height=_BAR * 0.62, cornerRadiusEnd=1).encode(color=alt.Color("colour:N", scale=None))
+        drawn = base.mark_bar(height=_BAR * 0.62, cornerRadiusEnd=1).encode(color=alt.Color("color:N", scale=None))
         labels = base.mark_text(align="left", dx=6, color=theme.ink, fontSize=13).encode(text="label:N")
         return (drawn + labels).properties(width=width, height=_BAR * len(bars))
 

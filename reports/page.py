@@ -17,7 +17,7 @@ from rules.spans import change, share, time_in_words
 
 DAYS_DRAWN = 92  # more are drawn as weeks
 REASONS_DRAWN = 12
-_COLOUR_OF = {IssuanceState.FAILED: "failed"}
+_COLOR_OF = {IssuanceState.FAILED: "failed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ def _daily(part: PeriodFigures, before: PeriodFigures, column: str, title: str, 
         words=f"{title} {each} {part.days.period.words}: {sums}, {most}.",
         explanation=f"{explanation.replace('that day', 'a day of that week') if by_week else explanation} "
         f"The line across is the {unit} in the same place of the period before.",
-        picture=days_chart(days, values, before=earlier, colour=column),
+        picture=days_chart(days, values, before=earlier, color=column),
         table=Table(
             head=[unit, title.lower(), "before"],
             rows=[[text(day), number(n), number(was)] for day, n, was in zip(days, values, earlier, strict=True)],
@@ -148,7 +148,7 @@ def _portals(figures: Figures) -> Figure | None:
             name=name if names.count(name) == 1 else f"{name} ({one['portal_id']})",
             value=int(one["issued"]),
             label=f"{one['issued']:,} issued · {one['issued_before']:,} before",
-            colour="issued",
+            color="issued",
         )
         for name, one in zip(names, portals[:REASONS_DRAWN], strict=False)
     ]
@@ -199,7 +199,7 @@ def _times(figures: Figures) -> Figure:
     labels = [" · ".join([f"{count:,}", *marks.get(place, [])]) for place, count in enumerate(figures.buckets)]
     names = [words for _bound, words in TIME_BUCKETS]
     bars = [
-        Bar(name=name, value=count, label=label, colour="issued")
+        Bar(name=name, value=count, label=label, color="issued")
         for name, count, label in zip(names, figures.buckets, labels, strict=True)
     ]
     return Figure(
@@ -231,7 +231,7 @@ def _reasons(figures: Figures) -> Figure:
             name=_reason_name(each.state, each.reason),
             value=each.count,
             label=f"{each.count:,} {_group_of(each.state)}",
-            colour=_COLOUR_OF.get(each.state, "waiting"),
+            color=_COLOR_OF.get(each.state, "waiting"),
         )
         for each in figures.open[:REASONS_DRAWN]
     ]
@@ -289,7 +289,7 @@ def _funnel(funnel: Funnel) -> Figure:
         explanation="Eligible means: awarded and covered by an integration, or requested by an operator. These badges "
         "are followed up to now, so the issued ones are not the same as those issued in the period. Claimed means that "
         "the earner accepted the badge at Credly, as of the nightly audit.",
-        picture=bars_chart([Bar(name=n, value=v, label=label, colour=c) for n, v, label, c in steps]),
+        picture=bars_chart([Bar(name=n, value=v, label=label, color=c) for n, v, label, c in steps]),
         table=Table(
             head=["step", "badges"],
             rows=[

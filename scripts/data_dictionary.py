@@ -88,7 +88,7 @@ For issuances it can be chosen: {choices}.
 - **CSV**: UTF-8; an empty cell is nothing, `""` is empty text. A text that a spreadsheet would take for a formula (it
   begins with `=`, `+`, `-`, `@` or a tab) has an apostrophe in front.
 - **Parquet**: `pandas.read_parquet(file, dtype_backend="numpy_nullable")` gives the frame back.
-- **Excel**: at most 1 048 575 rows; moments are without a zone, in UTC, because Excel knows none.
+- **Excel**: at most 1 048 575 rows; moments are without a zone, in UTC, because Excel has none.
 - **Names and addresses** are in an export of issuances only where it was asked for them (`--personal-data`). The file's
   name then says so, a note lies beside it, and nobody but its owner may read it. The columns are listed below."""
 

@@ -1,6 +1,6 @@
 """Checks that code and documents use the field's words: `python -m scripts.words [FOLDER…]`, part of `make check`.
 
-The words below were a private idiom of this project. Each has the words to use instead.
+The words below were a private idiom of this project, or are British spellings. Each has the words to use instead.
 """
 
 import re
@@ -20,6 +20,17 @@ INSTEAD = {
     r"taken? up again|takes? up again|took up again": "revive, requeue",
     r"knows? of": "has, reads",
     r"for good": "permanently",
+    r"next but one": "say what comes before it",
+    r"without a word": "say that there is no message",
+    r"recognis(e|es|ed|ing)": "recognize",
+    r"analys(e|ed|ing)": "analyze",
+    r"behaviours?": "behavior",
+    r"colours?": "color",
+    r"learnt": "learned, read, noticed",
+    # Of software; an operator or a caller may know something.
+    r"(laurel|prefect|credly|excel|database|ledger|server|driver|planner)( does not| do not)? (know|believe|forget)s?": (
+        "has, keeps, reads"
+    ),
 }
 _NOT = (
     "scripts/words.py",

@@ -30,10 +30,10 @@ def issue(store: Store, organization_id: str, fields: Mapping[str, Any], assumed
     row = _new_row(store, organization_id, template, fields)
     existing = duplicate_of(store, row, assumed)
     if existing is not None and not template["allow_duplicate_badges"]:
-        behaviour = fields.get("duplicate_behavior") or "deny"
-        if behaviour == "deny":
+        behavior = fields.get("duplicate_behavior") or "deny"
+        if behavior == "deny":
             raise ApiError(422, "User already has this badge")
-        if behaviour == "replace":
+        if behavior == "replace":
             if _same(existing, row):
                 return 200, existing  # without a new badge, and without a mail (4.2)
             # `replace` keeps the date of the first badge, whatever the request has (4.2).

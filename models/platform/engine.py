@@ -84,7 +84,7 @@ def _mapping_on(engine: Engine, mapping: Mapping) -> Mapping | None:
 
 
 def _address_and_arguments(url: URL, source: Source) -> tuple[URL, dict[str, Any]]:
-    """Return the address without the parameters that its driver does not know, and what replaces them."""
+    """Return the address without the parameters that its driver does not have, and what replaces them."""
     kind = url.get_backend_name()
     if kind == "sqlite":
         if not url.database or not Path(url.database).is_file():
@@ -197,7 +197,7 @@ _CAUSES = {
     ),
     r"1969|3024|57014|[Ii]nterrupted": "a statement took longer than LAUREL_PLATFORM_TIMEOUT",
     r"1049|3D000": "there is no database of this name",
-    r"unexpected keyword argument|invalid connection option": "its driver does not know a parameter of the address",
+    r"unexpected keyword argument|invalid connection option": "its driver has no such parameter of the address",
 }
 
 

@@ -1,4 +1,4 @@
-"""Masked personal data: enough for an operator to recognise a user, too little to identify one."""
+"""Masked personal data: enough for an operator to recognize a user, too little to identify one."""
 
 from rules.badge.text import tidy
 

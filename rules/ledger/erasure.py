@@ -31,7 +31,7 @@ def user_digest(user_id: str) -> str:
 
 
 def badge_digest(badge_id: str) -> str:
-    """Return the digest by which the audit recognises a badge of an erased user at Credly."""
+    """Return the digest by which the audit recognizes a badge of an erased user at Credly."""
     return _digest("badge", badge_id)
 
 

@@ -1,4 +1,4 @@
-"""Giving up calls whose outcome cannot be learnt any more, because their Credly organization cannot be reached."""
+"""Giving up calls whose outcome cannot be found out any more, because their Credly organization cannot be reached."""
 
 from models.ledger import outstanding
 from rules.markdown import plain

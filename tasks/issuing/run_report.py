@@ -205,7 +205,7 @@ async def _notes(run: Run, portals: Sequence[str] | None) -> list[str]:
         for achievement_id, template_id, state in templates
     ]
     return notes + [
-        f"Changes of badges are learnt by the nightly audit only, since Credly's events of organization "
+        f"Changes of badges are noticed by the nightly audit only, since Credly's events of organization "
         f"{organization_id} cannot be used: {why}."
         for organization_id, why in no_events.items()
     ]

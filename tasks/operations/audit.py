@@ -38,7 +38,7 @@ _LONGEST_EARNERS = 2_000
 # By then a badge must be in Credly's lists.
 LISTED_AFTER = timedelta(hours=1)
 GONE = "deleted"
-WITHOUT_EVENTS = "Every badge is read each night, because changes are not learnt from Credly's events"
+WITHOUT_EVENTS = "Every badge is read each night, because changes are not read from Credly's events"
 _VALID_STATES = ("pending", "accepted")
 
 

@@ -162,7 +162,7 @@ async def test_what_is_wrong_with_the_block_is_said_and_credly_is_not_called(wor
         (f'{{"token": "{TOKEN}"}}', "it is JSON; enter the token alone"),
     ],
 )
-async def test_a_token_that_was_pasted_with_something_else_is_recognised(
+async def test_a_token_that_was_pasted_with_something_else_is_recognized(
     world: World, standin: Standin, pasted: str, fault: str
 ) -> None:
     await world.put_token(pasted)

@@ -154,7 +154,7 @@ async def test_a_new_token_that_may_only_read_is_not_stored(ending: World, stand
     assert await value_of(BLOCK) == TOKEN
 
 
-async def test_where_the_end_cannot_be_learnt_180_days_are_assumed_and_named(world: World, standin: Standin) -> None:
+async def test_where_the_end_cannot_be_read_180_days_are_assumed_and_named(world: World, standin: Standin) -> None:
     standin.fault("answer", method="GET", path="authorization_tokens", status=403, count=None)
     await world.change_connection(token_ends_at=None, connected_at=datetime.now(UTC) - timedelta(days=170, hours=1))
 

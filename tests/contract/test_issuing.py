@@ -239,7 +239,7 @@ def test_what_is_not_known_of_duplicates_can_be_assumed_either_way(
     assert api.post(recipient_email="ada@example.org").status_code == (422 if blocks else 201)
 
 
-def test_duplicate_behaviour_is_the_callers_choice(standin: Standin, api: Api) -> None:
+def test_duplicate_behavior_is_the_callers_choice(standin: Standin, api: Api) -> None:
     first = api.issue(recipient_email="ada@example.org", evidence=[EVIDENCE])
     same = {"recipient_email": "ada@example.org", "evidence": [EVIDENCE]}
 

@@ -1,4 +1,4 @@
-"""Erased users are recognised by a digest, and what stands for them names nobody."""
+"""Erased users are recognized by a digest, and what stands for them names nobody."""
 
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,7 @@ from tasks.operations.runs_of_user import NAMING_FLOWS, NOBODY, PageMatcher, was
 USER, BADGE = "user-1", "0c8206bf-2d25-463b-ac10-ac4b0d7cd4e1"
 
 
-def test_an_erased_user_is_recognised_and_no_other() -> None:
+def test_an_erased_user_is_recognized_and_no_other() -> None:
     erased = {user_digest("ada")}
 
     assert is_erased("ada", erased)

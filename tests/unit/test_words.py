@@ -85,7 +85,7 @@ def test_where_there_are_few_all_are_named_and_long_names_are_cut() -> None:
         ('["token"]', "JSON"),
     ],
 )
-def test_a_badly_pasted_token_is_recognised_and_not_repeated(value: str, fault: str) -> None:
+def test_a_badly_pasted_token_is_recognized_and_not_repeated(value: str, fault: str) -> None:
     found = fault_of_token(value)
 
     assert found is not None

@@ -17,7 +17,7 @@ _ASSUMED_RATE = 3
 
 
 def _form_of(box: Sandbox, status: int) -> Seen:
-    """Whether every answer of that status so far had the envelope; Laurel believes no other."""
+    """Whether every answer of that status so far had the envelope; Laurel relies on no other."""
     found = [each for each in box.errors if each["status"] == status]
     if not found:
         raise NotSeen(f"no {status} was answered")
