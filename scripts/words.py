@@ -28,7 +28,7 @@ INSTEAD = {
     r"colours?": "color",
     r"learnt": "learned, read, noticed",
     # Of software; an operator or a caller may know something.
-    r"(laurel|prefect|credly|excel|database|ledger|server|driver|planner)( does not| do not)? (know|believe|forget)s?": (
+    r"(laurel|prefect|credly|excel|database|ledger|server|driver|planner)( does not)? (know|believe|forget)s?": (
         "has, keeps, reads"
     ),
 }
