@@ -1,13 +1,14 @@
 """Which settings of an integration the overview lists."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from models.setup.tables import CredlyIntegration
 from rules.forms.inputs import WhenDataChanges
 from tasks.forms.overview import unusual_settings
 
 
-def an_integration(**settings: object) -> CredlyIntegration:
+def an_integration(**settings: Any) -> CredlyIntegration:
     enabled_at = datetime(2026, 11, 2, 9, tzinfo=UTC)
     return CredlyIntegration(achievement_id="forklift", badge_template_id="t-1", enabled_at=enabled_at, **settings)
 

@@ -111,7 +111,7 @@ def test_everything_else_has_its_part() -> None:
     assert "| 2.5 s | 1 | Sent the badge to Credly | the response was lost, so the badge may exist |" in text
     assert "- **2 blocked** `token_refused`: Credly refused the portal's token" in text
     assert "may not issue\\. **What to do:** Put a valid token" in text
-    assert "- **1 pending**: To be issued at its not\\_before moment or later\\." in text
+    assert "- **1 pending**: Waits to be issued, at the moment in its column not\\_before or later\\." in text
     assert "| `org-1` | 0 issued · now 2 blocked, 1 waiting |" in text
     assert "| `northwind` | `forklift` | 0 | 1 | 0 | 0 | 0 |" in text
 
