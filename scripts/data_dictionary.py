@@ -31,7 +31,7 @@ A run can work for several portals and has one row for each; the columns can be 
 | view | one row is | key |
 |---|---|---|
 | `laurel_issuances` | one badge of one user, in its latest state | `issuance_id` |
-| `laurel_attempts` | one call made to Credly | `attempt_id`; `issuance_id` leads to the issuance |
+| `laurel_attempts` | one call made to Credly for an issuance | `attempt_id`; `issuance_id` leads to the issuance |
 | `laurel_runs` | the calls of one flow run for one portal | `flow_run_id`, `portal_id` |
 | `laurel_history` | one transition of an issuance | `history_id`; `issuance_id` leads to the issuance |
 | `laurel_badges` | one user and achievement, for the platform's own pages | `issuance_id` |
@@ -94,7 +94,7 @@ For issuances it can be chosen: {choices}.
 
 _ONE_ROW = {
     Dataset.ISSUANCES: "One row is one badge of one user, in its latest state.",
-    Dataset.ATTEMPTS: "One row is one call made to Credly.",
+    Dataset.ATTEMPTS: "One row is one call made to Credly for an issuance.",
     Dataset.RUNS: "One row is what one flow run did for one portal. Put together from its calls.",
     Dataset.HISTORY: "One row is one transition of an issuance.",
     Dataset.STATES: "One row is one state of an issuance, for one reason: from which moment to which.",
