@@ -76,9 +76,7 @@ async def _deploy(client: PrefectClient) -> None:
     # Each flow has one deployment of the same name. Others may use the server, too.
     flows = FlowFilter(name=FlowFilterName(any_=names))
     named = DeploymentFilter(name=DeploymentFilterName(any_=names))
-    there = {
-        each.name: each for each in await client.read_deployments(flow_filter=flows, deployment_filter=named)
-    }
+    there = {each.name: each for each in await client.read_deployments(flow_filter=flows, deployment_filter=named)}
     for each in wanted["deployments"]:
         known, default = there.get(each["name"]), each.get("schedules", [])
         if known is None or not (known.schedules or default):
