@@ -69,7 +69,7 @@ def _derived_table(compiler: Any, table: Table, query: str | None) -> str:
     quote, mapping = compiler.preparer.quote, mapping_of_dialect(compiler.dialect)
     if query is None:
         columns = ", ".join(f"NULL AS {quote(column.name)}" for column in table.c)
-        return f"(SELECT {columns} FROM (SELECT 1 AS nothing) AS none_at_all WHERE 1 = 0)"  # noqa: S608
+        return f"(SELECT {columns} FROM (SELECT 1 AS one) AS none_at_all WHERE 1 = 0)"  # noqa: S608
     values = {column.name: _value(compiler.dialect, column) for column in table.c}
     columns = ", ".join(f"{compiler.process(value)} AS {quote(name)}" for name, value in values.items())
     # Not NULLIF: the platform's index by moment could not be used.

@@ -25,7 +25,7 @@ from models.platform.mapping import mapping_of
 from models.platform.names import achievements_of, exists
 from models.platform.pages import page_after
 from models.platform.people import near_user_ids, user_exists, users_like
-from models.platform.tables import Achievement
+from models.platform.tables import Achievement, Company
 from tests.support.databases import administer as administer_postgresql
 from tests.support.databases import sqlite_database
 from tests.support.factories import NOW, TEMPLATE, a_connection, an_issuance, rows_of
@@ -453,6 +453,13 @@ async def test_new_awards_are_read_in_pages_by_moments_of_each_form(
         database.rows_per_page = 2
 
         assert await plan(database, now=NOW) == PlanCounts(entered=5)
+
+
+async def test_a_relation_without_a_query_is_empty_on_sqlite(tmp_path: Path, migrated_file: Path) -> None:
+    url = f"sqlite:///{tmp_path}/platform.db"
+    administer(url, TEXT_KEYS[0])
+    async with laurel(tmp_path, migrated_file, url, a_folder(tmp_path)) as database:
+        assert not await database.platform.read(exists, Company, "acme")
 
 
 @pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
