@@ -19,7 +19,7 @@ from rules.ledger.erasure import BadgesAtCredly
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted
 from tasks.forms.run_form import open_for_form, started_by
-from tasks.operations.runs_of_user import Traces, delete, forget_user_in_this_run, traces_of
+from tasks.operations.runs_of_user import Traces, as_word, delete, forget_user_in_this_run, traces_of
 from tasks.runtime.organization import Organization
 from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of
 from tasks.runtime.run import Run, run_ids
@@ -91,7 +91,7 @@ async def erase_user(run: Run, form: EraseForm) -> FormResult:
 async def _load(run: Run, form: EraseForm) -> tuple[UserRecords, Traces]:
     if not tidy(form.reason):
         raise InvalidInput("reason: say why the user is erased, without personal data; it is kept.")
-    if form.user in tidy(form.reason).split():
+    if as_word(form.user).search(tidy(form.reason)):
         raise InvalidInput("reason: it holds the user's id, and is kept. Leave the id out.")
     found = await run.database.read(erasure.of_user, form.user)
     if not found.issuances and found.erased_at is None and not await run.platform.read(user_exists, form.user):

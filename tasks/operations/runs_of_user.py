@@ -29,9 +29,9 @@ from rules.badge.text import tidy
 from tasks.operations.retention import TAG
 
 NAMING_FLOWS = ("issue-badge", "issue-badges", "explain", "erase-user", "export-user")
-# Pages about single users have the id unquoted in their sentences; all other pages quote it.
-_ONE_USER = ("issue-badge", "issue-badge-link", "issue-badges", "explain", "explain-link")
-_OTHERS = ("reconcile", "reconcile-preview", "enable-credly", "audit", "export", "export-table")
+# Pages that have ids unquoted in their sentences; all other pages quote them.
+_UNQUOTED = ("issue-badge", "issue-badge-link", "issue-badges", "explain", "explain-link", "check")
+_OTHERS = ("reconcile", "reconcile-preview", "enable-credly", "audit", "follow-badges", "export", "export-table")
 _PAGE = 200
 Found = TypeVar("Found")
 # The space makes it invalid as a user id in every form, so a retry of the run does nothing.
@@ -80,24 +80,29 @@ async def forget_user_in_this_run() -> None:
 
 
 def was_started_with(run: FlowRun, user_id: str) -> bool:
-    # `rows` is the pasted list of issue-badges.
-    rows = re.split(r"[\s,;\"]+", str(run.parameters.get("rows") or ""))
-    return tidy(str(run.parameters.get("user", ""))) == user_id or user_id in rows or user_id in run.tags
+    # `rows` is the pasted list of issue-badges. Rows that it refused have the id as well.
+    rows = tidy(str(run.parameters.get("rows") or ""))
+    named = as_word(user_id).search(rows) is not None
+    return named or tidy(str(run.parameters.get("user", ""))) == user_id or user_id in run.tags
+
+
+def as_word(user_id: str) -> re.Pattern[str]:
+    """Return a pattern that finds the id between punctuation, and not in a longer one."""
+    return re.compile(rf"(?<![\w-]){re.escape(user_id)}(?![\w-])")
 
 
 class PageMatcher:
     """Matches pages that show the user or one of the badges, as Markdown or JSON."""
 
     def __init__(self, user_id: str, badge_ids: Collection[str]) -> None:
-        escaped = re.escape(user_id)
-        self._bare = re.compile(rf"(?<![\w-]){escaped}(?![\w-])")
-        self._quoted = re.compile(rf"[`\"]{escaped}[`\"]")
+        self._bare = as_word(user_id)
+        self._quoted = re.compile(rf"[`\"]{re.escape(user_id)}[`\"]")
         self._badge_ids = badge_ids
 
     def matches(self, page: Artifact) -> bool:
         # Backslashes are Markdown escapes.
         text = f"{page.data} {page.description}".replace("\\", "")
-        named = (self._bare if page.key in _ONE_USER else self._quoted).search(text)
+        named = (self._bare if page.key in _UNQUOTED else self._quoted).search(text)
         return named is not None or any(badge_id in text for badge_id in self._badge_ids)
 
 
@@ -112,7 +117,7 @@ def _runs(client: PrefectClient) -> AsyncIterator[FlowRun]:
 
 
 def _pages(client: PrefectClient) -> AsyncIterator[Artifact]:
-    ours = ArtifactFilter(key=ArtifactFilterKey(any_=[*_ONE_USER, *_OTHERS]))
+    ours = ArtifactFilter(key=ArtifactFilterKey(any_=[*_UNQUOTED, *_OTHERS]))
     return _all(
         lambda offset: client.read_artifacts(
             artifact_filter=ours, sort=ArtifactSort.ID_DESC, limit=_PAGE, offset=offset

@@ -15,10 +15,12 @@ from prefect.logging.handlers import APILogHandler
 from sqlalchemy import text
 
 from flows.audit import audit
+from flows.check import check
 from flows.erase_user import erase_user
 from flows.explain import explain
 from flows.export import export
 from flows.export_user import export_user
+from flows.follow_badges import follow_badges
 from flows.issue_badge import issue_badge
 from flows.issue_badges import issue_badges
 from flows.reconcile import reconcile
@@ -28,6 +30,7 @@ from flows.revoke_withdrawn import revoke_withdrawn
 from models.ledger.tables import IssuanceAttempt
 from models.metadata import laurel_metadata
 from models.operations.erasure import ErasedUser
+from models.platform.tables import User
 from rules.ledger.erasure import BadgesAtCredly
 from tests.support.running import run_reconcile
 from tests.support.seen import Seen, refused, see
@@ -109,6 +112,10 @@ async def test_nothing_names_an_erased_user_any_more(
     badge = await much_of_the_user(any_world, standin)
     any_world.configure(monkeypatch, REPORTS_FOLDER=str(tmp_path))
     assert USER in str((await ours(export)).tables)
+    await any_world.change(User, USER, first_name="A &amp; B")
+    standin.as_earner(badge, "accept")
+    assert badge in (await ours(follow_badges)).page
+    assert USER in (await ours(check)).page
     names, before = [USER, f"{USER}@example.org", badge], await counts(any_world)
     assert USER in await everything_prefect_has()
 
@@ -242,6 +249,7 @@ async def test_where_a_badge_cannot_be_deleted_nothing_is_erased(world: World, s
         ({"user": "nobody"}, "neither the platform nor the ledger"),
         ({"reason": " \u200b "}, "say why"),
         ({"reason": "For ada herself"}, "it holds the user's id"),
+        ({"reason": "Request of user ada, ticket 12."}, "it holds the user's id"),
     ],
 )
 async def test_a_mistake_in_the_form_erases_nothing(world: World, form: dict[str, str], said: str) -> None:

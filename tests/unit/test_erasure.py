@@ -52,7 +52,17 @@ def test_a_retry_of_the_run_that_erased_a_user_erases_nobody() -> None:
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"user": USER}, {"user": f" {USER} "}, {"rows": f"bob,forklift\n{USER};forklift"}, {"rows": f'"{USER}",forklift'}],
+    [
+        {"user": USER},
+        {"user": f" {USER} "},
+        {"rows": f"bob,forklift\n{USER};forklift"},
+        {"rows": f'"{USER}",forklift'},
+        {"rows": f"'{USER}','forklift'"},
+        {"rows": f"“{USER}”\t„forklift“"},
+        {"rows": f"\ufeff{USER},forklift"},
+        {"rows": "bob,forklift\nus\x01er-1,forklift"},
+        {"rows": f"user,badge\n{USER}"},
+    ],
 )
 def test_a_run_that_was_started_with_the_id_is_found(parameters: dict[str, Any]) -> None:
     assert was_started_with(FlowRun(flow_id=uuid4(), parameters=parameters), USER)
@@ -73,6 +83,8 @@ def test_a_run_that_was_started_with_another_id_is_left(parameters: dict[str, An
         ("reconcile", f"12 ({code('forklift')} to {code(USER)})"),
         ("reconcile-preview", f'[{{"user": "{USER}"}}]'),
         ("audit", code(BADGE)),
+        ("check", f"They have a filler: {code('user-2')}, {code(USER)}"),
+        ("check", plain(f"It has another form than Laurel can use in 1 of 9 rows, such as that with the id {USER}.")),
         ("explain-link", f"[badge](https://example.org/{BADGE}/accept)"),
     ],
 )
