@@ -31,11 +31,15 @@ def user_exists(connection: Connection, user_id: str) -> bool:
 def near_user_ids(connection: Connection, typed: str, *, limit: int = 200) -> list[str]:
     """Return ids of users that share the longest possible beginning with what was typed."""
     as_text = cast(users.c.id, String)  # a mapping may have integers
-    for length in range(len(typed), 0, -1):
+    found, shared, longest = list[str](), 0, len(typed)
+    while shared < longest:
+        length = (shared + longest + 1) // 2
         query = select(users.c.id).where(as_text.startswith(typed[:length], autoescape=True)).limit(limit)
-        if found := [key for key in connection.execute(query.order_by(users.c.id)).scalars() if key is not None]:
-            return found
-    return []
+        if some := [key for key in connection.execute(query.order_by(users.c.id)).scalars() if key is not None]:
+            found, shared = some, length
+        else:
+            longest = length - 1
+    return found
 
 
 def users_like(connection: Connection, typed: str, *, limit: int) -> list[str]:

@@ -4,14 +4,15 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from models.platform.names import exists
-from models.platform.tables import Achievement, User
+from models.platform.names import names_of
+from models.platform.people import names_of as names_of_users
+from models.platform.tables import Achievement
 from reports.files import path_within
 from rules.badge.text import tidy
 from rules.forms.inputs import InvalidInput, UserId
@@ -55,8 +56,7 @@ async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bo
         )
     if len(lines) > _MAX_ROWS:
         raise InvalidInput(f"{field}: {len(lines)} rows are more than {_MAX_ROWS}; cut the list into several.")
-    if field == "path":
-        lines = [await _known(run, line) for line in lines]
+    lines = await _checked(run, lines, of_file=field == "path")
     results = [(line, await _issue_row(run, line, reason=reason, preview=preview)) for line in lines]
     counts = Counter(result.kind for _, result in results)
     sentence = (
@@ -76,13 +76,27 @@ async def issue_list(run: Run, *, rows: str, path: str, reason: str, preview: bo
     )
 
 
-async def _known(run: Run, line: Line) -> Line:
-    """Return the row; without its values if the platform does not have them: a file that is no list may have names."""
-    for model, value in ((User, line.user), (Achievement, line.achievement)):
-        if not line.fault and not await run.platform.read(exists, model, value):
-            kind = model.__name__.lower()
-            return Line(number=line.number, fault=f"the platform has no {kind} with this row's {kind} id.")
-    return line
+async def _checked(run: Run, lines: list[Line], *, of_file: bool) -> list[Line]:
+    """Return the rows, with a fault where the platform does not have one of the ids.
+
+    Not the first such row of a pasted list: the form suggests ids for it, which takes many statements. Rows of a file
+    are without their values then: one that is no list may have names.
+    """
+    there = {
+        "achievement": await run.platform.read(names_of, Achievement, {line.achievement for line in lines}),
+        "user": await run.platform.read(names_of_users, {line.user for line in lines}),
+    }
+    checked, suggested = list[Line](), set(there) if of_file else set[str]()
+    for line in lines:
+        ids = {"achievement": line.achievement, "user": line.user}
+        kind = "" if line.fault else next((kind for kind, value in ids.items() if value not in there[kind]), "")
+        if not kind or kind not in suggested:
+            suggested.add(kind)
+            checked.append(line)
+            continue
+        known = Line(number=line.number) if of_file else line
+        checked.append(replace(known, fault=f"the platform has no {kind} with this row's {kind} id."))
+    return checked
 
 
 @dataclass(frozen=True, kw_only=True)

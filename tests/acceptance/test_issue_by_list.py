@@ -10,7 +10,9 @@ from flows.issue_badges import issue_badges
 from models.ledger.tables import BadgeIssuance
 from models.platform.tables import UserEmail
 from rules.forms.inputs import InvalidInput
+from rules.markdown import plain
 from tasks.forms.bulk_issue import lines_of
+from tests.integration.test_facts import statements_seen
 from tests.support.factories import an_achievement, rows_of
 from tests.support.seen import log_of, refused, see
 from tests.support.standin import Standin
@@ -67,6 +69,27 @@ async def test_good_rows_are_issued_bad_ones_reported_and_running_again_issues_n
     assert "Not issued again\\: ada has the badge of forklift already" in again.page
     rows = await rows_of(any_world.database, BadgeIssuance)
     assert {row.request_reason for row in rows} == {"Lost in the move"}
+
+
+async def test_a_long_list_of_other_ids_takes_few_statements(world: World, standin: Standin) -> None:
+    await world.enable()
+    strangers = [f"0c8206bf-2d25-463b-ac10-{number:012}" for number in range(100)]
+    rows = [
+        *(f"{each},forklift" for each in strangers),
+        *(f"forklift,{each}" for each in strangers),
+        "ada,forklift",
+    ]
+
+    with statements_seen() as seen:
+        listed = await see(issue_badges, rows="\n".join(rows))
+
+    assert users(standin) == ["ada"]
+    assert listed.message == "1 of 201 rows issued, now or before · 0 not issued · 200 skipped"
+    assert len([each for each in seen if " users" in each or " achievements" in each]) < 50
+    first, second = (each for each in listed.page.splitlines() if "there is no" in each)
+    assert first.startswith(f"- line **1** · {plain(strangers[0])} · forklift: Skipped\\: user\\: there is no user")
+    assert second.startswith(f"- line **101** · forklift · {plain(strangers[0])}: Skipped\\: achievement\\: there")
+    assert f"- line **2** · {plain(strangers[1])} · forklift: Skipped\\: the platform has no user" in listed.page
 
 
 async def test_a_row_that_credly_cannot_be_given_is_not_called_done(world: World, standin: Standin) -> None:

@@ -17,6 +17,7 @@ from models.ledger.issuance_data import (
 )
 from models.ledger.manual import ManualIssue, facts_of_request
 from models.platform.badge_data import complete
+from models.platform.people import near_user_ids
 from models.platform.tables import AchievementAward, Company, User
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from rules.badge.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
@@ -271,6 +272,23 @@ async def test_moments_that_python_has_not_spoil_no_badge(ready: Database, momen
 
     assert facts.award_withdrawn is withdrawn
     assert facts.awarded_at == NO_MOMENT
+
+
+async def test_ids_near_a_long_one_are_found_with_few_statements(ready: Database) -> None:
+    long = "0c8206bf-2d25-463b-ac10-ac4b0d7cd4e1"
+    for key in (f"{long[:-1]}9", f"{long[:-1]}8", long[:10], "another"):
+        await a_user(ready, key)
+
+    for typed, near in (
+        (long, [f"{long[:-1]}8", f"{long[:-1]}9"]),
+        (f"{long[:20]}x{long[21:]}", [f"{long[:-1]}8", f"{long[:-1]}9"]),
+        (f"{long[:5]}x", [long[:10], f"{long[:-1]}8", f"{long[:-1]}9"]),
+        ("x" * 36, []),
+        ("", []),
+    ):
+        with statements_seen() as seen:
+            assert await ready.platform.read(near_user_ids, typed) == near
+        assert len([each for each in seen if "LIKE" in each]) <= 6
 
 
 async def test_a_user_who_is_gone_is_known_to_be_gone(ready: Database) -> None:
