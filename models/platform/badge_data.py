@@ -11,7 +11,8 @@ from models.by_key import Value
 from models.columns import is_malformed, within_python_range
 from models.platform.awards import not_withdrawn, rows_of_pairs, withdrawn
 from models.platform.isolation import Budget, Unreadable, is_isolating, rows_by_key, savepoint
-from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User, UserEmail
+from models.platform.people import PRIMARY_ADDRESSES
+from models.platform.tables import Achievement, AchievementAward, Company, Portal, Project, User
 from models.tables import table
 from rules.badge.evidence import EvidenceKind, EvidenceSource
 from rules.badge.issuance_data import IssuanceFacts
@@ -21,7 +22,6 @@ from rules.ledger.states import NO_MOMENT
 awards = table(AchievementAward)
 achievements = table(Achievement)
 users = table(User)
-emails = table(UserEmail)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def complete(connection: Connection, known: Sequence[IssuanceFacts], *, now: dat
     user_ids = {each.user_id for each in known}
     found = _PlatformRows(
         users=rows_by_key(connection, _USERS, user_ids),
-        addresses=rows_by_key(connection, _PRIMARY_ADDRESSES, user_ids),
+        addresses=rows_by_key(connection, PRIMARY_ADDRESSES, user_ids),
         companies=rows_by_key(connection, _COMPANIES, (each.company_id for each in known)),
         projects=rows_by_key(connection, _PROJECTS, (each.project_id for each in known)),
         portals=rows_by_key(connection, _PORTALS, (each.portal_id for each in known)),
@@ -151,7 +151,6 @@ _OF_AWARD = (
 )
 _AWARDS = _select_by(awards.c.id, *_OF_AWARD)
 _USERS = _select_by(users.c.id, users.c.first_name, users.c.last_name, users.c.profile_url)
-_PRIMARY_ADDRESSES = _select_by(emails.c.user_id, emails.c.address).where(emails.c.is_primary).order_by(emails.c.id)
 _COMPANIES, _PROJECTS, _PORTALS = (
     _select_names(table(Company)),
     _select_names(table(Project)),

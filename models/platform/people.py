@@ -67,8 +67,8 @@ def _contains(name: ColumnElement[str], word: str) -> ColumnElement[bool]:
 
 
 def persons(connection: Connection, user_ids: Collection[str]) -> dict[str, Person]:
-    """Return names and primary addresses by user id; of several primary addresses, one."""
-    addresses = rows_by_key(connection, _ADDRESSES, user_ids)
+    """Return names and primary addresses by user id; of several primary addresses, the one that badges go to."""
+    addresses = rows_by_key(connection, PRIMARY_ADDRESSES, user_ids)
     names = rows_by_key(connection, _NAMES, user_ids)
     return {
         key: Person(
@@ -86,9 +86,10 @@ def names_of(connection: Connection, user_ids: Collection[str]) -> dict[str, Any
 
 
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
-_ADDRESSES = (
-    select(emails.c.user_id, func.min(emails.c.address).label("address"))
+# In the order by which the badge, too, takes the first of several.
+PRIMARY_ADDRESSES = (
+    select(emails.c.user_id, emails.c.address)
     .where(emails.c.is_primary, emails.c.user_id.in_(_KEYS))
-    .group_by(emails.c.user_id)
+    .order_by(emails.c.id)
 )
 _NAMES = select(users.c.id, users.c.first_name, users.c.last_name).where(users.c.id.in_(_KEYS))

@@ -17,7 +17,7 @@ from models.ledger.issuance_data import (
 )
 from models.ledger.manual import ManualIssue, facts_of_request
 from models.platform.badge_data import complete
-from models.platform.people import near_user_ids
+from models.platform.people import near_user_ids, persons
 from models.platform.tables import AchievementAward, Company, User
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from rules.badge.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
@@ -41,6 +41,7 @@ from tests.support.factories import (
     an_integration,
     an_issuance,
     change,
+    do,
     remove,
     together,
 )
@@ -225,11 +226,15 @@ async def test_a_badge_goes_out_once_even_if_the_platform_shows_two_primary_addr
     """As a view of the platform can: no unique index holds there."""
     await an_award(ready, "award-1")
     issuance = await planned(ready)
-    another = "INSERT INTO user_emails (id, user_id, address, is_primary) VALUES ('a', 'ada', 'a@example.org', true)"
+    another = "INSERT INTO user_emails (id, user_id, address, is_primary) VALUES ('a', 'ada', 'z@example.org', true)"
+    changes = ["DROP INDEX uq_user_emails_primary", another]
 
-    facts = await found_after(ready, ["DROP INDEX uq_user_emails_primary", another], issuance)
+    facts = await found_after(ready, changes, issuance)
 
-    assert [(each.issuance_id, each.email) for each in facts] == [(issuance, "a@example.org")]
+    assert [(each.issuance_id, each.email) for each in facts] == [(issuance, "z@example.org")]
+    for statement in changes:
+        await do(ready, text(statement))
+    assert (await ready.platform.read(persons, ["ada"]))["ada"].email == "z@example.org"
 
 
 @pytest.mark.parametrize("_migrated", ["sqlite"], indirect=True)  # PostgreSQL is built without ICU here
