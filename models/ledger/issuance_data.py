@@ -15,6 +15,7 @@ from models.columns import within_python_range
 from models.database import Database
 from models.ledger import claiming
 from models.ledger.tables import BadgeIssuance
+from models.operations.erasure import erased_digests
 from models.platform.badge_data import complete, latest_award
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
@@ -53,7 +54,8 @@ async def facts_of_subjects(database: Database, subjects: Sequence[Subject], *, 
 async def facts_of_latest_award(database: Database, achievement_id: str, *, now: datetime) -> IssuanceFacts | None:
     """Return the facts of an achievement's latest award, for an example; it need not be in the ledger."""
     template = await database.read(_template_of, achievement_id)
-    latest = await database.platform.read(latest_award, achievement_id, now=now)
+    erased = await database.read(erased_digests)
+    latest = await database.platform.read(latest_award, achievement_id, now=now, erased=erased)
     if template is None or latest is None or latest.achievement_id != achievement_id:
         return None
     subject = Subject(

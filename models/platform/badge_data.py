@@ -1,6 +1,6 @@
 """The platform's part of an issuance's facts: the award, the user, and the sources of evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, select
 
 from models.by_key import Value
-from models.columns import is_malformed, within_python_range
+from models.columns import FIRST, is_malformed, within_python_range
 from models.platform.awards import not_withdrawn, rows_of_pairs, withdrawn
 from models.platform.isolation import Budget, Unreadable, is_isolating, rows_by_key, savepoint
 from models.platform.people import PRIMARY_ADDRESSES
@@ -17,11 +17,13 @@ from models.tables import table
 from rules.badge.evidence import EvidenceKind, EvidenceSource
 from rules.badge.issuance_data import IssuanceFacts
 from rules.badge.text import sent_names, tidy
+from rules.ledger.erasure import is_erased
 from rules.ledger.states import NO_MOMENT
 
 awards = table(AchievementAward)
 achievements = table(Achievement)
 users = table(User)
+_EXAMPLES = 20  # awards that are looked through for one of a user who was not erased
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +61,13 @@ def _awards(connection: Connection, known: Sequence[IssuanceFacts], now: datetim
     return {row.id: row for row in reversed(rows)}
 
 
-def latest_award(connection: Connection, achievement_id: str, *, now: datetime) -> LatestAward | None:
-    """Return the achievement's latest award that is not withdrawn at `now` (UTC), if its awards can be read."""
+def latest_award(
+    connection: Connection, achievement_id: str, *, now: datetime, erased: Collection[str] = ()
+) -> LatestAward | None:
+    """Return the achievement's latest award up to `now` (UTC) that is not withdrawn, if its awards can be read.
+
+    Not of users with these digests. An award whose moment cannot be used is none, as it is never issued.
+    """
     query = (
         select(
             awards.c.id.label("award_id"),
@@ -70,16 +77,22 @@ def latest_award(connection: Connection, achievement_id: str, *, now: datetime) 
             within_python_range(awards.c.awarded_at).label("awarded_at"),
         )
         .join(achievements, achievements.c.id == awards.c.achievement_id)
-        .where(awards.c.achievement_id == achievement_id, not_withdrawn(now))
+        .where(
+            awards.c.achievement_id == achievement_id,
+            awards.c.awarded_at.between(FIRST, now),
+            ~is_malformed(awards.c.awarded_at),
+            not_withdrawn(now),
+        )
         .order_by(awards.c.awarded_at.desc(), awards.c.id)
-        .limit(1)
+        .limit(_EXAMPLES)
     )
     try:
         with savepoint(connection):
-            found = connection.execute(query).first()
+            rows = connection.execute(query).all()
     except Unreadable:
         return None
-    return None if found is None else LatestAward(**found._mapping)
+    usable = (row for row in rows if row.user_id is not None and not is_erased(row.user_id, erased))
+    return next((LatestAward(**row._mapping) for row in usable), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from models.ledger.issuance_data import (
     of_issuances,
 )
 from models.ledger.manual import ManualIssue, facts_of_request
+from models.operations.erasure import erase, of_user
 from models.platform.badge_data import complete
 from models.platform.people import near_user_ids, persons
 from models.platform.tables import AchievementAward, Company, User
@@ -443,6 +445,46 @@ async def test_an_example_is_the_latest_award_whether_or_not_it_has_its_badge(re
     assert (example.issuance_id, example.award_id, example.email) == (0, "award-2", "bob@example.org")
     await an_achievement(ready, "crane")
     assert await latest(ready, "crane") is None
+
+
+@pytest.mark.parametrize("moment", [NOW + DAY, NO_MOMENT, "infinity", "-infinity", None])
+async def test_no_example_has_a_moment_that_is_unusable_or_to_come(
+    ready: Database, moment: datetime | str | None
+) -> None:
+    await an_award(ready, "award-1", user="ada")
+    await an_award(ready, "award-2", user="bob", awarded_at=moment if isinstance(moment, datetime) else AWARDED)
+    if isinstance(moment, str):
+        await do(ready, text(f"UPDATE achievement_awards SET awarded_at = '{moment}' WHERE id = 'award-2'"))
+    elif moment is None:
+        without = ["UPDATE achievement_awards SET awarded_at = NULL WHERE id = 'award-2'"]
+        if ready.engine.dialect.name == "postgresql":
+            without.insert(0, "ALTER TABLE achievement_awards ALTER awarded_at DROP NOT NULL")
+        else:
+            columns = "id, achievement_id, user_id, nullif(awarded_at, 0) AS awarded_at, company_id, project_id"
+            without = [
+                "ALTER TABLE achievement_awards RENAME TO awards",
+                "UPDATE awards SET awarded_at = 0 WHERE id = 'award-2'",
+                f"CREATE VIEW achievement_awards AS SELECT {columns}, withdrawn_at FROM awards",
+            ]
+        for statement in without:
+            await do(ready, text(statement))
+
+    example = await latest(ready)
+
+    assert example is not None
+    assert (example.award_id, example.awarded_at) == ("award-1", AWARDED)
+
+
+async def test_no_example_is_an_erased_user(ready: Database) -> None:
+    await an_award(ready, "award-1", user="ada")
+    await an_award(ready, "award-2", user="bob", awarded_at=AWARDED + HOUR)
+    nothing = await ready.read(of_user, "bob")
+    await ready.write(erase, "bob", found=nothing, at_credly={}, reason="A letter", requested_by="", now=NOW)
+
+    example = await latest(ready)
+
+    assert example is not None
+    assert example.user_id == "ada"
 
 
 async def test_a_wish_before_the_award_has_no_moment_yet(ready: Database) -> None:
