@@ -11,6 +11,7 @@ from models.analytics.history_counts import BALANCE, EVENTS, daily_events, open_
 from reports.dictionary import fields
 from reports.typed import shaped
 from rules.datasets import Dataset
+from rules.forms.period import EARLIEST
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -58,8 +59,10 @@ def _frame(rows: Sequence[Any], columns: list[str], keys: list[str]) -> pd.DataF
 
 def _days(flows: pd.DataFrame, which: CountFilter) -> pd.DatetimeIndex:
     first, last = which.period.first, which.period.last
-    # An open side begins or ends with the data, so that no empty years are filled in.
-    seen: Any = flows["day"]
+    # An open side begins or ends with the data, so that no empty years are filled in: also not for an award that is to
+    # come, or is dated 0001-01-01 or 1970-01-01.
+    usual = flows["day"].between(pd.Timestamp(EARLIEST, tz="UTC"), pd.Timestamp(which.now))
+    seen: Any = flows["day"][usual | flows["counted"].ne("awarded")]
     begin = pd.Timestamp(first, tz="UTC") if first else seen.min()
     end = pd.Timestamp(last, tz="UTC") if last else seen.max()
     if pd.isna(begin) or pd.isna(end):

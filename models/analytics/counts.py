@@ -32,7 +32,7 @@ from models.analytics.functions import utc_day, utc_week
 from models.columns import UtcDateTime
 from models.ledger.tables import AttemptOutcome
 from rules.datasets import TIME_BUCKETS, Group
-from rules.ledger.states import WAITING, IssuanceState
+from rules.ledger.states import NO_MOMENT, WAITING, IssuanceState
 
 issuances = views.issuances
 _STATE = issuances.c.state
@@ -48,7 +48,7 @@ _LEFT_AT = type_coerce(
 )
 # By name: the moment that decides the day, and which issuances are counted.
 _FLOWS: dict[str, tuple[ColumnElement[Any], ColumnElement[bool]]] = {
-    "awarded": (issuances.c.awarded_at, true()),
+    "awarded": (issuances.c.awarded_at, issuances.c.awarded_at < NO_MOMENT),
     "entered": (issuances.c.entered_at, true()),
     "issued": (issuances.c.recorded_at, _STATE == IssuanceState.ISSUED),
     "failed": (issuances.c.changed_at, _STATE == IssuanceState.FAILED),

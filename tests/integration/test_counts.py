@@ -11,12 +11,15 @@ from sqlalchemy import Connection, text
 
 from models.analytics.counts import time_buckets
 from models.analytics.filters import CountFilter
+from models.columns import FIRST
 from models.database import Database
 from reports import frames
 from reports.dictionary import fields
 from rules.datasets import TIME_BUCKETS, Dataset, Group, bucket_of
 from rules.forms.period import ALWAYS, Period, period_of
+from rules.ledger.states import NO_MOMENT
 from tests.integration.test_frames import assert_agrees
+from tests.support.factories import AWARDED, an_issuance
 from tests.support.random_ledger import DAYS, fill
 
 LEFT = "CASE WHEN state = 'issued' THEN recorded_at WHEN state IN ('failed', 'cancelled') THEN updated_at END"
@@ -106,6 +109,20 @@ async def test_what_waits_at_the_end_is_what_waits_now(ledger: Database) -> None
     waiting = "state IN ('pending', 'issuing', 'blocked')"
     ((expected,),) = await plain(ledger, f"SELECT count(*) FROM badge_issuances WHERE {waiting}")
     assert frame["waiting"].iloc[-1] == expected > 0
+
+
+@pytest.mark.parametrize(
+    "awarded_at", [NO_MOMENT, datetime(9998, 1, 1, tzinfo=UTC), FIRST, datetime(1970, 1, 1, tzinfo=UTC)]
+)
+async def test_no_empty_years_are_filled_in_for_an_award_far_away(database: Database, awarded_at: datetime) -> None:
+    await an_issuance(database, awarded_at=AWARDED - timedelta(days=3))
+    await an_issuance(database, user="bob", awarded_at=awarded_at)
+
+    for period in (ALWAYS, period_of("2026-11-01", None), period_of(None, "2026-11-09")):
+        frame = await frames.daily(database, period)
+        assert frame["day"].max() == pd.Timestamp(AWARDED.date(), tz="UTC")
+        assert len(frame) == (9 if period.first else 4)
+        assert (frame["awarded"].sum(), frame["entered"].sum()) == (1, 2)
 
 
 @pytest.mark.parametrize("by", [(Group.PORTAL,), (Group.ACHIEVEMENT, Group.TEMPLATE), (Group.RUN,)], ids=str)
