@@ -110,7 +110,7 @@ def platform_moment(stored: object, mapping: "PlatformMapping | None" = None) ->
             return _EPOCH + timedelta(seconds=float(value))
         if mapping is not None and mapping.zone is not None:
             value = datetime.fromisoformat(value) if isinstance(value, str) else value
-            value = value.replace(tzinfo=mapping.zone)
+            value = value.replace(tzinfo=value.tzinfo or mapping.zone)
         return moment_of(value)
     except (ValueError, OverflowError, TypeError, AttributeError):
         return NO_MOMENT

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Dialect,
     LargeBinary,
     String,
     Table,
@@ -83,10 +84,9 @@ def _addresses_as_keys(connection: Connection, one: Table) -> Iterator[Problem]:
 
 
 def _value_problems(connection: Connection, one: Table) -> Iterator[Problem]:
-    on_sqlite, dialect = connection.dialect.name == "sqlite", connection.dialect
-    mapped = mapping_of_dialect(dialect) is not None  # whose queries are checked by themselves
+    dialect = connection.dialect
     columns = [
-        (column, *_unusable(column, on_sqlite=on_sqlite and not mapped))
+        (column, *_unusable(column, dialect))
         for column in one.c
         if not (isinstance(column.type, PlatformKey) and column.type.is_integer(dialect))
     ]
@@ -151,19 +151,21 @@ def _form_problems(
             yield Problem(where=where, what=what, advice=f"It must be {must}.")
 
 
-def _unusable(column: Column[Any], *, on_sqlite: bool) -> tuple[ColumnElement[bool], str]:
+def _unusable(column: Column[Any], dialect: Dialect) -> tuple[ColumnElement[bool], str]:
     """Return the condition that a value cannot be used, and what it must be."""
     # SQLite stores any value in any column: keys that are numbers, times that do not sort by time.
     wrong: ColumnElement[bool] = false()
+    mapping = mapping_of_dialect(dialect)
+    on_sqlite = dialect.name == "sqlite" and mapping is None  # a mapping's queries are checked by themselves
     if isinstance(column.type, UtcDateTime):
-        if on_sqlite:
+        must = "a year from 1 to 9999"
+        if dialect.name == "sqlite" and not (mapping and mapping.epoch):
             text = type_coerce(func.substr(column, 1), String)
             in_form = or_(text.like(_MOMENT), text.like(f"{_MOMENT}.%"))
             wrong = or_(is_malformed(column), ~in_form, text.like("%Z"), text.like("%+%"))
+            zone = mapping and mapping.zone
+            must = f"text such as 2026-11-02 08:00:00, in {zone or 'UTC: datetime(…) gives it'}"
         early, late = column < FIRST, column > NO_MOMENT
-        must = (
-            "text such as 2026-11-02 08:00:00, in UTC: datetime(…) gives it" if on_sqlite else "a year from 1 to 9999"
-        )
         return or_(wrong, early) if column.nullable else or_(wrong, early, late), must
     if on_sqlite and isinstance(column.type, Boolean):
         return type_coerce(column, NullType()).not_in([0, 1]), "1 or 0"

@@ -462,6 +462,40 @@ async def test_a_relation_without_a_query_is_empty_on_sqlite(tmp_path: Path, mig
         assert not await database.platform.read(exists, Company, "acme")
 
 
+@pytest.mark.parametrize(
+    ("toml", "good", "meant"),
+    [
+        ("", "2026-11-02 08:00:00", "text such as 2026-11-02 08:00:00, in UTC: datetime(…) gives it"),
+        ('moments = "Europe/Berlin"', "2026-11-02 09:00:00.5", "text such as 2026-11-02 08:00:00, in Europe/Berlin"),
+        ('moments = "epoch"', "1793606400", ""),
+    ],
+)
+async def test_on_sqlite_moments_that_do_not_sort_are_named_and_read_with_their_own_offset(
+    tmp_path: Path, migrated_file: Path, toml: str, good: str, meant: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/platform.db"
+    kind, given, another = "TEXT", f"'{good}'", "'2026-11-02T08:00:00Z'"
+    if good.isdecimal():
+        kind, given, another = "INTEGER", good, good
+    administer(
+        url,
+        *TEXT_KEYS[:2],
+        f"CREATE TABLE award (id TEXT, achievement TEXT, person TEXT, given {kind}, taken)",
+        f"INSERT INTO award VALUES ('1', 'x', 'ada', {given}, NULL)",
+    )
+    async with laurel(tmp_path, migrated_file, url, a_folder(tmp_path, toml)) as database:
+        checked = [each for each in await find_problems(database) if each.needs_attention]
+        administer(url, f"INSERT INTO award VALUES ('2', 'x', 'bob', {another}, NULL)")
+        found = [each for each in await find_problems(database) if each.needs_attention]
+        awards = (await database.platform.read(awards_of, [("x", "bob")], now=NOW))["x", "bob"]
+
+    assert checked == []
+    assert [(each.where, each.advice) for each in found] == (
+        [("achievement_awards.awarded_at", f"It must be {meant}.")] if meant else []
+    )
+    assert [each.awarded_at for each in awards] == [datetime(2026, 11, 2, 8, tzinfo=UTC)]
+
+
 @pytest.mark.parametrize("kind", ["mariadb", "postgresql"])
 async def test_a_look_up_without_an_index_is_a_note_with_the_statement_that_makes_one(
     mariadb: str, postgresql: str, tmp_path: Path, migrated_file: Path, kind: str
