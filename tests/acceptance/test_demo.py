@@ -194,9 +194,8 @@ def test_the_demo_does_not_read_a_platform_of_ones_own(demo: Path, checkout: Pat
 
 
 def _ended(checkout: Path, python: Path, module: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    command = [python, "-m", module]
     return subprocess.run(
-        command, cwd=checkout, env=environment() | settings, capture_output=True, text=True, check=False
+        [python, "-m", module], cwd=checkout, env=environment() | settings, capture_output=True, text=True, check=False
     )
 
 
