@@ -12,9 +12,9 @@ from models.operations.erasure import NOT_ERASED
 from models.planning.pairs import Setup, by_key, issuance_pages
 from models.platform.awards import Key, awards_of, present_among
 from models.tables import table
-from rules.ledger.eligibility import Award, Issuance, Pair, holds_no_award, is_missing
+from rules.ledger.eligibility import Award, Issuance, Pair
 from rules.ledger.states import IssuanceState, Origin
-from rules.ledger.withdrawal import Loss
+from rules.ledger.withdrawal import Loss, holds_no_award, is_missing
 
 issuances = table(BadgeIssuance)
 _PAGE_SIZE = 5_000

@@ -387,9 +387,7 @@ async def _next_open(planning: Planning, cursor: Cursor) -> StepResult:
 
 async def _next_covered(planning: Planning, cursor: Cursor) -> StepResult:
     page = await next_awards(planning, (cursor.after_achievement, cursor.after_user))
-    following = None
-    if page.following is not None:
-        following = dict(zip(("after_achievement", "after_user"), page.following, strict=True))
+    following = page.following and dict(zip(("after_achievement", "after_user"), page.following, strict=True))
     keys = await keys_of_page(planning, page)
     return await planning.database.read(rows_of, keys) if keys else {}, page.rows, following, page.unusable
 

@@ -13,8 +13,8 @@ from models.planning.pairs import by_key, issuance_pages, rows_among, setup_of
 from models.platform.awards import Key, awards_of
 from models.platform.pages import withdrawn_after
 from models.tables import table
-from rules.ledger.eligibility import Issuance, Pair, is_withdrawn
-from rules.ledger.withdrawal import Loss
+from rules.ledger.eligibility import Issuance, Pair
+from rules.ledger.withdrawal import Loss, is_withdrawn
 
 issuances = table(BadgeIssuance)
 _PAGE_SIZE = 5_000

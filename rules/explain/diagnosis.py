@@ -4,9 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from rules.explain.history import Answer, History, LedgerRow
-from rules.ledger.eligibility import Action, Decision, Ground, decide, is_withdrawn
+from rules.ledger.eligibility import Action, Decision, Ground, decide
 from rules.ledger.reasons import AwardFault, Reason
 from rules.ledger.states import IssuanceState, Origin
+from rules.ledger.withdrawal import is_withdrawn
 from rules.wording import moment
 
 NEXT_RUN = "The next run of reconcile"

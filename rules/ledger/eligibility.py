@@ -12,6 +12,7 @@ from enum import StrEnum
 from rules.badge.names import is_corrected
 from rules.ledger.reasons import MOMENT_REASONS, Reason
 from rules.ledger.states import QUEUED, IssuanceState, Origin, is_ahead
+from rules.ledger.withdrawal import is_withdrawn, lost_its_award
 
 OPEN = frozenset({IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED})
 
@@ -397,31 +398,3 @@ def _restore(row: Issuance, ground: Ground) -> Decision:
 
 def _cancel(row: Issuance, ground: Ground, reason: Reason) -> Decision:
     return Decision(action=Action.CANCEL, ground=ground, row=row, state=IssuanceState.CANCELLED, reason=reason)
-
-
-def is_withdrawn(pair: Pair, row: Issuance) -> bool:
-    """Whether the award of a row is withdrawn, and the user holds no other of the achievement."""
-    return row.origin is Origin.AWARD and not pair.valid_awards and lost_its_award(pair, row)
-
-
-def lost_its_award(pair: Pair, row: Issuance) -> bool:
-    """Whether the award of a row is withdrawn, or deleted where that counts, whatever the origin of the row."""
-    return row.issuance_id in pair.deleted or _own_is_withdrawn(pair, row)
-
-
-def is_missing(pair: Pair, row: Issuance) -> bool:
-    """Whether the platform has no row of the award that an issuance was entered for, nor of another one."""
-    return row.origin is Origin.AWARD and holds_no_award(pair, row)
-
-
-def holds_no_award(pair: Pair, row: Issuance) -> bool:
-    """Whether the user holds no award, and that of the issuance is not among the withdrawn ones."""
-    return not pair.valid_awards and not _own_is_withdrawn(pair, row)
-
-
-def _own_is_withdrawn(pair: Pair, row: Issuance) -> bool:
-    # By the moment as well: a platform that loads its awards again may give them other ids.
-    return any(
-        award.withdrawn and (row.award_id in (None, award.award_id) or row.awarded_at == award.awarded_at)
-        for award in pair.awards
-    )

@@ -1,7 +1,8 @@
 """Decides on a manual issue. It uses the rows of planning, whether the integration covers the award or not."""
 
-from rules.ledger.eligibility import Action, Award, Decision, Ground, Issuance, Pair, lost_its_award, transfer
+from rules.ledger.eligibility import Action, Award, Decision, Ground, Issuance, Pair, transfer
 from rules.ledger.states import IssuanceState
+from rules.ledger.withdrawal import lost_its_award
 
 
 def row_for(pair: Pair) -> Issuance | None:

@@ -1,10 +1,15 @@
-"""Limits of withdrawal: a platform that is missing many awards, or more badges to revoke than expected."""
+"""Which awards are withdrawn or missing, and the limits where a platform misses many, or many badges are revoked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 
+from rules.ledger.states import Origin
 from rules.wording import counted
+
+if TYPE_CHECKING:
+    from rules.ledger.eligibility import Issuance, Pair
 
 LOST_AT_LEAST = 10
 _ONE_IN = 10
@@ -72,3 +77,31 @@ def held_back(revocable: Sequence[Revocable], *, above: int) -> list[HeldBack]:
         for portal, achievements in groupby(revocable, key=lambda each: each.portal_id)
     ]
     return [each for each in portals if each.badges > above]
+
+
+def is_withdrawn(pair: "Pair", row: "Issuance") -> bool:
+    """Whether the award of a row is withdrawn, and the user holds no other of the achievement."""
+    return row.origin is Origin.AWARD and not pair.valid_awards and lost_its_award(pair, row)
+
+
+def lost_its_award(pair: "Pair", row: "Issuance") -> bool:
+    """Whether the award of a row is withdrawn, or deleted where that counts, whatever the origin of the row."""
+    return row.issuance_id in pair.deleted or _own_is_withdrawn(pair, row)
+
+
+def is_missing(pair: "Pair", row: "Issuance") -> bool:
+    """Whether the platform has no row of the award that an issuance was entered for, nor of another one."""
+    return row.origin is Origin.AWARD and holds_no_award(pair, row)
+
+
+def holds_no_award(pair: "Pair", row: "Issuance") -> bool:
+    """Whether the user holds no award, and that of the issuance is not among the withdrawn ones."""
+    return not pair.valid_awards and not _own_is_withdrawn(pair, row)
+
+
+def _own_is_withdrawn(pair: "Pair", row: "Issuance") -> bool:
+    # By the moment as well: a platform that loads its awards again may give them other ids.
+    return any(
+        award.withdrawn and (row.award_id in (None, award.award_id) or row.awarded_at == award.awarded_at)
+        for award in pair.awards
+    )

@@ -15,12 +15,12 @@ from rules.ledger.eligibility import (
     Issuance,
     Pair,
     decide,
-    is_missing,
 )
 from rules.ledger.manual import decide_manual
 from rules.ledger.reasons import MOMENT_REASONS, Reason
 from rules.ledger.states import NO_MOMENT, IssuanceState, Origin
 from rules.ledger.sweep import settings_contradict
+from rules.ledger.withdrawal import is_missing
 from tests.support.facts import NOW
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
