@@ -28,7 +28,9 @@ from tests.support.factories import (
     PORTAL,
     TEMPLATE,
     USER,
+    an_achievement,
     an_award,
+    an_integration,
     an_issuance,
     change,
     remove,
@@ -224,7 +226,9 @@ async def test_an_award_whose_row_is_gone_is_withdrawn_where_the_connection_is_s
 
 async def test_the_setting_of_another_portal_does_not_count(ready: Database) -> None:
     await count_deletion(ready)
-    await an_issuance(ready, portal="elsewhere", state=FAILED)
+    await an_achievement(ready, "crane", portal="elsewhere")
+    await an_integration(ready, achievement="crane")
+    await an_issuance(ready, achievement="crane", portal="elsewhere", state=FAILED)
 
     assert await planned(ready) == NOTHING
 
