@@ -178,6 +178,7 @@ async def _token_findings(
     ends_at = await read_token_expiry(organization)
     if ends_at is not None:
         await run.database.write(setting_up.put_token_end, [connection.portal_id], ends_at)
+    ends_at = ends_at or connection.token_ends_at
     assumed = "" if ends_at else " This is assumed: 180 days after connecting."
     ends_at = ends_at or connection.connected_at + setting_up.TOKEN_LIFE
     if ends_at - moment < WARN_BEFORE:

@@ -106,6 +106,22 @@ async def test_a_token_that_will_not_do_is_told(
     assert said in seen.page.replace("\\", "")
 
 
+async def test_the_end_that_is_kept_counts_where_credly_does_not_show_the_token(world: World, standin: Standin) -> None:
+    standin.fault("answer", path="authorization_tokens", status=403, message="No.", count=None)
+    moment = datetime.now(UTC)
+    connected_at = moment - timedelta(days=175)
+    await world.change_connection(connected_at=connected_at, token_ends_at=moment + timedelta(days=100))
+
+    well = await see(check)
+    await world.change_connection(token_ends_at=moment + timedelta(days=5))
+    ending = await see(check)
+    await world.change_connection(token_ends_at=None)
+    assumed = await see(check)
+
+    assert [each.name for each in (well, ending, assumed)] == ["Completed", "Needs attention", "Needs attention"]
+    assert ["This is assumed" in each.page for each in (ending, assumed)] == [False, True]
+
+
 @pytest.fixture
 def soon() -> str:
     return f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%dT%H:%M:%SZ}"
