@@ -72,10 +72,15 @@ def note_states(connection: Connection, states: Mapping[str, str], *, now: datet
 def not_seen(
     connection: Connection, *, portal_ids: Sequence[str], since: datetime | None, recorded_before: datetime, limit: int
 ) -> list[KnownBadge]:
-    """Return issued badges recorded before one moment that were not read since another (both UTC), or never."""
+    """Return issued badges recorded before one moment that were not read since another (both UTC), or never.
+
+    Those read the longest ago come first, and none that was deleted at Credly: each call brings others.
+    """
     unseen = or_(issuances.c.audited_at.is_(None), issuances.c.audited_at < (since or issuances.c.recorded_at))
     old = and_(_ISSUED, issuances.c.portal_id.in_(portal_ids), issuances.c.recorded_at < recorded_before)
-    query = _KNOWN_BADGES.where(old, unseen, NOT_ERASED).order_by(issuances.c.id).limit(limit)
+    present = issuances.c.credly_state.is_distinct_from("deleted")
+    oldest = (issuances.c.audited_at.asc().nulls_first(), issuances.c.id)
+    query = _KNOWN_BADGES.where(old, unseen, present, NOT_ERASED).order_by(*oldest).limit(limit)
     return [KnownBadge(**row) for row in connection.execute(query).mappings()]
 
 

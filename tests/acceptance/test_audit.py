@@ -92,6 +92,21 @@ async def test_a_badge_that_lists_lack_is_read_by_its_id(world: World, standin: 
     assert await states(world) == {"ada": "pending"}
 
 
+async def test_badges_that_lists_do_not_have_are_read_in_turn(
+    any_world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.operations.audit._MAX_SINGLE_READS", 1)
+    await any_world.add_user("cher")
+    badges = await issued(any_world, "ada", "bob", "cher")
+    standin.erase(badges["ada"], token=TOKEN)
+    standin.settings(list_lag_seconds=3600)
+
+    for _ in range(3):
+        await audit(return_state=True)
+
+    assert await states(any_world) == {"ada": "deleted", "bob": "pending", "cher": "pending"}
+
+
 async def test_strange_badges_and_withdrawn_awards_are_named(world: World, standin: Standin) -> None:
     await issued(world, "ada")
     await world.issue_elsewhere(recipient_email="x@example.org", issuer_earner_id="x")
