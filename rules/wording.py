@@ -23,12 +23,14 @@ class FormResult:
     """The outcome in a sentence (the message of the run's state), and a page with what was done and what to do next.
 
     `outcome` is the sentence in a few words, for the end of the run's name. `rows` are a table beside the page.
+    `failed`: a part of the work could not be done.
     """
 
     sentence: str
     outcome: str = ""
     page: str = ""
     done: bool = True
+    failed: bool = False
     needs_attention: bool = False
     link: str | None = None
     rows: Sequence[Mapping[str, Any]] = ()

@@ -73,6 +73,8 @@ async def finish_form(work: Awaitable[FormResult], *, key: str) -> State[None]:
         await acreate_table_artifact(key=f"{key}-table", table=rows, description=description)
     if result.outcome:
         await name_run(f"{flow_run.name} · {result.outcome}")
+    if result.failed:
+        return Failed(message=result.sentence)
     return Completed(name=NEEDS_ATTENTION if result.needs_attention else "Completed", message=result.sentence)
 
 

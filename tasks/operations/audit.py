@@ -7,7 +7,7 @@ from math import ceil
 
 from prefect import get_run_logger
 
-from credly.errors import NotConnected, NotFound, Refused, Unclear, UnsafeFilterValue
+from credly.errors import CredlyError, NotConnected, NotFound, Refused, Unclear, UnsafeFilterValue
 from credly.wire import Badge
 from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
@@ -16,11 +16,13 @@ from models.operations.audit import KnownBadge
 from models.operations.cursors import cursor_of, put_cursor
 from models.operations.erasure import erased_badges
 from models.planning.withdrawn import withdrawn_among
+from rules.forms.inputs import InvalidInput
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import known_portal, no_connection, open_for_form
 from tasks.operations.alerts import emit_unclaimed
 from tasks.runtime.organization import Organization, current_organization
+from tasks.runtime.recorded_client import RecordedClient
 from tasks.runtime.run import Run, current_run, laurel_task
 
 _PAGE_ROWS = 50
@@ -52,24 +54,30 @@ class Audited:
     ended: list[int] = field(default_factory=list)
     without_award: list[int] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    fault: str = ""
 
 
 async def audit_all(run: Run, portal: str, *, full: bool = False) -> FormResult:
     """Audit each organization, and report the differences.
 
     Raises:
-        InvalidInput: there is no such portal, or Credly refused an organization; those before it are audited.
+        InvalidInput: there is no such portal.
     """
     if portal:
         await known_portal(run, portal)
     organizations = await run.database.read(claiming.connected_organizations, portal_id=portal)
     if not organizations:
         return nothing_to_do(no_connection(portal))
-    found = []
-    for due in organizations:
-        async with open_for_form(run, due):
-            found.append(await audit_organization(due, full=full))
-        await _emit_unclaimed(run, due.portal_ids)
+    found = [Audited(due) for due in organizations]
+    for each in found:
+        try:
+            async with open_for_form(run, each.due):
+                await audit_organization(each, full=full)
+        except InvalidInput as fault:
+            each.fault = f"Organization {each.due.organization_id}: {fault}"
+        else:
+            await _emit_unclaimed(run, each.due.portal_ids)
+        each.counts = await run.database.read(audit.counts, portal_ids=each.due.portal_ids)
     return _result(found)
 
 
@@ -83,11 +91,13 @@ async def _emit_unclaimed(run: Run, portal_ids: Sequence[str]) -> None:
 
 
 @laurel_task(name="audit organization")
-async def audit_organization(due: DueOrganization, *, full: bool = False) -> Audited:
-    """Read the badges of the opened organization, or tonight's part of them, and save their states in the ledger."""
-    run, current = current_run.get(), current_organization.get()
+async def audit_organization(result: Audited, *, full: bool = False) -> None:
+    """Read the badges of the opened organization, or tonight's part of them, and save their states in the ledger.
+
+    What was found is in the result, also if an error ends it.
+    """
+    run, current, due = current_run.get(), current_organization.get(), result.due
     began = run.now()
-    result = Audited(due=due)
     cursor = await run.database.read(cursor_of, base_url=due.base_url, organization_id=due.organization_id)
     result.no_events = cursor.why_no_events(now=began)
     issued = await run.database.read(audit.issued_count, portal_ids=due.portal_ids)
@@ -99,8 +109,6 @@ async def audit_organization(due: DueOrganization, *, full: bool = False) -> Aud
         await _read_unlisted(run, current, result, since=began, began=began)
     withdrawn = await withdrawn_among(run.database, audit.ISSUED_AND_VALID, portal_ids=due.portal_ids, now=run.now())
     result.without_award = withdrawn.ids[: _MAX_SHOWN + 1]
-    result.counts = await run.database.read(audit.counts, portal_ids=due.portal_ids)
-    return result
 
 
 async def _read_part(run: Run, current: Organization, result: Audited, issued: int) -> bool:
@@ -132,7 +140,8 @@ async def _read_part(run: Run, current: Organization, result: Audited, issued: i
 
 
 def _states_of(badges: Sequence[Badge]) -> dict[str, str]:
-    return {badge.id: badge.state or "" for badge in badges}
+    # Without the rows that do not say it: those badges are read by their ids.
+    return {badge.id: badge.state for badge in badges if badge.state}
 
 
 async def _pages(current: Organization) -> AsyncIterator[Sequence[Badge]]:
@@ -184,11 +193,14 @@ async def _read_unlisted(
         limit=_MAX_SINGLE_READS if since else _MAX_NEW_BADGES,
     )
     moment = run.now()
-    if since is None:
-        states = await _listed(current, unseen)
-    else:
-        states = {each.credly_badge_id: await _state_of(current, each.credly_badge_id) for each in unseen}
-    await _record_states(run, result, states, moment=moment if since is None else began)
+    states: dict[str, str] = {}
+    try:
+        if since is None:
+            states = await _listed(current, unseen)
+        else:
+            await _read_each(current, [each.credly_badge_id for each in unseen], states)
+    finally:
+        await _record_states(run, result, states, moment=moment if since is None else began)
 
 
 async def read_states(
@@ -200,15 +212,25 @@ async def read_states(
     Credly gives no usable answer for is left out.
     """
     states = await _listed(current, badges) if len(badges) > 1 else {}
-    for each in badges:
-        key = each.credly_badge_id
-        if states.get(key) is None or states[key] != expected.get(key):
-            try:
-                states[key] = await _state_of(current, key)
-            except (Refused, Unclear) as error:
-                states.pop(key, None)
-                get_run_logger().warning("Badge %s could not be read: %s", key, error)
+    keys = [each.credly_badge_id for each in badges]
+    states = {key: state for key, state in states.items() if state == expected.get(key)}
+    await _read_each(current, [key for key in keys if key not in states], states)
     return states
+
+
+async def _read_each(current: Organization, badge_ids: Sequence[str], states: dict[str, str]) -> None:
+    """Read badges by their ids, and add their states. One that Credly gives no usable answer for is left out.
+
+    Raises:
+        CredlyError: no further badge can be read.
+    """
+    for key in badge_ids:
+        try:
+            states[key] = await state_of(current.client, key)
+        except CredlyError as error:
+            if await current.ended_by(error):
+                raise
+            get_run_logger().warning("Badge %s could not be read: %s", key, error)
 
 
 async def _listed(current: Organization, badges: Sequence[KnownBadge]) -> dict[str, str]:
@@ -219,7 +241,9 @@ async def _listed(current: Organization, badges: Sequence[KnownBadge]) -> dict[s
         earners, templates = {each.user_id for each in group}, {each.badge_template_id for each in group}
         try:
             found = await current.client.badges_of(sorted(earners), sorted(templates))
-        except (UnsafeFilterValue, Refused):
+        except (UnsafeFilterValue, CredlyError) as error:
+            if isinstance(error, CredlyError) and await current.ended_by(error):
+                raise
             continue
         states |= {badge.id: badge.state for badge in found if badge.id in wanted and badge.state}
     return states
@@ -237,13 +261,21 @@ def _groups(badges: Sequence[KnownBadge]) -> Iterator[list[KnownBadge]]:
         yield group
 
 
-async def _state_of(current: Organization, badge_id: str) -> str:
+async def state_of(client: RecordedClient, badge_id: str) -> str:
+    """Return the present state of a badge at Credly.
+
+    Raises:
+        CredlyError: it is not known.
+    """
     try:
-        return (await current.client.badge(badge_id)).state or ""
+        state = (await client.badge(badge_id)).state
     except NotFound as error:
         if not error.in_credly_form:
             raise
         return GONE
+    if state is None:
+        raise Unclear(code="incomplete_reply", operation="badge")
+    return state
 
 
 def _result(found: Sequence[Audited]) -> FormResult:
@@ -259,7 +291,9 @@ def _result(found: Sequence[Audited]) -> FormResult:
         else []
     )
     page = "\n\n".join(["# Audit", *(_section(each) for each in found)])
-    return FormResult(sentence=" · ".join(parts), page=page, needs_attention=bool(ended or without))
+    faults = [each.fault for each in found if each.fault]
+    sentence = " ".join([*faults, " · ".join(parts)])
+    return FormResult(sentence=sentence, page=page, failed=bool(faults), needs_attention=bool(ended or without))
 
 
 def _section(each: Audited) -> str:
@@ -272,8 +306,10 @@ def _section(each: Audited) -> str:
         "Of the badges that the ledger holds as issued, Credly says:",
         table(("state at Credly", "badges"), rows) if rows else "There are none.",
     ]
+    if each.fault:
+        lines.insert(1, f"**Ended early.** {plain(each.fault, longest=1000)}")
     if each.no_events:
-        lines.insert(2, plain(f"{WITHOUT_EVENTS}: {each.no_events}."))
+        lines.insert(-2, plain(f"{WITHOUT_EVENTS}: {each.no_events}."))
     for heading, ids in (
         ("Revoked, rejected or deleted at Credly since the last audit (issuances)", each.ended),
         ("The award was withdrawn, the badge still stands (issuances)", each.without_award),

@@ -46,13 +46,14 @@ class Followed:
     no_events: str = ""
     more: bool = False
     token: str = ""
+    fault: str = ""
 
 
 async def follow_all(run: Run, portal: str) -> FormResult:
     """Read the events of each organization, and save the present states of what they name.
 
     Raises:
-        InvalidInput: there is no such portal, or an organization could not be read; the others are.
+        InvalidInput: there is no such portal.
     """
     if portal:
         await known_portal(run, portal)
@@ -60,21 +61,19 @@ async def follow_all(run: Run, portal: str) -> FormResult:
     if not organizations:
         return nothing_to_do(no_connection(portal))
     slots = asyncio.Semaphore(run.settings.organizations_at_once)
-    followed = await asyncio.gather(*(_follow(run, due, slots) for due in organizations))
-    if faults := [each for each in followed if isinstance(each, str)]:
-        raise InvalidInput(" ".join(faults))
-    return _result([each for each in followed if isinstance(each, Followed)])
+    return _result(await asyncio.gather(*(_follow(run, due, slots) for due in organizations)))
 
 
-async def _follow(run: Run, due: DueOrganization, slots: asyncio.Semaphore) -> Followed | str:
+async def _follow(run: Run, due: DueOrganization, slots: asyncio.Semaphore) -> Followed:
+    followed = Followed(due.organization_id)
     try:
         async with slots, open_for_form(run, due) as organization:
-            renewed = await renew_token(run, organization)
-            followed = Followed(due.organization_id, token=renewed)
+            followed.token = await renew_token(run, organization)
             await _follow_with_retries(run, organization, followed)
-            return followed
     except InvalidInput as fault:
-        return f"Organization {due.organization_id}: {fault}"
+        # What its earlier pages have shown stays in the result: it is reported only once.
+        followed.fault = f"Organization {due.organization_id}: {fault}"
+    return followed
 
 
 async def _follow_with_retries(run: Run, organization: Organization, result: Followed) -> None:
@@ -197,6 +196,8 @@ def _result(found: Sequence[Followed]) -> FormResult:
     lines = [f"# Events\n\n{sentence}."]
     for each in found:
         lines.append(f"## Organization {code(each.organization_id)}\n\n{counted(each.events, 'event')} read.")
+        if each.fault:
+            lines.append(f"**Ended early.** {plain(each.fault, longest=1000)}")
         if each.token:
             lines.append(plain(each.token, longest=500))
         if each.no_events:
@@ -212,4 +213,6 @@ def _result(found: Sequence[Followed]) -> FormResult:
         ]
         if rows:
             lines.append(table(("badge or template", "state at Credly"), rows))
-    return FormResult(sentence=sentence, page="\n\n".join(lines), needs_attention=bool(ended))
+    faults = [each.fault for each in found if each.fault]
+    sentence = " ".join([*faults, sentence])
+    return FormResult(sentence=sentence, page="\n\n".join(lines), failed=bool(faults), needs_attention=bool(ended))

@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 
 from prefect import get_run_logger
 
-from credly.errors import CredlyError, NotConnected, NotFound, Refused, Unclear
+from credly.errors import CredlyError, NotConnected, NotFound, Refused
 from models.ledger import claiming
 from models.ledger.tables import AttemptOutcome
 from models.operations import audit
 from models.operations.audit import ToBeRevoked
 from models.planning.withdrawn import Withdrawn, withdrawn_among
+from rules.forms.inputs import InvalidInput
 from rules.ledger.withdrawal import HELD_ADVICE, HeldBack, Loss, Revocable, held_back
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import known_portal, no_connection, open_for_form
 from tasks.operations.alerts import emit_revoking_held
+from tasks.operations.audit import state_of
 from tasks.runtime.organization import Organization, current_organization
 from tasks.runtime.recorded_client import CallLog, RecordedClient, attempts_of, correct_last
 from tasks.runtime.run import Run, current_run, laurel_task, run_ids
@@ -43,7 +45,7 @@ async def revoke_all(run: Run, portal: str, *, hold_above: int) -> FormResult:
     """Revoke in each organization, except in portals with more than `hold_above` badges to revoke.
 
     Raises:
-        InvalidInput: there is no such portal, or Credly refused an organization; those before it are done.
+        InvalidInput: there is no such portal.
     """
     if portal:
         await known_portal(run, portal)
@@ -53,20 +55,27 @@ async def revoke_all(run: Run, portal: str, *, hold_above: int) -> FormResult:
     revoked = left = later = 0
     held: list[HeldBack] = []
     lost: list[Loss] = []
+    faults: list[str] = []
     for due in organizations:
         chosen = await _select(run, due.portal_ids, hold_above=hold_above)
         held, lost, later = held + chosen.held, [*lost, *chosen.lost], later + chosen.later
         _emit_held(chosen)
         if chosen.badges:
-            async with open_for_form(run, due):
-                done = await revoke_withdrawn(chosen.badges)
-            revoked, left = revoked + done, left + len(chosen.badges) - done
+            left += len(chosen.badges)
+            try:
+                async with open_for_form(run, due):
+                    done = await revoke_withdrawn(chosen.badges)
+                revoked, left = revoked + done, left - done
+            except InvalidInput as fault:
+                faults.append(f"Organization {due.organization_id}: {fault}")
     sentence = f"{counted(revoked, 'badge')} revoked" + (f", {left} not: see the log" if left else "")
     sentence = sentence + (f", {later} more: run it again" if later else "") + _held_sentence(held, lost)
+    sentence = " ".join([*faults, sentence])
     return FormResult(
         sentence=sentence,
         outcome=f"{revoked} revoked" + (" · held" if held or lost else ""),
         page=_page(sentence, held, lost),
+        failed=bool(faults),
         needs_attention=bool(left or held or lost),
     )
 
@@ -155,26 +164,14 @@ async def _revoked_at_credly(run: Run, current: Organization, client: RecordedCl
         )
     except Refused:
         # As when the earner rejected the badge, or it was revoked on Credly's pages.
-        return await _state_of(client, badge)
+        return await state_of(client, badge.credly_badge_id)
     except (NotFound, NotConnected) as error:
         fault = await current.confirm(since=began, sending=True)
         if fault is not None or isinstance(error, NotConnected) or not error.in_credly_form:
             raise
         # Not found for revoking, but perhaps still readable.
-        return await _state_of(client, badge)
+        return await state_of(client, badge.credly_badge_id)
     if answered.state in ("revoked", None):
         return "revoked"
     correct_last(client.log, AttemptOutcome.UNCLEAR, code="not_revoked")
-    return await _state_of(client, badge)
-
-
-async def _state_of(client: RecordedClient, badge: ToBeRevoked) -> str:
-    try:
-        state = (await client.badge(badge.credly_badge_id)).state
-    except NotFound as error:
-        if not error.in_credly_form:
-            raise
-        return "deleted"
-    if state is None:
-        raise Unclear(code="incomplete_reply", operation="badge")
-    return state
+    return await state_of(client, badge.credly_badge_id)

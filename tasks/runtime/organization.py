@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,7 +12,7 @@ from typing import Any
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
-from credly.errors import CredlyError, NotConnected, NotFound
+from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Throttled
 from credly.session import Timeouts
 from credly.wire import AuthorizationToken
 from models.errors import PlatformNotUsable
@@ -117,6 +117,13 @@ class Organization:
                 return self.stopped
             self._confirmed_at = began
             return None
+
+    async def ended_by(self, error: CredlyError) -> bool:
+        """Return whether an error bars further calls. Any other is about the one badge or template that was read."""
+        if isinstance(error, (NotConnected, NotFound)):
+            with suppress(CredlyError):
+                await self.confirm()
+        return self.stopped is not None or isinstance(error, (NotSent, Throttled))
 
     async def own_token(self) -> AuthorizationToken | None:
         """Return the token in use as Credly describes it, or None."""

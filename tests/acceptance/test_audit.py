@@ -8,10 +8,13 @@ import pytest
 from sqlalchemy import text, update
 
 from flows.audit import audit
+from flows.follow_badges import follow_badges
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import Achievement, AchievementAward, Portal
 from models.tables import table
+from rules.ledger.states import IssuanceState
+from tests.support.factories import an_issuance
 from tests.support.running import run_reconcile
 from tests.support.seen import see
 from tests.support.standin import Standin
@@ -105,6 +108,81 @@ async def test_badges_that_lists_do_not_have_are_read_in_turn(
         await audit(return_state=True)
 
     assert await states(any_world) == {"ada": "deleted", "bob": "pending", "cher": "pending"}
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 403, "message": "No."}, {"action": "drop"}])
+async def test_a_badge_without_a_usable_answer_does_not_end_the_audit(
+    world: World, standin: Standin, fault: dict[str, Any]
+) -> None:
+    badges = await issued(world, "ada", "bob")
+    standin.as_earner(badges["bob"], "reject")
+    standin.settings(list_lag_seconds=3600)
+    standin.fault(**{"action": "answer", "path": f"/badges/{badges['ada']}", "count": None} | fault)
+
+    state = await audit(return_state=True)
+
+    assert await states(world) == {"ada": None, "bob": "rejected"}
+    assert state.name == "Needs attention"
+
+
+async def test_what_was_found_before_a_token_is_refused_is_reported(world: World, standin: Standin) -> None:
+    badges = await issued(world, "ada", "bob")
+    standin.as_earner(badges["ada"], "reject")
+    standin.erase(badges["bob"], token=TOKEN)
+    standin.fault("expire_tokens", path=f"/badges/{badges['bob']}")
+
+    seen = await see(audit)
+
+    assert seen.name == "Failed"
+    assert "Credly refused the token" in seen.message
+    assert "1 revoked, rejected or deleted since the last audit" in seen.message
+    assert await states(world) == {"ada": "rejected", "bob": None}
+
+
+@pytest.mark.parametrize("flow", [audit, follow_badges, revoke_withdrawn])
+async def test_an_organization_that_cannot_be_called_does_not_hold_up_the_next_one(
+    world: World, standin: Standin, flow: Any
+) -> None:
+    badges = await issued(world, "ada", "bob", **REVOCABLE)
+    await world.add(Portal, id="first", name="First")
+    await world.add(Achievement, id="crane", portal_id="first", name="Crane")
+    await world.connect("first", organization_id="00000000-0000-4000-8000-000000000000", token_block="credly-missing")
+    await world.enable("crane", **REVOCABLE)
+    await an_issuance(
+        world.database,
+        achievement="crane",
+        portal="first",
+        user="ada",
+        state=IssuanceState.ISSUED,
+        credly_badge_id="there",
+        recorded_at=datetime.now(UTC),
+    )
+    await world.award("ada", achievement_id="crane")
+    await withdraw(world, "ada")
+    standin.as_earner(badges["bob"], "reject")
+
+    seen = await see(flow)
+
+    found = {audit: "1 revoked, rejected or deleted", follow_badges: "1 of them", revoke_withdrawn: "1 badge revoked"}
+    assert seen.name == "Failed"
+    assert found[flow] in seen.message
+    assert "There is no Prefect Secret block named credly-missing" in seen.message
+    assert "There is no Prefect Secret block named credly" in seen.page
+
+
+async def test_a_badge_whose_state_an_answer_does_not_say_is_not_reported_as_revoked(
+    world: World, standin: Standin
+) -> None:
+    badges = await issued(world, "ada", "bob")
+    rows = json.dumps({"data": [{"id": badge_id} for badge_id in badges.values()], "metadata": {}})
+    standin.fault("answer", path="high_volume", status=200, content=rows)
+    one = json.dumps({"data": {"id": badges["bob"]}})
+    standin.fault("answer", path=f"/badges/{badges['bob']}", status=200, content=one)
+
+    state = await audit(return_state=True)
+
+    assert await states(world) == {"ada": "pending", "bob": None}
+    assert state.name == "Completed"
 
 
 async def test_strange_badges_and_withdrawn_awards_are_named(world: World, standin: Standin) -> None:

@@ -26,7 +26,7 @@ from rules.forms.inputs import InvalidInput
 from rules.ledger.reasons import CONNECTION_REASONS
 from settings import settings
 from tasks.forms.run_form import open_for_form
-from tasks.operations.audit import audit_organization
+from tasks.operations.audit import Audited, audit_organization
 from tasks.operations.revoke import revoke_withdrawn
 from tasks.runtime.run import Run, current_run
 from tests.support import factories
@@ -144,7 +144,7 @@ class Academy:
         current_run.set(self.laurel)
         with self._watched(what, most=60):
             async with self._asking() as due:
-                await audit_organization.fn(due)
+                await audit_organization.fn(Audited(due))
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[DueOrganization]:
