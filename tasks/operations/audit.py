@@ -102,7 +102,7 @@ async def audit_organization(result: Audited, *, full: bool = False) -> None:
     result.no_events = cursor.why_no_events(now=began)
     issued = await run.database.read(audit.issued_count, portal_ids=due.portal_ids)
     if full or result.no_events or issued <= _READ_AS_A_WHOLE or not await _read_part(run, current, result, issued):
-        result.part = ""
+        result.part, result.badges, result.unknown = "", 0, []
         async for badges in _pages(current):
             result.badges += len(badges)
             await _record_states(run, result, _states_of(badges), moment=began)
@@ -121,8 +121,12 @@ async def _read_part(run: Run, current: Organization, result: Audited, issued: i
         moment = run.now()
         try:
             badges, is_last = await current.client.badge_page(cursor.round_page)
-        except Refused:
+        except (NotConnected, NotFound, Refused) as error:
+            if not error.in_credly_form or await current.confirm() is not None:
+                raise
             # Some services end long lists early.
+            cursor.round_page, cursor.round_began_at = 1, None
+            await run.database.write(put_cursor, cursor, "round_page", "round_began_at")
             return False
         result.badges += len(badges)
         await _record_states(run, result, _states_of(badges), moment=moment)

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from credly.errors import NotConnected, NotFound, NotSent, Unclear
+from prefect import get_run_logger
+
+from credly.errors import CredlyError, NotConnected, NotFound, NotSent, Refused, Unclear
 from credly.wire import BadgeTemplate, Event
 from models.ledger import claiming
 from models.ledger.claiming import DueOrganization
@@ -94,11 +96,13 @@ async def _follow_events(run: Run, organization: Organization, result: Followed)
     while True:
         try:
             events, is_last = await organization.client.events(cursor.events_page)
-        except (NotConnected, NotFound) as error:
+        except (NotConnected, NotFound, Refused) as error:
             if not error.in_credly_form or await organization.confirm() is not None:
                 raise
             cursor.events_fault = f"status {error.status}"
-            await run.database.write(put_cursor, cursor, "events_fault")
+            # Not a further page again, which may be past the end of the list: the next run begins with the first one.
+            cursor.events_from, cursor.events_page = None, 1
+            await run.database.write(put_cursor, cursor, "events_fault", "events_from", "events_page")
             break
         if _is_oldest_first(events):
             cursor.events_fault = _OLDEST_FIRST
@@ -149,7 +153,9 @@ async def _look(run: Run, organization: Organization, events: Sequence[Event], r
     read = await run.database.read(read_moments, list(templates), **key)
     for template_id, event in templates.items():
         if not _was_read_since(read.get(template_id), event):
-            result.templates[template_id] = await _look_at_template(run, organization, template_id)
+            state = await _look_at_template(run, organization, template_id)
+            if state is not None:
+                result.templates[template_id] = state
 
 
 async def _look_at_badges(run: Run, organization: Organization, hints: dict[str, Event], result: Followed) -> None:
@@ -175,14 +181,19 @@ def _state_in(event: Event) -> str:
     return (event.badge.state if event.badge else None) or ""
 
 
-async def _look_at_template(run: Run, organization: Organization, template_id: str) -> str:
+async def _look_at_template(run: Run, organization: Organization, template_id: str) -> str | None:
+    """Save the template as it is now, and return its state; None without a usable answer about it."""
     due = organization.due
     try:
         template = await organization.client.template(template_id)
-    except NotFound as error:
-        if not error.in_credly_form:
+    except CredlyError as error:
+        if isinstance(error, NotFound) and error.in_credly_form:
+            template = BadgeTemplate(id=template_id, state=DELETED)
+        elif await organization.ended_by(error):
             raise
-        template = BadgeTemplate(id=template_id, state=DELETED)
+        else:
+            get_run_logger().warning("Template %s could not be read: %s", template_id, error)
+            return None
     await run.database.write(put_template, template_record(due, template, now=run.now()))
     return template.state or ""
 

@@ -292,6 +292,43 @@ async def test_a_template_that_credly_has_no_longer_is_deleted(world: World, sta
     assert "is deleted at Credly" in (await see(reconcile)).page
 
 
+@pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.parametrize("path", ["/badge_templates/", "/badges/"])
+async def test_what_has_no_usable_answer_does_not_hold_up_the_events(
+    world: World, standin: Standin, path: str, status: int
+) -> None:
+    badges = await issued(world)
+    before = (await world.rows(OrganizationCursor))[0].events_until
+    standin.template_state(TEMPLATE, "archived")
+    standin.as_earner(badges["ada"], "accept")
+    standin.fault("answer", path=path, status=status, message="No.", count=None)
+
+    seen = await see(follow_badges)
+
+    assert seen.name == "Completed"
+    assert (await world.rows(OrganizationCursor))[0].events_until > before
+    templates = [(each.template_id, each.state) for each in await world.rows(CredlyTemplate)]
+    assert (templates == [(TEMPLATE, "archived")], (await states(world))["ada"]) == (
+        (True, None) if path == "/badges/" else (False, "accepted")
+    )
+
+
+@pytest.mark.parametrize("status", [404, 422])
+async def test_a_further_page_of_events_that_is_refused_is_not_asked_for_again(
+    world: World, standin: Standin, status: int
+) -> None:
+    badges = await issued(world)
+    standin.as_earner(badges["ada"], "accept")
+    await world.do(update(table(OrganizationCursor)).values(events_page=7, events_from=datetime.now(UTC)))
+    standin.fault("answer", path="/events", status=status, message="No such page.")
+
+    first, second = await see(follow_badges), await see(follow_badges)
+
+    assert [first.name, second.name] == ["Completed", "Completed"]
+    assert f"status {status}" in first.page
+    assert await states(world) == {"ada": "accepted", "bob": None}
+
+
 async def test_a_state_that_was_read_later_stays(any_world: World) -> None:
     badges = await issued(any_world)
     moment = datetime.now(UTC)
@@ -360,6 +397,19 @@ async def test_a_long_list_that_credly_refuses_to_page_is_read_in_bulk(world: Wo
     standin.fault("answer", path="/badges", status=422, message="Result window is too large", count=None)
 
     assert "60 badges at Credly compared" in (await see(audit)).message
+
+
+@pytest.mark.usefixtures("parts")
+@pytest.mark.parametrize("status", [404, 422])
+async def test_a_round_begins_again_where_its_next_page_is_refused(world: World, standin: Standin, status: int) -> None:
+    await issued(world, 60)
+    moment = datetime.now(UTC)
+    await world.do(update(table(OrganizationCursor)).values(round_page=9, round_began_at=moment))
+    standin.fault("answer", path="/badges$", status=status, message="No such page.")
+
+    assert "60 badges at Credly compared" in (await see(audit)).message
+    (cursor,) = await world.rows(OrganizationCursor)
+    assert (cursor.round_page, cursor.round_began_at) == (1, None)
 
 
 @pytest.mark.usefixtures("parts")
