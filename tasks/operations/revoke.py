@@ -13,6 +13,7 @@ from models.operations import audit
 from models.operations.audit import ToBeRevoked
 from models.planning.withdrawn import Withdrawn, withdrawn_among
 from rules.forms.inputs import InvalidInput
+from rules.ledger.outcome import LIVE_STATES
 from rules.ledger.withdrawal import HELD_ADVICE, HeldBack, Loss, Revocable, held_back
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted, nothing_to_do
@@ -135,7 +136,8 @@ async def revoke_withdrawn(badges: list[ToBeRevoked]) -> int:
             revoked += await _revoke(run, organization, badge)
             not_permitted = 0
         except CredlyError as error:
-            not_permitted += isinstance(error, NotConnected)
+            # Where the badge may not even be read, that is about the badge.
+            not_permitted += isinstance(error, NotConnected) and error.operation == "revoke_badge"
             get_run_logger().warning("Issuance %s could not be revoked: %s", badge.issuance_id, error)
     return revoked
 
@@ -167,10 +169,13 @@ async def _revoked_at_credly(run: Run, current: Organization, client: RecordedCl
         return await state_of(client, badge.credly_badge_id)
     except (NotFound, NotConnected) as error:
         fault = await current.confirm(since=began, sending=True)
-        if fault is not None or isinstance(error, NotConnected) or not error.in_credly_form:
+        if fault is not None or not error.in_credly_form:
             raise
-        # Not found for revoking, but perhaps still readable.
-        return await state_of(client, badge.credly_badge_id)
+        # Not to be revoked, but perhaps still readable.
+        state = await state_of(client, badge.credly_badge_id)
+        if isinstance(error, NotConnected) and state in LIVE_STATES:
+            raise
+        return state
     if answered.state in ("revoked", None):
         return "revoked"
     correct_last(client.log, AttemptOutcome.UNCLEAR, code="not_revoked")

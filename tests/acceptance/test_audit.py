@@ -286,6 +286,21 @@ async def test_a_badge_that_an_answer_does_not_show_as_revoked_is_read_and_not_c
     assert calls[1:] == [("revoke", "unclear", "not_revoked"), ("look_up", "found", None)]
 
 
+async def test_badges_that_may_not_be_read_do_not_end_revoking(world: World, standin: Standin) -> None:
+    users = ["ada", "bob", "cher", "dora"]
+    for user in users[2:]:
+        await world.add_user(user)
+    badges = await issued(world, *users, **REVOCABLE)
+    await world.withdraw_all()
+    for user in users[:3]:
+        standin.fault("answer", path=f"/badges/{badges[user]}", status=403, message="Not permitted", count=None)
+
+    state = await revoke_withdrawn(return_state=True)
+
+    assert state.message == "1 badge revoked, 3 not: see the log"
+    assert revoked(standin) == ["dora"]
+
+
 # The brake
 
 
