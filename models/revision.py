@@ -5,7 +5,7 @@ from sqlalchemy import Connection, text
 from models.errors import NotUsable
 
 VERSION_TABLE = "laurel_alembic_version"
-REVISION = "0014"
+REVISION = "0015"
 
 
 def check_revision(connection: Connection) -> None:

@@ -171,6 +171,7 @@ def _outcome_statement() -> Any:
                     else_=func.coalesce(_new_value("unclear_at"), columns.unclear_at),
                 ),
                 "sent_to": case((func.coalesce(keeps_open, columns.unclear_at.is_not(None)), columns.sent_to)),
+                "issued_by": case((has_badge, columns.sent_to), else_=columns.issued_by),
                 "replaces_badge_id": case((has_badge, null()), else_=columns.replaces_badge_id),
                 "sent_at": case((has_badge, null()), else_=columns.sent_at),
                 "credly_state": case(

@@ -43,7 +43,8 @@ class AttemptOutcome(StrEnum):
 class BadgeIssuance(LaurelTable, table=True):
     """One badge for one user. rules/ledger/states.py and rules/ledger/reasons.py explain its state and reason.
 
-    `transition` is the last one, `moves` their number. `sent_to` is the organization of an outstanding call.
+    `transition` is the last one, `moves` their number. `sent_to` is the organization of an outstanding call, and
+    `issued_by` that of the badge: rows of `credly_organizations`. A badge from before migration 0015 has none.
     `former`: a row of an earlier template, from when a user and an achievement had one row for each template.
     """
 
@@ -95,6 +96,7 @@ class BadgeIssuance(LaurelTable, table=True):
     attempts: int = 0
     credly_badge_id: str | None = Field(default=None, unique=True, max_length=64)
     replaces_badge_id: str | None = Field(default=None, max_length=64)
+    issued_by: int | None = Field(default=None, sa_type=own_id())
     badge_url: str | None = Field(default=None, max_length=500)
     adopted: bool = False
     name_digest: str | None = Field(default=None, max_length=16)

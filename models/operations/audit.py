@@ -5,9 +5,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, not_, or_, select, true, update
 
 from models.analytics.views import badges
+from models.by_key import portions
 from models.ledger.conditions import integration_has
 from models.ledger.recording import Attempt, RunIds, keep_calls
 from models.ledger.tables import BadgeIssuance
@@ -46,8 +47,20 @@ _KNOWN_BADGES = select(
 )
 
 
-def known(connection: Connection, badge_ids: Sequence[str]) -> dict[str, KnownBadge]:
-    query = _KNOWN_BADGES.where(issuances.c.credly_badge_id.in_(badge_ids))
+def is_of(organization: int | None) -> ColumnElement[bool]:
+    """Return the condition that this organization issued a badge, or that it is not known which one did.
+
+    Without the organization's id, all badges.
+    """
+    if organization is None:
+        return true()
+    return or_(issuances.c.issued_by.is_(None), issuances.c.issued_by == organization)
+
+
+def known(
+    connection: Connection, badge_ids: Sequence[str], *, organization: int | None = None
+) -> dict[str, KnownBadge]:
+    query = _KNOWN_BADGES.where(issuances.c.credly_badge_id.in_(badge_ids), is_of(organization))
     return {row.credly_badge_id: KnownBadge(**row) for row in connection.execute(query).mappings()}
 
 
@@ -70,7 +83,13 @@ def note_states(connection: Connection, states: Mapping[str, str], *, now: datet
 
 
 def not_seen(
-    connection: Connection, *, portal_ids: Sequence[str], since: datetime | None, recorded_before: datetime, limit: int
+    connection: Connection,
+    *,
+    portal_ids: Sequence[str],
+    since: datetime | None,
+    recorded_before: datetime,
+    limit: int,
+    organization: int | None = None,
 ) -> list[KnownBadge]:
     """Return issued badges recorded before one moment that were not read since another (both UTC), or never.
 
@@ -80,7 +99,7 @@ def not_seen(
     old = and_(_ISSUED, issuances.c.portal_id.in_(portal_ids), issuances.c.recorded_at < recorded_before)
     present = issuances.c.credly_state.is_distinct_from("deleted")
     oldest = (issuances.c.audited_at.asc().nulls_first(), issuances.c.id)
-    query = _KNOWN_BADGES.where(old, unseen, present, NOT_ERASED).order_by(*oldest).limit(limit)
+    query = _KNOWN_BADGES.where(old, unseen, present, is_of(organization), NOT_ERASED).order_by(*oldest).limit(limit)
     return [KnownBadge(**row) for row in connection.execute(query).mappings()]
 
 
@@ -121,6 +140,23 @@ REVOKED_WHEN_WITHDRAWN: ColumnElement[bool] = and_(
     ISSUED_AND_VALID,
     integration_has(integrations.c.revoke_when_withdrawn),
 )
+
+
+def issued_elsewhere(connection: Connection, issuance_ids: Sequence[int], *, organization: int | None) -> set[int]:
+    """Return those of the issuances whose badges another organization issued."""
+    elsewhere = select(issuances.c.id).where(not_(is_of(organization)))
+    return {
+        each
+        for ids in portions(issuance_ids)
+        for each in connection.execute(elsewhere.where(issuances.c.id.in_(ids))).scalars()
+    }
+
+
+def unconnected_portals(connection: Connection) -> list[str]:
+    """Return the portals that have issued badges and are not connected to Credly."""
+    connected = select(connections.c.portal_id)
+    query = select(issuances.c.portal_id).where(_ISSUED, issuances.c.portal_id.not_in(connected)).distinct()
+    return sorted(connection.execute(query).scalars())
 
 
 def to_be_revoked(connection: Connection, issuance_ids: Sequence[int]) -> list[ToBeRevoked]:

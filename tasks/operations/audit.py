@@ -195,6 +195,7 @@ async def _read_unlisted(
         since=since,
         recorded_before=began - LISTED_AFTER,
         limit=_MAX_SINGLE_READS if since else _MAX_NEW_BADGES,
+        organization=result.due.id,
     )
     moment = run.now()
     states: dict[str, str] = {}

@@ -159,7 +159,7 @@ async def _look(run: Run, organization: Organization, events: Sequence[Event], r
 
 
 async def _look_at_badges(run: Run, organization: Organization, hints: dict[str, Event], result: Followed) -> None:
-    known = await run.database.read(audit.known, list(hints))
+    known = await run.database.read(audit.known, list(hints), organization=organization.due.id)
     # What was read after the event shows it already, however often the event comes.
     new = [each for key, each in known.items() if not _was_read_since(each.audited_at, hints[key])]
     expected = {key: GONE if each.event_type == "badge.deleted" else _state_in(each) for key, each in hints.items()}

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prefect import get_run_logger
 
 from credly.errors import CredlyError, NotConnected, NotFound, Refused
 from models.ledger import claiming
+from models.ledger.claiming import DueOrganization
 from models.ledger.tables import AttemptOutcome
 from models.operations import audit
 from models.operations.audit import ToBeRevoked
@@ -29,17 +30,23 @@ _MAX_NOT_PERMITTED = 3
 # Per run. The next run continues.
 _MAX_BADGES = 200
 HOLD_REVOKING_ABOVE = 20
+_MAX_SHOWN = 50
+_ELSEWHERE = "not revoked: issued by an organization that their portal is not connected to any more"
 DEFAULT_REASON = "The achievement was withdrawn."
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Selection:
-    """The badges to revoke in an organization now, how many later, and those held for an operator."""
+    """The badges to revoke in an organization now, how many later, and those held for an operator.
+
+    `elsewhere` are issuances of its portals whose badges another organization issued.
+    """
 
     badges: list[ToBeRevoked]
     later: int
     held: list[HeldBack] = field(default_factory=list)
     lost: tuple[Loss, ...] = ()
+    elsewhere: list[int] = field(default_factory=list)
 
 
 async def revoke_all(run: Run, portal: str, *, hold_above: int) -> FormResult:
@@ -57,9 +64,11 @@ async def revoke_all(run: Run, portal: str, *, hold_above: int) -> FormResult:
     held: list[HeldBack] = []
     lost: list[Loss] = []
     faults: list[str] = []
+    elsewhere: list[int] = []
     for due in organizations:
-        chosen = await _select(run, due.portal_ids, hold_above=hold_above)
+        chosen = await _select(run, due, hold_above=hold_above)
         held, lost, later = held + chosen.held, [*lost, *chosen.lost], later + chosen.later
+        elsewhere += chosen.elsewhere
         _emit_held(chosen)
         if chosen.badges:
             left += len(chosen.badges)
@@ -69,25 +78,35 @@ async def revoke_all(run: Run, portal: str, *, hold_above: int) -> FormResult:
                 revoked, left = revoked + done, left - done
             except InvalidInput as fault:
                 faults.append(f"Organization {due.organization_id}: {fault}")
+    if unconnected := [] if portal else await run.database.read(audit.unconnected_portals):
+        among = audit.REVOKED_WHEN_WITHDRAWN
+        elsewhere += (await withdrawn_among(run.database, among, portal_ids=unconnected, now=run.now())).ids
     sentence = f"{counted(revoked, 'badge')} revoked" + (f", {left} not: see the log" if left else "")
     sentence = sentence + (f", {later} more: run it again" if later else "") + _held_sentence(held, lost)
+    sentence += f"; {len(elsewhere)} {_ELSEWHERE}" if elsewhere else ""
     sentence = " ".join([*faults, sentence])
     return FormResult(
         sentence=sentence,
         outcome=f"{revoked} revoked" + (" · held" if held or lost else ""),
-        page=_page(sentence, held, lost),
+        page=_page(sentence, held, lost, elsewhere),
         failed=bool(faults),
-        needs_attention=bool(left or held or lost),
+        needs_attention=bool(left or held or lost or elsewhere),
     )
 
 
-async def _select(run: Run, portal_ids: Sequence[str], *, hold_above: int) -> _Selection:
-    withdrawn = await withdrawn_among(run.database, audit.REVOKED_WHEN_WITHDRAWN, portal_ids=portal_ids, now=run.now())
+async def _select(run: Run, due: DueOrganization, *, hold_above: int) -> _Selection:
+    among, portal_ids = audit.REVOKED_WHEN_WITHDRAWN, due.portal_ids
+    withdrawn = await withdrawn_among(run.database, among, portal_ids=portal_ids, now=run.now())
+    elsewhere = await run.database.read(audit.issued_elsewhere, withdrawn.ids, organization=due.id)
+    here = [each for each in withdrawn.rows if each[1].issuance_id not in elsewhere]
+    withdrawn = replace(withdrawn, rows=here)
     held = held_back(revocable(withdrawn), above=hold_above)
     stopped = {each.portal_id for each in held}
     free = [row.issuance_id for _, row in withdrawn.rows if row.portal_id not in stopped]
     badges = await run.database.read(audit.to_be_revoked, free[:_MAX_BADGES])
-    return _Selection(badges=badges, later=len(free) - len(badges), held=held, lost=withdrawn.lost)
+    return _Selection(
+        badges=badges, later=len(free) - len(badges), held=held, lost=withdrawn.lost, elsewhere=sorted(elsewhere)
+    )
 
 
 def revocable(withdrawn: Withdrawn) -> list[Revocable]:
@@ -111,7 +130,7 @@ def _held_sentence(held: Sequence[HeldBack], lost: Sequence[Loss]) -> str:
     return losses + (f"; HELD: {'; '.join(each.sentence for each in held)}. {HELD_ADVICE}" if held else "")
 
 
-def _page(sentence: str, held: Sequence[HeldBack], lost: Sequence[Loss]) -> str:
+def _page(sentence: str, held: Sequence[HeldBack], lost: Sequence[Loss], elsewhere: Sequence[int]) -> str:
     rows = [
         (code(each.portal_id), code(each.achievement_id), str(each.badges))
         for portal in held
@@ -119,6 +138,11 @@ def _page(sentence: str, held: Sequence[HeldBack], lost: Sequence[Loss]) -> str:
     ]
     parts = ["# Revoking badges of withdrawn awards", plain(sentence, longest=2000)]
     parts += [f"**{code(loss.portal_id)}:** {plain(loss.advice, longest=1000)}" for loss in lost]
+    if elsewhere:
+        named = ", ".join(code(str(key)) for key in elsewhere[:_MAX_SHOWN])
+        more = f" and {len(elsewhere) - _MAX_SHOWN} more" if len(elsewhere) > _MAX_SHOWN else ""
+        advice = "Revoke them on Credly's pages, or connect that organization again."
+        parts += [f"**{_ELSEWHERE.capitalize()} (issuances):** {named}{more}. {advice}"]
     if rows:
         parts += ["## Held back", table(("portal", "achievement", "badges to revoke"), rows)]
     return "\n\n".join(parts)

@@ -8,17 +8,19 @@ import pytest
 from sqlalchemy import text, update
 
 from flows.audit import audit
+from flows.connect_portal import connect_portal
 from flows.follow_badges import follow_badges
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import Achievement, AchievementAward, Portal
 from models.tables import table
+from rules.forms.inputs import Environment
 from rules.ledger.states import IssuanceState
 from tests.support.factories import an_issuance
 from tests.support.running import run_reconcile
 from tests.support.seen import see
 from tests.support.standin import Standin
-from tests.support.world import ORGANIZATION, TOKEN, World
+from tests.support.world import ORGANIZATION, SECOND_ORGANIZATION, TOKEN, World
 
 issuances = table(BadgeIssuance)
 OTHER_TEMPLATE = "7e7e7e7e-0000-4000-8000-000000000002"
@@ -299,6 +301,66 @@ async def test_badges_that_may_not_be_read_do_not_end_revoking(world: World, sta
 
     assert state.message == "1 badge revoked, 3 not: see the log"
     assert revoked(standin) == ["dora"]
+
+
+# A portal that moves to another organization
+
+
+async def move(world: World, standin: Standin) -> None:
+    standin.seed(
+        organizations=[{"id": SECOND_ORGANIZATION, "name": "Second"}],
+        tokens=[{"token": "invented-token-of-second", "organization_id": SECOND_ORGANIZATION}],
+    )
+    await world.put_token("invented-token-of-second", block="credly-second")
+    access = {"organization_id": SECOND_ORGANIZATION, "token_block": "credly-second", "base_url": world.base_url}
+    state = await connect_portal("northwind", environment=Environment.OTHER, return_state=True, **access)
+    assert state.is_completed(), state.message
+
+
+async def test_badges_of_a_former_organization_are_neither_read_nor_revoked_in_the_next(
+    any_world: World, standin: Standin
+) -> None:
+    badges = await issued(any_world, "ada", "bob", **REVOCABLE)
+    await move(any_world, standin)
+    await withdraw(any_world, "ada")
+    moment = datetime.now(UTC).isoformat()
+    event = {"id": "1", "event_type": "badge.deleted", "occurred_at": moment, "badge": {"id": badges["bob"]}}
+    standin.fault("answer", path="/events", status=200, content=json.dumps({"data": [event], "metadata": {}}))
+
+    await see(audit)
+    await see(follow_badges)
+    seen = await see(revoke_withdrawn, hold_above=0)
+
+    assert await states(any_world) == {"ada": None, "bob": None}
+    not_connected = "1 not revoked: issued by an organization that their portal is not connected to any more"
+    assert (seen.name, seen.message) == ("Needs attention", f"0 badges revoked; {not_connected}")
+    assert "(issuances):** `1`" in seen.page
+    assert not [each for each in standin.requests() if each["method"] == "PUT"]
+
+
+async def test_badges_of_a_portal_that_is_not_connected_any_more_are_named(world: World, standin: Standin) -> None:
+    await issued(world, "ada", "bob", **REVOCABLE)
+    await withdraw(world, "ada")
+    await world.disconnect()
+    await world.add(Portal, id="southwind", name="Southwind")
+    await world.connect("southwind")
+
+    assert "1 not revoked: issued by an organization" in (await see(revoke_withdrawn)).message
+
+
+async def test_a_badge_from_before_its_organization_was_kept_is_revoked_as_before(
+    world: World, standin: Standin
+) -> None:
+    badges = await issued(world, "ada", "bob", **REVOCABLE)
+    assert [row.issued_by for row in await world.ledger()] == [1, 1]
+    await world.do(update(issuances).values(issued_by=None))
+    await withdraw(world, "ada")
+    standin.as_earner(badges["bob"], "accept")
+
+    await see(audit)
+
+    assert (await see(revoke_withdrawn)).message == "1 badge revoked"
+    assert (await states(world))["bob"] == "accepted"
 
 
 # The brake

@@ -186,7 +186,7 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
         (
             "UPDATE laurel.laurel_alembic_version SET version_num = '0002_the_log_tables_as_views'",
             "Laurel's own tables",
-            "They are of revision 0002_the_log_tables_as_views, and this Laurel needs 0014",
+            "They are of revision 0002_the_log_tables_as_views, and this Laurel needs 0015",
         ),
         ("DROP VIEW laurel.laurel_runs", "Laurel's own tables", "laurel_runs are missing"),
         (
