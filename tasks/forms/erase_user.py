@@ -13,6 +13,7 @@ from models.ledger.recording import keep_calls
 from models.operations import erasure
 from models.operations.erasure import Erasable, UserRecords
 from models.platform.people import user_exists
+from rules.badge.request import can_be_looked_up
 from rules.badge.text import tidy
 from rules.forms.inputs import InvalidInput
 from rules.ledger.erasure import BadgesAtCredly
@@ -138,7 +139,9 @@ async def _badges_of(organization: Organization, form: EraseForm, rows: list[Era
     if form.badges_at_credly is BadgesAtCredly.REVOKE:
         return [each.standing for each in rows if each.standing is not None]
     known = {badge_id for each in rows for badge_id in each.badge_ids}
-    for template in sorted({each.badge_template_id for each in rows}):
+    # No badge is ever sent with an id that cannot be looked up.
+    templates = {each.badge_template_id for each in rows} if can_be_looked_up(form.user) else ()
+    for template in sorted(templates):
         own = await organization.client.find_badges(badge_template_id=template, issuer_earner_id=form.user)
         known |= {badge.id for badge in own}
     return sorted(known)

@@ -13,7 +13,7 @@ from models.ledger.history import is_for_a_name
 from models.ledger.recording import Attempt, owned_by_others
 from models.ledger.tables import AttemptOutcome
 from rules.badge.issuance_data import IssuanceFacts
-from rules.badge.request import can_be_looked_up
+from rules.badge.request import can_be_looked_up, fault_of_email
 from rules.ledger import outcome
 from rules.ledger.adoption import Expected, has_another_address, leaves_open, names_another, own_badges
 from rules.ledger.outcome import ENDED_STATES, LIVE_STATES, Outcome
@@ -79,14 +79,17 @@ class Calls:
         """Return the badge that this issuance already has at Credly, found by the user's id, else by address.
 
         For a replacement: the last successor of the badge to be replaced. If that badge was deleted, revoked or
-        rejected at Credly, the issuance becomes an ordinary one.
+        rejected at Credly, the issuance becomes an ordinary one. An id or address to which no badge is ever sent
+        (`prepare_request`) is not asked for: Credly's filter may be unable to express it.
         """
         if self.replaces is not None:
             successor = await self._successor(self.replaces)
             if self.replaces is not None:
                 return successor
-        found, email = await self._find(issuer_earner_id=self.expected.issuer_earner_id), self.expected.recipient_email
-        if found is None and email and can_be_looked_up(email):
+        found, user_id, email = None, self.expected.issuer_earner_id, self.expected.recipient_email
+        if can_be_looked_up(user_id):
+            found = await self._find(issuer_earner_id=user_id)
+        if found is None and email and fault_of_email(email) is None and can_be_looked_up(email):
             found = await self._find(recipient_email=email)
         return found
 

@@ -60,11 +60,16 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
     batch = await _claim(run, organization, issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
     transient = 0
     for index, facts in enumerate(batch.facts):
-        result = await _issue(run, organization, facts, batch)
+        try:
+            result = await _issue(run, organization, facts, batch)
+            recorded = await run.record(result) if result is not None else None
+        except Exception:
+            # Of this one a call may have been made; the others would stay claimed until their lease ends.
+            await _release(run, batch.facts[index + 1 :], token=batch.token)
+            raise
         if result is None:
             await _release(run, batch.facts[index:], token=batch.token)
             break
-        recorded = await run.record(result)
         # The lease ended and another run claimed the issuance: its outcome counts, not this one.
         if recorded is None:
             get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)

@@ -213,6 +213,18 @@ async def test_deleting_reaches_badges_that_were_replaced(world: World, standin:
     assert "| … of these deleted | 2 |" in seen.page
 
 
+async def test_deleting_reaches_the_badge_of_an_id_that_cannot_be_looked_up(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    await run_reconcile()
+    user = "cn=ada,ou=people"
+    await world.change_row((await world.ledger())[0].id, user_id=user)
+
+    seen = await see(erase_user, user=user, reason="A letter", badges_at_credly=BadgesAtCredly.DELETE, preview=False)
+
+    assert (seen.name, standin.badges()) == ("Completed", [])
+
+
 async def test_while_an_answer_is_outstanding_nobody_is_erased(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import event, text, update
 from sqlalchemy.pool import Pool
 
+from models.ledger.claiming import claim
 from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.platform.tables import User, UserEmail
 from models.tables import table
@@ -431,6 +432,39 @@ async def test_who_lost_the_claim_writes_nothing_over_it(world: World, standin: 
     assert_once(standin)
 
 
+@pytest.mark.parametrize(
+    ("user", "address", "reason"),
+    [
+        ("cn=eve,ou=people", "eve@example.org", "user_id_not_usable"),
+        ("a|b", "eve@example.org", "user_id_not_usable"),
+        ("a::b", "", "user_id_not_usable"),
+        ("a\u200bb", "eve@example.org", "user_id_not_usable"),
+        ("eve", f"{'e' * 70_000}@example.org", "email_malformed"),
+    ],
+)
+async def test_nothing_stays_claimed_that_credlys_filter_cannot_express(
+    world: World, standin: Standin, user: str, address: str, reason: str
+) -> None:
+    """The run that had claimed all three was killed, so that what it may have sent is looked up."""
+    await a_due_badge(world, paused_at=datetime.now(UTC))
+    await world.add(User, id=user, first_name="Eve", last_name="Ewing")
+    await world.add(UserEmail, id="eve", user_id=user, address=address, is_primary=True)
+    for each in (user, "bob"):
+        await world.award(each)
+    await run()
+    await world.change_integration(paused_at=None)
+    now, ids = datetime.now(UTC), [row.id for row in await world.ledger()]
+    await world.database.write(claim, ids, token="killed", now=now, lease=timedelta(0), ignore_wait=True)
+
+    state = await run()
+
+    rows = {row.user_id: row for row in await world.ledger()}
+    assert {each: row.state for each, row in rows.items()} == {"ada": "issued", user: "failed", "bob": "issued"}
+    assert (rows[user].reason, rows[user].unclear_at, rows[user].sent_to) == (reason, None, None)
+    assert (state.is_completed(), {each["issuer_earner_id"] for each in standin.badges()}) == (True, {"ada", "bob"})
+    assert_once(standin, badges=2)
+
+
 async def test_no_database_connection_is_held_while_credly_is_waited_for(any_world: World, standin: Standin) -> None:
     await a_due_badge(any_world)
     out: set[int] = set()
@@ -458,9 +492,11 @@ async def test_no_database_connection_is_held_while_credly_is_waited_for(any_wor
     assert_once(standin)
 
 
+@pytest.mark.parametrize(("task_runs", "next_one"), [("2", "issued"), ("1", "pending")])
 async def test_a_result_that_cannot_be_written_fails_the_run_and_the_next_one_finds_the_badge(
-    world: World, standin: Standin
+    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch, task_runs: str, next_one: str
 ) -> None:
+    world.configure(monkeypatch, TASK_RUNS_PER_RUN=task_runs, CALLS_AT_ONCE="1")
     await a_due_badge(world)
     await world.award("bob")
     full = (
@@ -471,7 +507,7 @@ async def test_a_result_that_cannot_be_written_fails_the_run_and_the_next_one_fi
 
     state = await run()
 
-    assert {row.user_id: row.state for row in await world.ledger()} == {"ada": "issuing", "bob": "issued"}
+    assert {row.user_id: row.state for row in await world.ledger()} == {"ada": "issuing", "bob": next_one}
     assert state.is_failed()
 
     await world.do(text("DROP TRIGGER full"))
