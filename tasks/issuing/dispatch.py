@@ -95,7 +95,7 @@ async def issue_all(
             keys = {each.key for group, _ in allotted for each in group}
             begun |= keys
             run.finished.difference_update(keys)
-            under_way |= {asyncio.ensure_future(issue(each, share)): each for each, share in allotted}
+            under_way |= {asyncio.ensure_future(_ended(issue(each, share))): each for each, share in allotted}
             done, _ = await asyncio.wait(under_way, timeout=PLAN_AGAIN_SECONDS if plan_again else None)
             parts += [(under_way.pop(each), each.result()) for each in done]
             allotted = []
@@ -121,6 +121,15 @@ async def issue_all(
     return parts
 
 
+async def _ended(part: Awaitable[State[Any]]) -> State[Any]:
+    try:
+        return await part
+    except Exception as error:  # noqa: BLE001 - else what is under way for the others would be cancelled
+        message = f"The run of an organization could not be started or read ({type(error).__name__})."
+        get_run_logger().error(message)
+        return Failed(message=message)
+
+
 async def issue_elsewhere(run: Run, group: Group, *, limit: int, together: int, tags: list[str]) -> State[Any]:
     """Start a run of issue-organization on any free worker, wait for it, and return its final state."""
     parameters: dict[str, Any] = {"portals": portals_of(group), "limit": limit, "together": together}
@@ -140,5 +149,8 @@ async def _wait_for_end(run: Run, other: FlowRun) -> State[Any]:
             await asyncio.sleep(_POLL_SECONDS)
             # The other run has a watchdog of its own, so waiting for it counts as progress.
             run.made_progress()
-            other = await client.read_flow_run(other.id)
+            try:
+                other = await client.read_flow_run(other.id)
+            except ObjectNotFound:
+                return Failed(message=f"The run {other.name} was deleted.")
     return other.state

@@ -5,14 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-from prefect.states import Crashed
+from prefect.logging import disable_run_logger
+from prefect.states import Completed, Crashed
 
+from models.ledger.claiming import DueOrganization, connected_organizations
 from models.operations.run_log import RunOrganization
 from models.platform.tables import Achievement, Portal
 from models.setup.rate_limit import OrganizationPace
 from rules.ledger.reasons import Reason
+from settings import settings
+from tasks.issuing.dispatch import Group, issue_all
+from tasks.runtime.run import Run
 from tests.support.prefect_server import assert_no_errors
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
@@ -98,6 +104,48 @@ async def test_a_worker_that_is_killed_is_counted_by_what_it_did_before(
     (entry,) = await world.rows(RunOrganization)
     assert (entry.flow_run_id, entry.ended_at) == (str(part.id), None)
     assert entry.started_by == str(state.state_details.flow_run_id)
+
+
+async def test_one_whose_run_cannot_be_started_leaves_alone_what_is_under_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.issuing.dispatch.PLAN_AGAIN_SECONDS", 0.1)
+    await world.second_portal()
+    refused, other = [(each,) for each in await world.database.read(connected_organizations)]
+
+    async def issue(group: Group, _limit: int) -> State[None]:
+        if group == refused:
+            raise ConnectionError("Prefect's server is away")
+        await asyncio.sleep(0.5)
+        return Completed()
+
+    async def nothing_new() -> list[DueOrganization]:
+        return []
+
+    run = Run(settings(), world.database)
+    with disable_run_logger():
+        parts = await issue_all(run, [(refused, 0), (other, 0)], issue=issue, plan_again=nothing_new)
+
+    assert [(group, state.name) for group, state in parts] == [(refused, "Failed"), (other, "Completed")]
+
+
+async def test_a_run_that_is_deleted_while_it_waits_for_a_worker_is_one_that_failed(
+    world: World, standin: Standin, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two_organizations(world, standin)
+    world.configure(monkeypatch, DISPATCH="workers")
+    await asyncio.to_thread(deploy, prefect_server, ["issue-organization"])
+    before = {run.id for run in await organization_runs()}
+    running = asyncio.create_task(run_reconcile())
+    async with get_client() as client, asyncio.timeout(60):
+        while len(new := [run for run in await organization_runs() if run.id not in before]) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        await client.delete_flow_run(new[0].id)
+        await client.set_flow_run_state(new[1].id, Completed(), force=True)
+
+    state = await running
+
+    assert state.message == "0 issued · now 3 waiting. 1 of 2 organizations had trouble, see their runs."
 
 
 async def test_without_the_deployment_the_run_says_so_and_nothing_is_lost(
