@@ -1,10 +1,8 @@
 """Writing the menus into the deployments on Prefect's server."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from prefect import get_run_logger
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import (
@@ -21,11 +19,13 @@ from models.database import Database
 from rules.forms.menus import has_menus, with_menus
 from tasks.menus.entries import menu_entries
 from tasks.operations.retention import TAG
+from tasks.runtime.errors import only_warned
 from tasks.runtime.run import Run
 
 _TAGGED = DeploymentFilterTags(all_=[TAG])
 _MOST_DEPLOYMENTS = 200  # as many as Prefect's server returns at once
 _SAMPLE = "connect-portal"
+_NOT_REFRESHED = "The menus of the forms were not refreshed"
 _NOT_BEFORE_A_RUN = timedelta(minutes=2)
 
 
@@ -41,27 +41,19 @@ async def publish_menus(database: Database, client: PrefectClient) -> int:
 
 async def publish_after_form(run: Run) -> None:
     """Write the menus after a form has changed what they show. A form that is done does not fail for a menu."""
-    with _only_warned():
+    with only_warned(_NOT_REFRESHED):
         async with get_client() as client:
             await publish_menus(run.database, client)
 
 
 async def restore_menus(run: Run) -> None:
     """Write the menus again if the deployments have lost them, as by `prefect deploy`. A run does not fail for it."""
-    with _only_warned():
+    with only_warned(_NOT_REFRESHED):
         async with get_client() as client:
             one = DeploymentFilter(name=DeploymentFilterName(any_=[_SAMPLE]), tags=_TAGGED)
             found = await client.read_deployments(deployment_filter=one)
             if found and not has_menus(found[0].parameter_openapi_schema or {}):
                 await publish_menus(run.database, client)
-
-
-@contextmanager
-def _only_warned() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, the nightly refresh-menus repeats it
-        get_run_logger().warning("The menus of the forms were not refreshed (%s).", type(error).__name__)
 
 
 async def _deployments(client: PrefectClient) -> list[DeploymentResponse]:

@@ -23,17 +23,22 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from rules.monitoring.liveness import BEATS, PREFECTS_HEARTBEAT, START_WITHIN, silent_for
+from tasks.runtime.errors import only_warned
 from tasks.runtime.run import Run
 
 _MESSAGE = "Its process is gone. Nothing is lost; this run of reconcile continues its work."
 
 
 async def mark_dead_runs(run: Run) -> None:
-    """Mark runs as crashed that did not start in time or stopped sending heartbeats; never the current run."""
-    async with get_client() as client:
-        for each in await _under_way(client):
-            if str(each.id) != flow_run.id and await _is_dead(run, client, each):
-                await _mark(client, each)
+    """Mark runs as crashed that did not start in time or stopped sending heartbeats; never the current run.
+
+    A run does not fail for it.
+    """
+    with only_warned("Dead runs were not looked for"):
+        async with get_client() as client:
+            for each in await _under_way(client):
+                if str(each.id) != flow_run.id and await _is_dead(run, client, each):
+                    await _mark(client, each)
 
 
 async def _mark(client: PrefectClient, dead: FlowRun) -> None:

@@ -24,6 +24,7 @@ from models.operations import run_parts as parts
 from models.operations.retention import forget_answers, forget_attempts
 from models.setup import calls as calls_log
 from rules.wording import FormResult, counted
+from tasks.runtime.errors import only_warned
 from tasks.runtime.run import Run
 
 MAX_RUNS = 5_000
@@ -63,15 +64,19 @@ async def remove_expired(run: Run) -> FormResult:
 
 
 async def remove_uneventful(run: Run) -> None:
-    """Remove scheduled runs that had nothing to do, or that found another run in their place, once they are old."""
+    """Remove scheduled runs that had nothing to do, or that found another run in their place, once they are old.
+
+    A run does not fail for it.
+    """
     ended = FlowRunFilterEndTime(before_=run.now() - UNEVENTFUL_FOR)
     names = FlowRunFilterState(name=FlowRunFilterStateName(any_=[NOTHING_DUE, "Cancelled"]))
     old = FlowRunFilter(end_time=ended, state=names, tags=FlowRunFilterTags(all_=[TAG, PREFECTS_TAG]))
-    async with get_client() as client:
-        for each in await client.read_flow_runs(flow_run_filter=old, sort=FlowRunSort.END_TIME_DESC, limit=_PAGE):
-            # Not those that somebody cancelled after they had begun.
-            if each.state_name == NOTHING_DUE or each.start_time in (None, each.end_time):
-                await _delete(client, each)
+    with only_warned("Runs with nothing due were not removed"):
+        async with get_client() as client:
+            for each in await client.read_flow_runs(flow_run_filter=old, sort=FlowRunSort.END_TIME_DESC, limit=_PAGE):
+                # Not those that somebody cancelled after they had begun.
+                if each.state_name == NOTHING_DUE or each.start_time in (None, each.end_time):
+                    await _delete(client, each)
 
 
 async def _remove_runs(run: Run, kept_for: timedelta) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from prefect import get_run_logger
 from prefect.context import FlowRunContext
 
 from settings import ROOT
@@ -29,6 +30,15 @@ def without_foreign_messages() -> Iterator[None]:
         if package in _OWN:
             raise error from None  # without what it was raised from
         raise UnexpectedError(_described(error)).with_traceback(error.__traceback__) from None
+
+
+@contextmanager
+def only_warned(what: str) -> Iterator[None]:
+    """Log the class of an error of what a run can do without, and go on."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, a later run repeats what was left
+        get_run_logger().warning("%s (%s).", what, type(error).__name__)
 
 
 def _described(error: Exception) -> str:

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from prefect.client.orchestration import get_client
 from prefect.events import Event, emit_event
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Pending, Running
+from prefect.states import Completed, Pending, Running
 
 from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
 from settings import ROOT, settings
@@ -119,7 +121,7 @@ async def test_reconcile_marks_runs_that_are_dead_by_their_state(world: World, m
 @pytest.fixture
 def refusing_server(world: World, tmp_path: Path) -> Iterator[None]:
     """A server of its own, which logs its errors."""
-    may_log = ("Encountered exception in request", "Exception in ASGI application", "^Traceback")
+    may_log = ("Encountered exception in request", "Exception in ASGI application", "^Traceback", "event_persister")
     drain_workers()
     with (
         running_prefect_server(tmp_path / "prefect", may_log=may_log) as address,
@@ -148,6 +150,35 @@ async def test_a_dead_run_that_prefect_cannot_end_stops_nothing(
 
         assert [(await client.read_flow_run(run.id)).state_name for run in (stuck, other)] == ["Pending", "Crashed"]
     assert "Run stuck is dead, and Prefect's server does not mark it as crashed (HTTP 500)." in caplog.text
+
+
+async def test_housekeeping_that_prefect_refuses_stops_nothing(
+    refusing_server: None,
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Prefect answers 500 where heartbeats are read, and where a run is deleted."""
+    monkeypatch.setattr("tasks.operations.dead_runs.START_WITHIN", timedelta(0))
+    monkeypatch.setattr("tasks.operations.retention.UNEVENTFUL_FOR", timedelta(0))
+    async with get_client() as client:
+        silent = await client.create_flow_run(works, tags=["credly"])
+        await client.set_flow_run_state(silent.id, Running(), force=True)
+        old = await client.create_flow_run(works, tags=["credly", "auto-scheduled"])
+        await client.set_flow_run_state(old.id, Completed(name="Nothing due"), force=True)
+    with closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db")) as server:
+        server.execute("ALTER TABLE events RENAME TO away")
+        server.execute("CREATE TRIGGER kept BEFORE DELETE ON flow_run BEGIN SELECT RAISE(ABORT, 'kept'); END")
+    await world.put_token()
+    await world.enable()
+    await world.award("ada")
+
+    state = await run_reconcile()
+
+    assert (state.name, state.message) == ("Completed", "1 issued")
+    assert "Dead runs were not looked for (PrefectHTTPStatusError)." in caplog.text
+    assert "Runs with nothing due were not removed (PrefectHTTPStatusError)." in caplog.text
 
 
 PROCESS = """
