@@ -8,7 +8,7 @@ from prefect.states import Failed
 
 from models.errors import PlatformNotUsable
 from models.ledger.claiming import DueOrganization
-from rules.forms.inputs import CredlyId, PlatformId
+from rules.forms.inputs import CredlyId
 from rules.ledger.reasons import Reason
 from rules.wording import counted
 from tasks.issuing.dispatch import organizations_with_work
@@ -23,7 +23,7 @@ from tasks.runtime.run import Run, name_run, run_context
 
 @flow(name="issue-organization", persist_result=False)
 async def issue_organization(
-    portals: list[PlatformId], limit: int = 0, together: int = 0, organization: CredlyId = ""
+    portals: list[str], limit: int = 0, together: int = 0, organization: CredlyId = ""
 ) -> State[None]:
     """Issue the due badges of the portals of one Credly organization, or of several.
 
@@ -32,7 +32,7 @@ async def issue_organization(
 
     Args:
         portals: Ids of the portals that are connected to this organization with the same token; or to several
-            organizations with few due badges each.
+            organizations with few due badges each. As the ledger has them, whatever their characters.
         limit: Issue at most this many badges; 0 is all.
         together: The number of due badges in all organizations. The more, the more badges share a task run.
         organization: Only this Credly organization (its id). Unclear calls to an organization that a portal was

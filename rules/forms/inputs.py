@@ -84,9 +84,6 @@ class Chosen(Expected):
 
 _AN_ID = "an id of at most 255 characters, no e-mail address"
 
-PlatformId = Annotated[str, Expected(words=_AN_ID, longest=LONGEST_ID), BeforeValidator(_as_text)]
-"""A key of the platform, as text."""
-
 PortalId = Annotated[str, Chosen(words=_AN_ID, menu=Menu.PORTAL), BeforeValidator(_as_text)]
 AchievementId = Annotated[str, Chosen(words=_AN_ID, menu=Menu.ACHIEVEMENT), BeforeValidator(_as_text)]
 CompanyId = Annotated[str, Chosen(words=_AN_ID, menu=Menu.COMPANY), BeforeValidator(_as_text)]

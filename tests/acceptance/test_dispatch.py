@@ -148,6 +148,23 @@ async def test_a_run_that_is_deleted_while_it_waits_for_a_worker_is_one_that_fai
     assert state.message == "0 issued · now 3 waiting. 1 of 2 organizations had trouble, see their runs."
 
 
+@pytest.mark.parametrize("portal", ["north  wind", "north\u00a0wind", " northwind", "a@b", "a%40b"])
+async def test_a_portal_is_issued_for_whatever_its_id(world: World, standin: Standin, portal: str) -> None:
+    """A file of settings can connect one that no form takes."""
+    await world.add(Portal, id=portal, name="Another")
+    await world.add(Achievement, id="crane", portal_id=portal, name="Crane")
+    await world.connect(portal)
+    await world.enable("crane")
+    await world.enable()
+    for achievement in ("crane", "forklift"):
+        await world.award("ada", achievement_id=achievement)
+    standin.allow_duplicates(TEMPLATE)
+
+    state = await run_reconcile()
+
+    assert (state.name, state.message) == ("Completed", "2 issued")
+
+
 async def test_without_the_deployment_the_run_says_so_and_nothing_is_lost(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

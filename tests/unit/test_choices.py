@@ -13,7 +13,7 @@ from rules.forms.inputs import (
     InvalidInput,
     OperatorId,
     PastMoment,
-    PlatformId,
+    PortalId,
     UserId,
     free_text,
     in_the_past,
@@ -25,13 +25,13 @@ NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 @pytest.mark.parametrize(("typed", "key"), [(" a-1 \n", "a-1"), (42, "42"), ("", ""), ("\u00a0x", "x")])
 def test_keys_are_text_without_blanks_around(typed: object, key: str) -> None:
-    assert TypeAdapter(PlatformId).validate_python(typed) == key
+    assert TypeAdapter(PortalId).validate_python(typed) == key
 
 
 @pytest.mark.parametrize("typed", [True, None, 1.5, ["a"]])
 def test_what_is_no_key_is_refused(typed: object) -> None:
     with pytest.raises(ValidationError):
-        TypeAdapter(PlatformId).validate_python(typed)
+        TypeAdapter(PortalId).validate_python(typed)
 
 
 @pytest.mark.parametrize("typed", ["ada@example.org", "a b", "", "x" * 256])

@@ -29,7 +29,12 @@ def _resolved(field: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
     return dict(whole["definitions"][field["$ref"].rpartition("/")[2]]) if "$ref" in field else field
 
 
-FIELDS = {name: list(fields_of(schema, schema, [])) for name, schema in SCHEMAS.items()}
+# reconcile starts runs of it with portals of the ledger. A file of settings may have connected any id.
+FROM_THE_LEDGER = ("issue-organization", ["portals"])
+FIELDS = {
+    name: [each for each in fields_of(schema, schema, []) if (name, each[0]) != FROM_THE_LEDGER]
+    for name, schema in SCHEMAS.items()
+}
 ADDRESSES = ("ada@example.org", "Ada <ADA@EXAMPLE.ORG>", "of\nada＠example.org", "ada%40example.org", "https://a:b@c/d")
 
 every_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS)
@@ -43,6 +48,13 @@ def refusal(deployment: str, path: list[str], value: Any, *, is_list: bool) -> s
     with pytest.raises(ValidationError) as refused:
         validate(parameters, SCHEMAS[deployment], raise_on_error=True, ignore_required=True)
     return str(refused.value)
+
+
+def test_reconcile_can_start_a_run_for_any_portal_of_the_ledger() -> None:
+    portals = {"portals": ["a@b", "a%40b", "north  wind", "x" * 256]}
+
+    assert flow_of("issue-organization").validate_parameters(portals)["portals"] == portals["portals"]
+    assert validate(portals, SCHEMAS["issue-organization"], raise_on_error=True) is not None
 
 
 @every_deployment
