@@ -209,6 +209,7 @@ class Settings(BaseSettings):
     keep_answers: int = Field(
         default=0,
         ge=0,
+        le=_CENTURY,
         description="For how many days links, messages and request ids from Credly's answers are kept, in the ledger "
         "and in the calls. 0: as long as the row. Ids and states of badges always stay.",
     )

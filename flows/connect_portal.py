@@ -19,7 +19,7 @@ async def connect_portal(
     token_block: BlockName,
     environment: Environment = Environment.PRODUCTION,
     base_url: Annotated[str, free_text(255)] = "",
-    calls_per_second: Annotated[float, Field(gt=0, le=1000)] = 3.0,
+    calls_per_second: Annotated[float, Field(ge=0.1, le=1000)] = 3.0,
     missing_name: Annotated[str, free_text(100)] = "",
     deletion_withdraws: bool = False,
     renew_token: bool = False,

@@ -31,8 +31,9 @@ TOKEN_LIFE = timedelta(days=180)
 
 def put_connection(connection: Connection, portal_id: str, values: Mapping[str, Any], *, now: datetime) -> bool:
     """Connect a portal, or replace its connection; return whether it had one."""
-    access = {name: values[name] for name in ("base_url", "organization_id", "token_block", "calls_per_second")}
-    organizations.put(connection, **access)
+    access = {name: values[name] for name in ("base_url", "organization_id", "calls_per_second")}
+    organizations.forget_other_pace(connection, **access)
+    organizations.put(connection, **access, token_block=values["token_block"])
     return put_settings(connection, SettingsOf.CONNECTION, portal_id, values, now=now)
 
 

@@ -3,10 +3,11 @@
 A call whose outcome is unknown is settled where it was made, with the token of that organization.
 """
 
-from sqlalchemy import Connection, UniqueConstraint
+from sqlalchemy import Connection, UniqueConstraint, select
 
 from models.base import Field, LaurelTable
 from models.columns import insert_into, own_id
+from models.setup import rate_limit
 from models.tables import table
 
 
@@ -34,3 +35,12 @@ def put(
     new = insert_into(connection, organizations).values(**key, **values)
     stored = new.on_conflict_do_update(index_elements=list(key), set_=values).returning(organizations.c.id)
     return int(connection.execute(stored).scalar_one())
+
+
+def forget_other_pace(connection: Connection, *, base_url: str, organization_id: str, calls_per_second: float) -> None:
+    """Drop the turns that were reserved at another pace than this one: they may be hours away."""
+    columns = organizations.c
+    same = (columns.base_url == base_url, columns.organization_id == organization_id)
+    at_this_pace = select(columns.id).where(*same, columns.calls_per_second == calls_per_second)
+    if connection.execute(at_this_pace).first() is None:
+        rate_limit.forget(connection, rate_limit.key_of(base_url, organization_id))

@@ -6,10 +6,11 @@ several times the allowed rate.
 
 from time import monotonic
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, TextClause, delete, text
 
 from models.base import Field, LaurelTable
 from models.columns import own_id
+from models.tables import table
 
 # The database's clock, because the clocks of the workers' machines may differ. In PostgreSQL not now(), which is the
 # start of the transaction.
@@ -61,6 +62,16 @@ def pause(connection: Connection, organization: str, *, seconds: float) -> None:
     """Allow no call for so many seconds, or until the end of a longer pause."""
     values = {"organization": organization, "seconds": seconds}
     connection.execute(_statement(_PAUSE, connection), values)
+
+
+def key_of(base_url: str, organization_id: str) -> str:
+    return f"{base_url} {organization_id}"
+
+
+def forget(connection: Connection, organization: str) -> None:
+    """Drop what is reserved of an organization's time, and a pause: for when its pace is another one."""
+    pace = table(OrganizationPace)
+    connection.execute(delete(pace).where(pace.c.organization == organization))
 
 
 def _statement(sql: str, connection: Connection) -> TextClause:

@@ -27,7 +27,7 @@ class ConnectionForm(BaseModel):
     token_block: BlockName
     environment: Environment = Environment.PRODUCTION
     base_url: Annotated[str, free_text(255)] = ""
-    calls_per_second: float = Field(default=3.0, gt=0, le=1000)
+    calls_per_second: float = Field(default=3.0, ge=0.1, le=1000)
     missing_name: Annotated[str, free_text(100)] = ""
     deletion_withdraws: bool = False
     renew_token: bool = False

@@ -15,6 +15,7 @@ from models.ledger import outstanding
 from models.ledger.claiming import DueOrganization
 from models.platform.mapping import Mapping as PlatformMapping
 from models.setup import admin as setting_up
+from models.setup import organizations
 from models.setup.lookups import connection_of
 from models.setup.tables import CredlyConnection
 from rules.badge.text import tidy
@@ -91,6 +92,8 @@ async def accepted(organization: Organization) -> tuple[str, datetime | None]:
         InvalidInput: the token may only read.
         CredlyError: token or organization was refused, or Credly did not answer.
     """
+    access = {name: getattr(organization.due, name) for name in ("base_url", "organization_id", "calls_per_second")}
+    await organization.run.database.write(organizations.forget_other_pace, **access)
     name = tidy((await organization.client.organization()).name)[:_LONGEST_NAME]
     return name, await read_token_expiry(organization)
 

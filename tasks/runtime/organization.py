@@ -207,7 +207,7 @@ async def _client(run: Run, due: DueOrganization, given: SecretStr | None) -> Re
 
 
 def _limiter(run: Run, due: DueOrganization) -> RateLimiter:
-    name = f"{due.base_url} {due.organization_id}"
+    name = rate_limit.key_of(due.base_url, due.organization_id)
 
     async def reserve(seconds: float, shift: float) -> float:
         return await run.database.write(rate_limit.begin, name, seconds=seconds, later=shift)

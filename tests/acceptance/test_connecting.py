@@ -1,5 +1,6 @@
 """Connecting a portal to Credly and taking that back, as a portal administrator does, with every mistake in words."""
 
+import asyncio
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from flows.connect_portal import connect_portal
 from flows.disconnect_portal import disconnect_portal
 from flows.reconcile import reconcile
 from models.ledger.tables import BadgeIssuance
+from models.setup import rate_limit
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from rules.forms.inputs import Environment, InvalidInput
 from tasks.forms.connections import address_of
@@ -78,6 +80,19 @@ async def test_connecting_again_changes_the_connection_and_a_token_near_its_end_
     assert seen.message.startswith("Portal northwind connection changed: Credly organization Northwind.")
     assert f"Replace it now.** It ends on {ends_at:%Y-%m-%d}, in 13 days." in seen.page
     assert (await the_row_of(world.database, CredlyConnection)).calls_per_second == 7.5
+
+
+async def test_a_pace_that_was_much_too_slow_is_corrected_at_once(world: World) -> None:
+    """0.0001 calls a second, as an earlier version took: each call reserves hours."""
+    await world.change_connection(calls_per_second=0.0001)
+    key = rate_limit.key_of(world.base_url, ORGANIZATION)
+    await world.database.write(rate_limit.book, key, seconds=30_000)
+
+    async with asyncio.timeout(60):
+        seen = await see(connect_portal, **form(world))
+
+    assert seen.message.startswith("Portal northwind connection changed")
+    assert await world.database.write(rate_limit.book, key, seconds=1) < 60
 
 
 @pytest.mark.parametrize(("chosen", "said"), [({}, "no"), ({"deletion_withdraws": True}, "yes")])

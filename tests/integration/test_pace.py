@@ -1,11 +1,14 @@
 """An organization's pace is one for all processes: they book its time in the database, by the database's clock."""
 
 import asyncio
+from typing import Any
 
 from models.database import Database
+from models.setup import organizations
 from models.setup import rate_limit as pace
 
-ORGANIZATION = "https://api.credly.com/v1 northwind"
+BASE_URL = "https://api.credly.com/v1"
+ORGANIZATION = f"{BASE_URL} northwind"
 MINUTE = 60.0
 
 
@@ -69,3 +72,17 @@ async def test_the_first_word_about_an_organization_may_be_a_pause(database: Dat
     await pause(database, 5 * MINUTE)
 
     assert [round(await book(database) / MINUTE) for _ in range(2)] == [5, 6]
+
+
+async def test_what_was_reserved_at_another_pace_is_dropped_and_at_the_same_it_is_kept(database: Database) -> None:
+    at_3: dict[str, Any] = {"base_url": BASE_URL, "organization_id": "northwind", "calls_per_second": 3.0}
+    await database.write(organizations.put, **at_3, token_block="northwind")
+    for name in ("northwind", "harbour"):
+        await book(database, f"{BASE_URL} {name}", seconds=60 * MINUTE)
+
+    await database.write(organizations.forget_other_pace, **at_3)
+    assert round(await book(database) / MINUTE) == 60
+    await database.write(organizations.forget_other_pace, **at_3 | {"calls_per_second": 2.0})
+
+    assert await book(database) == 0
+    assert round(await book(database, f"{BASE_URL} harbour") / MINUTE) == 60

@@ -52,6 +52,10 @@ def test_a_file_has_the_fields_of_the_forms_and_their_defaults() -> None:
         ('integrations."a b" = 3', '[integrations."a b"]: it must be a table of settings.'),
         ("[integrations.x]", "[integrations.x] badge_template_id: it is missing; give it."),
         ("[connections.x]\ntoken_block = 'b'", "[connections.x] organization_id: it is missing; give it."),
+        (
+            "[connections.x]\norganization_id = 'o'\ntoken_block = 'b'\ncalls_per_second = 0.05",
+            "[connections.x] calls_per_second: it must be greater than or equal to 0.1.",
+        ),
     ],
 )
 def test_what_is_no_file_of_settings_is_one_sentence(text: str, said: str) -> None:
@@ -113,7 +117,7 @@ connections = st.fixed_dictionaries(
         "organization_id": texts,
         "token_block": st.from_regex("[a-z0-9-]{1,20}", fullmatch=True),
         "base_url": st.sampled_from([*BASE_URLS.values(), "http://127.0.0.1:8090/v1"]),
-        "calls_per_second": st.floats(0.001, 1000),
+        "calls_per_second": st.floats(0.1, 1000),
         "missing_name": texts,
         "deletion_withdraws": st.booleans(),
         "renew_token": st.booleans(),

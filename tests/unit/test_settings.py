@@ -70,7 +70,14 @@ def test_settings_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("calls_at_once", 0), ("calls_at_once", 201), ("task_runs_per_run", 0), ("retries", -1), ("retries", 11)],
+    [
+        ("calls_at_once", 0),
+        ("calls_at_once", 201),
+        ("task_runs_per_run", 0),
+        ("retries", -1),
+        ("retries", 11),
+        ("keep_answers", 36_501),
+    ],
 )
 def test_numbers_out_of_bounds_are_refused(name: str, value: int) -> None:
     wrong: dict[str, Any] = {name: value}
