@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 
 from models.planning.progress import Round, cursor_of
 from tasks.issuing.cadence import TRIGGERED
@@ -23,6 +23,7 @@ from tasks.runtime.run import Run
 DEPLOYMENT = "reconcile/reconcile"
 _LOOK_AGAIN_SECONDS = 0.5
 _GIVE_UP_AFTER = timedelta(minutes=5)  # the schedule has started a run long before
+_AFTER_FAILURE_SECONDS = 60.0
 _logger = logging.getLogger(__name__)
 
 
@@ -30,7 +31,8 @@ class Starter:
     """Starts runs of reconcile. Calls that come close together share a run, and no two runs overlap.
 
     A call is done once a planning has begun after it. A run that is under way plans every few seconds while it issues;
-    one that is about to end does not, so it is waited for.
+    one that is about to end does not, so it is waited for. One that has ended without planning, as while the platform
+    cannot be read, is not repeated: the schedule goes on, and a later call starts a run after a minute.
     """
 
     def __init__(self, run: Run, client: PrefectClient) -> None:
@@ -48,19 +50,37 @@ class Starter:
             await self._called.wait()
             self._called.clear()
             try:
-                deployment = (await self._client.read_deployment_by_name(DEPLOYMENT)).id
-                while not await self._is_done():
-                    if not await self._is_under_way(deployment):
-                        await self._client.create_flow_run_from_deployment(deployment, tags=[TRIGGERED])
-                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+                await self._until_planned()
             except Exception:
                 _logger.exception("No run could be started; the schedule starts the next one.")
+
+    async def _until_planned(self) -> None:
+        deployment = (await self._client.read_deployment_by_name(DEPLOYMENT)).id
+        started: FlowRun | None = None
+        planned_before: datetime | None = None
+        while not await self._is_done():
+            if not await self._is_under_way(deployment):
+                planned_at = await self._planned_at()
+                if started is not None and planned_at == planned_before and not await self._was_cancelled(started):
+                    _logger.warning("Run %s has ended without planning; the schedule goes on.", started.name)
+                    await asyncio.sleep(_AFTER_FAILURE_SECONDS)
+                    return
+                planned_before = planned_at
+                started = await self._client.create_flow_run_from_deployment(deployment, tags=[TRIGGERED])
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def _is_done(self) -> bool:
         if self._run.now() - self._latest > _GIVE_UP_AFTER:
             return True
-        planned_at: datetime | None = (await self._run.database.read(cursor_of, Round.RECENT)).moved_at
+        planned_at = await self._planned_at()
         return planned_at is not None and planned_at >= self._latest
+
+    async def _planned_at(self) -> datetime | None:
+        return (await self._run.database.read(cursor_of, Round.RECENT)).moved_at
+
+    async def _was_cancelled(self, run: FlowRun) -> bool:
+        # As where another run has begun meanwhile: what was announced since it planned is still to be issued.
+        return (await self._client.read_flow_run(run.id)).state_type is StateType.CANCELLED
 
     async def _is_under_way(self, deployment: UUID) -> bool:
         states = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]

@@ -8,15 +8,24 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
+from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelled, Completed, Failed
 
 from demo.servers import free_port
+from flows.reconcile import reconcile
+from models.planning.progress import Cursor, Round, put_cursor
 from settings import ROOT
+from tasks.runtime.run import run_context
+from tasks.trigger.starter import Starter
 from tests.support.prefect_server import assert_no_errors
 from tests.support.standin import Standin
 from tests.support.waiting import until
@@ -64,9 +73,13 @@ def environment() -> dict[str, str]:
 
 
 async def triggered_runs() -> int:
+    return len(await runs_triggered())
+
+
+async def runs_triggered() -> list[FlowRun]:
     async with get_client() as client:
         tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=["triggered"]))
-        return len(await client.read_flow_runs(flow_run_filter=tagged))
+        return await client.read_flow_runs(flow_run_filter=tagged)
 
 
 async def test_who_has_no_token_or_names_no_connected_portal_starts_nothing(
@@ -119,6 +132,61 @@ async def test_a_call_issues_at_once_also_while_another_run_is_going_on(
 
 def run_ended(standin: Standin) -> bool:
     return not standin.faults()["held"]
+
+
+@pytest.fixture
+async def starter(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Starter]:
+    """Starts runs that no worker takes: each ends as the test wants it."""
+    monkeypatch.setattr("tasks.trigger.starter.DEPLOYMENT", "reconcile/without-a-worker")
+    async with run_context() as run, get_client() as client:
+        await client.create_deployment(await client.create_flow(reconcile), "without-a-worker")
+        found = Starter(run, client)
+        starting = asyncio.create_task(found.keep_starting())
+        yield found
+        starting.cancel()
+
+
+async def ended(state: State[Any], *, before: set[UUID]) -> UUID:
+    """Wait for the one run beside those before, and end it."""
+    async with get_client() as client, asyncio.timeout(30):
+        while not (new := [each.id for each in await runs_triggered() if each.id not in before]):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        await client.set_flow_run_state(new[0], state, force=True)
+    (run_id,) = new
+    return run_id
+
+
+async def test_a_run_that_fails_before_it_plans_is_not_repeated_until_a_minute_is_over(
+    starter: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.trigger.starter._AFTER_FAILURE_SECONDS", 4.0)
+    before = {each.id for each in await runs_triggered()}
+    starter.call()
+    before.add(await ended(Failed(), before=before))
+    starter.call()
+
+    await asyncio.sleep(2)
+    assert {each.id for each in await runs_triggered()} == before
+
+    before.add(await ended(Completed(), before=before))
+    await asyncio.sleep(5)
+    assert {each.id for each in await runs_triggered()} == before
+
+
+async def test_what_is_announced_after_a_run_has_planned_or_while_another_has_its_place_has_a_run(
+    starter: Starter, world: World
+) -> None:
+    before = {each.id for each in await runs_triggered()}
+    starter.call()
+    before.add(await ended(Cancelled(), before=before))
+    async with asyncio.timeout(30):
+        while await triggered_runs() == len(before):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    await world.database.write(put_cursor, Round.RECENT, Cursor(), now=datetime.now(UTC))
+    starter.call()
+    before.add(await ended(Completed(), before=before))
+
+    assert await ended(Completed(), before=before) not in before
 
 
 def test_a_token_that_is_too_short_is_refused_with_a_sentence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
