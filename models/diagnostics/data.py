@@ -37,6 +37,7 @@ from models.platform.tables import (
     platform_metadata,
 )
 from models.tables import table
+from rules.forms.menus import BEFORE_ID
 from rules.ledger.states import NO_MOMENT
 
 emails = table(UserEmail)
@@ -58,7 +59,7 @@ def row_problems(connection: Connection) -> list[Problem]:
         found += _value_problems(connection, one)
         found += _if_readable(connection, _duplicate_keys, one)
     for model in _NAMED_BY_KEY:
-        found += _if_readable(connection, _addresses_as_keys, table(model))
+        found += _if_readable(connection, _keys_that_forms_refuse, table(model))
     return [*found, *_if_readable(connection, _duplicate_primary_addresses, emails)]
 
 
@@ -72,14 +73,25 @@ def _if_readable(
         return []  # `_value_problems` names the column
 
 
-def _addresses_as_keys(connection: Connection, one: Table) -> Iterator[Problem]:
-    count = connection.scalar(select(func.count()).select_from(one).where(cast(one.c.id, String).like("%@%")))
-    if count:
+def _keys_that_forms_refuse(connection: Connection, one: Table) -> Iterator[Problem]:
+    key = cast(one.c.id, String)
+    read_otherwise = or_(*(key.like(each) for each in (f"%{BEFORE_ID}%", " %", "% ", "%  %")))
+    matching = (func.count(case((condition, 1))) for condition in (key.like("%@%"), read_otherwise))
+    addresses, changed = tuple(connection.execute(select(*matching).select_from(one)).one())
+    advice = "Give other keys in the view, such as md5 of the present ones, alike in all views."
+    if addresses:
         yield Problem(
             where=f"{one.name}.id",
-            what=f"Keys have an @, as e-mail addresses do, in {count} rows. Prefect shows and keeps keys, and forms "
-            "refuse these.",
-            advice="Give other keys in the view, such as md5 of the present ones, alike in all views.",
+            what=f"Keys have an @, as e-mail addresses do, in {addresses} rows. Prefect shows and keeps keys, and "
+            "forms refuse these.",
+            advice=advice,
+        )
+    if changed:
+        yield Problem(
+            where=f"{one.name}.id",
+            what=f"Keys have “{BEFORE_ID}”, two blanks in a row, or one at an end, in {changed} rows. Forms read "
+            "another key from these.",
+            advice=advice,
         )
 
 

@@ -218,6 +218,12 @@ async def test_the_role_reads_views_and_nothing_else_and_the_check_is_content(
             "Keys have an @, as e-mail addresses do, in 1 rows.",
         ),
         (
+            "CREATE OR REPLACE VIEW laurel_in.companies AS SELECT 'A · ' || id AS id, title AS name, homepage AS url "
+            "FROM lms.employer",
+            "companies.id",
+            "Keys have “ · ”, two blanks in a row, or one at an end, in 1 rows.",
+        ),
+        (
             "DROP VIEW laurel_in.user_emails; CREATE VIEW laurel_in.user_emails AS SELECT id::text AS id, "
             "id::text AS user_id, mail AS address, 1 AS is_primary FROM lms.person; "
             "GRANT SELECT ON laurel_in.user_emails TO laurel_reader",
