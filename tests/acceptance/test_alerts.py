@@ -11,6 +11,7 @@ import pytest
 from prefect import Flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
+from prefect.events.actions import SendNotification
 from prefect.flow_engine import run_flow_async
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Failed
@@ -63,13 +64,17 @@ def deployment(prefect_api: str) -> UUID:
 
 @pytest.fixture(scope="module")
 def set_up_receiver(deployment: UUID) -> Iterator[Receiver]:
-    """What receives the messages; set up by the documented command, twice as people do."""
+    """What receives the messages; set up by the documented command, again as people do, and without the block."""
 
     async def prepare(url: str) -> None:
         message = {"subject": "{{subject}}", "body": "{{body}}"}
         block = CustomWebhookNotificationBlock(name="operators", url=url, json_data=message)
         await block.asave("operators", overwrite=True)
-        assert (await set_up(BLOCK), await set_up("operators")) == (0, 0)
+        assert (await set_up(BLOCK), await set_up("operators"), await set_up()) == (0, 0, 0)
+        # Before there are events: Prefect 3.9.1 may fail on one whose automation is changed at that moment.
+        async with get_client() as client:
+            (silence,) = await client.read_automations_by_name(NOTHING_HAS_RUN)
+        assert any(isinstance(action, SendNotification) for action in silence.actions), "the block is not kept"
 
     with running_receiver() as running:
         asyncio.run(prepare(running.url))
@@ -218,11 +223,3 @@ async def test_setting_up_twice_makes_no_doubles_and_a_wrong_name_says_which_the
 
     assert await set_up("slack-webhook/nobody") == 1
     assert f"there are: {BLOCK}." in capsys.readouterr().err
-
-
-async def test_setting_up_without_naming_the_block_keeps_it(receiver: Receiver) -> None:
-    assert await set_up() == 0
-
-    async with get_client() as client:
-        (silence,) = await client.read_automations_by_name(NOTHING_HAS_RUN)
-    assert [type(action).__name__ for action in silence.actions] == ["RunDeployment", "SendNotification"]

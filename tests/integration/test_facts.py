@@ -1,9 +1,9 @@
 """What is read of an issuance just before it is sent, and for previews; each on SQLite and PostgreSQL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
@@ -76,17 +76,21 @@ def a_subject(**changes: Any) -> Subject:
     return Subject(**plain | changes)
 
 
+T = TypeVar("T")
+
+
 async def found_after(database: Database, statements: Sequence[str], *ids: int) -> list[IssuanceFacts]:
     """What is known once the platform's tables were changed so; the change itself is taken back."""
 
-    def change_and_read(connection: Connection) -> list[IssuanceFacts]:
-        for statement in statements:
-            connection.execute(text(statement))
-        found = complete(connection, of_issuances(connection, ids), now=NOW)
-        connection.rollback()
-        return found
+    return await database.write(_changed, statements, lambda each: complete(each, of_issuances(each, ids), now=NOW))
 
-    return await database.write(change_and_read)
+
+def _changed(connection: Connection, statements: Sequence[str], read: Callable[[Connection], T]) -> T:
+    for statement in statements:
+        connection.execute(text(statement))
+    found = read(connection)
+    connection.rollback()
+    return found
 
 
 @contextmanager
@@ -234,9 +238,8 @@ async def test_a_badge_goes_out_once_even_if_the_platform_shows_two_primary_addr
     facts = await found_after(ready, changes, issuance)
 
     assert [(each.issuance_id, each.email) for each in facts] == [(issuance, "z@example.org")]
-    for statement in changes:
-        await do(ready, text(statement))
-    assert (await ready.platform.read(persons, ["ada"]))["ada"].email == "z@example.org"
+    shown = await ready.write(_changed, changes, lambda connection: persons(connection, ["ada"]))
+    assert shown["ada"].email == "z@example.org"
 
 
 @pytest.mark.parametrize("_migrated", ["sqlite"], indirect=True)  # PostgreSQL is built without ICU here

@@ -117,6 +117,13 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     (pair(row(), awards=[], deleted={2}), *WAITS),
     (pair(row(), **DISABLED), *REMOVED),
     (pair(row(), coverage=OTHER), Action.CHANGE_TEMPLATE, Ground.NEW_TEMPLATE, PENDING, None),
+    (
+        pair(row(BLOCKED, reason=NOT_CONNECTED), coverage=OTHER),
+        Action.UNBLOCK,
+        Ground.CONNECTED,
+        PENDING,
+        None,
+    ),
     # the achievement belongs to another portal now, which what was not sent follows
     (pair(row(), **TO_Q), Action.CHANGE_PORTAL, Ground.NEW_PORTAL, PENDING, None),
     (pair(row(FAILED, reason=UNUSABLE), **TO_Q), Action.CHANGE_PORTAL, Ground.NEW_PORTAL, FAILED, UNUSABLE),
