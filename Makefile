@@ -97,5 +97,5 @@ fix: $(DEVELOPS) ## Fix what ruff can fix
 	$(BIN)/ruff format .
 
 .PHONY: clean
-clean: ## Remove what `make demo` left (.laurel), unless a ledger in use is there; the installation stays
+clean: $(INSTALLED) ## Remove what `make demo` left (.laurel), unless a ledger in use is there; the installation stays
 	@[ ! -e .laurel ] || $(BIN)/python -m demo.leftovers

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from prefect.automations import Automation
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import BlockDocument
 from prefect.events import emit_event
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore
@@ -90,7 +91,10 @@ def automations(ids: Mapping[str, UUID], block: UUID | None) -> Iterator[Automat
 
 async def notification_blocks(client: PrefectClient) -> dict[str, UUID]:
     """Return the id of each notification block by its `type/name`."""
-    documents = await client.read_block_documents(include_secrets=False)
+    documents: list[BlockDocument] = []
+    # Each connection has a block of its own, too: there may be more than Prefect's server returns at once.
+    while page := await client.read_block_documents(include_secrets=False, offset=len(documents)):
+        documents += page
     return {
         f"{each.block_type.slug}/{each.name}": each.id
         for each in documents

@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 
 from demo import servers
 from demo.servers import FOLDER, HOST, DemoError
@@ -26,11 +26,11 @@ def refuse_own_platform() -> None:
 
 
 def refuse_own_ledger() -> None:
-    """Raise where a portal in .laurel/laurel.db is connected to anything but a stand-in on this machine."""
-    if portals := _connected_elsewhere():
+    """Raise where .laurel/laurel.db has, or had, a connection to anything but a stand-in on this machine."""
+    if found := _connected_elsewhere():
         raise DemoError(
-            f".laurel/laurel.db is a ledger in use: it connects {', '.join(portals[:3])}"
-            f"{' and others' if len(portals) > 3 else ''} to Credly. Without the ledger, badges would be issued again. "
+            f".laurel/laurel.db is a ledger in use: it connects {', '.join(found[:3])}"
+            f"{' and others' if len(found) > 3 else ''} to Credly. Without the ledger, badges would be issued again. "
             "Start the demo in a clone of its own; to give the ledger up, delete .laurel by hand."
         )
 
@@ -39,10 +39,16 @@ def _connected_elsewhere() -> list[str]:
     if not DEFAULT_DATABASE.exists():
         return []
     # Not through models/: the file may be of any revision, or of a demo that was cut off.
-    with closing(sqlite3.connect(DEFAULT_DATABASE)) as connection, suppress(sqlite3.OperationalError):
-        query = "SELECT portal_id FROM credly_connections WHERE base_url NOT LIKE ? ORDER BY portal_id"
-        return [str(portal) for (portal,) in connection.execute(query, (f"http://{HOST}:%",))]
-    return []
+    found = list[str]()
+    with closing(sqlite3.connect(DEFAULT_DATABASE)) as connection:
+        for named, table in (("portal_id", "credly_connections"), ("organization_id", "credly_organizations")):
+            query = f"SELECT {named} FROM {table} WHERE base_url NOT LIKE ? ORDER BY {named}"  # noqa: S608 - our names
+            try:
+                found += [str(each) for (each,) in connection.execute(query, (f"http://{HOST}:%",))]
+            except sqlite3.OperationalError as error:
+                if "no such table" not in str(error):
+                    raise DemoError(f".laurel/laurel.db could not be read ({error}); nothing was removed.") from error
+    return found
 
 
 def remove_data() -> None:

@@ -173,6 +173,7 @@ _ISSUANCE = [
     issuances.c.sent_at,
     issuances.c.request_fingerprint,
     issuances.c.replaces_badge_id,
+    issuances.c.issued_by,
 ]
 _OWN = [column.name for column in _ISSUANCE]
 # Fields of BadgeOptions that are columns of the same name.

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from models.database import Database
 from models.ledger import transitions
-from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
+from models.ledger.tables import LONGEST_STATE, AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.tables import table
 from rules.ledger.outcome import Outcome, failed
 from rules.ledger.reasons import Reason
@@ -206,7 +206,7 @@ def _outcome_parameters(outcome: Outcome, result: Result) -> dict[str, Any]:
         "new_credly_badge_id": badge.id if badge else None,
         "new_badge_url": badge.url if badge else None,
         "new_adopted": outcome.adopted,
-        "new_credly_state": badge.state if badge else None,
+        "new_credly_state": badge.state[:LONGEST_STATE] if badge and badge.state else None,
         "new_former_address": outcome.former_address,
         "new_issued_at": issued_at,
         "new_recorded_at": now if badge else None,

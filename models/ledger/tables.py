@@ -16,6 +16,8 @@ from rules.ledger.transitions import Transition
 
 UNIQUE_ISSUANCE = "uq_badge_issuances_achievement_user_template"
 
+LONGEST_STATE = 20  # of a badge at Credly
+
 
 class AttemptKind(StrEnum):
     """The kind of a call."""
@@ -102,7 +104,7 @@ class BadgeIssuance(LaurelTable, table=True):
     name_digest: str | None = Field(default=None, max_length=16)
     former_address: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     revoked_badge_id: str | None = Field(default=None, max_length=64)
-    credly_state: str | None = Field(default=None, max_length=20)
+    credly_state: str | None = Field(default=None, max_length=LONGEST_STATE)
     audited_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     issued_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     recorded_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

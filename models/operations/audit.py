@@ -11,7 +11,7 @@ from models.analytics.views import badges
 from models.by_key import portions
 from models.ledger.conditions import integration_has
 from models.ledger.recording import Attempt, RunIds, keep_calls
-from models.ledger.tables import BadgeIssuance
+from models.ledger.tables import LONGEST_STATE, BadgeIssuance
 from models.ledger.transitions import move
 from models.operations.erasure import NOT_ERASED
 from models.planning.deletions import VALID_AT_CREDLY
@@ -24,7 +24,6 @@ from rules.ledger.transitions import Transition
 connections = table(CredlyConnection)
 integrations = table(CredlyIntegration)
 issuances = table(BadgeIssuance)
-_LONGEST_STATE = 20  # the length of the column
 _ISSUED = issuances.c.state == IssuanceState.ISSUED
 ISSUED_AND_VALID = and_(_ISSUED, VALID_AT_CREDLY, NOT_ERASED)  # by the last state that Credly reported
 
@@ -78,7 +77,7 @@ def note_states(connection: Connection, states: Mapping[str, str], *, now: datet
             )
             .values(credly_state=bindparam("reported"), audited_at=now)
         )
-        rows = [{"badge_id": key, "reported": state[:_LONGEST_STATE]} for key, state in states.items()]
+        rows = [{"badge_id": key, "reported": state[:LONGEST_STATE]} for key, state in states.items()]
         connection.execute(statement, rows)
 
 

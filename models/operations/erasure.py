@@ -74,13 +74,14 @@ _IDENTIFYING: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Erasable:
-    """What the erasure of an issuance needs; `badge_ids` are its badges at Credly."""
+    """What the erasure of an issuance needs; `badge_ids` are its badges at Credly, `issued_by` an organization."""
 
     issuance_id: int
     portal_id: str
     badge_template_id: str
     state: IssuanceState
     standing: str | None
+    issued_by: int | None
     badge_ids: tuple[str, ...]
 
 
@@ -232,5 +233,6 @@ def _erasable(row: Row[Any]) -> Erasable:
         badge_template_id=row.badge_template_id,
         state=row.state,
         standing=row.credly_badge_id or row.replaces_badge_id,
+        issued_by=row.issued_by,
         badge_ids=tuple(dict.fromkeys(each for each in badge_ids if each is not None)),
     )

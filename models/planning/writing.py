@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, update
 
 from models.columns import insert_into
 from models.ledger.tables import BadgeIssuance
-from models.ledger.transitions import move_each, new_row
+from models.ledger.transitions import flow_run_of, move_each, new_row
 from models.operations.erasure import erased_digests
 from models.planning.pairs import Setup, lock_again, rows_of, setup_of, vacate_template
 from models.platform.awards import Key
@@ -113,7 +113,8 @@ def apply_decisions(
     # Rows with the same transition and columns are one executemany.
     batches: dict[tuple[Transition, IssuanceState | None, tuple[str, ...]], list[tuple[int, dict[str, Any]]]] = {}
     _redate(connection, [each for _, each in decisions if each.action is Action.REDATE], now)
-    _change_portal(connection, [each for _, each in decisions if each.action is Action.CHANGE_PORTAL])
+    moved_only = (Action.CHANGE_PORTAL, Action.REDATE)
+    _change_portal(connection, [each for _, each in decisions if each.portal_id and each.action in moved_only], now)
     for key, each in decisions:
         if each.row is not None and each.action in _TRANSITIONS:
             state = None if each.action in _KEEPS_STATE else each.state
@@ -213,11 +214,12 @@ def _due_at(award: Award, now: datetime) -> datetime:
     return now if award.awarded_at == NO_MOMENT else award.awarded_at
 
 
-def _change_portal(connection: Connection, decisions: Sequence[Decision]) -> None:
+def _change_portal(connection: Connection, decisions: Sequence[Decision], now: datetime) -> None:
     rows = [{"row_id": each.row.issuance_id, "portal": each.portal_id} for each in decisions if each.row is not None]
     if rows:
         changed = update(issuances).where(issuances.c.id == bindparam("row_id"))
-        connection.execute(changed.values(portal_id=bindparam("portal")), rows)
+        run = flow_run_of(connection)
+        connection.execute(changed.values(portal_id=bindparam("portal"), updated_at=now, flow_run_id=run), rows)
 
 
 def _redate(connection: Connection, decisions: Sequence[Decision], now: datetime) -> None:

@@ -53,6 +53,7 @@ class IssuanceFacts:
     attempts: int = 0
     request_fingerprint: str | None = None
     replaces_badge_id: str | None = None
+    issued_by: int | None = None
     unclear_at: datetime | None = None
     sent_at: datetime | None = None
     awarded_at: datetime | None = None

@@ -257,7 +257,7 @@ def follows_portal(row: Issuance, portal_id: str | None) -> bool:
 
 
 def _at_present_portal(pair: Pair, row: Issuance, now: datetime) -> Decision:
-    if pair.portal_id is None or not follows_portal(row, pair.portal_id):
+    if pair.coverage is None or pair.portal_id is None or not follows_portal(row, pair.portal_id):
         return _of_row(pair, row, now)
     decision = replace(_of_row(pair, replace(row, portal_id=pair.portal_id), now), row=row)
     if decision.changes and decision.action is not Action.CANCEL:
@@ -293,11 +293,12 @@ def _of_cancelled(pair: Pair, row: Issuance, now: datetime) -> Decision:
         return Decision(action=Action.NOTHING, ground=Ground.AWARD_MOVED, row=row)
     award = pair.covered_awards[0]
     state, reason = _first_state(pair, row.portal_id, award.awarded_at, now)
+    ground = Ground.AWARDED_IN_FUTURE if is_ahead(award.awarded_at, now) else Ground.AWARDED_AGAIN
     if row.outstanding and state is IssuanceState.BLOCKED:  # looked up first, where the call went to
-        state, reason = IssuanceState.PENDING, None
+        state, reason, ground = IssuanceState.PENDING, None, Ground.OUTSTANDING
     return Decision(
         action=Action.REVIVE,
-        ground=Ground.AWARDED_IN_FUTURE if is_ahead(award.awarded_at, now) else Ground.AWARDED_AGAIN,
+        ground=ground,
         row=row,
         award=award,
         state=state,
@@ -383,8 +384,7 @@ def _of_waiting(pair: Pair, row: Issuance, now: datetime) -> Decision:
 
 
 def _looked_up_first(row: Issuance) -> Decision:
-    # Whatever has changed since, even if the portal is no longer connected: the call went to the organization that is
-    # kept with it.
+    # Even if the portal is no longer connected: the call went to the organization that is kept with it.
     if row.state is IssuanceState.BLOCKED and row.reason is Reason.PORTAL_NOT_CONNECTED:
         pending = IssuanceState.PENDING
         return Decision(action=Action.UNBLOCK, ground=Ground.OUTSTANDING, row=row, state=pending)

@@ -17,6 +17,7 @@ from rules.badge.request import can_be_looked_up
 from rules.badge.text import tidy
 from rules.forms.inputs import InvalidInput
 from rules.ledger.erasure import BadgesAtCredly
+from rules.ledger.outcome import ENDED_STATES
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted
 from tasks.forms.run_form import open_for_form, started_by
@@ -27,7 +28,7 @@ from tasks.runtime.run import Run, run_ids
 
 _REASON_AT_CREDLY = "The badge was removed on request."
 _DELETED, _REVOKED, _NOT_FOUND = "deleted", "revoked", "not found"
-_ENDED_STATES = (_DELETED, _REVOKED, "rejected")
+_ENDED_STATES = (_DELETED, *ENDED_STATES)
 _LEFT = (
     "What this form does not reach: the platform's own data, files that were exported before, backups, Prefect's "
     "events (which Prefect removes itself), and badges that are left at Credly. SECURITY.md says more."
@@ -116,6 +117,11 @@ async def _end_badges(run: Run, form: EraseForm, found: UserRecords) -> dict[str
                 raise InvalidInput(
                     f"badges_at_credly: portal {code(each.portal_id)} is not connected to Credly, so its badges cannot "
                     "be reached. Connect it, or choose leave. Nothing was erased."
+                )
+            if each.issued_by not in (None, reached[each.portal_id].id):
+                raise InvalidInput(
+                    f"badges_at_credly: a badge of portal {code(each.portal_id)} was issued by an organization that "
+                    "the portal is not connected to any more. Connect that one, or choose leave. Nothing was erased."
                 )
             by_organization[each.portal_id].append(each)
     ended: dict[str, str] = {}

@@ -18,6 +18,7 @@ from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 
 DEPLOYMENT = "issue-organization/issue-organization"
 _POLL_SECONDS = 2
+_NOT_STARTED = "Not started"
 PLAN_AGAIN_SECONDS = 5.0
 TAKES_NEW_SECONDS = 600.0  # from the beginning of a run
 FEW_BADGES = 20  # one after another they end well within their lease
@@ -90,6 +91,7 @@ async def issue_all(
     """
     parts, under_way = list[Part](), dict[asyncio.Future[State[Any]], Group]()
     begun, starts_again_until = set[tuple[str, str, str]](), time.monotonic() + TAKES_NEW_SECONDS
+    not_started = set[tuple[str, str, str]]()
     try:
         while allotted or under_way:
             keys = {each.key for group, _ in allotted for each in group}
@@ -97,7 +99,8 @@ async def issue_all(
             run.finished.difference_update(keys)
             under_way |= {asyncio.ensure_future(_ended(issue(each, share))): each for each, share in allotted}
             done, _ = await asyncio.wait(under_way, timeout=PLAN_AGAIN_SECONDS if plan_again else None)
-            parts += [(under_way.pop(each), each.result()) for each in done]
+            parts += (ended := [(under_way.pop(each), each.result()) for each in done])
+            not_started |= {each.key for group, state in ended if state.name == _NOT_STARTED for each in group}
             allotted = []
             if under_way and plan_again:
                 steps = run.steps.taken
@@ -110,7 +113,7 @@ async def issue_all(
                 except Exception as error:  # noqa: BLE001 - what is under way goes on; the next run reports it
                     get_run_logger().warning("What is new was not planned meanwhile (%s).", type(error).__name__)
                     found = []
-                new = [each for each in found if each.key not in left_out]
+                new = [each for each in found if each.key not in left_out | not_started]
                 allotted = [(group, 0) for group in grouped(new, at_once=run.settings.organizations_at_once)]
                 if not allotted:
                     run.steps.taken = steps  # planning for nothing is no progress of a run that hangs
@@ -127,7 +130,7 @@ async def _ended(part: Awaitable[State[Any]]) -> State[Any]:
     except Exception as error:  # noqa: BLE001 - else what is under way for the others would be cancelled
         message = f"The run of an organization could not be started or read ({type(error).__name__})."
         get_run_logger().error(message)
-        return Failed(message=message)
+        return Failed(name=_NOT_STARTED, message=message)
 
 
 async def issue_elsewhere(run: Run, group: Group, *, limit: int, together: int, tags: list[str]) -> State[Any]:

@@ -17,6 +17,7 @@ from models.operations.cursors import cursor_of, put_cursor
 from models.operations.erasure import erased_badges
 from models.planning.withdrawn import withdrawn_among
 from rules.forms.inputs import InvalidInput
+from rules.ledger.outcome import LIVE_STATES
 from rules.markdown import code, plain, table
 from rules.wording import FormResult, counted, nothing_to_do
 from tasks.forms.run_form import known_portal, no_connection, open_for_form
@@ -41,7 +42,6 @@ _LONGEST_EARNERS = 2_000
 LISTED_AFTER = timedelta(hours=1)
 GONE = "deleted"
 WITHOUT_EVENTS = "Every badge is read each night, because changes are not read from Credly's events"
-_VALID_STATES = ("pending", "accepted")
 
 
 @dataclass
@@ -182,7 +182,7 @@ async def _record_states(run: Run, result: Audited, states: dict[str, str], *, m
 
 
 def has_ended(known: KnownBadge, state: str) -> bool:
-    return state not in _VALID_STATES and state != known.credly_state
+    return state not in LIVE_STATES and state != known.credly_state
 
 
 async def _read_unlisted(

@@ -141,7 +141,10 @@ def _page(sentence: str, held: Sequence[HeldBack], lost: Sequence[Loss], elsewhe
     if elsewhere:
         named = ", ".join(code(str(key)) for key in elsewhere[:_MAX_SHOWN])
         more = f" and {len(elsewhere) - _MAX_SHOWN} more" if len(elsewhere) > _MAX_SHOWN else ""
-        advice = "Revoke them on Credly's pages, or connect that organization again."
+        advice = (
+            "Connect that organization again; or revoke them on Credly's pages, and then enable the achievement "
+            "without revoke_when_withdrawn, since they are not read any more."
+        )
         parts += [f"**{_ELSEWHERE.capitalize()} (issuances):** {named}{more}. {advice}"]
     if rows:
         parts += ["## Held back", table(("portal", "achievement", "badges to revoke"), rows)]

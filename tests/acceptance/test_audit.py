@@ -9,12 +9,15 @@ from sqlalchemy import text, update
 
 from flows.audit import audit
 from flows.connect_portal import connect_portal
+from flows.erase_user import erase_user
 from flows.follow_badges import follow_badges
+from flows.issue_badge import issue_badge
 from flows.revoke_withdrawn import revoke_withdrawn
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
 from models.platform.tables import Achievement, AchievementAward, Portal
 from models.tables import table
-from rules.forms.inputs import Environment
+from rules.forms.inputs import Environment, IfBadgeExists
+from rules.ledger.erasure import BadgesAtCredly
 from rules.ledger.states import IssuanceState
 from tests.support.factories import an_issuance
 from tests.support.running import run_reconcile
@@ -336,6 +339,34 @@ async def test_badges_of_a_former_organization_are_neither_read_nor_revoked_in_t
     assert (seen.name, seen.message) == ("Needs attention", f"0 badges revoked; {not_connected}")
     assert "(issuances):** `1`" in seen.page
     assert not [each for each in standin.requests() if each["method"] == "PUT"]
+
+
+@pytest.mark.parametrize("how", [BadgesAtCredly.DELETE, BadgesAtCredly.REVOKE])
+async def test_an_erasure_does_not_take_badges_of_a_former_organization_for_deleted(
+    world: World, standin: Standin, how: BadgesAtCredly
+) -> None:
+    await issued(world, "ada")
+    await move(world, standin)
+
+    asked = {"reason": "ticket 7", "badges_at_credly": how, "preview": False}
+    state = await erase_user(user="ada", **asked, return_state=True)
+
+    assert state.is_failed()
+    assert "was issued by an organization that the portal is not connected to any more" in str(state.message)
+    assert [row.user_id for row in await world.ledger()] == ["ada"]
+
+
+async def test_a_badge_of_a_former_organization_is_not_issued_again_in_the_next(world: World, standin: Standin) -> None:
+    await issued(world, "ada")
+    await move(world, standin)
+    template = "7e7e7e7e-0000-4000-8000-000000000009"
+    standin.seed(templates=[{"id": template, "organization_id": SECOND_ORGANIZATION, "name": "F", "state": "active"}])
+    await world.change_template("forklift", template)
+
+    replacing = IfBadgeExists.REPLACE
+    await issue_badge(user="ada", achievement="forklift", if_badge_exists=replacing, return_state=True)
+
+    assert len(standin.badges()) == 1
 
 
 async def test_badges_of_a_portal_that_is_not_connected_any_more_are_named(world: World, standin: Standin) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from flows.issue_badge import issue_badge
 from flows.revoke_withdrawn import revoke_withdrawn
-from models.ledger.tables import AttemptKind, AttemptOutcome, IssuanceAttempt
+from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.setup.calls import CredlyCall
+from models.tables import table
 from rules.forms.inputs import EarnedAgain, IfBadgeExists
 from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
@@ -102,6 +104,21 @@ async def test_a_badge_that_ended_at_credly_can_be_had_again(
 
     assert await states(world) == {("issued", None): 1}
     assert sorted(each["state"] for each in standin.badges()) == sorted([ended, "pending"])
+
+
+async def test_a_state_of_any_length_is_kept_as_far_as_the_ledger_can(any_world: World, standin: Standin) -> None:
+    await any_world.enable()
+    await any_world.award("ada")
+    await run()
+    await any_world.do(update(table(BadgeIssuance)).values(credly_state="pending"))
+    badge = standin.badges()[0] | {"id": "0e0e0e0e-0000-4000-8000-000000000001", "state": "p" * 40}
+    standin.fault("answer", method="POST", path="/replace$", status=201, content=json.dumps({"data": badge}))
+
+    replacing = IfBadgeExists.REPLACE
+    await issue_badge(user="ada", achievement="forklift", if_badge_exists=replacing, return_state=True)
+
+    (row,) = await any_world.ledger()
+    assert (row.state, row.credly_state) == ("issued", "p" * 20)
 
 
 def end_at_credly(standin: Standin, badge_id: str, state: str) -> None:

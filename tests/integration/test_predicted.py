@@ -73,11 +73,13 @@ async def a_pair(database: Database, chance: random.Random, user: str, achieveme
         award, moment = chance.choice([*awards, ("gone", NOW - timedelta(hours=3))])
         can_replace = state not in (IssuanceState.ISSUED, IssuanceState.ISSUING)
         replaces = f"badge-of-{user}-{achievement}-{template}" if can_replace and chance.random() < 0.2 else None
+        # Where deletions count, it takes two steps: the row moves, and then the deletion of its award counts.
+        moves = can_replace and replaces is None and achievement != "deletions"
         await an_issuance(
             database,
             user=user,
             achievement=achievement,
-            portal=portal if chance.random() < 0.8 else "portal-before",
+            portal="portal-before" if moves and chance.random() < 0.2 else portal,
             badge_template_id=template,
             state=state,
             reason=chance.choice(REASONS.get(state, [Reason.NAME_CORRECTED, None] if replaces else [None])),

@@ -212,7 +212,7 @@ CASES: list[tuple[Pair, Action, Ground, IssuanceState | None, Reason | None]] = 
     # cancelled
     (pair(row(CANCELLED)), Action.REVIVE, Ground.AWARDED_AGAIN, PENDING, None),
     (pair(row(CANCELLED), **UNCONNECTED), Action.REVIVE, Ground.AWARDED_AGAIN, BLOCKED, NOT_CONNECTED),
-    (pair(row(CANCELLED, **OPEN_CALL), **UNCONNECTED), Action.REVIVE, Ground.AWARDED_AGAIN, PENDING, None),
+    (pair(row(CANCELLED, **OPEN_CALL), **UNCONNECTED), Action.REVIVE, Ground.OUTSTANDING, PENDING, None),
     (pair(row(CANCELLED), awards=[TO_COME]), Action.REVIVE, Ground.AWARDED_IN_FUTURE, PENDING, FUTURE),
     (pair(row(CANCELLED), coverage=OTHER), Action.REVIVE, Ground.AWARDED_AGAIN, PENDING, None),
     (pair(row(CANCELLED), **GONE), Action.NOTHING, Ground.AWARD_WITHDRAWN, None, None),
@@ -268,6 +268,12 @@ def test_of_open_rows_settings_alone_or_the_lack_of_an_award_change_what_is_chan
         # Planning reads the awards of all rows with a reason of this kind.
         redated = each.action is Action.REDATE and each.row.reason in MOMENT_REASONS
         assert each.changes == (contradicted or redated) or not given.valid_awards
+
+
+def test_what_is_redated_follows_its_achievement_as_well() -> None:
+    (redated,) = decide(pair(row(reason=FUTURE, awarded_at=NOW + DAY), **TO_Q), now=NOW)
+
+    assert (redated.action, redated.portal_id) == (Action.REDATE, "q")
 
 
 def test_every_action_and_ground_has_its_case() -> None:
