@@ -159,7 +159,9 @@ def test_make_up_shows_the_demo_and_runs_its_deployments(demo: Path, checkout: P
         again = retry(api, run_id)
         while again["type"] == "CANCELLED":
             again = retry(api, run_id)
-        assert (again["type"], again["message"]) == ("COMPLETED", final["message"])
+        assert again["type"] == "COMPLETED", again
+        # Not the same counts: an answer of the stand-in that gets lost or goes wrong leaves others blocked and waiting.
+        assert str(again["message"]).startswith("0 issued"), again
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=240) == 0
     with pytest.raises(httpx.TransportError):
