@@ -13,13 +13,14 @@ from models.planning.pairs import Setup, by_key, issuance_pages
 from models.platform.awards import Key, awards_of, present_among
 from models.tables import table
 from rules.ledger.eligibility import Award, Issuance, Pair
+from rules.ledger.outcome import LIVE_STATES
 from rules.ledger.states import IssuanceState, Origin
 from rules.ledger.withdrawal import Loss, holds_no_award, is_missing
 
 issuances = table(BadgeIssuance)
 _PAGE_SIZE = 5_000
 VALID_AT_CREDLY: ColumnElement[bool] = or_(
-    issuances.c.credly_state.is_(None), issuances.c.credly_state.in_(["pending", "accepted"])
+    issuances.c.credly_state.is_(None), issuances.c.credly_state.in_(LIVE_STATES)
 )
 _COUNTED = and_(
     issuances.c.origin == Origin.AWARD,

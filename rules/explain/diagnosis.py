@@ -5,13 +5,14 @@ from enum import StrEnum
 
 from rules.explain.history import Answer, History, LedgerRow
 from rules.ledger.eligibility import Action, Decision, Ground, decide
+from rules.ledger.outcome import LIVE_STATES
 from rules.ledger.reasons import AwardFault, Reason
 from rules.ledger.states import IssuanceState, Origin
 from rules.ledger.withdrawal import is_withdrawn
 from rules.wording import moment
 
 NEXT_RUN = "The next run of reconcile"
-STANDING = (None, "pending", "accepted")
+STANDING = (None, *LIVE_STATES)
 
 
 class Cause(StrEnum):
