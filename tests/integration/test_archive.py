@@ -15,7 +15,6 @@ from models.base import Model
 from models.database import Database
 from models.ledger.history import IssuanceTransition
 from models.ledger.tables import BadgeIssuance, IssuanceAttempt
-from models.operations.archive import delete_rows
 from models.operations.open_counts import LATEST_ATTEMPTS
 from reports import archive as archiving
 from reports import frames
@@ -28,6 +27,7 @@ from rules.forms.period import ALWAYS, Period, period_of
 from rules.ledger.states import IssuanceState
 from settings import NotConfigured, Settings, settings
 from tests.support.factories import an_attempt, an_issuance, change, rows_of
+from tests.support.interrupted import MortalDatabase, beside, until_killed
 from tests.support.invented_history import invent
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -161,27 +161,15 @@ async def test_what_was_open_follows_in_a_later_file(ledger: Database, configure
     assert moved == [row.id for row in rows]
 
 
-class Killed(Exception):
-    """In place of the end of the process."""
-
-
 @pytest.mark.parametrize("deletions", [0, 2])
 async def test_a_crash_after_a_file_was_written_loses_and_doubles_nothing(
-    ledger: Database, configured: Settings, monkeypatch: pytest.MonkeyPatch, deletions: int
+    ledger: Database, configured: Settings, deletions: int
 ) -> None:
     before = {log: await ids(ledger, log) for log in LOGS}
-    left = iter(range(deletions))
+    ledger.rows_per_page = 1
 
-    def killed(*args: Any) -> int:
-        if next(left, None) is None:
-            raise Killed
-        return delete_rows(*args)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(archiving, "delete_rows", killed)
-        ledger.rows_per_page = 1
-        with pytest.raises(Killed):
-            await archive(ledger, configured, now=NOW)
+    async with beside(ledger, MortalDatabase(ledger.url, writes_left=deletions)) as mortal:
+        assert await until_killed(archive(mortal, configured, now=NOW))
     assert files(configured) == ["history-2026-01.parquet"]
     complete = moved_rows(configured, "history")
     assert len(before["history"]) - len(await ids(ledger, "history")) == deletions < len(complete)
@@ -269,10 +257,13 @@ def test_an_answer_that_reaches_back_too_far_has_a_sentence(
 async def test_an_export_has_the_sentence(
     database: Database, configured: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reports.export.settings", lambda: configured)
+    for name in ("reports_folder", "reports_target", "archive_after"):
+        monkeypatch.setenv(f"LAUREL_{name.upper()}", str(getattr(configured, name)))
+    settings.cache_clear()
 
     done = [await export(database, ExportRequest(dataset=each)) for each in (Dataset.HISTORY, Dataset.ISSUANCES)]
 
+    settings.cache_clear()
     assert [each.incomplete[:11] for each in done] == ["Transitions", ""]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,11 +10,10 @@ from sqlalchemy import Engine, event
 
 from models.database import Database
 from models.ledger.tables import BadgeIssuance
-from models.planning import planner
+from models.planning.pairs import issuances_after, setup_of
 from models.planning.planner import Sweep, plan, sweep
 from models.planning.progress import PlanningProgress, Round
 from models.planning.writing import PlanCounts
-from models.platform.pages import awarded_between
 from models.platform.tables import AchievementAward
 from models.setup.tables import CredlyIntegration
 from rules.forms.inputs import EarnedAgain
@@ -31,6 +31,7 @@ from tests.support.factories import (
     remove,
     rows_of,
 )
+from tests.support.interrupted import MortalDatabase, OvertakenDatabase, beside, until_killed
 from tests.support.plans import BLOCKED, CANCELLED, DAY, FAILED, HOUR, NOTHING, PENDING, ledger, planned
 
 LONG_AGO = NOW - 20 * DAY  # covered, and not among the recent ones
@@ -79,36 +80,25 @@ async def test_an_award_whose_moment_has_come_since_the_last_run_is_entered_with
     assert await only_planned(large, now=NOW + 2 * HOUR) == NOTHING
 
 
-async def test_a_plan_that_fails_looks_again_at_the_same_awards(
-    large: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await an_award(large, user="new", awarded_at=NOW + HOUR)
+@pytest.mark.parametrize("writes", [0, 1])
+async def test_a_plan_that_dies_at_one_of_its_writes_leaves_no_award_behind(large: Database, writes: int) -> None:
+    await an_award(large, user="new", awarded_at=NOW + HOUR / 2)
 
-    def killed(*_: Any, **__: Any) -> None:
-        raise RuntimeError("killed")
+    async with beside(large, MortalDatabase(large.url, writes_left=writes)) as mortal:
+        assert await until_killed(only_planned(mortal, now=NOW + HOUR))
+    await only_planned(large, now=NOW + 2 * HOUR)
 
-    with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(planner, "apply_decisions", killed)
-        with pytest.raises(RuntimeError, match="killed"):
-            await only_planned(large, now=NOW + HOUR)
-
-    assert await only_planned(large, now=NOW + 2 * HOUR) == PlanCounts(entered=1)
+    assert [row.user_id for row in await ledger(large)][USERS:] == ["new"]
 
 
-async def test_many_awards_of_one_moment_are_read_in_pages(large: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_awards_of_one_moment_are_read_in_pages(large: Database, statements: list[str]) -> None:
     for number in range(7):
         await an_award(large, user=f"loaded-{number}", awarded_at=NOW + HOUR)
-    pages: list[int] = []
-
-    def read(*arguments: Any, **more: Any) -> Any:
-        found = awarded_between(*arguments, **more)
-        pages.append(len(found[0]))
-        return found
-
-    monkeypatch.setattr(planner, "awarded_between", read)
+    statements.clear()
 
     assert await only_planned(large, now=NOW + 2 * HOUR) == PlanCounts(entered=7)
-    assert pages == [2, 2, 2, 1]
+    pages = [each for each in statements if "ORDER BY achievement_awards.awarded_at" in each]
+    assert len(pages) == 4
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -217,24 +207,13 @@ async def test_a_full_sweep_looks_at_everything_at_once(large: Database) -> None
     assert await swept(large, now=NOW + 2 * HOUR, full=True) == PlanCounts(entered=2)
 
 
-async def test_what_one_step_has_found_stays_where_the_next_one_fails(
-    large: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_one_step_has_found_stays_where_the_next_one_fails(large: Database) -> None:
     await an_award(large, "first", user="user-00-late", awarded_at=LONG_AGO)
     await an_award(large, "last", user="user-05-late", awarded_at=LONG_AGO)
-    steps = []
 
-    async def killed(*arguments: Any, **more: Any) -> Any:
-        steps.append(1)
-        if len(steps) == 3:
-            raise RuntimeError("killed")
-        return await next_awards(*arguments, **more)
-
-    next_awards = planner.next_awards
-    with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(planner, "next_awards", killed)
-        with pytest.raises(RuntimeError, match="killed"):
-            await swept(large, now=NOW + HOUR, at_least=100)
+    # The round of what is open has six steps and an end; of the other one, the first step enters an award.
+    async with beside(large, MortalDatabase(large.url, writes_left=10)) as mortal:
+        assert await until_killed(swept(mortal, now=NOW + HOUR, at_least=100))
 
     assert (await place(large, Round.AWARDS)).rows_looked_through == 4
     assert [row.award_id for row in await ledger(large) if row.award_id == "first"] == ["first"]
@@ -268,58 +247,38 @@ async def test_all_awards_of_a_new_or_changed_integration_are_looked_at_at_once(
 
 
 async def test_an_integration_that_changes_while_its_awards_are_looked_at_is_looked_at_again(
-    large: Database, monkeypatch: pytest.MonkeyPatch
+    large: Database,
 ) -> None:
     integration = await an_integration(large, achievement="crane")
+    changed = partial(change, large, CredlyIntegration, integration, issue_since=ENABLED - DAY)
 
-    without_issuance = planner._without_issuance
-
-    async def changed_meanwhile(*arguments: Any) -> Any:
-        monkeypatch.setattr(planner, "_without_issuance", without_issuance)
-        await change(large, CredlyIntegration, integration, issue_since=ENABLED - DAY)
-        return await without_issuance(*arguments)
-
-    monkeypatch.setattr(planner, "_without_issuance", changed_meanwhile)
-    await swept(large, now=NOW)
+    async with beside(large, OvertakenDatabase(large.url, having_read=issuances_after, change=changed)) as overtaken:
+        await swept(overtaken, now=NOW)
 
     assert [row.planned_at for row in await rows_of(large, CredlyIntegration)][-1] is None
 
 
 async def test_settings_that_change_before_their_awards_are_looked_at_are_looked_at_with_the_new_ones(
-    large: Database, monkeypatch: pytest.MonkeyPatch
+    large: Database,
 ) -> None:
     await an_award(large, user="early", achievement="crane", awarded_at=ENABLED - DAY)
     integration = await an_integration(large, achievement="crane")
-    begin = planner.begin
+    changed = partial(change, large, CredlyIntegration, integration, issue_since=ENABLED - 2 * DAY)
 
-    async def begun(*arguments: Any, **more: Any) -> Any:
-        found = await begin(*arguments, **more)
-        await change(large, CredlyIntegration, integration, issue_since=ENABLED - 2 * DAY)
-        return found
-
-    with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(planner, "begin", begun)
-        await swept(large, now=NOW, at_least=1)
+    async with beside(large, OvertakenDatabase(large.url, having_read=setup_of, change=changed)) as overtaken:
+        await swept(overtaken, now=NOW, at_least=1)
 
     assert await swept(large, now=NOW + HOUR, at_least=1) == PlanCounts(entered=1)
 
 
-async def test_a_portal_that_is_connected_while_a_run_begins_is_unblocked_by_the_next_one(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_portal_that_is_connected_while_a_run_begins_is_unblocked_by_the_next_one(database: Database) -> None:
     await an_integration(database)
     await an_award(database, awarded_at=LONG_AGO)
     await planned(database)
-    begin = planner.begin
 
-    async def begun(*arguments: Any, **more: Any) -> Any:
-        found = await begin(*arguments, **more)
-        await a_connection(database)
-        return found
-
-    with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(planner, "begin", begun)
-        await only_planned(database, now=NOW)
+    connected = partial(a_connection, database)
+    async with beside(database, OvertakenDatabase(database.url, having_read=setup_of, change=connected)) as overtaken:
+        await only_planned(overtaken, now=NOW)
 
     assert await only_planned(database, now=NOW + HOUR) == PlanCounts(unblocked=1)
 

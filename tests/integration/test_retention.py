@@ -1,10 +1,10 @@
 """Links and messages of Credly's answers are cleared when they are old, and nothing else is."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-import pytest
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import insert, update
 
 from models.base import Model
 from models.database import Database
@@ -15,6 +15,7 @@ from models.setup.calls import CredlyCall
 from models.tables import table
 from rules.ledger.states import IssuanceState
 from tests.support.factories import NOW, an_attempt, an_issuance, do, rows_of
+from tests.support.interrupted import OvertakenDatabase, beside
 
 ANSWERED = {"credly_message": "No.", "credly_request_id": "credly-1"}
 OLD, NEW = NOW - timedelta(days=31), NOW - timedelta(days=29)
@@ -52,18 +53,12 @@ async def test_old_links_and_messages_are_cleared_and_the_facts_stay(database: D
         assert [row._asdict() for row in await rows_of(database, model)] == [*(row | values for row in old), new]
 
 
-async def test_an_answer_that_comes_meanwhile_is_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_comes_meanwhile_is_kept(database: Database) -> None:
     await some_of(database, old=OLD)
-    find = retention._with_answers
+    changed = partial(do, database, update(table(BadgeIssuance)).values(updated_at=NEW))
 
-    def found_then_changed(connection: Connection, *args: Any) -> Any:
-        ids = find(connection, *args)
-        connection.execute(update(table(BadgeIssuance)).values(updated_at=NEW))
-        return ids
-
-    monkeypatch.setattr(retention, "_with_answers", found_then_changed)
-    monkeypatch.setattr(Database, "read", Database.write)
-
-    await forget_answers(database, before=BEFORE)
+    overtaken = OvertakenDatabase(database.url, having_read=retention._with_answers, change=changed)
+    async with beside(database, overtaken) as ours:
+        await forget_answers(ours, before=BEFORE)
 
     assert [row.badge_url for row in await rows_of(database, BadgeIssuance)] == ["https://credly.example.org/badges/1"]

@@ -3,19 +3,15 @@
 Every part that decides, stores or speaks to Credly is the real one; what is left out are Prefect's flow and task runs.
 """
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Concatenate
 
 import pytest
 from prefect import State
 from prefect.logging import disable_run_logger
 from prefect.states import Completed
-from sqlalchemy import Connection
 
-from models.database import Database, Params, Returned
 from rules.ledger.reasons import Reason
 from tasks.forms import manual_issue
 from tasks.forms.manual_issue import ManualIssueForm, issue_manually
@@ -26,42 +22,6 @@ from tasks.issuing.plan import plan_issuances, requeue_corrected, sweep_everythi
 from tasks.issuing.preflight import check_organization
 from tasks.runtime.organization import TokenNotUsable, open_organization
 from tasks.runtime.run import Run, current_run
-
-
-class Killed(BaseException):
-    """The process is gone: nothing that it would still write is written."""
-
-
-class MortalDatabase(Database):
-    """A database whose user dies at one of its writes, before it or once it is committed; None: it lives."""
-
-    def __init__(self, url: str, *, writes_left: int | None = None, dies_after: bool = False) -> None:
-        super().__init__(url)
-        self._left, self._dies_after = writes_left, dies_after
-
-    @property
-    def dead(self) -> bool:
-        """Say whether its moment has come."""
-        return self._left is not None and self._left < 0
-
-    async def write(
-        self, work: Callable[Concatenate[Connection, Params], Returned], /, *args: Params.args, **kwargs: Params.kwargs
-    ) -> Returned:
-        """Write, unless this is the moment to die."""
-        with self._moment():
-            return await super().write(work, *args, **kwargs)
-
-    @contextmanager
-    def _moment(self) -> Iterator[None]:
-        last = self._left == 0
-        if self.dead or (last and not self._dies_after):
-            self._left = -1
-            raise Killed
-        if self._left is not None:
-            self._left -= 1
-        yield
-        if last:
-            raise Killed
 
 
 class Clock:
@@ -120,19 +80,3 @@ async def light_issue(run: Run, asked: ManualIssueForm) -> None:
     """Do what `issue-badge` does, without Prefect."""
     current_run.set(run)
     await issue_manually(run, asked)
-
-
-async def until_killed(work: Any) -> bool:
-    """Run it to its end or its death, with nothing left of it; return whether it died."""
-    before = asyncio.all_tasks()
-    try:
-        await asyncio.create_task(work)
-    except Killed:
-        killed = True
-    else:
-        killed = False
-    orphans = [task for task in asyncio.all_tasks() - before if not task.done()]
-    for task in orphans:
-        task.cancel()
-    await asyncio.gather(*orphans, return_exceptions=True)
-    return killed

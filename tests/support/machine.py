@@ -32,15 +32,8 @@ from tasks.forms.manual_issue import ManualIssueForm
 from tasks.forms.pausing import disable, pause
 from tasks.runtime.run import Run
 from tests.support import factories
-from tests.support.light_run import (
-    Clock,
-    MortalDatabase,
-    light_issue,
-    light_plan,
-    light_run,
-    until_killed,
-    without_prefect,
-)
+from tests.support.interrupted import MortalDatabase, beside, until_killed
+from tests.support.light_run import Clock, light_issue, light_plan, light_run, without_prefect
 from tests.support.predicted import predicted
 from tests.support.resent import sent_blindly
 from tests.support.standin import Standin
@@ -476,11 +469,11 @@ class LaurelMachine(RuleBasedStateMachine):
         await self._ask(lambda: enable(self.laurel, achievement, wish))
 
     async def _mortal_run(self, writes: int, *, after: bool) -> bool:
-        database = MortalDatabase(self.database.url, writes_left=writes, dies_after=after)
+        mortal = MortalDatabase(self.database.url, writes_left=writes, dies_after=after)
         try:
-            return await until_killed(light_run(Run(self.laurel.settings, database, self.clock.now)))
+            async with beside(self.database, mortal) as database:
+                return await until_killed(light_run(Run(self.laurel.settings, database, self.clock.now)))
         finally:
-            await database.dispose()
             gc.collect()  # as the system closes what a dead process had open, with its locks
 
 
