@@ -17,6 +17,7 @@ from models.ledger.claiming import claim
 from models.ledger.tables import AttemptKind, AttemptOutcome, BadgeIssuance, IssuanceAttempt
 from models.platform.tables import User, UserEmail
 from models.tables import table
+from rules.monitoring.brake import UNANSWERED_AT_MOST
 from tasks.runtime.rate_limiter import RateLimiter
 from tests.support.light_run import Clock
 from tests.support.running import run_reconcile as run
@@ -351,22 +352,22 @@ async def test_while_the_cause_of_a_refusal_cannot_be_found_out_it_is_not_final(
 async def test_an_organization_in_trouble_is_not_tried_for_each_badge(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rules.monitoring.brake.UNANSWERED_AT_MOST", 2)
-    world.configure(monkeypatch, CALLS_AT_ONCE="1")
+    world.configure(monkeypatch, CALLS_AT_ONCE="1", RETRIES="0")
     await world.enable()
-    for user in ("ada", "bob"):
-        await world.award(user)
+    for number in range(UNANSWERED_AT_MOST + 2):
+        await world.add_user(f"user-{number}")
+        await world.award(f"user-{number}")
     standin.fault("drop", path="/badges", count=None)
 
     state = await run()
 
-    assert calls(standin) == ["POST", "POST"]
+    assert calls(standin) == ["POST"] * UNANSWERED_AT_MOST
     assert state.is_failed()
 
     standin.control("DELETE", "faults")
     await due_again(world)
     await run()
-    assert_once(standin, badges=2)
+    assert_once(standin, badges=UNANSWERED_AT_MOST + 2)
 
 
 @pytest.mark.parametrize(
@@ -385,13 +386,19 @@ async def test_a_check_that_fails_stops_nothing(world: World, standin: Standin, 
 async def test_what_its_lease_no_longer_covers_is_given_back(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = Clock()
+    world.configure(monkeypatch, TASK_RUNS_PER_RUN="1")  # both in one batch
+    world.set_clock(clock)
     await a_due_badge(world)
-    monkeypatch.setattr("tasks.issuing.batch.LONGEST_CALL", timedelta(minutes=10))
+    await world.award("bob")
 
-    await run()
+    async def takes_long() -> None:
+        clock.moved += timedelta(minutes=9)
 
-    (row,) = await world.ledger()
-    assert (row.state, row.attempts, calls(standin)) == ("pending", 0, [])
+    await _while_held(world, standin, takes_long)
+
+    first, second = await world.ledger()
+    assert (first.state, second.state, second.attempts, calls(standin)) == ("issued", "pending", 0, ["POST"])
 
 
 async def test_nothing_is_sent_after_the_lease_although_the_turn_came_late(

@@ -20,9 +20,11 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFi
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Pending, Running
 
-from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED
+from rules.monitoring.liveness import HEARTBEAT, PROGRESS, RUN_ENDED, START_WITHIN
 from settings import ROOT, settings
+from tasks.operations.retention import UNEVENTFUL_FOR
 from tasks.runtime.run import run_context
+from tests.support.light_run import Clock
 from tests.support.prefect_server import running_prefect_server
 from tests.support.running import drain_workers, run_reconcile
 from tests.support.world import World
@@ -67,6 +69,13 @@ async def events_of(run_id: UUID, *, last: str, ended: bool = True) -> list[Even
             await asyncio.sleep(0.1)
 
 
+def later(world: World, span: timedelta) -> None:
+    """Let the flows that follow find that so much time has passed."""
+    clock = Clock()
+    clock.moved = span
+    world.set_clock(clock)
+
+
 async def run_of(state: Any) -> UUID:
     run_id: UUID = state.state_details.flow_run_id
     return run_id
@@ -109,8 +118,8 @@ async def test_reconcile_marks_runs_that_are_dead_by_their_state(world: World, m
 
         await run_reconcile()
         assert await names() == ["Pending", "Running", "Running", "Running"]
-        monkeypatch.setattr("tasks.operations.dead_runs.START_WITHIN", timedelta(0))
-        world.configure(monkeypatch, HEARTBEAT="15")
+        world.configure(monkeypatch, HEARTBEAT="60")
+        later(world, START_WITHIN)
         emit_event(HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{runs['beating'].id}"})
         await events_of(runs["beating"].id, last=HEARTBEAT, ended=False)
         await run_reconcile()
@@ -132,10 +141,10 @@ def refusing_server(world: World, tmp_path: Path) -> Iterator[None]:
 
 
 async def test_a_dead_run_that_prefect_cannot_end_stops_nothing(
-    refusing_server: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    refusing_server: None, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its deployment was deleted, with the limit whose slot it holds: Prefect answers 500 to each new state."""
-    monkeypatch.setattr("tasks.operations.dead_runs.START_WITHIN", timedelta(0))
+    later(world, START_WITHIN)
     async with get_client() as client:
         flow_id = await client.create_flow(works)
         deployment = await client.create_deployment(flow_id, "deleted", concurrency_limit=1)
@@ -156,12 +165,10 @@ async def test_housekeeping_that_prefect_refuses_stops_nothing(
     refusing_server: None,
     world: World,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Prefect answers 500 where heartbeats are read, and where a run is deleted."""
-    monkeypatch.setattr("tasks.operations.dead_runs.START_WITHIN", timedelta(0))
-    monkeypatch.setattr("tasks.operations.retention.UNEVENTFUL_FOR", timedelta(0))
+    later(world, UNEVENTFUL_FOR)
     async with get_client() as client:
         silent = await client.create_flow_run(works, tags=["credly"])
         await client.set_flow_run_state(silent.id, Running(), force=True)
