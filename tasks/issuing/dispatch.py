@@ -19,7 +19,6 @@ from tasks.runtime.run import DATABASE_RETRIES, Run, current_run, laurel_task
 DEPLOYMENT = "issue-organization/issue-organization"
 _POLL_SECONDS = 2
 _NOT_STARTED = "Not started"
-PLAN_AGAIN_SECONDS = 5.0
 TAKES_NEW_SECONDS = 600.0  # from the beginning of a run
 FEW_BADGES = 20  # one after another they end well within their lease
 _SHARING_A_RUN = 50
@@ -98,7 +97,7 @@ async def issue_all(
             begun |= keys
             run.finished.difference_update(keys)
             under_way |= {asyncio.ensure_future(_ended(issue(each, share))): each for each, share in allotted}
-            done, _ = await asyncio.wait(under_way, timeout=PLAN_AGAIN_SECONDS if plan_again else None)
+            done, _ = await asyncio.wait(under_way, timeout=run.plan_again_seconds if plan_again else None)
             parts += (ended := [(under_way.pop(each), each.result()) for each in done])
             not_started |= {each.key for group, state in ended if state.name == _NOT_STARTED for each in group}
             allotted = []

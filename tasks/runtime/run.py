@@ -79,6 +79,8 @@ class Run:
     database: Database
     now: Callable[[], datetime] = field(default=partial(datetime.now, UTC), repr=False)
     steps: Steps = field(default_factory=Steps)
+    plan_again_seconds: float = 5.0
+    """How often it plans what is new while organizations are under way."""
     forms: dict[str, str] = field(default_factory=dict, repr=False)
     """The addresses of forms by deployment, as far as they were read (tasks/runtime/form_links.py)."""
     finished: set[tuple[str, str, str]] = field(default_factory=set, repr=False)

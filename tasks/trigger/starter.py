@@ -35,8 +35,16 @@ class Starter:
     cannot be read, is not repeated: the schedule goes on, and a later call starts a run after a minute.
     """
 
-    def __init__(self, run: Run, client: PrefectClient) -> None:
+    def __init__(
+        self,
+        run: Run,
+        client: PrefectClient,
+        *,
+        deployment: str = DEPLOYMENT,
+        after_failure_seconds: float = _AFTER_FAILURE_SECONDS,
+    ) -> None:
         self._run, self._client = run, client
+        self._deployment, self._after_failure_seconds = deployment, after_failure_seconds
         self._called = asyncio.Event()
         self._latest = run.now()
 
@@ -55,7 +63,7 @@ class Starter:
                 _logger.exception("No run could be started; the schedule starts the next one.")
 
     async def _until_planned(self) -> None:
-        deployment = (await self._client.read_deployment_by_name(DEPLOYMENT)).id
+        deployment = (await self._client.read_deployment_by_name(self._deployment)).id
         started: FlowRun | None = None
         planned_before: datetime | None = None
         while not await self._is_done():
@@ -63,7 +71,7 @@ class Starter:
                 planned_at = await self._planned_at()
                 if started is not None and planned_at == planned_before and not await self._was_cancelled(started):
                     _logger.warning("Run %s has ended without planning; the schedule goes on.", started.name)
-                    await asyncio.sleep(_AFTER_FAILURE_SECONDS)
+                    await asyncio.sleep(self._after_failure_seconds)
                     return
                 planned_before = planned_at
                 started = await self._client.create_flow_run_from_deployment(deployment, tags=[TRIGGERED])

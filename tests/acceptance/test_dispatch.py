@@ -19,7 +19,7 @@ from rules.ledger.reasons import Reason
 from settings import settings
 from tasks.issuing.dispatch import Group, issue_all
 from tasks.runtime.run import Run
-from tests.support.prefect_server import assert_no_errors
+from tests.support.prefect_server import assert_no_errors, remove_what_is_left
 from tests.support.running import run_reconcile
 from tests.support.standin import Standin
 from tests.support.workers import deploy, worker
@@ -106,10 +106,7 @@ async def test_a_worker_that_is_killed_is_counted_by_what_it_did_before(
     assert entry.started_by == str(state.state_details.flow_run_id)
 
 
-async def test_one_whose_run_cannot_be_started_leaves_alone_what_is_under_way(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tasks.issuing.dispatch.PLAN_AGAIN_SECONDS", 0.1)
+async def test_one_whose_run_cannot_be_started_leaves_alone_what_is_under_way(world: World) -> None:
     await world.second_portal()
     refused, other = [(each,) for each in await world.database.read(connected_organizations)]
 
@@ -122,7 +119,7 @@ async def test_one_whose_run_cannot_be_started_leaves_alone_what_is_under_way(
     async def both_are_due() -> list[DueOrganization]:
         return [each for group in (refused, other) for each in group]
 
-    run = Run(settings(), world.database)
+    run = Run(settings(), world.database, plan_again_seconds=0.1)
     with disable_run_logger():
         parts = await issue_all(run, [(refused, 0), (other, 0)], issue=issue, plan_again=both_are_due)
 
@@ -166,12 +163,12 @@ async def test_a_portal_is_issued_for_whatever_its_id(world: World, standin: Sta
 
 
 async def test_without_the_deployment_the_run_says_so_and_nothing_is_lost(
-    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
+    world: World, standin: Standin, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await asyncio.to_thread(remove_what_is_left, prefect_server)  # other tests' deployments
     await world.enable()
     await world.award("ada")
     world.configure(monkeypatch, DISPATCH="workers")
-    monkeypatch.setattr("tasks.issuing.dispatch.DEPLOYMENT", "issue-organization/nobody-made-this")
 
     state = await run_reconcile()
 

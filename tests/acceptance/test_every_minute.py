@@ -18,7 +18,11 @@ from sqlalchemy import text
 
 from models.operations.run_log import RunFinding
 from models.platform.tables import Achievement, Portal
-from tasks.operations import retention
+from rules.monitoring.brake import UNANSWERED_AT_MOST
+from settings import settings
+from tasks.operations.retention import UNEVENTFUL_FOR
+from tasks.runtime.run import Run, current_run
+from tests.support.light_run import Clock
 from tests.support.running import run_by_schedule, run_reconcile
 from tests.support.standin import Standin
 from tests.support.waiting import until
@@ -84,9 +88,10 @@ async def test_a_stopped_organization_waits_for_the_next_whole_run_or_a_new_conn
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.configure(monkeypatch, RETRIES="0", TRY_AGAIN_AFTER="0")
-    monkeypatch.setattr("rules.monitoring.brake.UNANSWERED_AT_MOST", 1)
     standin.fault("answer", method="POST", path="/badges$", status=503, count=None)
-    await world.award("ada")
+    for number in range(UNANSWERED_AT_MOST):
+        await world.add_user(f"user-{number}")
+        await world.award(f"user-{number}")
     stopped = await run_by_schedule()
     calls = len(standin.requests())
     standin.control("DELETE", "faults")
@@ -95,7 +100,7 @@ async def test_a_stopped_organization_waits_for_the_next_whole_run_or_a_new_conn
     assert (stopped.type.value, left_alone.name, len(standin.requests())) == ("FAILED", "Nothing due", calls)
 
     await world.change_connection(planned_at=None)  # as connect-portal leaves it
-    assert (await run_by_schedule()).message == "1 issued"
+    assert (await run_by_schedule()).message == f"{UNANSWERED_AT_MOST} issued"
 
 
 async def test_the_next_whole_run_comes_in_its_time_and_counts_what_was_issued_between(
@@ -109,7 +114,7 @@ async def test_the_next_whole_run_comes_in_its_time_and_counts_what_was_issued_b
     assert [each.issued for each in await world.rows(RunFinding)] == [0, 1]
 
 
-async def test_runs_that_had_nothing_to_do_are_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_runs_that_had_nothing_to_do_are_removed(world: World) -> None:
     nothing = await run_by_schedule()
     assert await run_of(nothing) is not None
     whole = await run_reconcile()
@@ -117,8 +122,12 @@ async def test_runs_that_had_nothing_to_do_are_removed(world: World, monkeypatch
     async with get_client() as client, asyncio.timeout(60):
         while not await all_recorded(client):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
-    monkeypatch.setattr(retention, "UNEVENTFUL_FOR", timedelta(0))
+    clock = Clock()
+    world.set_clock(clock)
 
+    await run_reconcile()
+    assert await run_of(nothing) is not None
+    clock.moved = UNEVENTFUL_FOR
     await run_reconcile()
 
     assert await run_of(nothing) is None
@@ -133,10 +142,8 @@ async def test_a_platform_that_cannot_be_read_fails_each_run(world: World) -> No
     assert (state.type.value, "achievement_awards" in str(state.message)) == ("FAILED", True)
 
 
-async def test_what_is_new_while_a_run_issues_does_not_wait_for_its_end(
-    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tasks.issuing.dispatch.PLAN_AGAIN_SECONDS", 0.2)
+async def test_what_is_new_while_a_run_issues_does_not_wait_for_its_end(world: World, standin: Standin) -> None:
+    current_run.set(Run(settings(), world.database, plan_again_seconds=0.2))
     other = "0b0b0b0b-0000-4000-8000-000000000002"
     await world.second_portal(token_block="credly-second")
     standin.seed(

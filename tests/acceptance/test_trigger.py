@@ -135,12 +135,11 @@ def run_ended(standin: Standin) -> bool:
 
 
 @pytest.fixture
-async def starter(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Starter]:
+async def starter(world: World) -> AsyncIterator[Starter]:
     """Starts runs that no worker takes: each ends as the test wants it."""
-    monkeypatch.setattr("tasks.trigger.starter.DEPLOYMENT", "reconcile/without-a-worker")
     async with run_context() as run, get_client() as client:
         await client.create_deployment(await client.create_flow(reconcile), "without-a-worker")
-        found = Starter(run, client)
+        found = Starter(run, client, deployment="reconcile/without-a-worker", after_failure_seconds=4.0)
         starting = asyncio.create_task(found.keep_starting())
         yield found
         starting.cancel()
@@ -156,10 +155,7 @@ async def ended(state: State[Any], *, before: set[UUID]) -> UUID:
     return run_id
 
 
-async def test_a_run_that_fails_before_it_plans_is_not_repeated_until_a_minute_is_over(
-    starter: Starter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tasks.trigger.starter._AFTER_FAILURE_SECONDS", 4.0)
+async def test_a_run_that_fails_before_it_plans_is_not_repeated_until_a_minute_is_over(starter: Starter) -> None:
     before = {each.id for each in await runs_triggered()}
     starter.call()
     before.add(await ended(Failed(), before=before))
