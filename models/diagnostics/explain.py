@@ -29,8 +29,7 @@ from rules.badge.names import name_digest
 from rules.badge.request import Prepared, prepare_request
 from rules.explain.diagnosis import STANDING
 from rules.explain.history import Call, History, Integration, LedgerRow, Operator, SettingsEntry, TransitionEntry
-from rules.forms.inputs import EarnedAgain, WhenDataChanges
-from rules.ledger.eligibility import Award
+from rules.ledger.eligibility import Award, Coverage
 from rules.ledger.reasons import AwardFault, UnusableAward
 from rules.ledger.settings_changes import SettingsOf
 
@@ -62,7 +61,7 @@ async def history_of(database: Database, *, user_id: str, achievement_id: str, n
         portal_id=achievement.portal_id if achievement else "",
         user_exists=await database.platform.read(user_exists, user_id),
         connected_at=achievement.connection.connected_at if achievement and achievement.connection else None,
-        integration=_integration(achievement.integration) if achievement and achievement.integration else None,
+        integration=_integration(achievement.integration if achievement else None, setup.coverages.get(achievement_id)),
         awards=tuple(awards),
         rows=rows,
         settings_changes=await database.read(
@@ -106,7 +105,7 @@ async def _facts(database: Database, history: History, now: datetime) -> Issuanc
         achievement_id=history.achievement_id,
         user_id=history.user_id,
         portal_id=history.portal_id,
-        badge_template_id=integration.badge_template_id,
+        badge_template_id=integration.coverage.badge_template_id,
     )
     return await facts_of_request(database, request, now=now)
 
@@ -187,15 +186,11 @@ def _calls(connection: Connection, issuance_ids: Sequence[int]) -> dict[int, lis
     return found
 
 
-def _integration(stored: CredlyIntegration) -> Integration:
+def _integration(stored: CredlyIntegration | None, coverage: Coverage | None) -> Integration | None:
+    if stored is None or coverage is None:  # not there, or removed meanwhile
+        return None
     return Integration(
-        badge_template_id=stored.badge_template_id,
-        enabled_at=stored.enabled_at,
-        issue_since=stored.issue_since,
-        paused_at=stored.paused_at,
-        held_at=stored.held_at,
-        replaces=stored.earned_again is EarnedAgain.REPLACE,
-        follows_names=stored.when_data_changes is WhenDataChanges.REPLACE,
+        coverage=coverage, enabled_at=stored.enabled_at, paused_at=stored.paused_at, held_at=stored.held_at
     )
 
 

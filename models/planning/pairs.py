@@ -24,7 +24,8 @@ integrations = table(CredlyIntegration)
 connections = table(CredlyConnection)
 
 _KEY = (issuances.c.achievement_id, issuances.c.user_id)
-_REPLACING = ("earned_again", "when_data_changes")
+COVERAGE_COLUMNS = ("badge_template_id", "enabled_at", "issue_since", "earned_again", "when_data_changes")
+"""The settings that decide what is planned: a `Coverage` is made of them."""
 OPEN: ColumnElement[bool] = ~in_states(IssuanceState.ISSUED, IssuanceState.ISSUING, IssuanceState.CANCELLED)
 # Hints for SQLite, which would choose otherwise.
 _OPEN_INDEX = "INDEXED BY ix_badge_issuances_open"  # instead of the index by state, and a sort of all open rows
@@ -73,9 +74,7 @@ class Setup:
 
 def setup_of(connection: Connection, achievement_ids: Iterable[str] | None = None) -> Setup:
     """Return the current settings; of these achievements only, and locked until the transaction ends, if given."""
-    since = func.coalesce(integrations.c.issue_since, integrations.c.enabled_at).label("covers_from")
-    settings = [integrations.c[name] for name in ("achievement_id", "badge_template_id", *_REPLACING)]
-    query = select(*settings, since)
+    query = select(integrations.c.achievement_id, *(integrations.c[name] for name in COVERAGE_COLUMNS))
     if achievement_ids is not None:
         query = query.where(integrations.c.achievement_id.in_(list(achievement_ids)))
         # Locked before the rows are read, so that a decision for an integration is written before that changes; in one
@@ -87,7 +86,7 @@ def setup_of(connection: Connection, achievement_ids: Iterable[str] | None = Non
         coverages={
             row.achievement_id: Coverage(
                 badge_template_id=row.badge_template_id,
-                covers_from=row.covers_from,
+                covers_from=row.issue_since or row.enabled_at,
                 replaces=row.earned_again is EarnedAgain.REPLACE,
                 follows_names=row.when_data_changes is WhenDataChanges.REPLACE,
             )

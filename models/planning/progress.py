@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, select, update
 
 from models.base import Field, LaurelTable
 from models.columns import LONGEST_KEY, UtcDateTime, enum_by_value, insert_into, own_id
+from models.planning.pairs import COVERAGE_COLUMNS
 from models.setup.tables import CredlyConnection, CredlyIntegration
 from models.tables import table
 
@@ -40,7 +41,6 @@ class PlanningProgress(LaurelTable, table=True):
 rounds = table(PlanningProgress)
 integrations = table(CredlyIntegration)
 connections = table(CredlyConnection)
-_SETTINGS = ("badge_template_id", "enabled_at", "issue_since", "earned_again", "when_data_changes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def changed_integrations(connection: Connection) -> Sequence[Row[Any]]:
 
 def mark_integration_planned(connection: Connection, before: Row[Any], now: datetime) -> None:
     # Not if the settings have changed since: the next run then scans the achievement again.
-    same = [integrations.c[name].is_not_distinct_from(getattr(before, name)) for name in _SETTINGS]
+    same = [integrations.c[name].is_not_distinct_from(getattr(before, name)) for name in COVERAGE_COLUMNS]
     mine = integrations.c.achievement_id == before.achievement_id
     connection.execute(update(integrations).where(mine, *same).values(planned_at=now))
 

@@ -105,22 +105,10 @@ class LedgerRow(Issuance):
 class Integration:
     """The present integration of the achievement."""
 
-    badge_template_id: str
+    coverage: Coverage
     enabled_at: datetime
-    issue_since: datetime | None = None
     paused_at: datetime | None = None
     held_at: datetime | None = None
-    replaces: bool = False
-    follows_names: bool = False
-
-    @property
-    def coverage(self) -> Coverage:
-        return Coverage(
-            badge_template_id=self.badge_template_id,
-            covers_from=self.issue_since or self.enabled_at,
-            replaces=self.replaces,
-            follows_names=self.follows_names,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

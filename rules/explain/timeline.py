@@ -53,7 +53,7 @@ def _settings_events(history: History) -> Iterator[Event]:
     if history.connected_at and SettingsAction.CONNECTED not in made:
         yield Event(at=history.connected_at, what=f"Portal {history.portal_id} was connected to Credly, as it is now.")
     if history.integration and SettingsAction.ENABLED not in made:
-        template = history.integration.badge_template_id
+        template = history.integration.coverage.badge_template_id
         yield Event(at=history.integration.enabled_at, what=f"Credly was enabled; the template is {template} now.")
 
 

@@ -1,5 +1,6 @@
 """Why has she no badge? Each cause, with what comes next and what a person can do."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from rules.explain.diagnosis import Cause, answer
 from rules.explain.history import Answer, History, Integration, LedgerRow
-from rules.ledger.eligibility import Award
+from rules.ledger.eligibility import Award, Coverage
 from rules.ledger.reasons import AwardFault, Reason
 from rules.ledger.states import IssuanceState, Origin
 from tests.support.facts import AWARDED, NOW
@@ -17,7 +18,8 @@ ENABLED = AWARDED - timedelta(days=30)
 LATER = NOW + timedelta(hours=2)
 AWARD = Award(award_id="a-1", awarded_at=AWARDED)
 GONE = Award(award_id="a-1", awarded_at=AWARDED, withdrawn=True, withdrawn_at=NOW - timedelta(hours=1))
-HERE = Integration(badge_template_id="t-1", enabled_at=ENABLED)
+COVERED = Coverage(badge_template_id="t-1", covers_from=ENABLED)
+HERE = Integration(coverage=COVERED, enabled_at=ENABLED)
 
 
 def told(*rows: LedgerRow, **changes: Any) -> Answer:
@@ -36,13 +38,13 @@ ISSUED, FAILED = IssuanceState.ISSUED, IssuanceState.FAILED
 BLOCKED, CANCELLED, ISSUING = IssuanceState.BLOCKED, IssuanceState.CANCELLED, IssuanceState.ISSUING
 REFUSED = {"reason": Reason.REFUSED_BY_CREDLY, "request_fingerprint": "f-1"}
 REMOVED = {"reason": Reason.INTEGRATION_REMOVED}
-PAUSED = Integration(badge_template_id="t-1", enabled_at=ENABLED, paused_at=NOW)
-HELD = Integration(badge_template_id="t-1", enabled_at=ENABLED, held_at=NOW)
-OTHER = Integration(badge_template_id="t-2", enabled_at=ENABLED)
-LATE = Integration(badge_template_id="t-1", enabled_at=NOW)
-REACHING = Integration(badge_template_id="t-1", enabled_at=NOW, issue_since=ENABLED)
-REPLACING = Integration(badge_template_id="t-1", enabled_at=ENABLED, replaces=True)
-FOLLOWING = Integration(badge_template_id="t-1", enabled_at=ENABLED, follows_names=True)
+PAUSED = replace(HERE, paused_at=NOW)
+HELD = replace(HERE, held_at=NOW)
+OTHER = replace(HERE, coverage=replace(COVERED, badge_template_id="t-2"))
+LATE = Integration(coverage=replace(COVERED, covers_from=NOW), enabled_at=NOW)
+REACHING = replace(HERE, enabled_at=NOW)
+REPLACING = replace(HERE, coverage=replace(COVERED, replaces=True))
+FOLLOWING = replace(HERE, coverage=replace(COVERED, follows_names=True))
 NAMED: dict[str, Any] = {"name_digest": "0123456711"}
 RENAMED: dict[str, Any] = {"integration": FOLLOWING, "names": {1: "7654321011"}}
 AGAIN = (AWARD, Award(award_id="a-2", awarded_at=NOW - timedelta(hours=1)))

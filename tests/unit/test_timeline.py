@@ -8,7 +8,7 @@ import pytest
 from models.ledger.tables import AttemptKind, AttemptOutcome
 from rules.explain.history import History, Integration, Operator, SettingsEntry
 from rules.explain.timeline import call_text, timeline
-from rules.ledger.eligibility import Award
+from rules.ledger.eligibility import Award, Coverage
 from rules.ledger.reasons import Reason
 from rules.ledger.settings_changes import SettingsAction, SettingsOf
 from rules.ledger.states import IssuanceState
@@ -22,6 +22,9 @@ JO = Operator(creator="USER: jo", operator_id="o-17")
 
 def on(day: int) -> datetime:
     return DAY + timedelta(days=day)
+
+
+HERE = Integration(coverage=Coverage(badge_template_id="t-1", covers_from=on(1)), enabled_at=on(1))
 
 
 def told(**changes: Any) -> list[str]:
@@ -82,7 +85,7 @@ def test_settings_awards_transitions_and_calls_are_in_their_order() -> None:
         achievement_id="forklift",
         portal_id="northwind",
         connected_at=on(7),
-        integration=Integration(badge_template_id="t-1", enabled_at=on(1)),
+        integration=HERE,
         awards=(Award(award_id="a-1", awarded_at=on(2), withdrawn=True, withdrawn_at=on(9)),),
         rows=(issued,),
         settings_changes=(connected, paused),
@@ -187,9 +190,7 @@ def test_a_badge_that_was_never_asked_about_is_not_known_to_the_audit() -> None:
 
 
 def test_settings_that_were_written_in_sql_are_shown_as_they_are_now() -> None:
-    shown = told(
-        portal_id="northwind", connected_at=on(0), integration=Integration(badge_template_id="t-1", enabled_at=on(1))
-    )
+    shown = told(portal_id="northwind", connected_at=on(0), integration=HERE)
 
     assert shown == [
         "Portal northwind was connected to Credly, as it is now.",
