@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from models.platform.names import NamedAchievement
 from models.setup.overview import Configured, PortalOverview, overview
 from models.setup.tables import CredlyIntegration
-from rules.badge.evidence import EvidenceKind
 from rules.forms.inputs import InvalidInput
 from rules.forms.links import enable_parameters, form_link
 from rules.ledger.states import IssuanceState
@@ -22,15 +21,9 @@ from tasks.runtime.form_links import form_address
 from tasks.runtime.run import Run
 
 _COUNTED_STATES = (IssuanceState.ISSUED, IssuanceState.PENDING, IssuanceState.BLOCKED, IssuanceState.FAILED)
-# What most integrations have; only other values are listed.
-_USUAL = {
-    "Credly's e-mail": "sent",
-    "expiry": "template_default",
-    "earned again": "refuse",
-    "name corrected": "leave",
-    "revoked when withdrawn": "no",
-    **{f"{kind} evidence": "off" for kind in EvidenceKind},
-}
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+# What an integration has unless it is set; only other values are listed.
+_USUAL = settings_of(CredlyIntegration(achievement_id="", badge_template_id="", enabled_at=_LONG_AGO))
 _IN_TABLE = ("badge template", "paused since", "held since")
 # Of each kind on a page, which Prefect's pages show within seconds.
 AT_MOST = 1000
@@ -149,7 +142,7 @@ def unusual_settings(integration: CredlyIntegration) -> dict[str, Any]:
     return {
         setting: value
         for setting, value in settings_of(integration).items()
-        if setting not in _IN_TABLE and value not in (None, "") and value != _USUAL.get(setting)
+        if setting not in _IN_TABLE and value != _USUAL[setting]
     }
 
 

@@ -7,17 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.setup.tables import CredlyIntegration
 from rules.badge.evidence import EvidenceKind
-from rules.badge.issuance_data import Expiry
+from rules.badge.issuance_data import LONGEST_EXPIRY, Expiry
 from rules.forms.configuration import (
     CONNECTION_COLUMNS,
-    INTEGRATION_COLUMNS,
     InvalidConfiguration,
     as_toml,
     place_of,
     read_configuration,
 )
-from rules.forms.inputs import BASE_URLS, EarnedAgain, Environment, Locale, WhenDataChanges
+from rules.forms.inputs import BASE_URLS, Environment, Locale
+from rules.forms.settings import IntegrationForm
 from rules.forms.settings_plan import Change, differences, key_of, plan_lines
 from rules.ledger.settings_changes import SettingsOf
 
@@ -112,6 +113,12 @@ def test_a_file_that_is_no_utf_8_is_refused() -> None:
 
 ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="@＠﹫%"), max_size=40)
+
+
+def values_of(annotation: Any) -> st.SearchStrategy[Any]:
+    return texts if annotation is str else st.from_type(annotation)
+
+
 connections = st.fixed_dictionaries(
     {
         "organization_id": texts,
@@ -123,18 +130,15 @@ connections = st.fixed_dictionaries(
         "renew_token": st.booleans(),
     }
 )
+INTEGRATION_FIELDS = {
+    name: field for name, field in IntegrationForm.model_fields.items() if name in CredlyIntegration.model_fields
+}
 integrations = st.fixed_dictionaries(
-    {
-        "badge_template_id": texts,
+    {name: values_of(field.annotation) for name, field in INTEGRATION_FIELDS.items()}
+    | {
         "issue_since": st.none() | st.datetimes(timezones=st.just(UTC)),
-        "suppress_notification": st.booleans(),
-        "expiry": st.sampled_from(Expiry),
-        "expires_after_days": st.none() | st.integers(1, 36500),
+        "expires_after_days": st.none() | st.integers(1, LONGEST_EXPIRY),
         "locale": st.sampled_from([each.value for each in Locale]),
-        "earned_again": st.sampled_from(EarnedAgain),
-        "when_data_changes": st.sampled_from(WhenDataChanges),
-        "revoke_when_withdrawn": st.booleans(),
-        "revoke_reason": texts,
     }
     | {f"{kind}_evidence": st.booleans() for kind in EvidenceKind}
     | {f"{kind}_evidence_{part}": texts for kind in EvidenceKind for part in ("name", "description")}
@@ -155,7 +159,7 @@ def test_what_is_written_is_read_as_it_was(of_portals: dict[str, Any], of_achiev
     for key, columns in of_achievements.items():
         integration = read.integrations[key]
         assert (integration.expires_after_days or None) == columns["expires_after_days"]
-        for name in ("badge_template_id", "issue_since", "suppress_notification", "expiry", "locale", "revoke_reason"):
+        for name in INTEGRATION_FIELDS.keys() - {"expires_after_days"}:
             assert getattr(integration, name) == columns[name]
         for kind in EvidenceKind:
             choice = getattr(integration.evidence, kind)
@@ -164,19 +168,10 @@ def test_what_is_written_is_read_as_it_was(of_portals: dict[str, Any], of_achiev
 
 
 def test_what_has_its_default_is_not_written() -> None:
-    columns = dict.fromkeys(INTEGRATION_COLUMNS, "") | {
-        **{f"{kind}_evidence": kind is EvidenceKind.USER for kind in EvidenceKind},
-        "badge_template_id": "t",
-        "issue_since": None,
-        "suppress_notification": False,
-        "expiry": Expiry.TEMPLATE_DEFAULT,
-        "expires_after_days": None,
-        "earned_again": EarnedAgain.REFUSE,
-        "when_data_changes": WhenDataChanges.LEAVE,
-        "revoke_when_withdrawn": False,
-    }
+    moment = datetime(2026, 11, 2, 9, tzinfo=UTC)
+    stored = CredlyIntegration(achievement_id="forklift", badge_template_id="t", enabled_at=moment, user_evidence=True)
 
-    written = as_toml({}, {"forklift": columns})
+    written = as_toml({}, {"forklift": stored.model_dump()})
 
     assert written == '[integrations.forklift]\nbadge_template_id = "t"\nevidence.user = { on = true }\n'
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -10,7 +11,6 @@ from markdown_it import MarkdownIt
 
 from models.setup.tables import CredlyIntegration
 from rules.badge.issuance_data import Expiry
-from rules.forms.inputs import EarnedAgain, WhenDataChanges
 from rules.forms.links import enable_parameters, form_link
 from rules.forms.settings import IntegrationForm
 from tasks.forms.integrations import integration_columns
@@ -68,15 +68,17 @@ def test_without_a_form_there_is_no_link() -> None:
     assert form_link("", user="ada") == ""
 
 
-EVERYTHING = {
+# Of a switch the other position, of a choice the last word.
+OTHERS = {
+    name: [*type(field.default)][-1] if isinstance(field.default, StrEnum) else not field.default
+    for name, field in IntegrationForm.model_fields.items()
+    if isinstance(field.default, bool | StrEnum)
+}
+EVERYTHING = OTHERS | {
     "issue_since": datetime(2026, 9, 1, 8, 15, 42, 123456, tzinfo=UTC),
-    "suppress_notification": True,
     "expiry": Expiry.AFTER_DAYS,
     "expires_after_days": 30,
     "locale": "pt-BR",
-    "earned_again": EarnedAgain.REPLACE,
-    "when_data_changes": WhenDataChanges.REPLACE,
-    "revoke_when_withdrawn": True,
     "revoke_reason": "100% “odd” & | [x](y)",
     "user_evidence": True,
     "company_evidence": True,
