@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from models.analytics import views
-from models.analytics.filters import CountFilter, within
+from models.analytics.filters import CountFilter, how_many, within
 from models.database import Database
 from models.platform.names import names_of
 from models.platform.tables import Achievement, Portal
@@ -84,4 +84,4 @@ async def with_names(database: Database, rows: Sequence[Mapping[str, Any]]) -> S
 
 
 def _count(name: str, condition: ColumnElement[bool]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0).label(name)
+    return how_many(condition).label(name)

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from models.analytics import views
-from models.analytics.filters import CountFilter, within
+from models.analytics.filters import CountFilter, how_many, within
 from models.analytics.functions import utc_day, utc_week
 from models.columns import UtcDateTime
 from models.ledger.tables import AttemptOutcome
@@ -72,7 +72,7 @@ def daily_flows(connection: Connection, which: CountFilter) -> Sequence[Counted]
         query = select(*keys, day.label("day"), literal(name).label("counted"), func.count().label("n"))
         wanted = (counted, moment.is_not(None), within(moment, which.period), which.of(issuances))
         parts.append(query.where(*wanted).group_by(*keys, day))
-    return _all(connection, union_all(*parts))
+    return counted_in(connection, union_all(*parts))
 
 
 def waiting_before(connection: Connection, which: CountFilter, day: date) -> Sequence[Counted]:
@@ -106,7 +106,7 @@ def times_to_badge(connection: Connection, which: CountFilter) -> Sequence[Count
         *keys, func.max(ranked.c.n), func.min(ranked.c.seconds), median, p95, func.max(ranked.c.seconds)
     ).select_from(ranked)
     query = query.group_by(*keys).order_by(*keys) if keys else query.having(func.count() > 0)
-    return _all(connection, query)
+    return counted_in(connection, query)
 
 
 def _lengths(which: CountFilter) -> Subquery:
@@ -126,7 +126,7 @@ def time_buckets(connection: Connection, which: CountFilter) -> Sequence[Counted
     counted = select(bucket, lengths.c.n).subquery()
     badges = cast(func.sum(counted.c.n), BigInteger)
     query = select(counted.c.bucket, badges).group_by(counted.c.bucket).order_by(counted.c.bucket)
-    return _all(connection, query)
+    return counted_in(connection, query)
 
 
 def reasons(connection: Connection, which: CountFilter) -> Sequence[Counted]:
@@ -139,7 +139,7 @@ def reasons(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     )
     keys = [*which.groups(issuances), state, reason]
     query = select(*keys, func.count()).where(*wanted).group_by(*keys).order_by(*keys)
-    return _all(connection, query)
+    return counted_in(connection, query)
 
 
 def funnel(connection: Connection, which: CountFilter) -> Sequence[Counted]:
@@ -153,7 +153,7 @@ def funnel(connection: Connection, which: CountFilter) -> Sequence[Counted]:
         _STATE == IssuanceState.FAILED,
         _STATE == IssuanceState.CANCELLED,
     )
-    sums = [func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in counted]
+    sums = [how_many(condition) for condition in counted]
     entered = within(issuances.c.entered_at, which.period)
     return _grouped(connection, which, func.count(), *sums, where=(entered,), most=sums[0])
 
@@ -166,7 +166,7 @@ def refusals(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     query = select(*keys, calls, func.count(distinct(source.c.issuance_id))).where(
         source.c.outcome == AttemptOutcome.REFUSED, within(source.c.started_at, which.period), which.of(source)
     )
-    return _all(connection, query.group_by(*keys).order_by(week.desc(), calls.desc(), *keys))
+    return counted_in(connection, query.group_by(*keys).order_by(week.desc(), calls.desc(), *keys))
 
 
 def _timed(which: CountFilter) -> tuple[ColumnElement[bool], ...]:
@@ -188,8 +188,9 @@ def _grouped(
     # Of users there are more than a page shows: those with the most first.
     first = [most.desc()] if most is not None and Group.USER in which.by else []
     query = select(*keys, *counts).where(*where, which.of(issuances))
-    return _all(connection, query.group_by(*keys).order_by(*first, *keys))
+    return counted_in(connection, query.group_by(*keys).order_by(*first, *keys))
 
 
-def _all(connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> Sequence[Counted]:
+def counted_in(connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> Sequence[Counted]:
+    """Return the rows of a query that counts."""
     return [tuple(row) for row in connection.execute(query)]

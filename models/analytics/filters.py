@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, and_, func, literal_column, or_, true
+from sqlalchemy import ColumnElement, FromClause, and_, case, func, literal_column, or_, true
 from sqlalchemy.sql.functions import FunctionElement
 
 from models.analytics.functions import utc_hour, utc_weekday
@@ -15,6 +15,11 @@ from rules.ledger.settings_changes import SettingsOf
 from rules.ledger.states import IssuanceState
 
 _PARTS: dict[Group, type[FunctionElement[str]]] = {Group.WEEKDAY: utc_weekday, Group.HOUR: utc_hour}
+
+
+def how_many(condition: ColumnElement[bool]) -> ColumnElement[Any]:
+    """Return the number of a group's rows that meet the condition, 0 for no rows."""
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 
 from models.analytics import history_views
-from models.analytics.counts import Counted
-from models.analytics.filters import CountFilter, within
+from models.analytics.counts import Counted, counted_in
+from models.analytics.filters import CountFilter, how_many, within
 from models.analytics.functions import utc_day, whole_seconds
 from models.ledger.history import IssuanceTransition
 from models.tables import table
@@ -76,7 +76,7 @@ _COUNTED = _EVENTS | _BALANCE
 def daily_events(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     """Return (groups…, day as text, name of the count, number) for each day of the period that has any."""
     keys, day = which.groups(history), utc_day(history.c.at)
-    sums = [_sum(condition).label(name) for name, condition in _COUNTED.items()]
+    sums = [how_many(condition).label(name) for name, condition in _COUNTED.items()]
     by_day = (
         select(*keys, day.label("day"), *sums)
         .where(within(history.c.at, which.period), which.of(history))
@@ -87,7 +87,7 @@ def daily_events(connection: Connection, which: CountFilter) -> Sequence[Counted
         select(*(by_day.c[group.column] for group in which.by), by_day.c.day, literal(name), by_day.c[name])
         for name in _COUNTED
     ]
-    return _all(connection, union_all(*parts))
+    return counted_in(connection, union_all(*parts))
 
 
 def open_before(connection: Connection, which: CountFilter, day: date) -> Sequence[Counted]:
@@ -99,9 +99,9 @@ def open_before(connection: Connection, which: CountFilter, day: date) -> Sequen
         transitions.c.id > history.c.history_id,
         transitions.c.at < midnight,
     )
-    levels = [_sum(_TO.in_(group)) for group in _LEVELS]
+    levels = [how_many(_TO.in_(group)) for group in _LEVELS]
     query = select(*keys, *levels).where(history.c.at < midnight, not_(later), which.of(history))
-    return _all(connection, query.group_by(*keys).order_by(*keys))
+    return counted_in(connection, query.group_by(*keys).order_by(*keys))
 
 
 def states_at(connection: Connection, which: CountFilter) -> Sequence[Counted]:
@@ -110,7 +110,7 @@ def states_at(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     moment = min(which.period.end or which.now, which.now)
     wanted = (states.c.began_at < moment, or_(states.c.ended_at.is_(None), states.c.ended_at >= moment))
     query = select(*keys, func.count()).where(*wanted, _in_states(which), which.of(states))
-    return _all(connection, query.group_by(*keys).order_by(*keys))
+    return counted_in(connection, query.group_by(*keys).order_by(*keys))
 
 
 def time_in_state(connection: Connection, which: CountFilter) -> Sequence[Counted]:
@@ -140,8 +140,8 @@ def time_in_state(connection: Connection, which: CountFilter) -> Sequence[Counte
     )
     keys = [ranked.c[name] for name in names]
     longest, total = func.max(ranked.c.seconds), func.sum(ranked.c.seconds)
-    query = select(*keys, func.count(), _sum(ranked.c.open), median, p95, longest, total)
-    return _all(connection, query.group_by(*keys).order_by(*keys))
+    query = select(*keys, func.count(), how_many(ranked.c.open), median, p95, longest, total)
+    return counted_in(connection, query.group_by(*keys).order_by(*keys))
 
 
 def failures(connection: Connection, which: CountFilter) -> Sequence[Counted]:
@@ -153,9 +153,9 @@ def failures(connection: Connection, which: CountFilter) -> Sequence[Counted]:
     keys, count = [*which.groups(states, states.c.began_at), reason], func.count().label("failures")
     of_data = case((states.c.reason.in_(DATA_REASONS), true()), else_=false()).label("of_data")
     query = select(
-        *keys, of_data, count, func.count(distinct(states.c.issuance_id)), _sum(states.c.ended_at.is_(None))
+        *keys, of_data, count, func.count(distinct(states.c.issuance_id)), how_many(states.c.ended_at.is_(None))
     ).where(states.c.state == IssuanceState.FAILED, within(states.c.began_at, which.period), which.of(states))
-    return _all(connection, query.group_by(*keys, of_data).order_by(count.desc(), *keys))
+    return counted_in(connection, query.group_by(*keys, of_data).order_by(count.desc(), *keys))
 
 
 def funnel_events(connection: Connection, which: CountFilter) -> Sequence[Counted]:
@@ -185,8 +185,8 @@ def funnel_events(connection: Connection, which: CountFilter) -> Sequence[Counte
         each.c.revoked.is_not(None),
     )
     keys = [each.c[group.column] for group in which.by]
-    query = select(*keys, func.count(distinct(each.c.issuance_id)), *(_sum(count) for count in counts))
-    return _all(connection, query.group_by(*keys).order_by(*keys))
+    query = select(*keys, func.count(distinct(each.c.issuance_id)), *(how_many(count) for count in counts))
+    return counted_in(connection, query.group_by(*keys).order_by(*keys))
 
 
 def _first(event: str) -> ColumnElement[Any]:
@@ -199,11 +199,3 @@ def _state_and_reason() -> list[ColumnElement[Any]]:
 
 def _in_states(which: CountFilter) -> ColumnElement[bool]:
     return states.c.state.in_(which.states or tuple(IssuanceState))
-
-
-def _sum(condition: ColumnElement[bool]) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-
-
-def _all(connection: Connection, query: Any) -> Sequence[Counted]:
-    return [tuple(row) for row in connection.execute(query)]
