@@ -23,7 +23,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import ClassVar, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 _MASK = "…"
 _LONGEST_MESSAGE = 500
@@ -58,10 +58,8 @@ class CredlyError(Exception):
             Otherwise a firewall or gateway may have answered in Credly's place. The form of a 401 is not known: any
             that is no HTML counts.
         retry_after: how long Credly asked to wait; only `Throttled` has one.
-        retryable: whether the same call may succeed later without any change.
     """
 
-    retryable: ClassVar[bool] = False
     retry_after: timedelta | None = None
 
     def __init__(self, **facts: Unpack[Facts]) -> None:
@@ -97,8 +95,6 @@ class NotSent(CredlyError):
     No connection (refused, unknown host, failed TLS, connect time-out), or none free in our own pool.
     """
 
-    retryable = True
-
 
 class Unclear(CredlyError):
     """The request may have arrived at Credly: look up before anything else.
@@ -107,16 +103,12 @@ class Unclear(CredlyError):
     read.
     """
 
-    retryable = True
-
 
 class Throttled(CredlyError):
     """Credly has had too many requests: wait, look up what may have been made, then send again.
 
     `retry_after` is what Credly asked for (never negative, never over a day), None when it gave none.
     """
-
-    retryable = True
 
     def __init__(self, *, retry_after: timedelta | None = None, **facts: Unpack[Facts]) -> None:
         super().__init__(**facts)

@@ -1,7 +1,7 @@
 """The content of the report's page: sentences, charts with text alternatives, and tables."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -43,7 +43,6 @@ class Page:
     funnel: Figure
     achievements: Table
     runs: Table
-    notes: Sequence[str] = field(default=())
 
 
 def page_of(figures: Figures) -> Page:

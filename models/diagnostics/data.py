@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import NullType
 
-from models.columns import FIRST, PlatformKey, UtcDateTime, is_malformed, mapping_of_dialect
+from models.columns import FIRST, UtcDateTime, is_integer_key, is_malformed, mapping_of_dialect
 from models.diagnostics.problem import Problem
 from models.platform.isolation import NO_KEY, Budget, Unreadable, read_in_halves, savepoint
 from models.platform.tables import (
@@ -45,7 +45,6 @@ _SAMPLED_ROWS = 1_000_000  # per table, for the check of duplicate keys
 _SEARCHED_ROWS = 100_000  # for values that end a statement with an error
 _STATEMENTS = 300  # that search for them, per column
 _SHOWN = 5
-_YEARS = "a moment of the years 1 to 9999"
 _MOMENT = "____-__-__ __:__:__"
 _NAMED_BY_KEY = (Portal, User, Company, Project, Achievement)
 
@@ -97,11 +96,7 @@ def _keys_that_forms_refuse(connection: Connection, one: Table) -> Iterator[Prob
 
 def _value_problems(connection: Connection, one: Table) -> Iterator[Problem]:
     dialect = connection.dialect
-    columns = [
-        (column, *_unusable(column, dialect))
-        for column in one.c
-        if not (isinstance(column.type, PlatformKey) and column.type.is_integer(dialect))
-    ]
+    columns = [(column, *_unusable(column, dialect)) for column in one.c if not is_integer_key(column, dialect)]
     try:
         with savepoint(connection):
             yield from _form_problems(connection, one, columns)

@@ -16,11 +16,11 @@ from rules.ledger.erasure import is_erased
 from rules.ledger.reasons import UnusableAward
 
 
-async def new_pairs(planning: Planning, *, within: str | None = None) -> AsyncIterator[tuple[Key, Pair]]:
+async def new_pairs(planning: Planning) -> AsyncIterator[tuple[Key, Pair]]:
     """Yield the covered pairs without an active issuance, with awards and rows, for a preview. Writes nothing."""
-    cursor: Key | None = (within or "", "")
+    cursor: Key | None = ("", "")
     while cursor is not None:
-        page = await next_awards(planning, cursor, within=within)
+        page = await next_awards(planning, cursor)
         keys = await keys_of_page(planning, page)
         awards = await planning.database.platform.read(awards_of, keys, now=planning.now, budget=planning.budget)
         rows = await planning.database.read(rows_of, awards)

@@ -67,9 +67,9 @@ def failed(reason: Reason, *, credly_message: str | None = None, unclear: bool =
     return Outcome(state=IssuanceState.FAILED, reason=reason, credly_message=credly_message, unclear=unclear)
 
 
-def to_be_planned(*, settled: bool = False) -> Outcome:
+def to_be_planned() -> Outcome:
     """Back to pending: the settings have changed since it was planned, so it has to be planned again."""
-    return Outcome(state=IssuanceState.PENDING, uses_attempt=False, settled=settled)
+    return Outcome(state=IssuanceState.PENDING, uses_attempt=False)
 
 
 def not_sendable(reason: Reason, *, not_before: datetime | None = None) -> Outcome:

@@ -154,8 +154,7 @@ async def _prefect_unreachable() -> Finding | None:
 async def _portal_findings(run: Run, portal: PortalOverview) -> AsyncIterator[Finding]:
     where = f"{plain(portal.portal_name)} ({code(portal.portal_id)})"
     if portal.connection is None:
-        reason = Reason.PORTAL_NOT_CONNECTED
-        yield Finding(where=where, what=plain(reason.sentence), advice=plain(reason.advice))
+        yield _reason_finding(Reason.PORTAL_NOT_CONNECTED, where=where)
         return
     try:
         async with open_for_form(run, organization_of(portal.connection)) as organization:

@@ -83,10 +83,6 @@ def test_an_error_still_has_a_text_when_docstrings_are_stripped() -> None:
     assert str(Undocumented(status=404)) == "Undocumented (status 404)"
 
 
-def test_only_what_may_pass_by_itself_is_retryable() -> None:
-    assert [kind for kind in EVERY_ERROR if kind.retryable] == [NotSent, Unclear, Throttled]
-
-
 def test_only_throttled_has_a_time_to_wait() -> None:
     assert [an_error(kind).retry_after for kind in EVERY_ERROR] == [None] * len(EVERY_ERROR)
 
