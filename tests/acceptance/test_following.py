@@ -20,7 +20,7 @@ from rules.markdown import plain
 from rules.monitoring.alerts import BADGES_UNCLAIMED
 from tests.support.seen import events_of, see
 from tests.support.standin import Standin
-from tests.support.world import TEMPLATE, TOKEN, World
+from tests.support.world import ORGANIZATION, TEMPLATE, TOKEN, World
 
 issuances = table(BadgeIssuance)
 
@@ -176,14 +176,13 @@ async def test_more_events_than_a_run_reads_are_read_by_the_next_ones(
     assert set((await states(world)).values()) == {"accepted"}
 
 
-async def test_a_run_that_is_ended_half_way_loses_no_event(
-    world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_run_that_is_ended_half_way_loses_no_event(world: World, standin: Standin) -> None:
     badges = await issued(world)
     standin.as_earner(badges["ada"], "accept")
-    with monkeypatch.context() as crash:
-        crash.setattr("tasks.operations.events.read_states", None)
-        first = await see(follow_badges)
+    for path in ("/badges/", f"/organizations/{ORGANIZATION}$"):  # the events can be read
+        standin.fault("answer", path=path, status=401, count=None)
+    first = await see(follow_badges)
+    standin.control("DELETE", "faults")
     second = await see(follow_badges)
 
     assert (first.name, second.name) == ("Failed", "Completed")
