@@ -44,9 +44,10 @@ def _emptied(prefect_api: str) -> Iterator[None]:
     remove_what_is_left(prefect_api)
 
 
-@pytest.fixture
+# For a file: changing one of Prefect's settings builds all of them again, which costs as much as a short flow run.
+@pytest.fixture(scope="module")
 def prefect_server(prefect_api: str, _emptied: None) -> Iterator[str]:
-    """The address of a real Prefect server, which flows of this test report to."""
+    """The address of a real Prefect server, which flows of this file report to."""
     if _reported_to and _reported_to[-1] != prefect_api:
         drain_workers()
     _reported_to.append(prefect_api)

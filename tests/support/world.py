@@ -86,8 +86,11 @@ class World:
         await self.add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
 
     async def put_token(self, value: str = TOKEN, *, block: str = BLOCK) -> None:
-        await Secret(value=value).asave(block, overwrite=True)
         self.blocks |= {block} - {BLOCK}
+        with suppress(ValueError):  # there is no such block
+            if (await Secret.aload(block)).get() == value:
+                return  # an earlier world's: reading is one request, saving are five
+        await Secret(value=value).asave(block, overwrite=True)
 
     async def remove_blocks(self) -> None:
         """Remove the other blocks, which later tests would find near to a name that they enter."""
