@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, cast
@@ -40,10 +40,10 @@ class TransientFailure(Exception):
 
 @laurel_task(name="issue badges", task_run_name="issue {title}")
 async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = False) -> None:
-    """Issue those of these issuances that are still due, one after the other.
+    """Issue those of these issuances that are still due, with as many calls at once as the organization may have.
 
-    Each result is in the ledger before the next badge begins. Safe to run again at any time: the claim in the ledger
-    decides who issues, and nothing is sent again before a look-up at Credly.
+    Each result is written to the ledger as it comes. Safe to run again at any time: the claim in the ledger decides who
+    issues, and nothing is sent again before a look-up at Credly.
 
     Args:
         issuance_ids: rows of the ledger, all of the organization that the current flow run has opened.
@@ -57,28 +57,42 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
     del title
     if organization.unreadable is not None:
         return
-    batch = await _claim(run, organization, issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
-    transient = 0
-    for index, facts in enumerate(batch.facts):
-        try:
-            result = await _issue(run, organization, facts, batch)
-            recorded = await run.record(result) if result is not None else None
-        except Exception:
-            # Of this one a call may have been made; the others would stay claimed until their lease ends.
-            await _release(run, batch.facts[index + 1 :], token=batch.token)
-            raise
+    try:
+        batch = await _claim(run, organization, issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
+        finishing = (_finish(run, organization, each, batch) for each in batch.facts)
+        ended = await asyncio.gather(*finishing, return_exceptions=True)
+    finally:
+        organization.end(issuance_ids)
+    if batch.unsent:
+        await _release(run, batch.unsent, token=batch.token)
+    for defect in ended:
+        if isinstance(defect, BaseException):
+            raise defect
+    transient = sum(isinstance(each, Outcome) and each.reason in _TRANSIENT for each in ended)
+    if transient and not organization.stopped:
+        raise TransientFailure(f"{transient} of {len(batch.facts)} failed for a temporary cause")
+
+
+async def _finish(run: Run, organization: Organization, facts: IssuanceFacts, batch: "_Batch") -> Outcome | None:
+    """Issue a claimed badge and return the outcome as recorded. None: not begun, or taken over by another run."""
+    try:
+        async with organization.calls_at_once:
+            result = None if batch.has_defect else await _issue(run, organization, facts, batch)
         if result is None:
-            await _release(run, batch.facts[index:], token=batch.token)
-            break
+            batch.unsent.append(facts)
+            return None
+        recorded = await run.record(result)
+        organization.end([facts.issuance_id])
         # The lease ended and another run claimed the issuance: its outcome counts, not this one.
         if recorded is None:
             get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)
-            continue
-        transient += recorded.reason in _TRANSIENT
+            return None
         organization.note_outcome(facts, recorded)
         await _requeue_refused(run, organization)
-    if transient and not organization.stopped:
-        raise TransientFailure(f"{transient} of {len(batch.facts)} failed for a temporary cause")
+    except Exception:
+        batch.has_defect = True
+        raise
+    return recorded
 
 
 async def run_issue_batch(run: Run, issuance_ids: list[int], title: str, *, by_hand: bool = False) -> State[None]:
@@ -127,12 +141,14 @@ async def is_defect(state: State[None]) -> bool:
     return True
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Batch:
     token: str
     runs: RunIds
     facts: list[IssuanceFacts]
     send_by: datetime
+    unsent: list[IssuanceFacts] = field(default_factory=list)
+    has_defect: bool = False  # an unexpected error of one badge, after which no other one is begun
 
 
 async def _claim(run: Run, organization: Organization, issuance_ids: Sequence[int], *, ignore_wait: bool) -> _Batch:
@@ -175,17 +191,16 @@ async def _issue(run: Run, organization: Organization, facts: IssuanceFacts, bat
     hindrance = _hindrance(organization, facts, prepared)
     if hindrance is not None and facts.unclear_at is None:
         return result(outcome=hindrance, now=run.now())
-    async with organization.calls_at_once:
-        if organization.stopped or run.now() >= batch.send_by:
-            return None
-        calls = Calls(
-            run=run,
-            organization=organization,
-            facts=facts,
-            request=prepared.request if isinstance(prepared, Prepared) else None,
-            send_by=batch.send_by,
-        )
-        issued = await issue_one(calls, hindrance)
+    if organization.stopped or run.now() >= batch.send_by:
+        return None
+    calls = Calls(
+        run=run,
+        organization=organization,
+        facts=facts,
+        request=prepared.request if isinstance(prepared, Prepared) else None,
+        send_by=batch.send_by,
+    )
+    issued = await issue_one(calls, hindrance)
     sent = _sent(prepared) if isinstance(prepared, Prepared) else None
     digest = digest_on_badge(facts, issued.badge, calls.request, adopted=issued.adopted)
     return result(outcome=issued, now=run.now(), calls=calls.attempts(), sent=sent, name_digest=digest)

@@ -17,10 +17,11 @@ from tasks.runtime.organization import Organization
 from tasks.runtime.run import Run
 
 _PORTION = 500
+_LARGEST_BATCH = 100  # of what memory holds and a killed process leaves claimed
 _LOOK_AGAIN_SECONDS = 1.0
 _SLOW_CALL_SECONDS = 2
 # While the call for one badge is under way, another badge is claimed, prepared or recorded.
-_SLOTS_FOR_A_CALL = 2
+_BADGES_FOR_A_CALL = 2
 _END = None
 Batch = list[tuple[int, str]]
 Slots = Sequence[asyncio.Task[int]]
@@ -40,12 +41,15 @@ async def drain(run: Run, organization: Organization, *, limit: int | None, toge
         TaskRunsFailed: a task run failed for a bug. All others were finished first, and nothing is lost.
     """
     _freeze_loaded_objects()
-    configured = run.settings
-    queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=_slots(configured))
-    slots = [asyncio.create_task(_slot(run, queue)) for _ in range(_slots(configured))]
-    due = min(organization.due.due, limit or organization.due.due)
-    size = batch_size(configured, due=due, together=together, calls_per_second=organization.due.calls_per_second)
+    configured, calls_per_second = run.settings, organization.due.calls_per_second
+    # One for each badge in progress, as a task run that waits for its retry occupies one.
+    count = most_in_progress(configured, calls_per_second=calls_per_second)
+    queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=count)
+    slots = [asyncio.create_task(_slot(run, organization, queue)) for _ in range(count)]
+    due = max(together, min(organization.due.due, limit or organization.due.due))
+    size = batch_size(configured, due=due, calls_per_second=calls_per_second)
     async for batch in _batches(run, organization, queue, slots, size=size, limit=limit):
+        await organization.begin(_ids(batch), at_most=count)
         await queue.put(batch)
     for _ in slots:
         await queue.put(_END)
@@ -84,18 +88,22 @@ async def issue_few(run: Run, organization: Organization, *, together: int) -> N
         raise organization.unreadable
 
 
-def batch_size(configured: Settings, *, due: int, together: int, calls_per_second: float) -> int:
+def most_in_progress(configured: Settings, *, calls_per_second: float) -> int:
+    """Return how many badges of an organization are claimed at a time, before one more batch is."""
+    in_half_a_lease = int(configured.lease.total_seconds() / 2 * calls_per_second)
+    return max(1, min(_BADGES_FOR_A_CALL * configured.calls_at_once, in_half_a_lease))
+
+
+def batch_size(configured: Settings, *, due: int, calls_per_second: float) -> int:
     """Return how many badges share a task run: one, unless the run would exceed its number of task runs.
 
-    All organizations of a run share that number, but each keeps enough task runs to occupy its slots.
+    `due` is the number of due badges of the whole run: all of its organizations share that number.
     """
-    task_runs, slots = configured.task_runs_per_run, _slots(configured)
-    wanted = max(ceil(due / task_runs), min(ceil(together / task_runs), ceil(due / slots)))
-    # Never so many that leases could end before the last badge is sent, at the rate limit or with slow answers.
-    half_a_lease = configured.lease.total_seconds() / 2
-    seconds_each = max(slots / calls_per_second, _SLOTS_FOR_A_CALL * _SLOW_CALL_SECONDS)
-    within_lease = int(half_a_lease / seconds_each)
-    return max(1, min(wanted, within_lease))
+    # Never so many that their lease could end before the last badge is sent, at the rate limit or with slow answers.
+    pace = min(calls_per_second, configured.calls_at_once / _SLOW_CALL_SECONDS)
+    in_half_a_lease = int(configured.lease.total_seconds() / 2 * pace)
+    before_them = most_in_progress(configured, calls_per_second=calls_per_second)
+    return max(1, min(ceil(due / configured.task_runs_per_run), _LARGEST_BATCH, in_half_a_lease - before_them))
 
 
 # Once per process. A full collection visits every object of Prefect and its dependencies, which stalls the event loop,
@@ -104,10 +112,6 @@ def batch_size(configured: Settings, *, due: int, together: int, calls_per_secon
 def _freeze_loaded_objects() -> None:
     gc.collect()
     gc.freeze()
-
-
-def _slots(configured: Settings) -> int:
-    return _SLOTS_FOR_A_CALL * configured.calls_at_once
 
 
 async def block_rest(run: Run, organization: Organization) -> None:
@@ -164,16 +168,20 @@ async def _all_done(queue: asyncio.Queue[Batch | None], slots: Slots, *, within_
         done.cancel()
 
 
-async def _slot(run: Run, queue: asyncio.Queue[Batch | None]) -> int:
+async def _slot(run: Run, organization: Organization, queue: asyncio.Queue[Batch | None]) -> int:
     """Issue batches until the queue ends. Returns the number of task runs that failed for a bug."""
     defects = 0
     while (batch := await queue.get()) is not _END:
         try:
-            state = await run_issue_batch(run, [issuance_id for issuance_id, _ in batch], _title(batch))
-            defects += await is_defect(state)
+            defects += await is_defect(await run_issue_batch(run, _ids(batch), _title(batch)))
         finally:
+            organization.end(_ids(batch))
             queue.task_done()
     return defects
+
+
+def _ids(batch: Batch) -> list[int]:
+    return [issuance_id for issuance_id, _ in batch]
 
 
 def _title(batch: Batch) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -49,6 +49,8 @@ class Organization:
     refused: list[Refusal] = field(default_factory=list, repr=False)
     unreadable: PlatformNotUsable | None = None  # why the platform cannot be read; then no badge is begun any more
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    _in_progress: set[int] = field(default_factory=set, repr=False)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     _confirming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _confirmed_at: datetime | None = field(default=None, repr=False)
 
@@ -56,6 +58,17 @@ class Organization:
     def stopped(self) -> Reason | None:
         """Why no further calls are made in this run, or None."""
         return self.client.access.brake.stopped
+
+    async def begin(self, issuance_ids: Sequence[int], *, at_most: int) -> None:
+        """Wait until fewer than `at_most` issuances are in progress, then count these as such until they `end`."""
+        while len(self._in_progress) >= at_most:
+            self._ended.clear()
+            await self._ended.wait()
+        self._in_progress.update(issuance_ids)
+
+    def end(self, issuance_ids: Sequence[int]) -> None:
+        self._in_progress.difference_update(issuance_ids)
+        self._ended.set()
 
     def note_outcome(self, facts: IssuanceFacts, outcome: Outcome) -> None:
         """Count the outcome of one issuance. A badge that is issued ends a series of refusals."""

@@ -4,13 +4,14 @@ Each test counts badges and mails at the stand-in, and reads its log for a badge
 """
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text, update
+from sqlalchemy import Engine, event, text, update
 from sqlalchemy.pool import Pool
 
 from models.ledger.claiming import claim
@@ -499,29 +500,46 @@ async def test_no_database_connection_is_held_while_credly_is_waited_for(any_wor
     assert_once(standin)
 
 
-@pytest.mark.parametrize(("task_runs", "next_one"), [("2", "issued"), ("1", "pending")])
+@pytest.mark.parametrize(("task_runs", "next_one"), [("3", "issued"), ("1", "pending")])
 async def test_a_result_that_cannot_be_written_fails_the_run_and_the_next_one_finds_the_badge(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch, task_runs: str, next_one: str
 ) -> None:
+    """Another call of the batch that was under way is recorded, and none is begun after it."""
     world.configure(monkeypatch, TASK_RUNS_PER_RUN=task_runs, CALLS_AT_ONCE="1")
     await a_due_badge(world)
     await world.award("bob")
+    await world.add_user("carol")
+    await world.award("carol")
     full = (
         "CREATE TRIGGER full BEFORE UPDATE ON badge_issuances WHEN NEW.state = 'issued' AND NEW.user_id = 'ada' "
         "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
     )
     await world.do(text(full))
+    refused = threading.Event()
 
-    state = await run()
+    def note(_: Any) -> None:
+        refused.set()
 
-    assert {row.user_id: row.state for row in await world.ledger()} == {"ada": "issuing", "bob": next_one}
+    standin.fault("hold", **ISSUE, skip=1)
+    event.listen(Engine, "handle_error", note)
+    try:
+        running = asyncio.create_task(run())
+        await asyncio.to_thread(refused.wait, 60)
+        await asyncio.to_thread(standin.until_held)
+        standin.control("POST", "release", {})
+        state = await running
+    finally:
+        event.remove(Engine, "handle_error", note)
+
+    states = {row.user_id: row.state for row in await world.ledger()}
+    assert states == {"ada": "issuing", "bob": "issued", "carol": next_one}
     assert state.is_failed()
 
     await world.do(text("DROP TRIGGER full"))
     await world.end_leases()
     await run()
     assert {row.state for row in await world.ledger()} == {"issued"}
-    assert_once(standin, badges=2)
+    assert_once(standin, badges=3)
 
 
 @pytest.mark.parametrize(("action", "posts"), [("drop", 3), ("drop_after", 2)])

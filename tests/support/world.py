@@ -88,7 +88,8 @@ class World:
     async def put_token(self, value: str = TOKEN, *, block: str = BLOCK) -> None:
         self.blocks |= {block} - {BLOCK}
         with suppress(ValueError):  # there is no such block
-            if (await Secret.aload(block)).get() == value:
+            stored: Secret[str] = await Secret.aload(block)
+            if stored.get() == value:
                 return  # an earlier world's: reading is one request, saving are five
         await Secret(value=value).asave(block, overwrite=True)
 
