@@ -43,7 +43,7 @@ class _ProgressArtifact:
             await self._show()
 
     async def _show(self) -> None:
-        done = len(self.organization.tried)
+        done = self.organization.tried
         sentence = progress_sentence(done, self.total, elapsed=self.run.now() - self.began)
         if self.artifact_id is None:
             key = series_key("progress", self.organization.due.organization_id)

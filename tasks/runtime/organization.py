@@ -44,8 +44,8 @@ class Organization:
     due: DueOrganization
     client: RecordedClient
     calls_at_once: asyncio.Semaphore
-    # Ids of issuances, for the progress artifact.
-    tried: set[int] = field(default_factory=set, repr=False)
+    tried: int = 0  # issuances, each once, for the progress artifact
+    _pending: set[int] = field(default_factory=set, repr=False)  # which may be tried again
     refused: list[Refusal] = field(default_factory=list, repr=False)
     unreadable: PlatformNotUsable | None = None  # why the platform cannot be read; then no badge is begun any more
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -72,8 +72,10 @@ class Organization:
 
     def note_outcome(self, facts: IssuanceFacts, outcome: Outcome) -> None:
         """Count the outcome of one issuance. A badge that is issued ends a series of refusals."""
-        self.tried.add(facts.issuance_id)
-        if outcome.state is IssuanceState.ISSUED:
+        self.tried += facts.issuance_id not in self._pending
+        if outcome.state is IssuanceState.PENDING:
+            self._pending.add(facts.issuance_id)
+        elif outcome.state is IssuanceState.ISSUED:
             self.refused.clear()
         elif outcome.state is IssuanceState.FAILED and outcome.reason in REFUSED_REASONS:
             self.refused.append((facts, outcome))

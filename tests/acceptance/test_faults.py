@@ -388,7 +388,7 @@ async def test_what_its_lease_no_longer_covers_is_given_back(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    world.configure(monkeypatch, TASK_RUNS_PER_RUN="1")  # both in one batch
+    world.configure(monkeypatch, TASK_RUNS_PER_RUN="1", CALLS_AT_ONCE="1")  # both in one batch, one after the other
     world.set_clock(clock)
     await a_due_badge(world)
     await world.award("bob")
@@ -506,6 +506,7 @@ async def test_a_result_that_cannot_be_written_fails_the_run_and_the_next_one_fi
 ) -> None:
     """Another call of the batch that was under way is recorded, and none is begun after it."""
     world.configure(monkeypatch, TASK_RUNS_PER_RUN=task_runs, CALLS_AT_ONCE="1")
+    world.set_clock(Clock())  # so that the run writes in the test's thread for writing
     await a_due_badge(world)
     await world.award("bob")
     await world.add_user("carol")
@@ -525,6 +526,7 @@ async def test_a_result_that_cannot_be_written_fails_the_run_and_the_next_one_fi
     try:
         running = asyncio.create_task(run())
         await asyncio.to_thread(refused.wait, 60)
+        await world.do(text("SELECT 1"))  # after the refused transaction has ended
         await asyncio.to_thread(standin.until_held)
         standin.control("POST", "release", {})
         state = await running
