@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     task_runs_per_run: int = Field(
         default=300,
         ge=1,
-        description="How many Prefect task runs one run may create; with more badges, several share a task run.",
+        description="About how many Prefect task runs a run creates; with more badges, up to a hundred share one.",
     )
     dispatch: Dispatch = Field(
         default=Dispatch.HERE,

@@ -20,7 +20,7 @@ DEPLOYMENT = "issue-organization/issue-organization"
 _POLL_SECONDS = 2
 _NOT_STARTED = "Not started"
 TAKES_NEW_SECONDS = 600.0  # from the beginning of a run
-FEW_BADGES = 20  # one after another they end well within their lease
+FEW_BADGES = 20  # at the slowest rate limit they take 200 seconds, a third of the usual lease
 _SHARING_A_RUN = 50
 Group = tuple[DueOrganization, ...]
 """Organizations that share a flow run; mostly one."""
