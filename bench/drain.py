@@ -93,7 +93,7 @@ def _findings(
     found.add("bare loop, a client for each slot", of["own"], "calls/s")
     found.add("bare loop, one client", of["shared"], "calls/s")
     for what, other, goal in (
-        ("of the faster bare loop", best, 85.0),
+        ("of the faster bare loop", best, 95.0),
         ("of one call after another", of["fresh"], 3000.0),
         ("of a task run for each badge by .map, async tasks", of["async"], 1000.0),
         ("of a task run for each badge by .map, on threads", of["threads"], 1000.0),
