@@ -351,19 +351,42 @@ async def test_limit_and_portal_bound_a_run(world: World, standin: Standin) -> N
     assert len(standin.badges()) == 2
 
 
-async def test_several_badges_share_a_task_run_beyond_the_bound(
+async def test_several_badges_share_a_task_run_beyond_the_bound_and_are_issued_at_once(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.configure(monkeypatch, TASK_RUNS_PER_RUN="1")
     await world.enable()
     for user in ("ada", "bob"):
         await world.award(user)
+    standin.fault("hold", method="POST", path="/badges$", count=None)
 
-    await run()
+    running = asyncio.create_task(run())
+    await asyncio.to_thread(standin.until_held, 2)
+    standin.control("DELETE", "faults")
+    await running
 
     rows = await world.ledger()
     assert len(standin.badges()) == 2
     assert len({row.task_run_id for row in rows}) == 1
+
+
+async def test_few_rows_are_claimed_at_a_time(world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two for each call, before a batch of three is added."""
+    world.configure(monkeypatch, CALLS_AT_ONCE="2", TASK_RUNS_PER_RUN="10")
+    await world.enable()
+    for number in range(30):
+        await world.add_user(f"user-{number:02}")
+        await world.award(f"user-{number:02}")
+    await world.do(text("CREATE TABLE claimed (rows_at_once INTEGER)"))
+    counted = "SELECT count(*) FROM badge_issuances WHERE state = 'issuing'"
+    when = "AFTER UPDATE ON badge_issuances WHEN NEW.state = 'issuing'"
+    await world.do(text(f"CREATE TRIGGER counts {when} BEGIN INSERT INTO claimed {counted}; END"))
+
+    await run()
+
+    ((most,),) = await world.read(text("SELECT max(rows_at_once) FROM claimed"))
+    assert most <= 2 * 2 - 1 + 3
+    assert len(standin.badges()) == 30
 
 
 async def test_a_preview_writes_nothing_and_does_not_call_credly(world: World, standin: Standin) -> None:
