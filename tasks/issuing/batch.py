@@ -59,8 +59,8 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
         return
     try:
         batch = await _claim(run, organization, issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
-        finishing = (_finish(run, organization, each, batch) for each in batch.facts)
-        ended = await asyncio.gather(*finishing, return_exceptions=True)
+        badges = (_issue_and_record(run, organization, each, batch) for each in batch.facts)
+        ended = await asyncio.gather(*badges, return_exceptions=True)
     finally:
         organization.end(issuance_ids)
     if batch.unsent:
@@ -73,7 +73,9 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
         raise TransientFailure(f"{transient} of {len(batch.facts)} failed for a temporary cause")
 
 
-async def _finish(run: Run, organization: Organization, facts: IssuanceFacts, batch: "_Batch") -> Outcome | None:
+async def _issue_and_record(
+    run: Run, organization: Organization, facts: IssuanceFacts, batch: "_Batch"
+) -> Outcome | None:
     """Issue a claimed badge and return the outcome as recorded. None: not begun, or taken over by another run."""
     try:
         async with organization.calls_at_once:
