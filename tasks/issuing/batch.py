@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, cast
@@ -59,12 +59,11 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
         return
     try:
         batch = await _claim(run, organization, issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
+        organization.end(set(issuance_ids) - {each.issuance_id for each in batch.facts})
         badges = (_issue_and_record(run, organization, each, batch) for each in batch.facts)
         ended = await asyncio.gather(*badges, return_exceptions=True)
     finally:
         organization.end(issuance_ids)
-    if batch.unsent:
-        await _release(run, batch.unsent, token=batch.token)
     for defect in ended:
         if isinstance(defect, BaseException):
             raise defect
@@ -78,21 +77,25 @@ async def _issue_and_record(
 ) -> Outcome | None:
     """Issue a claimed badge and return the outcome as recorded. None: not begun, or taken over by another run."""
     try:
-        async with organization.calls_at_once:
-            result = None if batch.has_defect else await _issue(run, organization, facts, batch)
-        if result is None:
-            batch.unsent.append(facts)
-            return None
-        recorded = await run.record(result)
+        # Held until the result is committed: else calls would go on whose results cannot be written.
+        async with organization.badges_at_once:
+            async with organization.calls_at_once:
+                result = None if batch.has_defect else await _issue(run, organization, facts, batch)
+            recorded = await run.record(result) if result is not None else None
         organization.end([facts.issuance_id])
+        if result is None:
+            await _release(run, [facts], token=batch.token)
+            return None
         # The lease ended and another run claimed the issuance: its outcome counts, not this one.
         if recorded is None:
             get_run_logger().warning("Issuance %s was taken over by another run.", facts.issuance_id)
             return None
         organization.note_outcome(facts, recorded)
         await _requeue_refused(run, organization)
-    except Exception:
+    except BaseException as error:  # also a signal's, which Prefect raises in whatever is running
         batch.has_defect = True
+        if isinstance(error, Exception):  # the batch raises the first one only
+            get_run_logger().error("Issuance %s could not be finished: %s", facts.issuance_id, type(error).__name__)
         raise
     return recorded
 
@@ -149,7 +152,6 @@ class _Batch:
     runs: RunIds
     facts: list[IssuanceFacts]
     send_by: datetime
-    unsent: list[IssuanceFacts] = field(default_factory=list)
     has_defect: bool = False  # an unexpected error of one badge, after which no other one is begun
 
 

@@ -13,15 +13,13 @@ from rules.ledger.reasons import CONNECTION_REASONS, Reason
 from settings import Settings
 from tasks.issuing.batch import is_defect, issue_at_first, run_issue_batch
 from tasks.issuing.dispatch import FEW_BADGES, TAKES_NEW_SECONDS
-from tasks.runtime.organization import Organization
+from tasks.runtime.organization import BADGES_FOR_A_CALL, Organization
 from tasks.runtime.run import Run
 
 _PORTION = 500
 _LARGEST_BATCH = 100  # of what memory holds and a killed process leaves claimed
 _LOOK_AGAIN_SECONDS = 1.0
 _SLOW_CALL_SECONDS = 2
-# While the call for one badge is under way, another badge is claimed, prepared or recorded.
-_BADGES_FOR_A_CALL = 2
 _END = None
 Batch = list[tuple[int, str]]
 Slots = Sequence[asyncio.Task[int]]
@@ -42,7 +40,7 @@ async def drain(run: Run, organization: Organization, *, limit: int | None, toge
     """
     _freeze_loaded_objects()
     configured, calls_per_second = run.settings, organization.due.calls_per_second
-    # One for each badge in progress, as a task run that waits for its retry occupies one.
+    # As many as badges in progress: with batches of one each needs a slot, and one that waits for its retry keeps it.
     count = most_in_progress(configured, calls_per_second=calls_per_second)
     queue: asyncio.Queue[Batch | None] = asyncio.Queue(maxsize=count)
     slots = [asyncio.create_task(_slot(run, organization, queue)) for _ in range(count)]
@@ -89,9 +87,9 @@ async def issue_few(run: Run, organization: Organization, *, together: int) -> N
 
 
 def most_in_progress(configured: Settings, *, calls_per_second: float) -> int:
-    """Return how many badges of an organization are claimed at a time, before one more batch is."""
+    """Return how many badges of an organization are claimed at a time, but for retries, before one more batch is."""
     in_half_a_lease = int(configured.lease.total_seconds() / 2 * calls_per_second)
-    return max(1, min(_BADGES_FOR_A_CALL * configured.calls_at_once, in_half_a_lease))
+    return max(1, min(BADGES_FOR_A_CALL * configured.calls_at_once, in_half_a_lease))
 
 
 def batch_size(configured: Settings, *, due: int, calls_per_second: float) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -29,6 +29,8 @@ from tasks.runtime.run import Run, run_ids
 
 # Ten badges in a row refused for one reason point at a cause outside the badges.
 MAX_EQUAL_REFUSALS = 10
+# While the call for one badge is under way, another badge is claimed, prepared or recorded.
+BADGES_FOR_A_CALL = 2
 Refusal = tuple[IssuanceFacts, Outcome]
 
 
@@ -44,8 +46,9 @@ class Organization:
     due: DueOrganization
     client: RecordedClient
     calls_at_once: asyncio.Semaphore
+    badges_at_once: asyncio.Semaphore
     tried: int = 0  # issuances, each once, for the progress artifact
-    _pending: set[int] = field(default_factory=set, repr=False)  # which may be tried again
+    _tried_and_pending: set[int] = field(default_factory=set, repr=False)
     refused: list[Refusal] = field(default_factory=list, repr=False)
     unreadable: PlatformNotUsable | None = None  # why the platform cannot be read; then no badge is begun any more
     claiming: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -66,15 +69,15 @@ class Organization:
             await self._ended.wait()
         self._in_progress.update(issuance_ids)
 
-    def end(self, issuance_ids: Sequence[int]) -> None:
+    def end(self, issuance_ids: Iterable[int]) -> None:
         self._in_progress.difference_update(issuance_ids)
         self._ended.set()
 
     def note_outcome(self, facts: IssuanceFacts, outcome: Outcome) -> None:
         """Count the outcome of one issuance. A badge that is issued ends a series of refusals."""
-        self.tried += facts.issuance_id not in self._pending
+        self.tried += facts.issuance_id not in self._tried_and_pending
         if outcome.state is IssuanceState.PENDING:
-            self._pending.add(facts.issuance_id)
+            self._tried_and_pending.add(facts.issuance_id)
         elif outcome.state is IssuanceState.ISSUED:
             self.refused.clear()
         elif outcome.state is IssuanceState.FAILED and outcome.reason in REFUSED_REASONS:
@@ -179,8 +182,13 @@ async def open_organization(
     Raises:
         TokenNotUsable: the block is missing, or its content cannot be a token.
     """
-    calls_at_once = asyncio.Semaphore(run.settings.calls_at_once)
-    opened = Organization(run=run, due=due, client=await _client(run, due, token), calls_at_once=calls_at_once)
+    opened = Organization(
+        run=run,
+        due=due,
+        client=await _client(run, due, token),
+        calls_at_once=asyncio.Semaphore(run.settings.calls_at_once),
+        badges_at_once=asyncio.Semaphore(BADGES_FOR_A_CALL * run.settings.calls_at_once),
+    )
     before = current_organization.set(opened)
     try:
         yield opened
