@@ -57,13 +57,10 @@ async def issue_batch(issuance_ids: list[int], title: str, *, by_hand: bool = Fa
     del title
     if organization.unreadable is not None:
         return
-    try:
-        batch = await _claim(run, organization, issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
-        organization.end(set(issuance_ids) - {each.issuance_id for each in batch.facts})
-        badges = (_issue_and_record(run, organization, each, batch) for each in batch.facts)
-        ended = await asyncio.gather(*badges, return_exceptions=True)
-    finally:
-        organization.end(issuance_ids)
+    batch = await _claim(run, organization, issuance_ids, ignore_wait=by_hand or (task_run.run_count or 1) > 1)
+    organization.end(set(issuance_ids) - {each.issuance_id for each in batch.facts})
+    badges = (_issue_and_record(run, organization, each, batch) for each in batch.facts)
+    ended = await asyncio.gather(*badges, return_exceptions=True)
     for defect in ended:
         if isinstance(defect, BaseException):
             raise defect

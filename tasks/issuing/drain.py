@@ -17,7 +17,7 @@ from tasks.runtime.organization import BADGES_FOR_A_CALL, Organization
 from tasks.runtime.run import Run
 
 _PORTION = 500
-_LARGEST_BATCH = 100  # of what memory holds and a killed process leaves claimed
+_LARGEST_BATCH = 100  # a killed process leaves so many claimed
 _LOOK_AGAIN_SECONDS = 1.0
 _SLOW_CALL_SECONDS = 2
 _END = None
@@ -173,7 +173,7 @@ async def _slot(run: Run, organization: Organization, queue: asyncio.Queue[Batch
         try:
             defects += await is_defect(await run_issue_batch(run, _ids(batch), _title(batch)))
         finally:
-            organization.end(_ids(batch))
+            organization.end(_ids(batch))  # those of which an error left the end open
             queue.task_done()
     return defects
 
