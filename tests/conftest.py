@@ -52,7 +52,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 # Files that take minutes, then folders: so no process ends long before the others.
 _SLOWEST_FIRST = ("test_unattended", "test_in_the_browser", "test_demo", "test_machine")
-_SLOW_FOLDERS = ("model", "acceptance", "browser", "integration")
+_SLOW_FOLDERS = ("model", "acceptance", "browser", "flows", "integration")
 
 
 @pytest.hookimpl(trylast=True)

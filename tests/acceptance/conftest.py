@@ -2,7 +2,7 @@
 
 from tests.integration.conftest import _migrated, database, mariadb, migrated_address, migrated_file, postgresql
 from tests.support.demo_checkout import checkout, demo
-from tests.support.running import _emptied, any_world, prefect_api, prefect_server, world
+from tests.support.running import _emptied, any_world, light_secrets, prefect_api, prefect_server, world
 from tests.support.small_standin import shared_standin, standin
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "checkout",
     "database",
     "demo",
+    "light_secrets",
     "mariadb",
     "migrated_address",
     "migrated_file",

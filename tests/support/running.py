@@ -1,7 +1,7 @@
 """Fixtures of what runs beside a test: Prefect's server, the stand-in, and the small world that uses both."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from flows.reconcile import reconcile
 from models.database import Database
 from settings import settings
 from tests.support.databases import sqlite_database
+from tests.support.light_prefect import light_server
 from tests.support.prefect_server import remove_what_is_left, running_prefect_server
 from tests.support.standin import Standin
 from tests.support.world import World
@@ -56,34 +57,47 @@ def prefect_server(prefect_api: str, _emptied: None) -> Iterator[str]:
 
 
 @pytest.fixture
+def light_secrets(prefect_server: str) -> dict[str, str] | None:
+    """None: flows run in Prefect's engine, and Secret blocks are at its server. See tests/flows/conftest.py."""
+    return None
+
+
+@pytest.fixture
 async def world(
-    migrated_file: Path, tmp_path: Path, standin: Standin, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+    migrated_file: Path,
+    tmp_path: Path,
+    standin: Standin,
+    light_secrets: dict[str, str] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[World]:
     """A small platform on SQLite that is connected to the stand-in; Laurel's settings point at its database."""
     async with (
         sqlite_database(tmp_path, copy_of=migrated_file) as database,
-        _built(database, standin, monkeypatch) as built,
+        _built(database, standin, light_secrets, monkeypatch) as built,
     ):
         yield built
 
 
 @pytest.fixture
 async def any_world(
-    database: Database, standin: Standin, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+    database: Database, standin: Standin, light_secrets: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """The same on SQLite and on PostgreSQL in turn, for what the engines could do differently."""
-    async with _built(database, standin, monkeypatch) as built:
+    async with _built(database, standin, light_secrets, monkeypatch) as built:
         yield built
 
 
 @asynccontextmanager
-async def _built(database: Database, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    built = World(database=database, base_url=standin.base_url)
+async def _built(
+    database: Database, standin: Standin, light_secrets: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    built = World(database=database, base_url=standin.base_url, light_secrets=light_secrets)
     url = database.engine.url.render_as_string(hide_password=False)
     built.configure(monkeypatch, DATABASE_URL=url, RETRY_DELAY="0.05", LOOKUP_GRACE="0")
-    await built.build()
-    yield built
-    await built.remove_blocks()
+    async with nullcontext() if light_secrets is None else light_server(light_secrets):
+        await built.build()
+        yield built
+        await built.remove_blocks()
     settings.cache_clear()
 
 

@@ -68,6 +68,8 @@ class World:
     awards: int = 0
     blocks: set[str] = field(default_factory=set)
     """What `put_token` has made beside the block of every world, all of which share a server."""
+    light_secrets: dict[str, str] | None = None
+    """Where `put_token` puts tokens if there is no server of Prefect's."""
 
     async def build(self) -> None:
         await self.add(Portal, id="northwind", name="Northwind", url="https://northwind.example.org")
@@ -86,6 +88,9 @@ class World:
         await self.add(UserEmail, id=user, user_id=user, address=f"{user}@example.org", is_primary=True)
 
     async def put_token(self, value: str = TOKEN, *, block: str = BLOCK) -> None:
+        if self.light_secrets is not None:
+            self.light_secrets[block] = value
+            return
         self.blocks |= {block} - {BLOCK}
         with suppress(ValueError):  # there is no such block
             stored: Secret[str] = await Secret.aload(block)

@@ -20,10 +20,10 @@ from tests.support.seen import see
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, TEMPLATE, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 issuances = table(BadgeIssuance)
 
 
+@pytest.mark.prefect
 async def test_an_award_becomes_one_badge_with_everything_that_was_asked_for(
     any_world: World, standin: Standin
 ) -> None:
@@ -63,6 +63,7 @@ async def test_each_badge_has_the_moment_of_its_own_award(world: World, standin:
     }
 
 
+@pytest.mark.prefect
 async def test_a_second_run_issues_nothing(world: World, standin: Standin) -> None:
     await world.enable()
     await world.award("ada")
@@ -74,6 +75,7 @@ async def test_a_second_run_issues_nothing(world: World, standin: Standin) -> No
     assert state.message == "0 issued"
 
 
+@pytest.mark.prefect
 async def test_two_runs_at_once_issue_each_badge_once(any_world: World, standin: Standin) -> None:
     await any_world.enable()
     for user in ("ada", "bob"):
@@ -227,6 +229,7 @@ async def test_a_template_of_nobody_blocks(world: World, standin: Standin) -> No
     assert standin.badges() == []
 
 
+@pytest.mark.prefect
 async def test_a_refused_token_stops_the_organization_with_a_handful_of_calls(world: World, standin: Standin) -> None:
     await world.enable()
     for user in ("ada", "bob"):
@@ -336,6 +339,7 @@ async def test_the_badge_is_cancelled_where_the_integration_went_away(world: Wor
     assert (row.state, row.reason) == ("cancelled", "integration_removed")
 
 
+@pytest.mark.prefect
 async def test_limit_and_portal_bound_a_run(world: World, standin: Standin) -> None:
     await world.enable()
     for user in ("ada", "bob"):
@@ -351,6 +355,7 @@ async def test_limit_and_portal_bound_a_run(world: World, standin: Standin) -> N
     assert len(standin.badges()) == 2
 
 
+@pytest.mark.prefect
 async def test_several_badges_share_a_task_run_beyond_the_bound_and_are_issued_at_once(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +394,7 @@ async def test_few_rows_are_claimed_at_a_time(world: World, standin: Standin, mo
     assert len(standin.badges()) == 30
 
 
+@pytest.mark.prefect
 async def test_a_preview_writes_nothing_and_does_not_call_credly(world: World, standin: Standin) -> None:
     await world.enable(user_evidence=True, project_evidence=True)
     await world.award("ada")
@@ -424,6 +430,7 @@ async def test_a_correction_between_planning_and_sending_reaches_the_badge(world
     assert standin.badges()[0]["recipient_email"] == "ada.lovelace@example.org"
 
 
+@pytest.mark.prefect
 async def test_one_organizations_trouble_leaves_the_others_alone(world: World, standin: Standin) -> None:
     await world.enable()
     await world.award("ada")

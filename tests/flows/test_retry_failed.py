@@ -21,7 +21,6 @@ from tests.support.seen import refused, see
 from tests.support.standin import Standin
 from tests.support.world import TEMPLATE, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 ISSUE = {"method": "POST", "path": "/badges$"}
 DUE = "with the next run of reconcile"
 
@@ -35,6 +34,7 @@ async def a_failed_badge(world: World, user: str, **changes: Any) -> None:
     await an_issuance(world.database, user=user, state=IssuanceState.FAILED, **values | changes)
 
 
+@pytest.mark.prefect
 async def test_refused_badges_are_issued_exactly_once_when_the_cause_is_gone(
     any_world: World, standin: Standin
 ) -> None:

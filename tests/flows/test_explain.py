@@ -19,7 +19,6 @@ from tests.support.seen import refused, see
 from tests.support.standin import Standin
 from tests.support.world import TEMPLATE, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 ECHO = '{"data": {"message": "No, Ada Lovelace", "errors": []}}'
 PERSONAL = ("Ada", "Lovelace", "ada@example.org", "people/ada")
 
@@ -28,6 +27,7 @@ def a_day_ago() -> datetime:
     return datetime.now(UTC) - timedelta(days=1)
 
 
+@pytest.mark.prefect
 async def test_a_refused_badge_is_told_from_award_to_advice(any_world: World, standin: Standin) -> None:
     await any_world.enable(user_evidence=True)
     await any_world.award("ada", awarded_at=datetime(2026, 11, 2, 8, 15, 42, tzinfo=UTC))

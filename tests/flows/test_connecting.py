@@ -25,7 +25,6 @@ from tests.support.seen import log_of, refused, see
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, TOKEN, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 ANOTHER_ORGANIZATION = "0b0b0b0b-0000-4000-8000-000000000002"
 
 
@@ -40,6 +39,7 @@ def form(world: World, **changes: Any) -> dict[str, Any]:
     return filled | changes
 
 
+@pytest.mark.prefect
 async def test_a_portal_is_connected_once_credly_accepts_token_and_organization(
     any_world: World, standin: Standin
 ) -> None:
@@ -151,6 +151,7 @@ async def test_an_odd_portal_is_no_portal(any_world: World, portal: str) -> None
     assert said.endswith("`. Did you mean northwind (Northwind)?")
 
 
+@pytest.mark.prefect
 async def test_what_is_wrong_with_the_block_is_said_and_credly_is_not_called(world: World, standin: Standin) -> None:
     said = await refused(connect_portal, **form(world, token_block="northwind"))
     assert said == (
@@ -189,6 +190,7 @@ async def test_a_token_that_was_pasted_with_something_else_is_recognized(
     assert standin.requests() == []
 
 
+@pytest.mark.prefect
 async def test_a_block_that_holds_no_text_is_no_token(world: World, standin: Standin) -> None:
     values: list[Any] = [{"token": TOKEN}, [TOKEN], 1e5, True, None]
     for value in values:
@@ -206,6 +208,7 @@ async def test_a_block_that_holds_no_text_is_no_token(world: World, standin: Sta
     assert standin.requests() == []
 
 
+@pytest.mark.prefect
 async def test_a_token_that_prefect_would_read_as_json_works(world: World, standin: Standin) -> None:
     await world.enable()
     await world.award("ada")
@@ -328,6 +331,7 @@ async def test_a_field_that_cannot_be_meant_is_named(world: World, changes: dict
     assert await refused(connect_portal, **form(world, **changes)) == said
 
 
+@pytest.mark.prefect
 async def test_disconnecting_blocks_what_waits_until_the_portal_is_connected_again(
     any_world: World, standin: Standin
 ) -> None:
@@ -380,6 +384,7 @@ def test_what_is_no_address_of_an_api_is_refused_and_not_repeated(typed: str) ->
     assert not re.search("example|s3cret|<b>", str(refused.value))
 
 
+@pytest.mark.prefect
 async def test_a_password_in_the_address_is_never_repeated(world: World) -> None:
     own = "base_url: it must look like https://api.credly.com/v1, without user, password"
     of_schema = "base_url: 'text of at most 255 characters, without an e-mail address' was expected"
@@ -393,6 +398,7 @@ async def test_a_password_in_the_address_is_never_repeated(world: World) -> None
         assert "s3cret" not in seen.message + seen.page + "".join(await log_of(seen.run_id))
 
 
+@pytest.mark.prefect
 async def test_a_password_in_the_address_is_refused_before_a_run_exists(world: World) -> None:
     deployment = await connect_portal.ato_deployment("as-in-the-form", entrypoint_type="module_path")  # type: ignore[arg-type]
     deployment_id = UUID(str(await deployment.aapply()))

@@ -26,7 +26,6 @@ from tests.support.standin import Standin
 from tests.support.waiting import until
 from tests.support.world import ORGANIZATION, TEMPLATE, TOKEN, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 issuances = table(BadgeIssuance)
 
 ISSUE = {"method": "POST", "path": "/badges$"}
@@ -55,6 +54,7 @@ def assert_once(standin: Standin, badges: int = 1) -> None:
     assert len(standin.mails()) == badges
 
 
+@pytest.mark.prefect
 @pytest.mark.parametrize(
     ("fault", "made"),
     [
@@ -89,6 +89,7 @@ async def test_an_unclear_answer_is_looked_up_before_anything_is_sent_again(
     assert str(state.message).startswith("1 issued")
 
 
+@pytest.mark.prefect
 @pytest.mark.parametrize("action", ["slow", "drip_after"])
 async def test_a_call_that_takes_too_long_is_unclear(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch, action: str
@@ -149,6 +150,7 @@ async def test_a_far_end_of_throttling_is_left_to_a_later_run(world: World, stan
     assert_once(standin)
 
 
+@pytest.mark.prefect
 async def test_throttling_without_end_is_left_to_a_later_run(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +165,7 @@ async def test_throttling_without_end_is_left_to_a_later_run(
     assert calls(standin).count("POST") == 3
 
 
+@pytest.mark.prefect
 async def test_while_the_look_up_fails_nothing_is_sent_again(world: World, standin: Standin) -> None:
     standin.allow_duplicates(TEMPLATE)
     await a_due_badge(world)
@@ -181,6 +184,7 @@ async def test_while_the_look_up_fails_nothing_is_sent_again(world: World, stand
     assert_once(standin)
 
 
+@pytest.mark.prefect
 async def test_a_badge_that_lists_do_not_show_yet_is_waited_for(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -500,6 +504,7 @@ async def test_no_database_connection_is_held_while_credly_is_waited_for(any_wor
     assert_once(standin)
 
 
+@pytest.mark.prefect
 @pytest.mark.parametrize(("task_runs", "next_one"), [("3", "issued"), ("1", "pending")])
 async def test_a_result_that_cannot_be_written_fails_the_run_and_the_next_one_finds_the_badge(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch, task_runs: str, next_one: str

@@ -42,6 +42,7 @@ def file_in(page: str) -> Path:
     return Path(path)
 
 
+@pytest.mark.prefect
 async def test_an_export_is_told_by_counts_and_says_where_it_is(reporting: World) -> None:
     seen = await see(export, portal="northwind")
 
@@ -87,6 +88,7 @@ async def test_the_first_thousand_rows_are_a_table(reporting: World, badges: int
     assert f"{words} in this run's artifact `export-table`" in seen.page
 
 
+@pytest.mark.prefect
 async def test_personal_data_is_in_the_file_and_nowhere_else(reporting: World) -> None:
     seen = await see(export, what=Dataset.ISSUANCES, file_format=FileFormat.CSV, personal_data=True)
 
@@ -115,6 +117,7 @@ async def test_what_makes_no_sense_gets_one_clear_error(
     assert message.startswith(words)
 
 
+@pytest.mark.prefect
 async def test_a_report_tells_its_key_numbers_and_where_it_is(reporting: World) -> None:
     seen = await see(report, span=Span.LAST_30_DAYS, portal="northwind")
 

@@ -17,11 +17,11 @@ from tests.support.seen import refused, see
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 ODD = "A|B <img src=x> `c` [d](e) עברית 🏅"
 SHOWN = "A\\|B \\<img src=x\\> \\`c\\` \\[d\\]\\(e\\) עברית 🏅"
 
 
+@pytest.mark.prefect
 async def test_each_portal_is_shown_with_what_its_achievements_issue(any_world: World, standin: Standin) -> None:
     await any_world.change(Portal, "northwind", name=ODD)
     await any_world.change(Achievement, "forklift", name=ODD)

@@ -25,7 +25,6 @@ from tests.support.seen import refused, see
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 ANOTHER = "7e7e7e7e-0000-4000-8000-000000000002"
 ODD = "<script>alert(1)</script> | **b** `c` [d](https://e) עברית 🏅"
 
@@ -47,6 +46,7 @@ def templates(standin: Standin, **names: str) -> None:
     standin.seed(templates=rows)
 
 
+@pytest.mark.prefect
 async def test_an_achievement_is_enabled_with_every_setting_of_the_form(any_world: World, standin: Standin) -> None:
     since = ago(days=2)
     evidence = EvidenceChoices(
@@ -252,6 +252,7 @@ async def test_a_badge_of_an_earlier_template_is_not_due_again(any_world: World,
     assert len(standin.badges()) == 1
 
 
+@pytest.mark.prefect
 async def test_more_badges_at_once_than_the_bound_are_held_until_a_person_releases_them(
     world: World, standin: Standin
 ) -> None:
@@ -295,6 +296,7 @@ async def test_a_bound_that_is_not_passed_holds_nothing(world: World) -> None:
     assert closer.message == "Settings of forklift changed (1); 2 badges due at once"
 
 
+@pytest.mark.prefect
 async def test_nothing_is_issued_while_paused_and_nothing_is_lost(world: World, standin: Standin) -> None:
     await world.enable()
     paused = await see(pause_credly, achievement="forklift")
@@ -314,6 +316,7 @@ async def test_nothing_is_issued_while_paused_and_nothing_is_lost(world: World, 
     assert (twice.name, twice.message) == ("Completed", "Nothing to do: forklift is not paused")
 
 
+@pytest.mark.prefect
 async def test_disabling_cancels_what_waits_and_keeps_what_is_issued(world: World, standin: Standin) -> None:
     await world.enable()
     await world.award("ada")

@@ -23,8 +23,6 @@ from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, TEMPLATE, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
-
 ISSUE = {"method": "POST", "path": "/badges$"}
 OTHER_TEMPLATE = "7e7e7e7e-0000-4000-8000-000000000002"
 OTHER_ORGANIZATION = "0b0b0b0b-0000-4000-8000-000000000002"
@@ -189,6 +187,7 @@ async def test_a_badge_whose_award_was_withdrawn_meanwhile_is_found_and_revoked(
     assert [(row.state, row.reason) for row in await world.ledger()] == [("cancelled", "award_withdrawn")]
 
 
+@pytest.mark.prefect
 @pytest.mark.parametrize("how", LOST)
 async def test_by_hand_the_former_request_is_settled_and_the_badge_issued_at_once(
     world: World, standin: Standin, how: str

@@ -37,7 +37,6 @@ from tests.support.seen import Seen, refused, see
 from tests.support.standin import Standin
 from tests.support.world import World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 USER = "learner-4711"
 FORM: dict[str, Any] = {"user": USER, "reason": "A letter of 2 November", "preview": False}
 REFUSED = json.dumps({"data": {"message": "is not allowed", "errors": []}})
@@ -106,6 +105,7 @@ async def much_of_the_user(world: World, standin: Standin) -> str:
     return str(badge)
 
 
+@pytest.mark.prefect
 async def test_nothing_names_an_erased_user_any_more(
     any_world: World, standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +273,7 @@ def file_at(path: Path) -> tuple[dict[str, Any], int]:
     return json.loads(path.read_text(encoding="utf-8")), path.stat().st_mode
 
 
+@pytest.mark.prefect
 async def test_what_is_kept_of_a_user_is_written_to_a_file(
     world: World, standin: Standin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

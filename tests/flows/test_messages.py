@@ -34,7 +34,6 @@ from tests.support.seen import see
 from tests.support.standin import Standin
 from tests.support.world import BLOCK, ORGANIZATION, SECOND_ORGANIZATION, TEMPLATE, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 FOREIGN, ARCHIVED = (f"{TEMPLATE[:-1]}{figure}" for figure in "98")
 PAGE_AT_CREDLY = f"https://www.credly.com/mgmt/organizations/{ORGANIZATION}/badges/templates/{TEMPLATE}"
 FIND_USER = "`python -m models.find_user` finds an id by the primary e-mail address or a part of the name."
@@ -328,6 +327,7 @@ async def test_resuming_what_is_held_and_releasing_what_is_paused_say_what_is_le
     assert released.message == "crane released; still PAUSED: 1 badge waiting. Run resume-credly"
 
 
+@pytest.mark.prefect
 async def test_erasing_twice_is_no_failure_and_the_user_is_named_nowhere(office: World) -> None:
     await see(erase_user, user="ada", reason="Asked for it", preview=False)
 

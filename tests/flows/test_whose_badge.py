@@ -14,8 +14,6 @@ from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
 from tests.support.world import TEMPLATE, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
-
 ISSUE = {"method": "POST", "path": "/badges$"}
 HTML = "<html><body>Bad Gateway</body></html>"
 CREDLYS = json.dumps({"data": {"message": "You are not authorized to perform this action."}, "metadata": None})
@@ -105,6 +103,7 @@ async def test_a_badge_without_an_earner_id_from_years_ago_is_not_adopted(world:
     assert len(standin.badges()) == 2
 
 
+@pytest.mark.prefect
 async def test_two_users_with_one_address_have_a_badge_each_whatever_is_lost(world: World, standin: Standin) -> None:
     await world.enable()
     await world.add(User, id="cleo", first_name="Cleo", last_name="Palmer")

@@ -53,6 +53,7 @@ def calls(standin: Standin, *, since: int = 0) -> list[str]:
     return [path[4] if len(path) == 5 else f"{path[4]}/…" for path in paths if len(path) > 4]
 
 
+@pytest.mark.prefect
 async def test_a_claim_is_in_the_ledger_after_the_next_look_at_the_events(any_world: World, standin: Standin) -> None:
     badges = await issued(any_world)
     standin.as_earner(badges["ada"], "accept")
@@ -227,6 +228,7 @@ async def test_an_event_of_a_wrong_clock_does_not_hide_those_that_follow(world: 
     assert await states(world) == {"ada": "accepted", "bob": "accepted"}
 
 
+@pytest.mark.prefect
 @pytest.mark.parametrize("status", [403, 404])
 async def test_where_events_may_not_be_read_the_audit_goes_on_and_the_run_page_names_it(
     world: World, standin: Standin, status: int
@@ -339,6 +341,7 @@ async def test_a_state_that_was_read_later_stays(any_world: World) -> None:
     assert await states(any_world) == {"ada": "accepted", "bob": "pending"}
 
 
+@pytest.mark.prefect
 async def test_the_audit_emits_an_event_about_unclaimed_badges_of_each_portal(world: World, standin: Standin) -> None:
     badges = await issued(world, 3)
     await world.do(update(issuances).values(recorded_at=datetime.now(UTC) - timedelta(days=15)))

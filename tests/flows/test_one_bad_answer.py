@@ -20,8 +20,6 @@ from tests.support.running import run_reconcile as run
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, TEMPLATE, TOKEN, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
-
 ISSUE = {"method": "POST", "path": "/badges$"}
 ORGANIZATION_ITSELF = f"/organizations/{ORGANIZATION}$"
 HTML = "<html><body>Forbidden</body></html>"
@@ -232,6 +230,7 @@ async def test_what_the_organization_itself_answers_stops_it(
     assert len(standin.requests()) < 30
 
 
+@pytest.mark.prefect
 async def test_a_throttled_organization_ends_and_others_are_done_meanwhile(
     world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch
 ) -> None:

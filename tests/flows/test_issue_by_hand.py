@@ -25,7 +25,6 @@ from tests.support.seen import refused, see
 from tests.support.standin import Standin
 from tests.support.world import ORGANIZATION, TEMPLATE, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
 ANOTHER = "7e7e7e7e-0000-4000-8000-000000000002"
 
 
@@ -41,6 +40,7 @@ def live(standin: Standin) -> list[dict[str, Any]]:
     return [badge for badge in standin.badges() if badge["replacement_badge_id"] is None]
 
 
+@pytest.mark.prefect
 async def test_before_the_award_and_the_award_makes_no_second_badge(any_world: World, standin: Standin) -> None:
     await any_world.enable(company_evidence=True, project_evidence=True, earned_again=EarnedAgain.REFUSE)
     started = datetime.now(UTC).replace(microsecond=0)
@@ -247,6 +247,7 @@ async def test_a_preview_shows_what_would_be_sent_and_does_nothing(world: World,
     assert (await rows_of(world.database, BadgeIssuance), standin.requests()) == ([], [])
 
 
+@pytest.mark.prefect
 async def test_several_who_ask_at_the_same_moment_and_a_run_make_one_badge(any_world: World, standin: Standin) -> None:
     await any_world.enable()
     await any_world.award("ada")
@@ -318,6 +319,7 @@ async def test_what_is_named_and_is_not_there_is_said(world: World, standin: Sta
     assert (await rows_of(world.database, BadgeIssuance), standin.requests()) == ([], [])
 
 
+@pytest.mark.prefect
 async def test_who_started_it_is_kept_as_far_as_prefect_knows(world: World) -> None:
     await world.enable()
     # What Prefect's server is told of a run that an automation starts; the name comes encoded.
@@ -330,6 +332,7 @@ async def test_who_started_it_is_kept_as_far_as_prefect_knows(world: World) -> N
     assert (await the_row_of(world.database, BadgeIssuance)).requested_by == "AUTOMATION: North wind"
 
 
+@pytest.mark.prefect
 async def test_an_address_is_refused_before_a_run_exists(world: World) -> None:
     await an_achievement(world.database, "4711")
     deployment = await issue_badge.ato_deployment("as-in-the-form", entrypoint_type="module_path")  # type: ignore[arg-type]

@@ -18,13 +18,12 @@ from tests.support.seen import log_of, refused, see
 from tests.support.standin import Standin
 from tests.support.world import World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
-
 
 def users(standin: Standin) -> list[str]:
     return sorted(badge["issuer_earner_id"] for badge in standin.badges())
 
 
+@pytest.mark.prefect
 async def test_good_rows_are_issued_bad_ones_reported_and_running_again_issues_nothing(
     any_world: World, standin: Standin
 ) -> None:
@@ -179,6 +178,7 @@ async def test_a_list_that_cannot_be_read_is_said(world: World, standin: Standin
     assert standin.requests() == []
 
 
+@pytest.mark.prefect
 @pytest.mark.parametrize("rows", ["ada@example.org,forklift", "ada,forklift\n" * 20_000])
 async def test_an_address_and_a_flood_are_refused_before_anything_runs(world: World, rows: str) -> None:
     assert issue_badges.should_validate_parameters

@@ -79,6 +79,7 @@ async def test_what_changed_between_the_runs_and_who_changed_it(two_runs: tuple[
     assert (settings[-1]["action"], settings[-1]["operator_id"]) == ("paused", "op-9")
 
 
+@pytest.mark.prefect
 async def test_what_the_first_run_would_do_today(two_runs: tuple[str, str]) -> None:
     rows = await answer(Dataset.RUN_TODAY, run=two_runs[0])
 

@@ -15,8 +15,6 @@ from tests.support.seen import events_of
 from tests.support.standin import Standin
 from tests.support.world import TEMPLATE, World
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
-
 
 @pytest.fixture(autouse=True)
 async def _prepare(world: World, standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +84,7 @@ async def test_a_name_corrected_while_the_answer_is_outstanding_is_on_the_badge_
     assert shown(standin) == {"Ada": row.credly_badge_id, "Augusta": None}
 
 
+@pytest.mark.prefect
 async def test_a_mass_change_of_names_is_held_until_an_operator_lets_it_through(world: World, standin: Standin) -> None:
     for user in ("ada", "bob"):
         await world.award(user)

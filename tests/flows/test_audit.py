@@ -66,6 +66,7 @@ async def test_where_the_bulk_list_is_not_allowed_the_ordinary_one_is_read(
     assert await states(world) == {"ada": "accepted", "bob": "pending"}
 
 
+@pytest.mark.prefect
 async def test_states_at_credly_come_into_the_ledger(any_world: World, standin: Standin) -> None:
     badges = await issued(any_world, "ada", "bob")
     standin.as_earner(badges["ada"], "accept")
@@ -229,6 +230,7 @@ async def test_a_withdrawn_award_revokes_only_where_that_was_asked_for(world: Wo
     assert (state.message, standin.badges()[0]["state"]) == ("0 badges revoked", "pending")
 
 
+@pytest.mark.prefect
 async def test_a_revoked_badge_is_cancelled_and_a_new_award_makes_it_due_again(
     any_world: World, standin: Standin
 ) -> None:
