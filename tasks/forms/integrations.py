@@ -232,30 +232,22 @@ async def release(run: Run, achievement: str) -> FormResult:
 
 
 def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
-    """Return the settings of an integration, by the names that pages show."""
-    settings: dict[str, Any] = {
-        "badge template": integration.badge_template_id,
-        "covers awards from": setting_up.covers_from(integration),
-        "Credly's e-mail": "suppressed" if integration.suppress_notification else "sent",
-        "expiry": integration.expiry,
-        "expires after days": integration.expires_after_days,
-        "language of the e-mail": integration.locale,
-        "earned again": integration.earned_again,
-        "name corrected": integration.when_data_changes,
-        "revoked when withdrawn": "yes" if integration.revoke_when_withdrawn else "no",
-        "reason for revoking": integration.revoke_reason,
-        "paused since": integration.paused_at,
-        "held since": integration.held_at,
-    }
+    """Return the settings of an integration by the names of the form's fields, and since when it is paused or held."""
+    stored = IntegrationForm.model_fields.keys() - {"evidence", "hold_above"}
+    names = {name: field.alias or name for name, field in IntegrationForm.model_fields.items() if name in stored}
+    settings = {shown_as: getattr(integration, name) for name, shown_as in names.items()}
+    settings["issue_since"] = setting_up.covers_from(integration)  # also where the form had none: awards from then on
     for kind in EvidenceKind:
         on = getattr(integration, f"{kind}_evidence")
         name, description = (getattr(integration, f"{kind}_evidence_{part}") for part in ("name", "description"))
         static = "".join(f", {part} “{text}”" for part, text in (("name", name), ("description", description)) if text)
-        settings[f"{kind} evidence"] = f"{'on' if on else 'off'}{static}"
-    return settings
+        settings[f"evidence.{kind}"] = f"{'on' if on else 'off'}{static}"
+    return settings | {"paused since": integration.paused_at, "held since": integration.held_at}
 
 
 def shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M} UTC"
     return plain(str(value)) if value not in (None, "") else "–"

@@ -24,7 +24,7 @@ _COUNTED_STATES = (IssuanceState.ISSUED, IssuanceState.PENDING, IssuanceState.BL
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # What an integration has unless it is set; only other values are listed.
 _USUAL = settings_of(CredlyIntegration(achievement_id="", badge_template_id="", enabled_at=_LONG_AGO))
-_IN_TABLE = ("badge template", "paused since", "held since")
+_SHOWN_ELSEWHERE = ("badge_template_id", "paused since", "held since")
 # Of each kind on a page, which Prefect's pages show within seconds.
 AT_MOST = 1000
 _LONGEST_ID = 36  # in the table: 1280 pixels have room for no more
@@ -142,7 +142,7 @@ def unusual_settings(integration: CredlyIntegration) -> dict[str, Any]:
     return {
         setting: value
         for setting, value in settings_of(integration).items()
-        if setting not in _IN_TABLE and value != _USUAL[setting]
+        if setting not in _SHOWN_ELSEWHERE and value != _USUAL[setting]
     }
 
 

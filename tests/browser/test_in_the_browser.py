@@ -93,7 +93,7 @@ def test_an_achievement_is_enabled_with_two_kinds_of_evidence_and_its_badge_show
         "Credly enabled on achievement-welcome; 0 badges due at once",
     )
     assert by_command.message == "achievement-welcome: no change; 0 badges due at once"
-    assert "user evidence\ton, name “Profile on the platform”" in enabled.page
+    assert "evidence.user\ton, name “Profile on the platform”" in enabled.page
     assert "Evidence is public" in enabled.page
     assert (reconciled.state, " issued" in reconciled.message) == ("Completed", True)
     open_badge(ui, standin, organization="Northwind Academy", badge="Welcome on Board")

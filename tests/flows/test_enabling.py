@@ -233,8 +233,8 @@ async def test_enabling_again_changes_the_settings_and_tells_the_difference(worl
         "Settings of forklift changed (2); still PAUSED: 2 badges would be issued at once. "
         "Run resume-credly to issue them"
     )
-    assert f"| badge template | {TEMPLATE} | {ANOTHER} |" in seen.page.replace(r"\-", "-")
-    assert "| portal evidence | on | on, name “\\<script\\>" in seen.page
+    assert f"| badge_template_id | {TEMPLATE} | {ANOTHER} |" in seen.page.replace(r"\-", "-")
+    assert "| evidence.portal | on | on, name “\\<script\\>" in seen.page
     assert "2 waiting badges will be issued with the new template." in seen.page
     assert {row.badge_template_id for row in await rows_of(world.database, BadgeIssuance)} == {ANOTHER}
 

@@ -59,14 +59,14 @@ async def test_each_portal_is_shown_with_what_its_achievements_issue(any_world: 
         "| `forklift` | 1 | 0 | 0 | 1 | on |",
     ]
     boat, _, forklift = northwind.splitlines()[-3:]
-    assert boat.startswith(f"- **Boat** (`boat`): badge template **Forklift** (`{TEMPLATE}`) · covers awards from: ")
+    assert boat.startswith(f"- **Boat** (`boat`): badge template **Forklift** (`{TEMPLATE}`) · issue_since: ")
     assert forklift.startswith(
         f"- **{SHOWN}** (`forklift`): badge template **Forklift** (`{TEMPLATE}`) · last issued: {today} "
     )
-    for setting in ("user evidence: on, name “Profile”, description “Open\\|it”", "portal evidence: on"):
+    for setting in ("evidence.user: on, name “Profile”, description “Open\\|it”", "evidence.portal: on"):
         assert f" · {setting}" in forklift
-    assert " · Credly's e-mail: suppressed" in forklift
-    assert "earned again" not in boat + forklift
+    assert " · suppress_credly_email: on" in forklift
+    assert "earned_again" not in boat + forklift
 
 
 async def test_a_listing_does_without_the_names_of_templates(world: World) -> None:

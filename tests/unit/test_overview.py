@@ -14,15 +14,15 @@ def an_integration(**settings: Any) -> CredlyIntegration:
 
 
 def test_an_integration_with_the_default_settings_has_nothing_unusual() -> None:
-    assert list(unusual_settings(an_integration())) == ["covers awards from"]
+    assert list(unusual_settings(an_integration())) == ["issue_since"]
 
 
 def test_a_setting_with_another_value_than_the_default_is_listed() -> None:
     changed = an_integration(when_data_changes=WhenDataChanges.REPLACE, suppress_notification=True, locale="de")
 
     assert list(unusual_settings(changed)) == [
-        "covers awards from",
-        "Credly's e-mail",
-        "language of the e-mail",
-        "name corrected",
+        "issue_since",
+        "suppress_credly_email",
+        "locale",
+        "when_data_changes",
     ]
