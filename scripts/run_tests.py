@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,13 @@ from coverage import Coverage
 from coverage.exceptions import NoDataError
 
 ROOT = Path(__file__).resolve().parent.parent
-PROCESSES = (os.cpu_count() or 1) + 1  # a third of the time tests wait for processes of their own
+PROCESSES = (
+    os.cpu_count() or 1
+) + 2  # a third of the time tests wait: for processes of their own, and for the pace of calls
+
+# Where files are in memory: on a disk, tests wait 3 ms for each commit of the ledger and of Prefect's server.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own in it
+_ROOM = 8 * 1024**3  # bytes; a whole run leaves less than a tenth of that
 
 # Per cent of lines and branches together, by what it is counted over.
 FLOORS: tuple[tuple[str, float], ...] = (
@@ -32,16 +39,25 @@ FLOORS: tuple[tuple[str, float], ...] = (
 
 def scrubbed_environment(shell: Mapping[str, str], home: str) -> dict[str, str]:
     """Return the shell's environment without what would reach a real Prefect, Credly or database."""
+    memory = {"TMPDIR": str(_MEMORY)} if _has_room(_MEMORY) else {}
     wanted = ("LAUREL_SANDBOX_", "LAUREL_CHROMIUM")  # which tests/contract and tests/browser use, if they are set
     ours = ("PREFECT_", "LAUREL_")
     kept = {name: value for name, value in shell.items() if name.startswith(wanted) or not name.startswith(ours)}
-    return kept | {
-        "PREFECT_HOME": home,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        # Processes started in another folder write their coverage here too.
-        "COVERAGE_FILE": str(ROOT / ".coverage"),
-    }
+    return (
+        kept
+        | {
+            "PREFECT_HOME": home,
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            # Processes started in another folder write their coverage here too.
+            "COVERAGE_FILE": str(ROOT / ".coverage"),
+        }
+        | memory
+    )
+
+
+def _has_room(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > _ROOM
 
 
 def run_pytest(arguments: Sequence[str], *, measured: bool = False) -> int:

@@ -77,6 +77,14 @@ def _no_statement_names_both_sides() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared_compilation() -> Iterator[None]:
+    from tests.support.compiled import shared_compilation
+
+    with shared_compilation():
+        yield
+
+
 @pytest.fixture
 def unmeasured() -> Iterator[None]:
     """For tests that go over what others measure: without coverage, their own thread needs half the time."""
