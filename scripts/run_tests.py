@@ -20,9 +20,8 @@ from coverage import Coverage
 from coverage.exceptions import NoDataError
 
 ROOT = Path(__file__).resolve().parent.parent
-PROCESSES = (
-    os.cpu_count() or 1
-) + 2  # a third of the time tests wait: for processes of their own, and for the pace of calls
+# Two more than cores: a third of the time tests wait, for processes of their own and for the pace of calls.
+PROCESSES = (os.cpu_count() or 1) + 2
 
 # Where files are in memory: on a disk, tests wait 3 ms for each commit of the ledger and of Prefect's server.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own in it

@@ -34,7 +34,7 @@ def light_engine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as replaced:
         replaced.setattr(Flow, "__call__", _call_flow)
         replaced.setattr(Task, "__call__", _call_task)
-        replaced.setattr(utilities, "should_emit_events", bool)
+        replaced.setattr(utilities, "should_emit_events", bool)  # which returns False
         replaced.setattr(APILogHandler, "emit", lambda *_: None)
         yield
 
