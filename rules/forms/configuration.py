@@ -19,8 +19,9 @@ Columns = Mapping[str, Any]
 """Settings of one portal or achievement by the names of their table's columns."""
 
 CONNECTION_COLUMNS = tuple(name for name in ConnectionForm.model_fields if name != "environment")
+FIELD_COLUMNS = tuple(name for name in IntegrationForm.model_fields if name not in ("evidence", "hold_above"))
 INTEGRATION_COLUMNS = (
-    *(name for name in IntegrationForm.model_fields if name not in ("evidence", "hold_above")),
+    *FIELD_COLUMNS,
     *(f"{kind}_evidence{part}" for kind in EvidenceKind for part in ("", "_name", "_description")),
 )
 SHOWN_FAULTS = 20

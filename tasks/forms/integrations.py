@@ -19,8 +19,10 @@ from rules.badge.evidence import EvidenceKind
 from rules.badge.fields import fields_of
 from rules.badge.issuance_data import LONGEST_EXPIRY, Expiry, IssuanceFacts
 from rules.badge.request import Prepared, prepare_request
+from rules.forms.configuration import FIELD_COLUMNS
 from rules.forms.inputs import InvalidInput, in_the_past, static_text
 from rules.forms.settings import IntegrationForm
+from rules.forms.settings_plan import key_of
 from rules.forms.suggestions import did_you_mean
 from rules.ledger.reasons import Reason, UnusableAward
 from rules.ledger.settings_changes import SettingsOf
@@ -233,9 +235,7 @@ async def release(run: Run, achievement: str) -> FormResult:
 
 def settings_of(integration: CredlyIntegration) -> dict[str, Any]:
     """Return the settings of an integration by the names of the form's fields, and since when it is paused or held."""
-    stored = IntegrationForm.model_fields.keys() - {"evidence", "hold_above"}
-    names = {name: field.alias or name for name, field in IntegrationForm.model_fields.items() if name in stored}
-    settings = {shown_as: getattr(integration, name) for name, shown_as in names.items()}
+    settings = {key_of(column): getattr(integration, column) for column in FIELD_COLUMNS}
     settings["issue_since"] = setting_up.covers_from(integration)  # also where the form had none: awards from then on
     for kind in EvidenceKind:
         on = getattr(integration, f"{kind}_evidence")
@@ -271,7 +271,7 @@ def integration_columns(form: IntegrationForm, *, now: datetime) -> dict[str, An
     Raises:
         InvalidInput: a field cannot be used.
     """
-    columns = form.model_dump(exclude={"evidence", "hold_above"}) | {
+    columns = form.model_dump(include=set(FIELD_COLUMNS)) | {
         "badge_template_id": credly_id(form.badge_template_id, field="badge_template_id"),
         "issue_since": in_the_past(form.issue_since, field="issue_since", now=now),
         "expires_after_days": _days(form),
