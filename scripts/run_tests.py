@@ -38,21 +38,18 @@ FLOORS: tuple[tuple[str, float], ...] = (
 
 def scrubbed_environment(shell: Mapping[str, str], home: str) -> dict[str, str]:
     """Return the shell's environment without what would reach a real Prefect, Credly or database."""
-    memory = {"TMPDIR": str(_MEMORY)} if _has_room(_MEMORY) else {}
     wanted = ("LAUREL_SANDBOX_", "LAUREL_CHROMIUM")  # which tests/contract and tests/browser use, if they are set
     ours = ("PREFECT_", "LAUREL_")
     kept = {name: value for name, value in shell.items() if name.startswith(wanted) or not name.startswith(ours)}
-    return (
-        kept
-        | {
-            "PREFECT_HOME": home,
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-            # Processes started in another folder write their coverage here too.
-            "COVERAGE_FILE": str(ROOT / ".coverage"),
-        }
-        | memory
-    )
+    if _has_room(_MEMORY):
+        kept["TMPDIR"] = str(_MEMORY)
+    return kept | {
+        "PREFECT_HOME": home,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # Processes started in another folder write their coverage here too.
+        "COVERAGE_FILE": str(ROOT / ".coverage"),
+    }
 
 
 def _has_room(folder: Path) -> bool:

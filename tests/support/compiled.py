@@ -1,6 +1,6 @@
 """Compiled statements that the engines of all tests share: compiling for each anew is a third of a test's work."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,29 +26,17 @@ def shared_compilation() -> Iterator[None]:
         yield
 
 
-class _Compiled(MutableMapping[Any, Any]):
+class _Compiled(dict[Any, Any]):
     """By what SQLAlchemy's key names, but for the dialect: of that, what a statement's text depends on."""
 
-    def __init__(self) -> None:
-        self._kept: dict[Any, Any] = {}
-
-    @staticmethod
-    def _key(key: tuple[Any, ...]) -> tuple[Any, ...]:
-        dialect: Dialect = key[0]
-        depends_on = dialect.statement_compiler, dialect.paramstyle, dialect.server_version_info
-        return type(dialect), *depends_on, *key[1:]
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._kept[self._key(key)]
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(_shared(key), default)
 
     def __setitem__(self, key: Any, compiled: Any) -> None:
-        self._kept[self._key(key)] = compiled
+        super().__setitem__(_shared(key), compiled)
 
-    def __delitem__(self, key: Any) -> None:
-        del self._kept[self._key(key)]
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._kept)
-
-    def __len__(self) -> int:
-        return len(self._kept)
+def _shared(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    dialect: Dialect = key[0]
+    depends_on = dialect.statement_compiler, dialect.paramstyle, dialect.server_version_info
+    return type(dialect), *depends_on, *key[1:]
