@@ -6,11 +6,10 @@ A test that is marked `prefect` runs in the engine, and on a real server, as all
 from collections.abc import Iterator
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.integration.conftest import _migrated, database, migrated_address, migrated_file, postgresql
-from tests.support.light_prefect import ADDRESS, light_engine
-from tests.support.running import _emptied, any_world, prefect_api, prefect_server, world
+from tests.support.light_prefect import light_engine
+from tests.support.running import _emptied, any_world, light_address, prefect_api, prefect_server, world
 from tests.support.small_standin import shared_standin, standin
 
 __all__ = [
@@ -18,6 +17,7 @@ __all__ = [
     "_migrated",
     "any_world",
     "database",
+    "light_address",
     "migrated_address",
     "migrated_file",
     "postgresql",
@@ -27,13 +27,6 @@ __all__ = [
     "standin",
     "world",
 ]
-
-
-# Before the address of a real server: without any, Prefect's client would start a server of its own.
-@pytest.fixture(scope="module", autouse=True)
-def _an_address() -> Iterator[None]:
-    with temporary_settings({PREFECT_API_URL: ADDRESS}):
-        yield
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What takes hours of the clock: Laurel's and Credly's clocks are moved on together."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 
 from models.ledger.tables import BadgeIssuance
 from tests.support.databases import sqlite_database
-from tests.support.machine import LaurelMachine, Surroundings, save_tokens
+from tests.support.machine import LaurelMachine, Surroundings
 from tests.support.standin import Standin
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
@@ -19,10 +18,7 @@ USERS = ("ada", "bob", "cy")
 
 
 @pytest.fixture
-def laurel(
-    migrated_file: Path, tmp_path: Path, shared_standin: Standin, prefect_server: str
-) -> Iterator[LaurelMachine]:
-    asyncio.run(save_tokens())
+def laurel(migrated_file: Path, tmp_path: Path, shared_standin: Standin) -> Iterator[LaurelMachine]:
     surroundings = Surroundings(shared_standin, lambda: sqlite_database(tmp_path, copy_of=migrated_file))
     running: LaurelMachine = type("Machine", (LaurelMachine,), {"surroundings": surroundings})()
     running.begin(duplicates_allowed=True, assumed={})

@@ -1,6 +1,5 @@
 """Random sequences of all that can happen, on both databases; `make soak` tries others for as long as it is told."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.databases import ENGINES, migrated_postgresql_database, sqlite_database
-from tests.support.machine import LaurelMachine, Surroundings, save_tokens
+from tests.support.machine import LaurelMachine, Surroundings
 from tests.support.standin import Standin
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
@@ -28,7 +27,7 @@ BOUNDED = settings(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a run that dies closes nothing
 @pytest.mark.parametrize("engine", ENGINES)
 def test_whatever_happens_nobody_gets_two_badges_and_none_is_lost(
-    engine: str, request: pytest.FixtureRequest, tmp_path: Path, shared_standin: Standin, prefect_server: str
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path, shared_standin: Standin
 ) -> None:
     if engine == "sqlite":
         file = request.getfixturevalue("migrated_file")
@@ -36,7 +35,6 @@ def test_whatever_happens_nobody_gets_two_badges_and_none_is_lost(
     else:
         address = request.getfixturevalue("migrated_address")
         surroundings = Surroundings(shared_standin, lambda: migrated_postgresql_database(address))
-    asyncio.run(save_tokens())
     machine = type("Machine", (LaurelMachine,), {"surroundings": surroundings})
 
     run_state_machine_as_test(machine, settings=BOUNDED, _min_steps=20)

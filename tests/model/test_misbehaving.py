@@ -17,17 +17,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
-from prefect.blocks.system import Secret
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from credly.session import Timeouts
 from models.database import Database
 from settings import settings
 from tests.support.any_answer import AnyAnswer, any_answers, as_kind
 from tests.support.databases import ENGINES, migrated_postgresql_database, sqlite_database
+from tests.support.light_prefect import light_server
 from tests.support.light_run import Clock, without_prefect
 from tests.support.misbehaving_days import DAYS, OF_PEOPLE, Troubles
-from tests.support.misbehaving_world import PEOPLE, TOKENS, academy
+from tests.support.misbehaving_world import PEOPLE, SECRETS, academy
 from tests.support.misbehaviour import all_kinds
 
 pytestmark = pytest.mark.usefixtures("unmeasured")
@@ -126,18 +125,8 @@ def _cases() -> Iterator[str]:
         yield from (f"{endpoint}:{name}:always" for name in all_kinds(endpoint))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _tokens(prefect_api: str) -> None:
-    async def save() -> None:
-        for portal, token in TOKENS.items():
-            await Secret(value=token).asave(f"misbehaving-{portal}", overwrite=True)
-
-    with temporary_settings({PREFECT_API_URL: prefect_api}):
-        asyncio.run(save())
-
-
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, prefect_server: str) -> Iterator[None]:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in SETTINGS.items():
         monkeypatch.setenv(f"LAUREL_{name}", value)
     monkeypatch.setattr("tasks.runtime.organization.Timeouts", partial(Timeouts, total=1.0))
@@ -171,7 +160,7 @@ async def _hold(case: str, opened: AbstractAsyncContextManager[Database], monkey
     settings.cache_clear()
     clock = Clock()
     with without_prefect():
-        async with opened as database, academy(database, clock) as laurels:
+        async with light_server(SECRETS), opened as database, academy(database, clock) as laurels:
             await DAYS[endpoint](laurels, Troubles([kinds[name] for name in names], how))
     people = dict(zip(PEOPLE, names, strict=False)) if how == "each" else ""
     assert not laurels.wrong, "\n".join([case, str(people), *dict.fromkeys(laurels.wrong)])
@@ -199,7 +188,7 @@ async def _hold_any(endpoint: str, answers: list[AnyAnswer], opened: AbstractAsy
     settings.cache_clear()
     clock, how = Clock(), "each" if endpoint in OF_PEOPLE else "always"
     with without_prefect():
-        async with opened as database, academy(database, clock) as laurels:
+        async with light_server(SECRETS), opened as database, academy(database, clock) as laurels:
             await DAYS[endpoint](laurels, Troubles([as_kind(answer) for answer in answers], how))
             rows = await laurels.ledger()
     wrong = [each for each in laurels.wrong if each.startswith(("4", "5"))]

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
-from prefect.blocks.system import Secret
 from sqlalchemy import Connection, text
 
 from models.columns import is_key
@@ -33,6 +32,7 @@ from tasks.operations.reports import export_file, report_file
 from tasks.runtime.run import Run, current_run
 from tests.support.databases import ENGINES, empty_postgresql_database, sqlite_database
 from tests.support.factories import a_connection, an_integration, rows_of
+from tests.support.light_prefect import light_server
 from tests.support.light_run import Clock, light_plan, light_run, without_prefect
 from tests.support.predicted import predicted
 from tests.support.standin import Standin
@@ -319,7 +319,7 @@ class Platform:
 
 @asynccontextmanager
 async def platform(opened: AbstractAsyncContextManager[Database], standin: Standin) -> AsyncIterator[Platform]:
-    async with opened as database:
+    async with light_server({BLOCK: TOKEN}), opened as database:
         await migrate(database)
         await database.write(_with_any_values)
         await a_connection(
@@ -329,7 +329,6 @@ async def platform(opened: AbstractAsyncContextManager[Database], standin: Stand
         since = NOW - timedelta(days=400)
         await database.write(_put_forklift)
         await an_integration(database, badge_template_id=TEMPLATE, enabled_at=since, **evidence)
-        await Secret(value=TOKEN).asave(BLOCK, overwrite=True)
         yield Platform(database, Clock())
 
 
@@ -394,7 +393,6 @@ async def hold(world: Platform, drawn: Sequence[Case], folder: Path) -> None:
 def test_whatever_is_in_a_row_its_neighbours_go_out(
     opened: AbstractAsyncContextManager[Database],
     shared_standin: Standin,
-    prefect_server: str,
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:

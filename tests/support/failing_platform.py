@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.pool import NullPool
 
 from models.database import Database
 from models.platform.engine import Source
@@ -118,7 +117,7 @@ async def failing_platform(kind: str, server: str, folder: Path, migrated_file: 
     elif kind == "mariadb":
         administer_mariadb(server, f"CREATE DATABASE {name}")
         url = f"{server}/{name}"
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(url)
     platform = FailingPlatform(engine, kind, folder)
     platform.create()
     platform.put("portals", id="northwind", name="Northwind", url="https://northwind.example.org")
@@ -132,6 +131,7 @@ async def failing_platform(kind: str, server: str, folder: Path, migrated_file: 
             yield platform
         finally:
             await platform.database.dispose()
+            engine.dispose()
     if kind == "postgresql":
         await administer_postgresql(server, f"DROP DATABASE {name} WITH (FORCE)")
     elif kind == "mariadb":

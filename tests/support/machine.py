@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from prefect.blocks.system import Secret
 from sqlalchemy import delete
 
 from models.database import Database
@@ -33,6 +32,7 @@ from tasks.forms.pausing import disable, pause
 from tasks.runtime.run import Run
 from tests.support import factories
 from tests.support.interrupted import MortalDatabase, beside, until_killed
+from tests.support.light_prefect import light_server
 from tests.support.light_run import Clock, light_issue, light_plan, light_run, without_prefect
 from tests.support.predicted import predicted
 from tests.support.resent import sent_blindly
@@ -51,6 +51,11 @@ TEMPLATES = {
 PORTAL_OF = {"forklift": "northwind", "crane": "southwind"}
 FOLLOWS_NAMES = "crane"  # its badges are replaced when a name is corrected
 USERS = ("ada", "bob", "cy")
+SECRETS = {
+    f"model-{portal}-{place}": f"token-of-{portal}-{place}"
+    for portal, organizations in ORGANIZATIONS.items()
+    for place, _ in enumerate(organizations)
+}
 HTML = "<html><body>Bad Gateway</body></html>"
 FAULTS: tuple[dict[str, Any], ...] = (
     {"action": "drop"},
@@ -160,6 +165,7 @@ class LaurelMachine(RuleBasedStateMachine):
         self._stack, self._runner = ExitStack(), asyncio.Runner()
         self._async_stack = AsyncExitStack()
         self._stack.enter_context(without_prefect())
+        self.do(self._async_stack.enter_async_context(light_server(SECRETS)))
         self.database: Database = self.do(self._async_stack.enter_async_context(self.surroundings.open_database()))
         self.laurel = Run(settings(), self.database, self.clock.now)
 
@@ -475,13 +481,6 @@ class LaurelMachine(RuleBasedStateMachine):
                 return await until_killed(light_run(Run(self.laurel.settings, database, self.clock.now)))
         finally:
             gc.collect()  # as the system closes what a dead process had open, with its locks
-
-
-async def save_tokens() -> None:
-    """Save the tokens that connections of the model name."""
-    for portal in ORGANIZATIONS:
-        for place in (0, 1):
-            await Secret(value=f"token-of-{portal}-{place}").asave(f"model-{portal}-{place}", overwrite=True)
 
 
 async def _together(work: list[Coroutine[Any, Any, Any]]) -> None:

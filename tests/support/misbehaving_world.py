@@ -37,6 +37,7 @@ from tests.support.misbehaviour import Misbehaviour
 NORTHWIND, SOUTHWIND = "0a0a0a0a-0000-4000-8000-000000000001", "0b0b0b0b-0000-4000-8000-000000000002"
 TEMPLATES = {"forklift": "7e7e7e7e-0000-4000-8000-000000000001", "crane": "7e7e7e7e-0000-4000-8000-000000000002"}
 TOKENS = {"northwind": "token-of-the-north", "southwind": "token-of-the-south"}
+SECRETS = {f"misbehaving-{portal}": token for portal, token in TOKENS.items()}
 PEOPLE = ("ann", "bob", "cyd", "dan", "eve", "fay", "gus", "hal", "ida", "jon", "kim", "lea")
 AT_ANOTHER = ("mia", "ned")
 PERSONAL = ("Firstnameof", "Lastnameof", "address-of-", *TOKENS.values())

@@ -16,7 +16,7 @@ from models.database import Database
 from settings import settings
 from tasks.runtime import rate_limiter
 from tests.support.databases import sqlite_database
-from tests.support.light_prefect import light_server
+from tests.support.light_prefect import ADDRESS, light_server
 from tests.support.prefect_server import remove_what_is_left, running_prefect_server
 from tests.support.standin import Standin
 from tests.support.world import World
@@ -55,6 +55,14 @@ def prefect_server(prefect_api: str, _emptied: None) -> Iterator[str]:
     _reported_to.append(prefect_api)
     with temporary_settings({PREFECT_API_URL: prefect_api}):
         yield prefect_api
+
+
+# Before the address of a real server: without any, Prefect's client would start a server of its own.
+@pytest.fixture(scope="module", autouse=True)
+def light_address() -> Iterator[None]:
+    """Import it where tests run without Prefect's server."""
+    with temporary_settings({PREFECT_API_URL: ADDRESS}):
+        yield
 
 
 @pytest.fixture

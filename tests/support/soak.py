@@ -34,7 +34,7 @@ from tests.support.databases import (
     running_postgresql,
     sqlite_database,
 )
-from tests.support.machine import LaurelMachine, Surroundings, save_tokens
+from tests.support.machine import LaurelMachine, Surroundings
 from tests.support.prefect_server import running_prefect_server
 from tests.support.processes import FlowProcess, reconcile_process
 from tests.support.resent import sent_blindly
@@ -78,7 +78,6 @@ class Soak:
         self.standin: Standin = stack.enter_context(running_standin())
         self.postgresql = migrated_postgresql(stack.enter_context(running_postgresql()))
         self.sqlite = migrated_sqlite(folder)
-        asyncio.run(save_tokens())
 
     def sequences(self) -> None:
         """Try a few random sequences of the model on one of the databases."""
