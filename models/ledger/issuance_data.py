@@ -169,6 +169,7 @@ _ISSUANCE = [
     issuances.c.company_id,
     issuances.c.project_id,
     issuances.c.attempts,
+    issuances.c.reason,
     issuances.c.unclear_at,
     issuances.c.sent_at,
     issuances.c.request_fingerprint,

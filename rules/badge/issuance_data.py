@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from rules.badge.evidence import EvidenceKind, EvidenceSetting, EvidenceSource
+from rules.ledger.reasons import Reason
 
 LONGEST_EXPIRY = 36_500  # days: a moment further away may be one that Python does not have
 
@@ -51,6 +52,7 @@ class IssuanceFacts:
     connected_to: tuple[str, str] | None = None
     present_template_id: str | None = None
     attempts: int = 0
+    reason: Reason | None = None
     request_fingerprint: str | None = None
     replaces_badge_id: str | None = None
     issued_by: int | None = None

@@ -190,6 +190,8 @@ DATA_REASONS = frozenset(
     }
 )
 MOMENT_REASONS = (Reason.AWARDED_IN_FUTURE, Reason.AWARD_DATE_UNUSABLE)
+# What has failed is requeued where it has one of these now: it waits, or another award of the user counts.
+NOT_FAILED_REASONS = (Reason.AWARDED_IN_FUTURE, Reason.AWARD_WITHDRAWN)
 CONNECTION_REASONS = (Reason.TOKEN_MISSING, Reason.TOKEN_REFUSED, Reason.ORGANIZATION_NOT_FOUND)
 REFUSED_REASONS = (Reason.REFUSED_BY_CREDLY, Reason.NOT_PERMITTED)
 TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)

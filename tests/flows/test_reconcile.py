@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from flows.reconcile import reconcile
 from models.ledger.history import IssuanceTransition
@@ -127,6 +127,42 @@ async def test_bad_data_fails_with_its_reason_and_goes_out_once_corrected(
     await run()
     (row,) = await world.ledger()
     assert (row.state, row.reason, len(standin.badges())) == ("issued", None, 1)
+
+
+async def test_a_name_that_is_away_between_two_attempts_costs_no_badge(world: World, standin: Standin) -> None:
+    await world.enable()
+    await world.award("ada")
+    standin.fault("answer", method="POST", status=503, count=None)
+    await run()  # which keeps what it tried to send
+    standin.control("DELETE", "faults")
+    await world.do(update(issuances).values(not_before=datetime.now(UTC)))
+    await world.change(User, "ada", first_name="")
+    await run()
+    failed = await world.ledger()
+    await world.change(User, "ada", first_name="Ada")
+
+    await run()
+    await run()
+
+    assert [row.reason for row in failed] == ["name_missing"]
+    assert len(standin.badges()) == 1
+
+
+async def test_another_award_counts_where_the_own_one_is_withdrawn_after_a_failure(
+    world: World, standin: Standin
+) -> None:
+    await world.enable()
+    await world.change(User, "ada", first_name="")
+    first = await world.award("ada")
+    await run()
+    await world.award("ada")
+    await world.change(AchievementAward, first, withdrawn_at=datetime.now(UTC))
+    await world.change(User, "ada", first_name="Ada")
+
+    for _ in range(3):
+        await run()
+
+    assert len(standin.badges()) == 1
 
 
 async def test_an_award_that_the_ledger_cannot_have_is_counted_and_stops_nothing(

@@ -98,6 +98,13 @@ async def test_corrected_data_makes_a_failed_issuance_due_again(
     assert await looked_again() == 0
 
 
+async def test_a_name_that_was_removed_and_put_back_makes_it_due_again(configured: Database) -> None:
+    issuance = await a_refused_badge(configured)
+    await change(configured, BadgeIssuance, issuance, reason=Reason.NAME_MISSING)
+
+    assert await looked_again() == 1
+
+
 async def test_an_address_that_was_missing_is_sent_once_it_is_there(configured: Database) -> None:
     await an_award(configured, "award-1")
     await remove(configured, UserEmail)

@@ -256,6 +256,13 @@ def test_what_was_never_sent_is_tried_once_it_can_be() -> None:
     assert would_differ(facts(request_fingerprint=None), now=NOW) is True
     assert would_differ(facts(request_fingerprint=None, email=None), now=NOW) is False
     assert would_differ(facts(awarded_at=NOW + timedelta(days=1)), now=NOW) is True  # it then waits for its moment
+    assert would_differ(facts(award_withdrawn=True), now=NOW) is True  # it is cancelled, or another award counts
+
+
+def test_what_is_put_back_to_what_an_earlier_attempt_sent_is_tried() -> None:
+    attempted = prepared().request.fingerprint
+
+    assert would_differ(facts(request_fingerprint=attempted, reason=Reason.NAME_MISSING), now=NOW) is True
 
 
 def test_facts_and_results_do_not_show_people() -> None:
