@@ -191,9 +191,11 @@ def decide(pair: Pair, *, now: datetime) -> list[Decision]:
 
 
 def _of_former(row: Issuance) -> Decision:
+    if row.outstanding and row.state in OPEN:
+        return _looked_up_first(row)
     if row.replaces_badge_id is not None and not row.outstanding and row.state in (*OPEN, IssuanceState.CANCELLED):
         return _restore(row, Ground.ANOTHER_ROW)
-    if row.state in QUEUED and not row.outstanding:
+    if row.state in QUEUED:
         return _cancel(row, Ground.ANOTHER_ROW, Reason.INTEGRATION_REMOVED)
     return Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
 
@@ -342,10 +344,8 @@ def _of_open(pair: Pair, row: Issuance, now: datetime) -> Decision:
     # Failed rows stay: their reason is shown to operators, and enabling again may correct it.
     if row.state in QUEUED and pair.coverage is None:
         return _cancel(row, Ground.INTEGRATION_REMOVED, Reason.INTEGRATION_REMOVED)
-    if row.state in QUEUED:
-        decision = _of_waiting(pair, row, now)
-    else:
-        decision = Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
+    stays = Decision(action=Action.NOTHING, ground=Ground.AS_IT_IS, row=row)
+    decision = _of_waiting(pair, row, now) if row.state in QUEUED else stays
     decision = _with_present_template(pair, row, decision)
     return decision if decision.changes else _with_moment_of_award(pair, row, decision)
 

@@ -93,7 +93,7 @@ async def a_pair(database: Database, chance: random.Random, user: str, achieveme
         )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 1, 2, 15, 18])
 async def test_the_next_run_does_what_explain_foretells(database: Database, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - the same each time
     await settings(database)

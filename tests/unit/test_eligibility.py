@@ -304,7 +304,8 @@ def test_what_was_sent_with_an_earlier_template_keeps_it_until_that_is_settled(
         (row(BLOCKED, **FORMER), Action.CANCEL),
         (row(FAILED, **FORMER), Action.NOTHING),
         (row(ISSUED, **FORMER), Action.NOTHING),
-        (row(PENDING, **FORMER, outstanding=True), Action.NOTHING),
+        (row(PENDING, **FORMER, outstanding=True), Action.WAIT),
+        (row(BLOCKED, **FORMER, outstanding=True, reason=Reason.PORTAL_NOT_CONNECTED), Action.UNBLOCK),
         (row(PENDING, **FORMER, replaces_badge_id="b"), Action.RESTORE),
     ],
 )
