@@ -41,6 +41,9 @@ SHORTENED = {
 EXPECTED = (
     # Calls of the slots in which Credly is away.
     r"Task run .* (Task run failed|Finished in state Failed)|Finished in state Failed",
+    # A form renews the menus, and Prefect deletes what is planned of a deployment that is updated, to plan it again:
+    # also a run that the worker takes at that moment.
+    r"prefect\.flow_runs\.worker - Failed to update state of flow run",
     # The worker, while the server is restarted.
     r"prefect\.worker|prefect\.runner|prefect\._internal|prefect\.FlowRunCancellingObserver|httpx|^Traceback",
     # A run that a process has just begun when the server goes away.
