@@ -10,7 +10,7 @@ from credly.wire import BadgeRequest
 from rules.badge.evidence import EvidenceKind, LeftOut, resolve_evidence
 from rules.badge.issuance_data import BadgeOptions, Expiry, IssuanceFacts
 from rules.badge.text import UNREADABLE, sent_names, tidy
-from rules.ledger.reasons import DATA_REASONS, NOT_FAILED_REASONS, Reason
+from rules.ledger.reasons import Reason, is_requeued
 from rules.ledger.states import NO_MOMENT, is_ahead
 
 _PLAIN_LOCAL_PART = re.compile(r"(?!.{65})[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
@@ -69,10 +69,8 @@ def prepare_request(facts: IssuanceFacts, *, now: datetime) -> Prepared | Reason
 def would_differ(facts: IssuanceFacts, *, now: datetime) -> bool:
     """Whether a failed issuance is worth another attempt: its request can be sent now, and is not the refused one."""
     prepared = prepare_request(facts, now=now)
-    if not isinstance(prepared, Prepared):
-        return prepared in NOT_FAILED_REASONS
-    # Where nothing could be sent at last, the fingerprint is of an earlier attempt, which Credly may not have refused.
-    return facts.reason in DATA_REASONS or prepared.request.fingerprint != facts.request_fingerprint
+    present = prepared.request.fingerprint if isinstance(prepared, Prepared) else prepared
+    return is_requeued(failed_for=facts.reason, attempted=facts.request_fingerprint, present=present)
 
 
 def _missing_precondition(facts: IssuanceFacts) -> Reason | None:

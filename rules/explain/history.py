@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from rules.ledger.eligibility import Award, Coverage, Issuance, Pair
-from rules.ledger.reasons import DATA_REASONS, NOT_FAILED_REASONS, AwardFault, Reason
+from rules.ledger.reasons import AwardFault, Reason, is_requeued
 from rules.ledger.settings_changes import Changes, SettingsAction, SettingsOf
 from rules.ledger.states import IssuanceState
 from rules.ledger.transitions import Transition
@@ -153,11 +153,9 @@ class History:
     @property
     def would_differ(self) -> bool:
         """Whether what has failed is tried again: a request can be sent, and is not the one that was refused."""
-        if self.cannot_be_sent is not None:
-            return self.cannot_be_sent in NOT_FAILED_REASONS
-        row = self.row
-        last = row.request_fingerprint if row and row.reason not in DATA_REASONS else None
-        return self.present_fingerprint not in (None, last)
+        reason, attempted = (self.row.reason, self.row.request_fingerprint) if self.row else (None, None)
+        present = self.cannot_be_sent or self.present_fingerprint
+        return is_requeued(failed_for=reason, attempted=attempted, present=present)
 
     @property
     def row(self) -> LedgerRow | None:

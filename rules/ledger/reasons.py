@@ -191,12 +191,24 @@ DATA_REASONS = frozenset(
 )
 MOMENT_REASONS = (Reason.AWARDED_IN_FUTURE, Reason.AWARD_DATE_UNUSABLE)
 # What has failed is requeued where it has one of these now: it waits, or another award of the user counts.
-NOT_FAILED_REASONS = (Reason.AWARDED_IN_FUTURE, Reason.AWARD_WITHDRAWN)
+_NOT_FAILED = (Reason.AWARDED_IN_FUTURE, Reason.AWARD_WITHDRAWN)
 CONNECTION_REASONS = (Reason.TOKEN_MISSING, Reason.TOKEN_REFUSED, Reason.ORGANIZATION_NOT_FOUND)
 REFUSED_REASONS = (Reason.REFUSED_BY_CREDLY, Reason.NOT_PERMITTED)
 TEMPLATE_REASONS = (Reason.TEMPLATE_NOT_FOUND, Reason.TEMPLATE_NOT_ACTIVE)
 FAILED_REASONS = DATA_REASONS | {*REFUSED_REASONS, Reason.DUPLICATE_ELSEWHERE, Reason.ATTEMPTS_USED_UP}
 CANCELLED_REASONS = frozenset({Reason.INTEGRATION_REMOVED, Reason.AWARD_WITHDRAWN, Reason.USER_ERASED})
+
+
+def is_requeued(*, failed_for: Reason | None, attempted: str | None, present: Reason | str | None) -> bool:
+    """Whether a failed issuance is tried again.
+
+    `attempted` is the fingerprint of the last request that was tried; `present` that of the request that can be sent
+    now, or the reason why none can be sent.
+    """
+    if present is None or isinstance(present, Reason):
+        return present in _NOT_FAILED
+    # Where nothing could be sent at last, the fingerprint is of an earlier attempt, which Credly may not have refused.
+    return failed_for in DATA_REASONS or present != attempted
 
 
 class AwardFault(StrEnum):

@@ -79,10 +79,9 @@ def _goes_on_to_replace(row: Any) -> bool:
 
 
 def _compare(decision: Decision, row: Any) -> None:
-    if decision.state is ISSUED and _goes_on_to_replace(row):
-        return
     if decision.changes:
-        assert (row.state, row.reason) == (decision.state, decision.reason), decision
+        replaced = decision.state is ISSUED and _goes_on_to_replace(row)
+        assert replaced or (row.state, row.reason) == (decision.state, decision.reason), decision
         assert decision.portal_id in (None, row.portal_id), decision
         assert decision.award is None or row.award_id == decision.award.award_id, decision
     elif decision.row is not None:
